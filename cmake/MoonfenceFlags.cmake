@@ -21,8 +21,10 @@ if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" OR CMAKE_BUILD_TYPE STREQUAL "Rele
 endif()
 
 if(MF_SANITIZE)
-  target_compile_options(mf_flags INTERFACE -fsanitize=${MF_SANITIZE} -fno-omit-frame-pointer
-    $<$<NOT:$<STREQUAL:${MF_SANITIZE},thread>>:-fno-sanitize-recover=all>)
+  target_compile_options(mf_flags INTERFACE -fsanitize=${MF_SANITIZE} -fno-omit-frame-pointer)
+  if(NOT MF_SANITIZE STREQUAL "thread")
+    target_compile_options(mf_flags INTERFACE -fno-sanitize-recover=all)
+  endif()
   target_link_options(mf_flags INTERFACE -fsanitize=${MF_SANITIZE})
 endif()
 if(MF_FUZZ)

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* clock.h - time as an interface, so that tests move it by hand */
+#ifndef MF_BASE_CLOCK_H
+#define MF_BASE_CLOCK_H
+
+#include <stdint.h>
+
+struct mf_clock {
+	uint64_t (*monotonic)(void *ctx); /* nanoseconds, any zero point */
+	uint64_t (*wall)(void *ctx);	  /* nanoseconds since 1970-01-01T00:00:00Z */
+	void *ctx;
+};
+
+#define MF_NS_PER_US UINT64_C(1000)
+#define MF_NS_PER_MS UINT64_C(1000000)
+#define MF_NS_PER_S  UINT64_C(1000000000)
+
+/* The system's clocks. */
+extern const struct mf_clock mf_clock_system;
+
+static inline uint64_t mf_clock_now(const struct mf_clock *c)
+{
+	return c->monotonic(c->ctx);
+}
+
+static inline uint64_t mf_clock_wall(const struct mf_clock *c)
+{
+	return c->wall(c->ctx);
+}
+
+#endif

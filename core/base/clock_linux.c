@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* clock_linux.c - the system's clocks and random source (POSIX) */
+#include "core/base/clock.h"
+
+#include <sys/random.h>
+#include <time.h>
+
+#include "core/base/hash.h"
+
+static uint64_t read_clock(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * MF_NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t monotonic(void *ctx)
+{
+	(void)ctx;
+	return read_clock(CLOCK_MONOTONIC);
+}
+
+static uint64_t wall(void *ctx)
+{
+	(void)ctx;
+	return read_clock(CLOCK_REALTIME);
+}
+
+const struct mf_clock mf_clock_system = { .monotonic = monotonic, .wall = wall };
+
+uint64_t mf_hash_seed(void)
+{
+	uint64_t seed;
+
+	// Before the pool is ready (first moments of a boot) the clock must do: no attacker is there yet.
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed))
+		seed = mf_hash_u64(monotonic(NULL), (uint64_t)(uintptr_t)&seed);
+	return seed;
+}

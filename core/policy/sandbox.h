@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sandbox.h - one Lua state in which policies run: bounded, pure, deterministic
+ *
+ * How it works
+ *
+ * A sandbox owns a lua_State with a counting allocator, a count hook, and a library of our own in place of whatever in
+ * Lua's could run, allocate or leak without a bound. Its life has three parts:
+ *
+ *	mf_sandbox_new(&options, &sb, &err);         // safe library only
+ *	mf_sandbox_call(sb, &limits, open_api, x, &err);  // the owner adds globals (domains, deny, ...)
+ *	mf_sandbox_seal(sb, &err);                   // globals frozen
+ *	mf_sandbox_load(sb, &limits, &source, &ref, &err);  // per policy: run its chunk, freeze what it returned
+ *	mf_sandbox_call(sb, &limits, ask, x, &err);  // per decision
+ *
+ * Limits cannot be caught: once one is hit, pcall, xpcall and coroutine.resume raise it again, and it ends only at
+ * mf_sandbox_call(), which returns a code per cause.
+ *
+ * One state belongs to one thread at a time; mf_sandbox_of() finds the sandbox of any lua_State (coroutines too).
+ */
+#ifndef MF_POLICY_SANDBOX_H
+#define MF_POLICY_SANDBOX_H
+
+#include <lua.h>
+
+#include "core/base/clock.h"
+#include "core/base/err.h"
+
+struct mf_sandbox;
+
+/* Limits of one call. */
+struct mf_sandbox_limits {
+	uint64_t steps;    /* Lua instructions; C functions of the library charge theirs */
+	uint64_t time_ns;  /* wall time */
+};
+
+struct mf_sandbox_options {
+	size_t memory;     /* bytes of the whole state */
+	size_t string_max; /* bytes of the longest string; 0 for 64 KiB */
+	const struct mf_clock *clock;
+	mf_alloc_fn alloc; /* NULL: realloc() and free() */
+	void *alloc_ctx;
+	/* print() of a policy; NULL drops it */
+	void (*print)(void *ctx, const char *text, size_t len);
+	void *print_ctx;
+};
+
+/* A chunk of source text. */
+struct mf_sandbox_source {
+	const char *name; /* file name as it stands in messages */
+	const char *text;
+	size_t len;
+	/*
+	 * Resolves require(): returns the source of module @name, or NULL when this policy may not see it. Borrowed until
+	 * mf_sandbox_load() returns. Each module runs once per policy; its result is frozen.
+	 */
+	const struct mf_sandbox_source *(*find)(void *ctx, const char *name);
+	void *ctx;
+};
+
+int mf_sandbox_new(const struct mf_sandbox_options *options, struct mf_sandbox **ret_sb,
+		   struct mf_err *err);
+void mf_sandbox_free(struct mf_sandbox *sb);
+
+lua_State *mf_sandbox_lua(struct mf_sandbox *sb);
+struct mf_sandbox *mf_sandbox_of(lua_State *L);
+/* One pointer for the sandbox's owner, reachable from C functions by mf_sandbox_owner(mf_sandbox_of(L)). */
+void mf_sandbox_set_owner(struct mf_sandbox *sb, void *owner);
+void *mf_sandbox_owner(const struct mf_sandbox *sb);
+
+/** mf_sandbox_push_globals() - Push the table of globals that all policies of this sandbox share (before seal) */
+void mf_sandbox_push_globals(lua_State *L);
+int mf_sandbox_seal(struct mf_sandbox *sb, struct mf_err *err);
+
+/**
+ * mf_sandbox_load() - Compile a text chunk (never bytecode), run it in an environment of its own, freeze the result
+ * @ret_ref: registry reference of the value it returned (luaL_unref() to drop it)
+ * Everything that outlives the call is frozen and checked: no reachable table can be written, no reachable function
+ * assigns to a variable that outlives a call; what does is MF_E_POLICY with file and line.
+ * Return: 0, MF_E_SYNTAX, MF_E_POLICY, MF_E_STEPS, MF_E_TIME, MF_E_MEMORY
+ */
+int mf_sandbox_load(struct mf_sandbox *sb, const struct mf_sandbox_limits *limits,
+		    const struct mf_sandbox_source *source, int *ret_ref, struct mf_err *err);
+
+/**
+ * mf_sandbox_call() - The one way in: run @fn(L) with @arg as light userdata at index 1 under protection and limits
+ * @fn may raise Lua errors; the stack is empty again afterwards.
+ * Return: 0, MF_E_POLICY, MF_E_STEPS, MF_E_TIME, MF_E_MEMORY, MF_E_LIMIT (a library limit: string, match steps)
+ */
+int mf_sandbox_call(struct mf_sandbox *sb, const struct mf_sandbox_limits *limits, lua_CFunction fn,
+		    void *arg, struct mf_err *err);
+
+/** mf_sandbox_charge() - Count @steps of work done in C; raises the limit error when they are used up or time is over */
+void mf_sandbox_charge(lua_State *L, uint64_t steps);
+
+/** mf_sandbox_check_time() - Raise the limit error when the call's time is over; reads the clock */
+void mf_sandbox_check_time(lua_State *L);
+
+/** mf_sandbox_freeze() - Freeze the value at @idx and all that it reaches; raises on impurity */
+void mf_sandbox_freeze(lua_State *L, int idx);
+
+/** mf_sandbox_where() - Source and line of the innermost Lua function running; "" and 0 in none. Borrowed until return
+ * of that function. */
+void mf_sandbox_where(lua_State *L, const char **ret_file, unsigned *ret_line);
+
+/** mf_sandbox_set_lines() - Call @fn for every line that runs (coverage); NULL ends it. Slow. */
+void mf_sandbox_set_lines(struct mf_sandbox *sb, void (*fn)(void *ctx, const char *file, unsigned line),
+			  void *ctx);
+
+/** mf_sandbox_collect() - Between two calls: a bounded step of garbage collection when enough has gathered */
+void mf_sandbox_collect(struct mf_sandbox *sb);
+
+size_t mf_sandbox_bytes(const struct mf_sandbox *sb);
+uint64_t mf_sandbox_steps_used(const struct mf_sandbox *sb); /* by the last call */
+
+#endif

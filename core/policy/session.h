@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h - whom a flow belongs to: the one interface between packet sources (capture/), connections (proxies/) and
+ * the program that puts them together (cli/)
+ *
+ * A capture backend makes a session's traffic arrive at listeners and fills mf_session_ops; the proxies take listeners
+ * and session and ask the policies. Neither knows the other.
+ */
+#ifndef MF_POLICY_SESSION_H
+#define MF_POLICY_SESSION_H
+
+#include <moonfence/moonfence.h>
+
+#include "core/base/addr.h"
+#include "core/base/log.h"
+
+struct mf_events; /* core/observe/events.h */
+struct mf_metrics; /* core/observe/metrics.h */
+struct mf_names;  /* core/names/correlation.h */
+
+enum mf_proto { MF_TCP, MF_UDP, MF_PROTO_NUM };
+
+/* One flow as the session's program sees it. */
+struct mf_flow {
+	enum mf_proto proto;
+	struct mf_endpoint client; /* the program's end */
+	struct mf_endpoint server; /* where it meant to go: the original destination */
+};
+
+/* What is known of the process behind a flow; strings owned by the callee until its next call. */
+struct mf_process {
+	int64_t pid, parent;
+	const char *name, *exe, *user;
+	const char *const *args; /* NULL-terminated */
+};
+
+/* What a capture backend does for the proxies. Each may be NULL: then the thing cannot be done and is reported so. */
+struct mf_session_ops {
+	/* The process that owns the client end of @flow. Return: 0, MF_E_NOENT */
+	int (*find_process)(void *ctx, const struct mf_flow *flow, struct mf_process *ret);
+	/*
+	 * A UDP socket on the session's side, bound to @flow's server and connected to its client, so that what is sent
+	 * on it comes from the address that the program expects. Non-blocking. Return: fd or MF_E_*
+	 */
+	int (*open_udp)(void *ctx, const struct mf_flow *flow);
+	/* Tell the client of a UDP flow "administratively prohibited" (ICMP type 3 code 13, ICMPv6 type 1 code 1);
+	 * @packet is the payload that was refused (its beginning is enough). Return: 0 or MF_E_* */
+	int (*refuse_udp)(void *ctx, const struct mf_flow *flow, const uint8_t *packet, size_t len);
+	void *ctx;
+};
+
+struct mf_session_label {
+	const char *key, *value;
+};
+
+struct mf_session {
+	const char *id;
+	const char *source; /* "session", "gateway", ... */
+	const struct mf_session_label *labels;
+	size_t label_cnt;
+	struct mf_vm *vm;          /* of the thread that serves the session */
+	struct mf_names *names;    /* host name <-> address of this session only */
+	struct mf_events *events;  /* may be NULL */
+	struct mf_metrics *metrics; /* may be NULL */
+	const struct mf_log *log;  /* may be NULL */
+	struct mf_session_ops ops;
+};
+
+/**
+ * mf_session_begin_request() - Reset @req and fill what every request of the session has: source, session.id, labels,
+ * and a lazy process.* through ops.find_process
+ * @flow: borrowed until @req is reset or freed
+ */
+void mf_session_begin_request(struct mf_session *s, struct mf_request *req, enum mf_kind kind,
+			      const struct mf_flow *flow);
+
+#endif
