@@ -30,12 +30,12 @@ struct mf_sandbox;
 
 /* Limits of one call. */
 struct mf_sandbox_limits {
-	uint64_t steps;    /* Lua instructions; C functions of the library charge theirs */
-	uint64_t time_ns;  /* wall time */
+	uint64_t steps;	  /* Lua instructions; C functions of the library charge theirs */
+	uint64_t time_ns; /* wall time */
 };
 
 struct mf_sandbox_options {
-	size_t memory;     /* bytes of the whole state */
+	size_t memory;	   /* bytes of the whole state */
 	size_t string_max; /* bytes of the longest string; 0 for 64 KiB */
 	const struct mf_clock *clock;
 	mf_alloc_fn alloc; /* NULL: realloc() and free() */
@@ -104,8 +104,8 @@ void mf_sandbox_freeze(lua_State *L, int idx);
 void mf_sandbox_where(lua_State *L, const char **ret_file, unsigned *ret_line);
 
 /** mf_sandbox_set_lines() - Call @fn for every line that runs (coverage); NULL ends it. Slow. */
-void mf_sandbox_set_lines(struct mf_sandbox *sb, void (*fn)(void *ctx, const char *file, unsigned line),
-			  void *ctx);
+void mf_sandbox_set_lines(struct mf_sandbox *sb,
+			  void (*fn)(void *ctx, const char *file, unsigned line), void *ctx);
 
 /** mf_sandbox_collect() - Between two calls: a bounded step of garbage collection when enough has gathered */
 void mf_sandbox_collect(struct mf_sandbox *sb);
