@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Sets up, builds and tests.
+#
+#   ./test.sh          the suites that every change must pass, with AddressSanitizer and UndefinedBehaviorSanitizer
+#   ./test.sh --all    also: format check, release build with the slow suites, ThreadSanitizer, clang and short fuzzing
+#   ./test.sh -R NAME  only tests whose name matches (passed on to ctest)
+set -euo pipefail
+cd "$(dirname "$0")"
+
+all=
+ctest_args=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --all) all=1 ;;
+    -h|--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) ctest_args+=("$1") ;;
+  esac
+  shift
+done
+
+step() { printf '\n== %s\n' "$*"; }
+
+tools/install-deps.sh build test ${all:+bench}
+command -v ccache >/dev/null && export CMAKE_C_COMPILER_LAUNCHER=ccache
+jobs=$(nproc)
+
+build() { # preset
+  cmake --preset "$1" >build/configure-"$1".log 2>&1 || { cat build/configure-"$1".log >&2; return 1; }
+  cmake --build --preset "$1" -j "$jobs" -- --quiet
+}
+run() { # preset, ctest arguments...
+  local preset=$1
+  shift
+  ctest --preset "$preset" --no-tests=error "$@" ${ctest_args[@]+"${ctest_args[@]}"}
+}
+
+mkdir -p build
+step "dev: build with sanitizers"
+build dev
+step "dev: unit, corpus, policy, command line and network suites"
+# The network scenarios need the machine for themselves; the others run side by side.
+run dev -LE 'slow|net' -j "$jobs"
+run dev -L net -LE slow
+
+[ -n "$all" ] || exit 0
+
+step "format"
+tools/check-format.sh
+step "release: build, and every suite, the slow ones included"
+build release
+MF_SLOW=1 run release -LE net -j "$jobs"
+MF_SLOW=1 run release -L net
+step "tsan: the unit suites"
+build tsan
+run tsan -L unit -LE slow -j "$jobs"
+step "fuzz: every target for ${MF_FUZZ_SECONDS:-20} s from its corpus"
+build fuzz
+tools/fuzz.sh "${MF_FUZZ_SECONDS:-20}"
