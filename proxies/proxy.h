@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proxy.h - everything a captured session's connections go through: DNS, TCP, TLS inspection, UDP
+ *
+ * The owner makes an event loop, fills a mf_session (whom the flows belong to, and the VM that judges them), hands over
+ * the listeners that a capture backend filled, and lets the loop run:
+ *
+ *	struct mf_proxy_options o = { .size = sizeof(o), .tcp_fd = capture_tcp, .udp_fd = capture_udp };
+ *	struct mf_proxy *proxy;
+ *
+ *	if (mf_proxy_start(base, &session, &o, &proxy, &err) < 0) ...
+ *	event_base_dispatch(base);
+ *	mf_proxy_stop(proxy);
+ *
+ * Threads: one. Proxy, session, VM and event base belong to the thread that runs the loop.
+ * Outgoing sockets are made by the calling process in its own network namespace, whatever namespace the listeners are in.
+ */
+#ifndef MF_PROXIES_PROXY_H
+#define MF_PROXIES_PROXY_H
+
+#include <moonfence/moonfence.h>
+
+#include "core/policy/session.h"
+
+struct event_base;
+struct mf_proxy;
+
+#define MF_PROXY_DNS_SERVERS_MAX 8
+
+/* What happens to a DNS question that no policy has an opinion about (specs: P13). */
+enum mf_dns_default {
+	/* answer names that a connect rule could allow: connect is asked about the name on well-known ports */
+	MF_DNS_RESOLVE_KNOWN,
+	/* the runtime's own default of kind dns */
+	MF_DNS_RUNTIME_DEFAULT,
+	MF_DNS_DEFAULT_NUM
+};
+
+/* Zero means the default everywhere but for the descriptors, where -1 means none. */
+struct mf_proxy_options {
+	size_t size; /* sizeof(struct mf_proxy_options) */
+
+	/*
+	 * Listening, non-blocking, any family; stays the caller's. The local address of an accepted connection is where
+	 * its client meant to go (IP_TRANSPARENT with TPROXY); @find_server replaces that rule for other captures.
+	 */
+	int tcp_fd;
+	/*
+	 * UDP, non-blocking, with IP_RECVORIGDSTADDR and IPV6_RECVORIGDSTADDR; stays the caller's. Replies are sent on
+	 * sockets of mf_session_ops.open_udp; without that function they are sent on udp_fd itself.
+	 */
+	int udp_fd;
+	/* Where the client of accepted connection @fd meant to go; NULL: getsockname(). Return: 0, MF_E_* (refused) */
+	int (*find_server)(void *ctx, int fd, struct mf_endpoint *ret);
+	void *find_server_ctx;
+
+	/* Real resolvers; none: the nameservers of @resolv_conf. Port 0 means 53. */
+	struct mf_endpoint dns_servers[MF_PROXY_DNS_SERVERS_MAX];
+	size_t dns_server_cnt;
+	const char *resolv_conf; /* "/etc/resolv.conf" */
+	const char *hosts_file;	 /* "/etc/hosts": asked first for the names of redirect targets */
+	enum mf_dns_default dns_default;
+
+	uint32_t hello_timeout_ms;   /* first byte to whole ClientHello or request head: 5,000 */
+	uint32_t dial_timeout_ms;    /* 10,000 */
+	uint32_t denial_grace_ms;    /* how long a denied client may take to show its protocol: 100 */
+	uint32_t tcp_idle_ms;	     /* 7,200,000 */
+	uint32_t udp_idle_ms;	     /* 60,000 */
+	uint32_t dns_timeout_ms;     /* one server, one try: 2,000 */
+	uint32_t tcp_connections_max; /* 65,536 */
+	uint32_t udp_flows_max;	     /* 4,096: the least recently used goes */
+	uint32_t dns_inflight_max;   /* 512 */
+
+	/* Skip the check of redirect targets by connect (P21). */
+	bool redirect_target_trusted;
+	/* One line without newline for the person at the terminal: verdicts with visibility warn. May be NULL. */
+	void (*notice)(void *ctx, const char *line);
+	void *notice_ctx;
+};
+
+/* Counters since the start, and what is open now. */
+struct mf_proxy_stats {
+	size_t size; /* in: sizeof(struct mf_proxy_stats) */
+	uint64_t tcp_accepted, tcp_allowed, tcp_denied, tcp_redirected, tcp_failed, tcp_refused_limit;
+	uint64_t tcp_open, tls_hellos, tls_bad, sni_denied, sni_rewritten;
+	uint64_t udp_flows, udp_allowed, udp_denied, udp_redirected, udp_open, udp_evicted;
+	uint64_t dns_queries, dns_allowed, dns_denied, dns_redirected, dns_failed, dns_bad, dns_inflight;
+	uint64_t bytes_to_server, bytes_to_client;
+};
+
+/**
+ * mf_proxy_start() - Serve the session's flows on @base until mf_proxy_stop()
+ * @base:    runs in the thread that calls this
+ * @session: borrowed until mf_proxy_stop(); its vm must be set
+ * @options: copied
+ * Return: 0; MF_E_INVAL (no VM, no listener), MF_E_NOMEM, MF_E_IO (listener, resolv.conf without a usable server)
+ */
+int mf_proxy_start(struct event_base *base, struct mf_session *session,
+		   const struct mf_proxy_options *options, struct mf_proxy **ret_proxy,
+		   struct mf_err *err);
+
+/** mf_proxy_stop() - Reset every connection, close every flow, free everything; NULL is fine */
+void mf_proxy_stop(struct mf_proxy *proxy);
+
+/** mf_proxy_cut() - Reset every open connection and flow and refuse new ones: what drift of the capture asks for */
+void mf_proxy_cut(struct mf_proxy *proxy, const char *reason);
+
+void mf_proxy_get_stats(const struct mf_proxy *proxy, struct mf_proxy_stats *ret);
+
+#endif
