@@ -4,6 +4,9 @@
  *
  * Families (agentsh's names, fields, order and meaning): network_rules, dns_redirects, connect_redirects, file_rules.
  * First match by position wins within a family; docs/rules.md says how families combine.
+ *
+ * Two ways in: a policy's Lua table (mf_rules_from_lua()), or rule by rule from C (mf_rules_builder), which is what the
+ * Lua reader and every other file format stand on. Both report all errors of a policy together.
  */
 #ifndef MF_POLICY_RULES_H
 #define MF_POLICY_RULES_H
@@ -11,17 +14,31 @@
 #include <lua.h>
 
 #include "core/policy/outcome.h"
+#include "core/policy/sandbox.h"
 
 struct mf_rules;
 
+enum mf_rule_family {
+	MF_NETWORK_RULES,
+	MF_DNS_REDIRECTS,
+	MF_CONNECT_REDIRECTS,
+	MF_FILE_RULES,
+	MF_RULE_FAMILY_NUM
+};
+
+/** mf_rules_is_key() - Whether @key of a policy's table belongs to the declarative part (families and their settings) */
+bool mf_rules_is_key(const char *key);
+
 /**
  * mf_rules_from_lua() - Read the declarative families from a policy's table at @idx
- * @policy: its name, @file: its source, for messages and provenance
- * Raises nothing. Return: 0 with *ret_rules NULL when there are none; MF_E_POLICY with every error of the table in @err
- * (as many as fit), each naming family, index, rule name, field and what was expected.
+ * @policy: its name
+ * @chunk:  its source, for messages and provenance: lines are found by reading the text
+ * Raises nothing. Return: 0 with *ret_rules NULL when there are none; MF_E_NOMEM; MF_E_POLICY with every error of the
+ * table in @err (as many as fit), each naming policy, family, index, rule name, field and what was expected.
  */
-int mf_rules_from_lua(lua_State *L, int idx, const char *policy, const char *file,
-		      struct mf_rules **ret_rules, struct mf_err *err);
+int mf_rules_from_lua(lua_State *L, int idx, const char *policy,
+		      const struct mf_sandbox_source *chunk, struct mf_rules **ret_rules,
+		      struct mf_err *err);
 void mf_rules_free(struct mf_rules *rules);
 
 /** mf_rules_fields() - Mask of the fields that evaluation can read for @kind: they belong into the memo key */
@@ -29,11 +46,72 @@ uint64_t mf_rules_fields(const struct mf_rules *rules, enum mf_kind kind);
 
 /**
  * mf_rules_ask() - The first matching rule's outcome
- * @ret: borrowed from @rules; NULL when no rule matched
- * Return: 0, or MF_E_LIMIT when a regex hit its match limit (the policy's fail mode decides)
+ * @ret: borrowed from @rules until the next call; NULL when no rule matched
+ * Return: 0, or MF_E_LIMIT when a regex hit its match limit (the policy's fail mode decides), MF_E_NOMEM
  */
 int mf_rules_ask(struct mf_rules *rules, struct mf_request *req, struct mf_outcome **ret);
 
 size_t mf_rules_count(const struct mf_rules *rules);
+
+/** mf_rules_name() - Rule @i of all families in order, as in mf_decision.rule: "dns_redirects[2] npm-mirror" */
+const char *mf_rules_name(const struct mf_rules *rules, size_t i);
+
+/* --- building without Lua --------------------------------------------------------------------------------------- */
+
+enum mf_rule_match { MF_MATCH_GLOB, MF_MATCH_REGEX, MF_MATCH_SEARCH, MF_RULE_MATCH_NUM };
+/* What a dns question gets that no network rule matched (docs/rules.md). */
+enum mf_dns_default { MF_DNS_RESOLVE_KNOWN, MF_DNS_ALLOW, MF_DNS_DENY, MF_DNS_DEFAULT_NUM };
+
+struct mf_rule_list {
+	const char *const *items; /* NULL with cnt 0: the field is not there */
+	size_t cnt;
+	bool present; /* an empty list that is there never matches */
+};
+
+/* One rule as text, borrowed for mf_rules_builder_add(). NULL or 0 is "not there". */
+struct mf_rule_spec {
+	enum mf_rule_family family;
+	unsigned index; /* as it stands in messages */
+	unsigned line;
+	const char *name, *message, *timeout, *decision;
+	enum mf_rule_match mode;     /* of match */
+	const char *match;	     /* redirects */
+	struct mf_rule_list domains; /* network */
+	struct mf_rule_list cidrs;
+	struct mf_rule_list paths; /* file */
+	struct mf_rule_list operations;
+	const int64_t *ports;
+	size_t port_cnt;
+	bool has_ports;
+	const char *resolve_to, *resolve_to6;
+	const char *redirect_to, *redirect_to_unix;
+	const char *tls_mode, *tls_sni;
+	const char *visibility, *on_failure;
+	bool preserve_tree;
+	bool trusted;	/* redirect_target_policy = "trusted" for this rule */
+	uint32_t ttl_s; /* dns_redirects: 0 for 60 */
+};
+
+struct mf_rules_builder;
+
+struct mf_rules_options {
+	const char *policy, *file;
+	bool agentsh; /* names are required, expressions are RE2's, as in agentsh's own files */
+	bool trust_targets; /* redirect_target_policy = "trusted" */
+	enum mf_dns_default dns_default;
+};
+
+int mf_rules_builder_new(const struct mf_rules_options *options, struct mf_rules_builder **ret_b);
+/** mf_rules_builder_add() - Check and compile one rule; its errors are gathered */
+void mf_rules_builder_add(struct mf_rules_builder *b, const struct mf_rule_spec *spec);
+/** mf_rules_builder_error() - Note an error that the caller found; @index 0 for an error of the whole family */
+void mf_rules_builder_error(struct mf_rules_builder *b, enum mf_rule_family family, unsigned index,
+			    const char *name, unsigned line, const char *fmt, ...)
+	__attribute__((format(printf, 6, 7)));
+/** mf_rules_builder_finish() - The rules, or every error; ends @b in both cases; *ret_rules NULL when none were added */
+int mf_rules_builder_finish(struct mf_rules_builder *b, struct mf_rules **ret_rules,
+			    struct mf_err *err);
+
+const char *mf_rule_family_name(enum mf_rule_family family);
 
 #endif
