@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * capture.h - start a command in a namespace of its own, so that all its traffic arrives at our listeners
+ *
+ *	struct mf_capture_options o = { .size = sizeof(o), .argv = argv };
+ *	struct mf_capture *cap;
+ *	struct mf_capture_event ev;
+ *
+ *	mf_capture_new(&o, &cap, &err);      // forks the namespace's processes, returns at once
+ *	...                                  // load policies meanwhile
+ *	mf_capture_prove(cap, &err);         // namespace ready; probes have arrived at the listeners
+ *	...                                  // give mf_capture_tcp_fd(), mf_capture_udp_fd() and ops to the proxies
+ *	mf_capture_exec(cap, &code, &err);   // the command starts; on failure exit with code (126, 127)
+ *	while (poll mf_capture_fd(cap))      // or in any event loop
+ *		while (mf_capture_next_event(cap, &ev)) ...
+ *	mf_capture_free(cap);
+ *	mf_capture_exit_like(&ev);
+ *
+ * How it works (Linux: docs/internals/capture-linux.md)
+ *
+ * Three processes: the caller (host namespaces, runs the proxies), the command, and a small opener that stays in the
+ * namespace with the privileges that the command has lost. The namespace has no device but lo and takes every address
+ * for its own, so there is no way out; nftables hands each TCP and UDP flow that is not loopback to the listeners. Port
+ * 53 to a loopback address counts as not loopback, for hosts whose resolv.conf names a local resolver.
+ * When the caller dies, its listeners close, and the command's traffic ends in resets.
+ *
+ * Threads and signals: one thread at a time, the thread that called mf_capture_new() must outlive the command (the
+ * kernel ties the command's life to it). mf_capture_new() blocks the signals that it forwards, in the calling thread:
+ * call it before other threads start, and before changing signal dispositions or the signal mask, since the command
+ * gets those that were in force then.
+ */
+#ifndef MF_CAPTURE_CAPTURE_H
+#define MF_CAPTURE_CAPTURE_H
+
+#include "core/base/err.h"
+#include "core/base/log.h"
+#include "core/policy/session.h"
+
+struct mf_capture;
+
+struct mf_capture_options {
+	size_t size; /* of this struct */
+	char *const *
+		argv; /* the command, NULL-terminated; argv[0] is looked up in PATH; borrowed until free */
+	char *const *envp; /* NULL: the caller's; borrowed until free */
+	/*
+	 * Unix sockets that the command may reach, beside those that it makes itself: paths of sockets, or of directories
+	 * with all sockets in them. Everything else that listens on the host is masked. Borrowed until free.
+	 */
+	const char *const *unix_allow;
+	size_t unix_allow_cnt;
+	/* Inherited descriptors that the command keeps though they are sockets or alike; 0, 1, 2 always stay. */
+	const int *keep_fds;
+	size_t keep_fd_cnt;
+	bool own_sighup; /* the caller wants SIGHUP for itself: neither blocked nor forwarded */
+	bool own_sigusr; /* the same for SIGUSR1 and SIGUSR2 */
+	unsigned prove_timeout_ms; /* 0: 5,000 */
+	unsigned rescan_ms;	   /* how often new host sockets are looked for; 0: 2,000 */
+	const struct mf_log *log;  /* may be NULL */
+};
+
+/**
+ * mf_capture_new() - Fork the processes of a new session and begin to build its namespace
+ * Cost:   a fork; does not wait for the namespace
+ * Return: 0, MF_E_INVAL, MF_E_NOMEM, MF_E_IO, MF_E_UNSUPPORTED (no such backend on this system)
+ */
+int mf_capture_new(const struct mf_capture_options *options, struct mf_capture **ret,
+		   struct mf_err *err);
+
+/**
+ * mf_capture_prove() - Wait until the namespace stands, then see a probe of each kind arrive at the listeners
+ * Probes are made by the process that will be the command, with its restrictions: TCP over IPv4 and IPv6, a DNS query
+ * over UDP on both, each to an address that nobody has. Each must arrive with that original destination and be
+ * answered; loopback inside must not arrive. Blocks, at most prove_timeout_ms.
+ * Return: 0, or MF_E_PERM (user namespaces forbidden; the text says what to change), MF_E_UNSUPPORTED (the kernel lacks
+ * something), MF_E_IO: the command must not be started, and mf_capture_exec() refuses
+ */
+int mf_capture_prove(struct mf_capture *cap, struct mf_err *err);
+
+/*
+ * Listeners in the namespace, non-blocking, borrowed. Both are IPv6 sockets that take both families (mapped addresses).
+ * TCP: accept(), then getsockname() is the original destination. UDP: it comes with each datagram as control data
+ * (IP_ORIGDSTADDR, IPV6_ORIGDSTADDR).
+ */
+int mf_capture_tcp_fd(const struct mf_capture *cap);
+int mf_capture_udp_fd(const struct mf_capture *cap);
+
+/** mf_capture_get_ops() - What the proxies need of the session; valid until mf_capture_free() */
+void mf_capture_get_ops(struct mf_capture *cap, struct mf_session_ops *ret);
+
+/**
+ * mf_capture_exec() - Let the command start
+ * @ret_exit_code: on failure what a shell would exit with: 127 not found, 126 not executable; may be NULL
+ * Return: 0, MF_E_NOENT, MF_E_PERM, MF_E_IO (cannot be executed), MF_E_INVAL (not proven)
+ */
+int mf_capture_exec(struct mf_capture *cap, int *ret_exit_code, struct mf_err *err);
+
+enum mf_capture_event_kind {
+	MF_CAPTURE_EXITED, /* the command ended; status and signal */
+	MF_CAPTURE_STOPPED, /* the command was stopped by signal: flush what must be, then mf_capture_stop_like() */
+	MF_CAPTURE_RESUMED, /* the command goes on */
+	MF_CAPTURE_DRIFT, /* the fence is not as we built it; traffic is cut already; text says what differs */
+	MF_CAPTURE_MASKED, /* text is a Unix socket of the host that appeared and is out of reach from now on */
+	MF_CAPTURE_EVENT_NUM
+};
+
+struct mf_capture_event {
+	enum mf_capture_event_kind kind;
+	int status; /* EXITED: exit status, 128 + signal after a death by signal */
+	int signal; /* EXITED, STOPPED: the signal, else 0 */
+	bool core_dumped;
+	char text[256]; /* DRIFT, MASKED: one sentence or a path */
+};
+
+/** mf_capture_fd() - Readable when mf_capture_next_event() has work to do; borrowed */
+int mf_capture_fd(const struct mf_capture *cap);
+
+/** mf_capture_next_event() - Handle what happened, never block; Return: true with an event, false when there is none */
+bool mf_capture_next_event(struct mf_capture *cap, struct mf_capture_event *ret);
+
+/**
+ * mf_capture_stop_like() - After a STOPPED event: stop this process in the same way, so that the shell sees it; returns
+ * when somebody continues us, and has continued the command then
+ */
+void mf_capture_stop_like(struct mf_capture *cap, const struct mf_capture_event *ev);
+
+/** mf_capture_cut() - End all traffic of the session for good: listeners closed, lo and any other device down */
+void mf_capture_cut(struct mf_capture *cap);
+
+/** mf_capture_pid() - The command's process id, 0 before it exists */
+int64_t mf_capture_pid(const struct mf_capture *cap);
+
+/* What mf_capture_prove() and the set-up took, for benches and logs. */
+struct mf_capture_timing {
+	uint64_t namespace_ns; /* user, network, mount and IPC namespace with their maps */
+	uint64_t mounts_ns;    /* masked sockets, resolv.conf, read-only parts */
+	uint64_t links_ns;     /* lo, addresses, routes */
+	uint64_t rules_ns;     /* nftables */
+	uint64_t restrict_ns;  /* capabilities, seccomp, descriptors */
+	uint64_t probes_ns;    /* all probes */
+	uint64_t total_ns;     /* from mf_capture_new() to the end of mf_capture_prove() */
+};
+void mf_capture_get_timing(const struct mf_capture *cap, struct mf_capture_timing *ret);
+
+/** mf_capture_free() - Kill a command that has not ended (SIGKILL), end the helpers, reap both; NULL is fine */
+void mf_capture_free(struct mf_capture *cap);
+
+/** mf_capture_exit_like() - End this process as the command ended: exit status, or death by the same signal */
+_Noreturn void mf_capture_exit_like(const struct mf_capture_event *exited);
+
+#endif
