@@ -1,0 +1,63 @@
+-- SPDX-License-Identifier: Apache-2.0
+---@meta
+-- The policy: what a policy file returns
+
+---A policy file returns one such table. All keys but `name` are optional; a key that is not here is an error.
+---Declarative rules are asked first, in the order in which they stand; a hook is asked when no rule matched.
+---@class moonfence.Policy
+---@field name string The policy's name, as it stands in events.
+---@field description string? Free text.
+---@field network_rules moonfence.NetworkRule[]? Rules about connections and names.
+---@field dns_redirects moonfence.DnsRedirect[]? Names that are answered with an address of your own.
+---@field connect_redirects moonfence.ConnectRedirect[]? Connections that go elsewhere.
+---@field file_rules moonfence.FileRule[]? Rules about file operations.
+---@field dns fun(q: moonfence.DnsRequest): moonfence.Verdict? Asked before a name is resolved.
+---@field connect fun(c: moonfence.ConnectRequest): moonfence.Verdict? Asked before a connection is dialled.
+---@field sni fun(s: moonfence.SniRequest): moonfence.Verdict? Asked once a ClientHello was read.
+---@field file fun(f: moonfence.FileRequest): moonfence.Verdict? Asked before a file operation.
+local Policy = {}
+
+---Selectors are ANDed, the entries of one are ORed, an absent one matches everything.
+---@class moonfence.NetworkRule
+---@field name string? Name in events.
+---@field description string? Free text.
+---@field domains string[]? Globs over the host name.
+---@field ports (integer|string)[]? Ports, ranges as text.
+---@field cidrs string[]? Networks of the address that is dialled.
+---@field decision "allow"|"deny"|"approve"|"audit" What happens.
+---@field message string? For the person at the terminal.
+local NetworkRule = {}
+
+---@class moonfence.DnsRedirect
+---@field name string? Name in events.
+---@field match string? Glob over the whole name; one of `match`, `regex`, `search`.
+---@field regex string? Regular expression over the whole name.
+---@field search string? Regular expression found anywhere in the name, as agentsh's `match`.
+---@field resolve_to string The address to answer with.
+---@field visibility "audit_only"|"silent"|"warn"? As for verdicts.
+---@field on_failure "fail_closed"|"fail_open"|"retry_original"? As for `redirect`.
+local DnsRedirect = {}
+
+---@class moonfence.ConnectRedirect
+---@field name string? Name in events.
+---@field match string? Glob over the whole `name:port`; one of `match`, `regex`, `search`.
+---@field regex string? Regular expression over the whole `name:port`.
+---@field search string? Regular expression found anywhere in `name:port`, as agentsh's `match`.
+---@field redirect_to string? `host:port` to dial instead.
+---@field redirect_to_unix string? Unix socket to dial instead; one of the two.
+---@field tls { mode: "passthrough"|"rewrite_sni", sni: string? }? What happens to the server name.
+---@field visibility "audit_only"|"silent"|"warn"? As for verdicts.
+---@field message string? For the person at the terminal.
+---@field on_failure "fail_closed"|"fail_open"|"retry_original"? As for `redirect`.
+local ConnectRedirect = {}
+
+---@class moonfence.FileRule
+---@field name string? Name in events.
+---@field description string? Free text.
+---@field paths string[] Globs over the absolute path.
+---@field operations string[]? Operations, `*` for all; absent means all.
+---@field decision "allow"|"deny"|"approve"|"audit"|"soft_delete"|"redirect" What happens.
+---@field message string? For the person at the terminal.
+---@field redirect_to string? Directory, with `decision = "redirect"`.
+---@field preserve_tree boolean? Keep the source path below `redirect_to`.
+local FileRule = {}

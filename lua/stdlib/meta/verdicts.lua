@@ -1,0 +1,91 @@
+-- SPDX-License-Identifier: Apache-2.0
+---@meta
+-- Verdicts: what a hook answers
+
+---What may happen. A hook returns one, or nothing when it has no opinion; then the next policy is asked, and at last the
+---default of the kind.
+---@class moonfence.Verdict
+
+---What every verdict takes besides its own parameters.
+---@class moonfence.VerdictOptions
+---@field reason string? Why, in the author's words: stands in events, in `explain`, and in what the program is told.
+---@field message string? For the person at the terminal.
+---@field visibility "audit_only"|"silent"|"warn"? `audit_only` (the default): an event. `warn`: an event and a line for the person. `silent`: neither.
+local VerdictOptions = {}
+
+---@class moonfence.DenyOptions: moonfence.VerdictOptions
+---@field rcode "NOERROR"|"FORMERR"|"SERVFAIL"|"NXDOMAIN"|"NOTIMP"|"REFUSED"|string? dns: response code, `REFUSED` by default; `NOERROR` answers "no such record".
+---@field errno string|integer? file: error of the operation, `EACCES` by default.
+local DenyOptions = {}
+
+---@class moonfence.ResolveOptions: moonfence.VerdictOptions
+---@field [integer] string Addresses, both families as you like.
+---@field ttl integer? Seconds that the answer may be kept.
+---@field cname string? Answer with this name in place of addresses.
+local ResolveOptions = {}
+
+---@class moonfence.RedirectOptions: moonfence.VerdictOptions
+---@field to string? `host:port` to dial instead; IPv6 in brackets.
+---@field unix string? Unix socket to dial instead; either this or `to`.
+---@field tls "passthrough"|"rewrite_sni"? Whether the server name in the ClientHello is replaced by `sni`.
+---@field sni string? Server name for `rewrite_sni`.
+---@field on_failure "fail_closed"|"fail_open"|"retry_original"? When the target cannot be dialled: end the connection (the default), or dial where the program meant to go.
+local RedirectOptions = {}
+
+---@class moonfence.SoftDeleteOptions: moonfence.VerdictOptions
+---@field hash boolean? Keep the content's SHA-256 with it, so that a restore can be verified.
+local SoftDeleteOptions = {}
+
+---@class moonfence.RedirectPathOptions: moonfence.VerdictOptions
+---@field target string Absolute path to act on instead.
+local RedirectPathOptions = {}
+
+---Let it happen. Carried by every kind.
+---@param options moonfence.VerdictOptions?
+---@return moonfence.Verdict
+function allow(options) end
+
+---Refuse it. Carried by every kind; the program is told at once (DNS response, TCP reset, TLS alert, errno).
+---@param reason string|moonfence.DenyOptions|nil
+---@return moonfence.Verdict
+function deny(reason) end
+
+---Answer with these addresses instead of asking a resolver. For `dns`.
+---@param options string|moonfence.ResolveOptions An address, or a table of them.
+---@return moonfence.Verdict
+function resolve(options) end
+
+---Dial something else than the program meant to. For `connect` and `sni`.
+---@param options string|moonfence.RedirectOptions `host:port`, or a table.
+---@return moonfence.Verdict
+function redirect(options) end
+
+---Dial something else and leave the ClientHello as it is. For `sni`.
+---@param to string|moonfence.RedirectOptions `host:port`, or a table with `to`.
+---@return moonfence.Verdict
+function route(to) end
+
+---Intercept TLS with a certificate from the local authority. For `sni`.
+---@param options moonfence.VerdictOptions?
+---@return moonfence.Verdict
+function terminate(options) end
+
+---Hold it until a person answers; where nobody can be asked it is refused. Carried by every kind.
+---@param options string|moonfence.VerdictOptions|nil
+---@return moonfence.Verdict
+function ask(options) end
+
+---Do it, but keep what would be lost in the trash. For `file`.
+---@param options moonfence.SoftDeleteOptions?
+---@return moonfence.Verdict
+function soft_delete(options) end
+
+---Act on another path. For `file`.
+---@param options string|moonfence.RedirectPathOptions The path, or a table with `target`.
+---@return moonfence.Verdict
+function redirect_path(options) end
+
+---Carry out a verdict, and report it as audited.
+---@param verdict moonfence.Verdict
+---@return moonfence.Verdict
+function audit(verdict) end
