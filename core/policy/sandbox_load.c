@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sandbox_load.c - from source text to a frozen value: compile, run, require
+ *
+ * Each chunk runs in a table of globals of its own, behind which stand the globals that all share. A module is a chunk
+ * like any other, loaded once per policy, and frozen before the policy gets it.
+ */
+#include "core/policy/sandbox_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PIECE 64 /* bytes handed to the parser between two looks at the clock */
+
+struct mf_sandbox_load {
+	const struct mf_sandbox_source *source; /* whose find() resolves require() */
+	int modules_ref; /* name -> value, or false while it is being loaded */
+	int ref;	 /* the result */
+};
+
+struct reader {
+	const char *text;
+	size_t len;
+};
+
+static const char *read_piece(lua_State *L, void *ctx, size_t *size)
+{
+	struct reader *r = ctx;
+	const char *piece = r->text;
+
+	mf_sandbox_check_time(L);
+	*size = r->len < PIECE ? r->len : PIECE;
+	r->text += *size;
+	r->len -= *size;
+	return *size ? piece : NULL;
+}
+
+/* Push the function that @source is. */
+static void compile(lua_State *L, const struct mf_sandbox_source *source)
+{
+	struct reader r = { source->text, source->len };
+
+	if (source->len > MF_SANDBOX_SOURCE_MAX)
+		luaL_error(L, "%s: a policy file may have at most %d bytes", source->name,
+			   (int)MF_SANDBOX_SOURCE_MAX);
+	lua_pushfstring(L, "@%s", source->name);
+	if (lua_load(L, read_piece, &r, lua_tostring(L, -1), "t") != LUA_OK) {
+		mf_sandbox_stopped(L);
+		mf_sandbox_of(L)->syntax = true;
+		lua_error(L);
+	}
+	lua_remove(L, -2);
+}
+
+/* Push a new table of globals with the shared ones behind it. */
+static void push_environment(lua_State *L)
+{
+	lua_newtable(L);
+	lua_createtable(L, 0, 1);
+	mf_sandbox_push_globals(L);
+	lua_setfield(L, -2, "__index");
+	lua_setmetatable(L, -2);
+	lua_pushvalue(L, -1);
+	lua_setfield(L, -2, "_G");
+}
+
+/* Compile and run @source in an environment of its own; pushes its one result, frozen. */
+static void run_chunk(lua_State *L, const struct mf_sandbox_source *source)
+{
+	luaL_checkstack(L, 8, "too many modules");
+	push_environment(L);
+	compile(L, source);
+	lua_pushvalue(L, -2);
+	lua_setupvalue(L, -2, 1);
+	lua_call(L, 0, 1);
+	mf_sandbox_freeze(L, -1);
+	mf_sandbox_freeze(L, -2);
+	lua_remove(L, -2);
+}
+
+int mf_lib_require(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+	struct mf_sandbox_load *load = mf_sandbox_of(L)->load;
+	const struct mf_sandbox_source *source;
+
+	if (!load)
+		return luaL_error(L, "require '%s': only while a policy is loaded", name);
+	lua_settop(L, 1);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, load->modules_ref);
+	if (lua_getfield(L, 2, name) == LUA_TBOOLEAN && !lua_toboolean(L, -1))
+		return luaL_error(L, "require '%s': the module requires itself", name);
+	if (!lua_isnil(L, -1))
+		return 1;
+	source = load->source->find ? load->source->find(load->source->ctx, name) : NULL;
+	if (!source)
+		return luaL_error(L,
+				  "module '%s' not found: require finds modules of the same pack "
+				  "and of the standard library",
+				  name);
+	lua_pushboolean(L, 0);
+	lua_setfield(L, 2, name);
+	run_chunk(L, source);
+	if (lua_isnil(L, -1) || (lua_isboolean(L, -1) && !lua_toboolean(L, -1))) {
+		lua_pop(L, 1);
+		lua_pushboolean(L, 1);
+	}
+	lua_pushvalue(L, -1);
+	lua_setfield(L, 2, name);
+	return 1;
+}
+
+static int load_policy(lua_State *L)
+{
+	struct mf_sandbox_load *load = lua_touserdata(L, 1);
+
+	lua_newtable(L);
+	load->modules_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	run_chunk(L, load->source);
+	load->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	return 0;
+}
+
+int mf_sandbox_load(struct mf_sandbox *sb, const struct mf_sandbox_limits *limits,
+		    const struct mf_sandbox_source *source, int *ret_ref, struct mf_err *err)
+{
+	struct mf_sandbox_load load = { source, LUA_NOREF, LUA_NOREF };
+	int code;
+
+	lua_gc(sb->L, LUA_GCRESTART);
+	code = mf_sandbox_run(sb, limits, load_policy, &load, &load, err);
+	// What was made now may be compared, indexed and so on in every call to come.
+	sb->kept_longest = sb->longest;
+	sb->kept_metas = sb->metas;
+	lua_gc(sb->L, LUA_GCSTOP);
+	luaL_unref(sb->L, LUA_REGISTRYINDEX, load.modules_ref);
+	if (code == 0)
+		*ret_ref = load.ref;
+	else
+		luaL_unref(sb->L, LUA_REGISTRYINDEX, load.ref);
+	lua_gc(sb->L, LUA_GCCOLLECT);
+	sb->floor = sb->bytes;
+	return code;
+}
+
+static int seal(lua_State *L)
+{
+	mf_sandbox_push_globals(L);
+	mf_sandbox_freeze(L, -1);
+	return 0;
+}
+
+int mf_sandbox_seal(struct mf_sandbox *sb, struct mf_err *err)
+{
+	struct mf_sandbox_limits limits = { UINT64_MAX, MF_NS_PER_S * 10 };
+
+	return mf_sandbox_call(sb, &limits, seal, NULL, err);
+}
