@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`moonfence run` with real clients against real servers, as root and as an ordinary user."""
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from scenario import NOBODY, Scenario, main
+
+CURL = ["curl", "-sS", "--max-time", "30"]
+
+
+class Clients:
+    """Allowed traffic goes through, unchanged, for every client."""
+
+    def test_curl_http_both_families(self):
+        for family in ("-4", "-6"):
+            r = self.fence([*CURL, family, "http://allowed.example/"])
+            self.assertEqual((r.status, r.out), (0, "server=web host=allowed.example sni= port=80\n"), r)
+            self.assertTrue(r.find("net_connect", domain="allowed.example", policy__effective_decision="allow"), r)
+
+    def test_curl_https_both_families_and_http2(self):
+        for args in (["-4"], ["-6"], ["--http2"], ["--http1.1"], ["--tls-max", "1.2"]):
+            r = self.fence([*CURL, *args, "https://allowed.example/"])
+            self.assertEqual((r.status, r.out), (0, "server=web host=allowed.example sni=allowed.example port=443\n"), r)
+
+    def test_wget(self):
+        r = self.fence(["wget", "-q", "-T", "30", "-t", "1", "-O", "-", "--ca-certificate", self.lab.path("ca.pem"),
+                        "https://allowed.example/"])
+        self.assertEqual((r.status, r.out), (0, "server=web host=allowed.example sni=allowed.example port=443\n"), r)
+
+    def test_python_urllib(self):
+        r = self.python("import urllib.request as u; print(u.urlopen('https://allowed.example/', timeout=30)"
+                        ".read().decode(), end='')")
+        self.assertEqual((r.status, r.out), (0, "server=web host=allowed.example sni=allowed.example port=443\n"), r)
+
+    def test_node_https(self):
+        r = self.fence(["node", "-e", "require('https').get('https://allowed.example/', s => s.pipe(process.stdout))"])
+        self.assertEqual((r.status, r.out), (0, "server=web host=allowed.example sni=allowed.example port=443\n"), r)
+
+    def test_openssl_s_client(self):
+        r = self.fence("printf 'GET / HTTP/1.0\\r\\nHost: allowed.example\\r\\n\\r\\n' | openssl s_client -quiet "
+                       "-verify_return_error -connect allowed.example:443 -servername allowed.example")
+        self.assertIn("server=web host=allowed.example sni=allowed.example", r.out, r)
+
+    def test_git_clone_over_https(self):
+        www = self.lab.path("www")
+        if not os.path.exists(f"{www}/repo.git"):
+            tree = self.lab.path("tree")
+            for cmd in (["init", "-q", tree], ["-C", tree, "-c", "user.name=x", "-c", "user.email=x@y.example", "commit",
+                        "-q", "--allow-empty", "-m", "first"], ["clone", "-q", "--bare", tree, f"{www}/repo.git"],
+                        ["-C", f"{www}/repo.git", "update-server-info"]):
+                subprocess.run(["git", *cmd], check=True)
+        target = os.path.join(self.work, f"clone-{type(self).__name__}")
+        r = self.fence(["git", "clone", "-q", "https://allowed.example/repo.git", target])
+        self.assertEqual(r.status, 0, r)
+        r = self.fence(["git", "-C", target, "log", "--format=%s"])
+        self.assertEqual(r.out, "first\n", r)
+
+    def test_nc_echo_with_half_close(self):
+        for family in ("-4", "-6"):
+            r = self.fence(f"printf 'hello\\n' | nc {family} -N -w 30 echo.example 7")
+            self.assertEqual((r.status, r.out), (0, "hello\n"), r)
+
+    def test_server_that_speaks_first(self):
+        r = self.fence("printf 'SSH-2.0-me\\r\\n' | nc -w 30 echo.example 22")
+        self.assertIn("SSH-2.0-lab", r.out, r)
+        self.assertIn("got SSH-2.0-me", r.out, r)
+
+    def test_a_large_body_arrives_whole(self):
+        r = self.fence(f"curl -sS --max-time 60 https://allowed.example/big | sha256sum")
+        with open(self.lab.path("www/big"), "rb") as f:
+            want = hashlib.sha256(f.read()).hexdigest()
+        self.assertEqual((r.status, r.out.split()[0]), (0, want), r)
+
+    def test_both_directions_at_once_with_back_pressure(self):
+        r = self.python("""
+import socket, threading, hashlib, os
+data = os.urandom(1 << 20) * 16
+s = socket.create_connection(("echo.example", 7), 30)
+def send():
+    s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+threading.Thread(target=send).start()
+h = hashlib.sha256()
+n = 0
+while b := s.recv(65536):
+    h.update(b)
+    n += len(b)
+print(n == len(data) and h.digest() == hashlib.sha256(data).digest())
+""")
+        self.assertEqual((r.status, r.out), (0, "True\n"), r)
+
+    def test_udp_echo_both_families(self):
+        for family, addr in (("AF_INET", "11.0.0.7"), ("AF_INET6", "2a0f:77::7")):
+            r = self.python(f"""
+import socket
+socket.getaddrinfo("echo.example", 7)
+s = socket.socket(socket.{family}, socket.SOCK_DGRAM)
+s.settimeout(30)
+for i in range(3):
+    s.sendto(b"ping%d" % i, ("{addr}", 7))
+    d, a = s.recvfrom(100)
+    print(d.decode(), a[0], a[1])
+""")
+            self.assertEqual((r.status, r.out), (0, "".join(f"ping{i} {addr} 7\n" for i in range(3))), r)
+
+
+class Dns:
+    def test_types_and_transports(self):
+        for args, want in (
+                (["+short", "allowed.example"], "11.0.0.80\n"),
+                (["+short", "allowed.example", "AAAA"], "2a0f:77::80\n"),
+                (["+short", "+tcp", "allowed.example"], "11.0.0.80\n"),
+                (["+short", "www.allowed.example"], "allowed.example.\n11.0.0.80\n"),
+                (["+short", "aLLoWeD.ExAmPlE"], "11.0.0.80\n"),
+                (["+short", "@9.9.9.9", "allowed.example"], "11.0.0.80\n"),
+                (["+short", "@2620:fe::fe", "allowed.example"], "11.0.0.80\n"),
+                (["+short", "@127.0.0.53", "allowed.example"], "11.0.0.80\n"),
+                (["+short", "+bufsize=512", "many.example", "TXT"], None),
+                (["+short", "+keepopen", "+tcp", "allowed.example", "echo.example"], "11.0.0.80\n11.0.0.7\n")):
+            r = self.fence(["dig", "+tries=1", "+time=20", *args])
+            self.assertEqual(r.status, 0, r)
+            if want is not None:
+                self.assertEqual(r.out, want, r)
+            else:
+                self.assertIn("x" * 200, r.out, r)
+
+    def test_a_name_that_is_not_there(self):
+        r = self.fence(["dig", "+tries=1", "+time=20", "nowhere.example"])
+        self.assertIn("status: NXDOMAIN", r.out, r)
+
+    def test_denied_with_rcode_and_reason(self):
+        r = self.fence(["dig", "+tries=1", "+time=20", "denied.example"])
+        self.assertIn("status: NXDOMAIN", r.out, r)
+        self.assertRegex(r.out, r"EDE: 1[578].*names: denied", r)
+        r = self.fence(["dig", "+tries=1", "+time=20", "refused.example", "TXT"])
+        self.assertIn("status: REFUSED", r.out, r)
+        self.assertTrue(r.find("dns_query", domain="refused.example", policy__decision="deny"), r)
+
+    def test_resolved_by_policy_and_no_other_record_around_it(self):
+        r = self.fence("for t in A AAAA HTTPS SVCB; do dig +tries=1 +time=20 +short registry.npm.example $t; done")
+        self.assertEqual((r.status, r.out), (0, "11.0.0.100\n"), r)
+        self.assertTrue(r.find("dns_redirect"), r)
+        r = self.fence([*CURL, "http://registry.npm.example/"])
+        self.assertEqual(r.out, "server=llm host=registry.npm.example sni= port=80\n", r)
+
+    def test_https_records_of_a_redirected_connection_are_withheld(self):
+        r = self.fence(["dig", "+tries=1", "+time=20", "+short", "api.vendor.example", "HTTPS"])
+        self.assertNotIn("ipv4hint", r.out, r)
+
+    def test_a_policy_that_loops_is_stopped_and_refuses(self):
+        r = self.fence(["dig", "+tries=1", "+time=20", "loop.example"])
+        self.assertRegex(r.out, "status: (REFUSED|SERVFAIL)", r)
+        r = self.fence("dig +tries=1 +time=20 loop.example >/dev/null; dig +tries=1 +time=20 +short allowed.example")
+        self.assertEqual(r.out, "11.0.0.80\n", r)
+
+    def test_two_questions_in_one_query_are_refused(self):
+        r = self.python(r"""
+import socket
+q = lambda n: b"".join(bytes([len(p)]) + p for p in n.split(b".")) + b"\0\0\1\0\1"
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(20)
+s.sendto(b"\x12\x34\1\0\0\2\0\0\0\0\0\0" + q(b"allowed.example") + q(b"denied.example"), ("9.9.9.9", 53))
+print(s.recv(512)[3] & 15)
+""")
+        self.assertIn(r.out, ("1\n", "5\n"), r)
+
+    def test_loopback_resolver_in_resolv_conf(self):
+        conf = self.lab.write("resolv-loopback.conf", "nameserver 127.0.0.53\noptions edns0\n")
+        done = self.lab.run(["unshare", "--mount", "sh", "-c", f"mount --bind {conf} $(readlink -f /etc/resolv.conf) && "
+                             'exec "$@"', "sh"] + ([] if self.user is None else
+                            ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups", "--"]) +
+                            self.fence_command([*CURL, "http://allowed.example/"], "--dns", "11.0.0.53"),
+                            env=self.environment())
+        self.assertEqual((done.returncode, done.stdout), (0, "server=web host=allowed.example sni= port=80\n"),
+                         done.stderr)
+
+
+class Redirects:
+    def test_connect_redirect_rewrites_the_sni(self):
+        for args in ([], ["--http2"], ["--tls-max", "1.2"], ["-6"]):
+            r = self.fence([*CURL, "-k", *args, "https://api.vendor.example/"])
+            self.assertEqual((r.status, r.out), (0, "server=llm host=api.vendor.example sni=llm.corp.example port=8443\n"),
+                             r)
+            self.assertTrue(r.find("connect_redirect", domain="api.vendor.example"), r)
+
+    def test_retry_original_after_a_refused_target(self):
+        r = self.fence("printf 'back\\n' | nc -N -w 30 refusing.example 7")
+        self.assertEqual((r.status, r.out), (0, "back\n"), r)
+        self.assertTrue(r.find("connect_redirect_fallback"), r)
+
+    def test_fail_closed_after_a_refused_target(self):
+        r = self.fence([*CURL, "http://refusing.example:22/"])
+        self.assertNotIn(r.status, (0, 28), r)
+
+    def test_a_name_made_by_cname(self):
+        r = self.fence([*CURL, "http://alias.example/"])
+        self.assertEqual((r.status, r.out), (0, "server=web host=alias.example sni= port=80\n"), r)
+
+
+class Denials:
+    """Denials come at once, with the reason, and never as a time-out (curl's status 28)."""
+
+    def test_http_gets_403_with_rule_and_reason(self):
+        r = self.fence([*CURL, "-i", "http://11.0.0.80/"])
+        self.assertEqual(r.status, 0, r)
+        self.assertRegex(r.out, r"^HTTP/1.1 403", r)
+        self.assertIn("no name led here", r.out, r)
+        self.assertEqual([e for e in self.lab.web_log().splitlines() if "11.0.0.80/" in e], [])
+
+    def test_tls_gets_an_alert(self):
+        r = self.fence([*CURL, "-k", "https://11.0.0.80/"])
+        self.assertEqual(r.status, 35, r)
+        self.assertIn("alert", r.err, r)
+
+    def test_tls_to_a_name_that_sni_denies_gets_an_alert(self):
+        r = self.fence("dig +short cdn-good.example >/dev/null; " +
+                       " ".join(CURL) + " -k --resolve cdn-bad.example:443:11.0.0.90 https://cdn-bad.example/")
+        self.assertEqual(r.status, 35, r)
+        self.assertIn("alert", r.err, r)
+
+    def test_other_tcp_is_reset(self):
+        r = self.python("""
+import socket
+s = socket.create_connection(("11.0.0.7", 7), 30)
+try:
+    print("got", s.recv(10))
+except ConnectionResetError:
+    print("reset")
+""")
+        self.assertEqual((r.status, r.out), (0, "reset\n"), r)
+        self.assertTrue(r.find("net_connect", policy__decision="deny"), r)
+
+    def test_udp_gets_an_icmp_error(self):
+        for family, addr in (("AF_INET", "11.0.0.7"), ("AF_INET6", "2a0f:77::7")):
+            r = self.python(f"""
+import socket, errno
+s = socket.socket(socket.{family}, socket.SOCK_DGRAM)
+s.connect(("{addr}", 7))
+s.settimeout(30)
+s.send(b"x")
+try:
+    print("got", s.recv(10))
+except OSError as e:
+    print(errno.errorcode[e.errno])
+""")
+            self.assertEqual(r.status, 0, r)
+            self.assertIn(r.out, ("EHOSTUNREACH\n", "EACCES\n", "ECONNREFUSED\n"), r)
+        self.assertEqual([s for s in self.lab.seen() if s["proto"] == "udp" and s["data"] == "78"], [])
+
+    def test_shared_address_goes_by_the_server_name(self):
+        ask = "dig +short cdn-good.example cdn-bad.example >/dev/null; "
+        r = self.fence(ask + " ".join(CURL) + " https://cdn-good.example/")
+        self.assertEqual((r.status, r.out), (0, "server=cdn host=cdn-good.example sni=cdn-good.example port=443\n"), r)
+        r = self.fence(ask + " ".join(CURL) + " -k https://cdn-bad.example/")
+        self.assertEqual(r.status, 35, r)
+        r = self.fence(ask + " ".join(CURL) + " -i http://cdn-bad.example/")
+        self.assertIn("403", r.out, r)
+
+    def test_policy_by_process(self):
+        r = self.fence(["wget", "-q", "-T", "30", "-t", "1", "-O", "-", "--no-check-certificate",
+                        "https://allowed.example:8443/"])
+        self.assertNotEqual(r.status, 0, r)
+        r = self.fence([*CURL, "https://allowed.example:8443/"])
+        self.assertEqual(r.status, 0, r)
+
+    def test_labels_reach_the_policy(self):
+        r = self.fence([*CURL, "-i", "http://allowed.example/"], "--label", "lockdown=yes")
+        self.assertRegex(r.out, r"^HTTP/1.1 403", r)
+        self.assertIn("lockdown", r.out, r)
+
+
+class Fidelity:
+    """The command runs as it would without the fence."""
+
+    def test_exit_status(self):
+        for cmd, want in (("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)):
+            self.assertEqual(self.fence(cmd).status, want, cmd)
+        self.assertEqual(self.fence(["/nonexistent/program"]).status, 127)
+        self.assertEqual(self.fence(["/etc/passwd"]).status, 126)
+
+    def test_streams_arguments_environment_and_directory(self):
+        r = self.fence(["bash", "-c", 'cat; echo "$1|$X|$PWD"; echo err >&2', "sh", "a b"], stdin=None, input="in\n",
+                       env={"X": "y z"})
+        self.assertEqual((r.status, r.out), (0, f"in\na b|y z|{self.lab.dir}\n"), r)
+        self.assertIn("err\n", r.err)
+
+    def test_identity_is_kept(self):
+        r = self.fence("id -u; id -g")
+        want = self.user or 0
+        self.assertEqual(r.out, f"{want}\n{want}\n", r)
+
+    def test_a_signal_reaches_the_command(self):
+        p = self.lab.popen(self.fence_command(["bash", "-c", "trap 'echo got; exit 3' TERM; echo up; while :; do read -t 60 _ < "
+                           "<(sleep 60); done"]), user=self.user, env=self.environment(), stdout=subprocess.PIPE,
+                           stdin=subprocess.DEVNULL, text=True)
+        self.assertEqual(p.stdout.readline(), "up\n")
+        p.send_signal(signal.SIGTERM)
+        self.assertEqual(p.stdout.readline(), "got\n")
+        self.assertEqual(p.wait(30), 3)
+        p.stdout.close()
+
+    def test_loopback_inside_the_session_is_its_own(self):
+        r = self.python("""
+import socket, threading
+l = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=lambda: l.accept()[0].sendall(b"mine")).start()
+print(socket.create_connection(l.getsockname(), 30).recv(4).decode())
+""")
+        self.assertEqual((r.status, r.out), (0, "mine\n"), r)
+
+    def test_summary(self):
+        r = self.fence(" ".join(CURL) + " http://allowed.example/ >/dev/null; dig +short denied.example", "--summary")
+        self.assertRegex(r.err, r"(?i)denied", r)
+        self.assertIn("allowed.example", r.err, r)
+
+    def test_usage_and_policy_errors(self):
+        r = self.lab.run([self.program, "run", "--no-such-option"], user=self.user)
+        self.assertEqual(r.returncode, 2, r)
+        bad = self.lab.write("bad.lua", 'return {\n  name = "bad",\n  dns = function(q) retrun allow() end,\n}\n')
+        r = self.fence(["true"], policy=bad)
+        self.assertEqual(r.status, 1, r)
+        self.assertIn("bad.lua:3", r.err, r)
+
+
+class Reload:
+    def test_edit_while_running_and_a_broken_edit_keeps_the_old(self):
+        good = self.lab.write(f"policies/reload-{type(self).__name__}.lua",
+                              'return { name = "r", dns = function(q) return resolve { "11.0.0.1" } end }\n')
+        p = self.lab.popen(self.fence_command(["bash", "-c", "while read -r cmd; do eval \"$cmd\"; echo done; done"],
+                           policy=good), user=self.user, env=self.environment(), stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE, text=True, bufsize=1)
+
+        def ask():
+            p.stdin.write("dig +tries=1 +time=20 +short x.example\n")
+            lines = []
+            while (line := p.stdout.readline()) not in ("done\n", ""):
+                lines.append(line.strip())
+            return lines
+
+        def wait_event(type_):
+            deadline = time.monotonic() + 60
+            while not any(e["type"] == type_ for e in self.read_events()):
+                self.assertLess(time.monotonic(), deadline, f"no {type_}")
+                time.sleep(0.02)
+
+        self.assertEqual(ask(), ["11.0.0.1"])
+        self.lab.write(good + ".new", 'return { name = "r", dns = function(q) return oops } end }\n')
+        os.rename(good + ".new", good)
+        wait_event("policy_reload_failed")
+        self.assertEqual(ask(), ["11.0.0.1"])
+        self.lab.write(good + ".new", 'return { name = "r", dns = function(q) return resolve { "11.0.0.2" } end }\n')
+        os.rename(good + ".new", good)
+        wait_event("policy_changed")
+        self.assertEqual(ask(), ["11.0.0.2"])
+        p.stdin.close()
+        self.assertEqual(p.wait(30), 0)
+        p.stdout.close()
+
+
+class All(Clients, Dns, Redirects, Denials, Fidelity, Reload):
+    pass
+
+
+class AsRoot(All, Scenario):
+    user = None
+
+
+class AsUser(All, Scenario):
+    user = NOBODY
+
+
+if __name__ == "__main__":
+    main()
