@@ -20,7 +20,8 @@ const char *mf_paths_data(const char *name, char buf[PATH_MAX])
 	const char *dirs[] = { getenv("MOONFENCE_DATA"), MF_DATA_DIR, MF_SOURCE_DATA_DIR };
 
 	for (size_t i = 0; i < MF_ARRAY_SIZE(dirs); i++) {
-		if (!dirs[i] || !dirs[i][0] || !join(buf, dirs[i], "stdlib") || access(buf, R_OK) != 0)
+		if (!dirs[i] || !dirs[i][0] || !join(buf, dirs[i], "stdlib") ||
+		    access(buf, R_OK) != 0)
 			continue;
 		return join(buf, dirs[i], name) ? buf : NULL;
 	}

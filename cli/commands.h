@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * commands.h - the subcommands; main.c has the one table that names them
+ *
+ * A subcommand lives in a file of its own and is one function: argv[0] is the subcommand's last word, the arguments
+ * follow. It prints its result to stdout, what is wrong to stderr, and returns the exit status.
+ * To add one: its file, a line here, a row in main.c's table, a section in docs/moonfence.1.
+ */
+#ifndef MF_CLI_COMMANDS_H
+#define MF_CLI_COMMANDS_H
+
+/* Exit statuses of every subcommand (run adds those of the command that it runs). */
+enum mf_exit {
+	MF_EXIT_GOOD = 0,
+	MF_EXIT_FAULT = 1, /* a policy's fault: it does not load, a test or check failed */
+	MF_EXIT_USAGE = 2, /* wrong usage: unknown option, missing operand, malformed value */
+};
+
+int mf_cmd_policy_check(int argc, char **argv);
+int mf_cmd_policy_test(int argc, char **argv);
+int mf_cmd_policy_explain(int argc, char **argv);
+int mf_cmd_policy_bench(int argc, char **argv);
+
+#endif
