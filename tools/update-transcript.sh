@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Writes what the demo prints into the README, or compares (--check).
+#
+#   tools/update-transcript.sh [--check] [MOONFENCE]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+check=
+[ "${1:-}" != --check ] || { check=1; shift; }
+moonfence=${1:-build/release/cli/moonfence}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# Colours off, and what differs from run to run made the same: session names and temporary folders.
+python3 examples/demo/demo.py "$moonfence" --no-shell </dev/null >"$work/raw" 2>&1 || { cat "$work/raw"; exit 1; }
+sed -e 's/\x1b\[[0-9;]*m//g' -e 's/run-[0-9T]*-[0-9]*/run-…/g' -e "s#/tmp/moonfence-lab-[a-z0-9_]*/##g" -e 's/[[:space:]]*$//' \
+  "$work/raw" | sed -n '/^# moonfence run/,$p' >"$work/transcript"
+awk -v file="$work/transcript" '
+  /^<!-- end of transcript -->/ { skip = 0 }
+  !skip { print }
+  /^<!-- transcript:/ { skip = 1; print "```"; while ((getline line < file) > 0) print line; print "```" }
+' README.md >"$work/README.md"
+if [ -n "$check" ]; then
+  diff -u README.md "$work/README.md" || { echo "the README's transcript is not what the demo prints: tools/update-transcript.sh" >&2; exit 1; }
+  echo "the README's transcript is what the demo prints"
+else
+  cp "$work/README.md" README.md
+fi
