@@ -203,8 +203,15 @@ const char *mf_lib_tostring(lua_State *L, int idx, size_t *len)
 		lua_pushliteral(L, "nil");
 		break;
 	default: // no address: it would differ from one run to the next
-		if (luaL_getmetafield(L, idx, "__name") != LUA_TSTRING)
+		switch (luaL_getmetafield(L, idx, "__name")) {
+		case LUA_TSTRING:
+			break;
+		default:
+			lua_pop(L, 1);
+			/* fall through */
+		case LUA_TNIL:
 			lua_pushstring(L, luaL_typename(L, idx));
+		}
 	}
 	return lua_tolstring(L, -1, len);
 }

@@ -39,6 +39,7 @@ int mf_lib_getmetatable(lua_State *L)
 	lua_pushliteral(L, "__metatable");
 	if (lua_rawget(L, -2) == LUA_TNIL) {
 		lua_pop(L, 1);
+		mf_frozen_of_metatable(L);
 		return 1;
 	}
 	// A frozen table without a metatable of the policy's own has false here.
@@ -69,12 +70,11 @@ int mf_lib_setmetatable(lua_State *L)
 	lua_settop(L, 2);
 	mf_sandbox_charge(L, 4);
 	if (type == LUA_TTABLE) {
-		mf_frozen_contents(L, 2);
-		lua_insert(L, 2); // events are looked for in the contents
+		mf_frozen_as_metatable(L, 2);
+		lua_replace(L, 2);
 		refuse_event(L, "__gc", "nothing of a policy runs when memory is freed");
 		refuse_event(L, "__close", "a policy holds nothing that needs closing");
 		refuse_event(L, "__mode", "what is in a table may not depend on memory");
-		lua_remove(L, 2);
 		mf_sandbox_note_meta(L);
 	}
 	lua_setmetatable(L, 1);
@@ -252,7 +252,8 @@ static size_t push_sorted_keys(lua_State *L, int contents)
 		keys = lua_newuserdatauv(L, n * sizeof(*keys), 0);
 	else
 		lua_pushnil(L);
-	for (lua_pushnil(L); i < n && lua_next(L, contents); lua_pop(L, 1), i++)
+	for (lua_pushnil(L); lua_next(L, contents);
+	     lua_pop(L, 1), i++) // n times: nothing ran since
 		read_key(L, -2, &keys[i]);
 	while (n >> log)
 		log++;
@@ -267,7 +268,7 @@ static size_t push_sorted_keys(lua_State *L, int contents)
 	return n;
 }
 
-/* Upvalues: contents, sorted keys, position. */
+/* Upvalues: contents, sorted keys, position, mark. */
 static int next_sorted(lua_State *L)
 {
 	lua_Integer i = lua_tointeger(L, lua_upvalueindex(3));
@@ -301,7 +302,7 @@ static bool is_sequence(lua_State *L, int contents)
 	return count_keys(L, contents) == len;
 }
 
-/* Upvalue: contents. Control variable: the index. */
+/* Upvalues: contents, mark. Control variable: the index. */
 static int next_element(lua_State *L)
 {
 	lua_Integer i = lua_tointeger(L, 2) + 1;
@@ -325,14 +326,16 @@ int mf_lib_pairs(lua_State *L)
 	lua_settop(L, 1);
 	mf_frozen_contents(L, 1);
 	if (is_sequence(L, 2)) {
-		lua_pushcclosure(L, next_element, 1);
+		lua_pushlightuserdata(L, (void *)(uintptr_t)&mf_lib_transient);
+		lua_pushcclosure(L, next_element, 2);
 		lua_pushvalue(L, 1);
 		lua_pushinteger(L, 0);
 		return 3;
 	}
 	push_sorted_keys(L, 2);
 	lua_pushinteger(L, 0);
-	lua_pushcclosure(L, next_sorted, 3);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&mf_lib_transient);
+	lua_pushcclosure(L, next_sorted, 4);
 	lua_pushvalue(L, 1);
 	lua_pushnil(L);
 	return 3;

@@ -29,7 +29,7 @@
 
 #define INTERVAL_MAX	     256
 #define INTERVAL_NS	     150000 /* most time between two looks at the clock */
-#define NS_PER_COMPARED_BYTE 15	    /* strcoll() and strlen() of "" */
+#define NS_PER_COMPARED_BYTE 4	    /* strcoll() and strlen() of "", once per NUL: 2.3 measured */
 #define NS_PER_CHAIN_LINK    20
 #define NS_PER_STACK_BYTE    1 / 8
 #define CLOCKED_STEPS	     512
@@ -354,10 +354,10 @@ static void begin(struct mf_sandbox *sb, const struct mf_sandbox_limits *limits)
 	lua_sethook(sb->L, on_hook, LUA_MASKCOUNT | (sb->lines ? LUA_MASKLINE : 0), sb->interval);
 }
 
-/* Split "short:line: text" where short is the shortened name of a loaded chunk; registry[short] is its whole name. */
+/* Split "file:line: text" where file is what Lua shows of a loaded chunk's name. */
 static const char *split_place(lua_State *L, const char *msg, struct mf_err *err)
 {
-	const char *colon, *end;
+	const char *colon, *end, *file;
 	unsigned long line;
 	char *stop;
 
@@ -367,11 +367,13 @@ static const char *split_place(lua_State *L, const char *msg, struct mf_err *err
 		if (end == colon + 1 || end[0] != ':' || end[1] != ' ' || colon == msg ||
 		    (size_t)(colon - msg) >= LUA_IDSIZE)
 			continue;
+		file = mf_sandbox_find_file(L, msg, (size_t)(colon - msg));
+		if (!file)
+			continue;
 		err->line = line <= 0xffffffffu ? (unsigned)line : 0;
-		snprintf(err->file, sizeof(err->file), "%.*s", (int)(colon - msg), msg);
+		snprintf(err->file, sizeof(err->file), "%s", file);
 		return end + 2;
 	}
-	(void)L;
 	return msg;
 }
 
@@ -450,6 +452,7 @@ static int open_libraries(lua_State *L)
 {
 	struct mf_sandbox *sb = lua_touserdata(L, 1);
 
+	mf_purity_probe(L);
 	lua_newtable(L);
 	mf_lib_open_base(L);
 	add_library(L, "string", mf_lib_open_string);
@@ -504,6 +507,7 @@ void mf_sandbox_free(struct mf_sandbox *sb)
 	if (!sb)
 		return;
 	lua_close(sb->L);
+	mf_sandbox_free_names(sb);
 	free(sb);
 }
 

@@ -20,6 +20,7 @@
 #define MF_SANDBOX_STEP_BYTES 32 /* bytes of new memory that count as one instruction */
 
 struct mf_sandbox_load;
+struct mf_sandbox_name;
 
 struct mf_sandbox {
 	lua_State *L;	    /* main thread */
@@ -57,6 +58,7 @@ struct mf_sandbox {
 
 	struct mf_sandbox_load *load; /* while mf_sandbox_load() runs */
 	int globals_ref;
+	struct mf_sandbox_name *names; /* of loaded chunks */
 	bool sealed;
 
 	void (*lines)(void *ctx, const char *file, unsigned line);
@@ -114,8 +116,29 @@ int mf_lib_pairs(lua_State *L);
  */
 bool mf_frozen_contents(lua_State *L, int idx);
 bool mf_is_frozen(lua_State *L, int idx);
+/** mf_frozen_as_metatable() - Push what must be set so that the table at @idx works as a metatable: its contents */
+void mf_frozen_as_metatable(lua_State *L, int idx);
+/** mf_frozen_of_metatable() - Replace a metatable on top of the stack that is a shadow by its frozen table; Return: was it
+ * one? */
+bool mf_frozen_of_metatable(lua_State *L);
+/** mf_freeze_globals() - mf_sandbox_freeze() of a table of globals: another message on assignment */
+void mf_freeze_globals(lua_State *L, int idx);
+/* The address that a C closure has as light userdata among its upvalues when it keeps the state of an iteration. */
+extern const char mf_lib_transient;
+
+/* purity.c */
+/** mf_purity_check() - Raise when the Lua function at @idx assigns to one of its upvalues */
+void mf_purity_check(lua_State *L, int idx);
+/** mf_purity_lint() - Raise when the chunk at @idx contains what no policy may: <close>, vast concatenations */
+void mf_purity_lint(lua_State *L, int idx);
+/** mf_purity_probe() - Raise when the bytecode of the Lua that runs is not the one that purity.c reads */
+void mf_purity_probe(lua_State *L);
 
 /* sandbox_load.c */
 int mf_lib_require(lua_State *L);
+void mf_sandbox_free_names(struct mf_sandbox *sb);
+/** mf_sandbox_find_file() - The whole name of a chunk by what Lua shows of it in messages; NULL: none was loaded. Does
+ * not raise. Borrowed as long as the sandbox lives. */
+const char *mf_sandbox_find_file(lua_State *L, const char *shown, size_t len);
 
 #endif

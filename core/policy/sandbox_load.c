@@ -8,6 +8,7 @@
 #include "core/policy/sandbox_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PIECE 64 /* bytes handed to the parser between two looks at the clock */
@@ -16,6 +17,13 @@ struct mf_sandbox_load {
 	const struct mf_sandbox_source *source; /* whose find() resolves require() */
 	int modules_ref; /* name -> value, or false while it is being loaded */
 	int ref;	 /* the result */
+};
+
+/* Names of loaded chunks: Lua cuts long ones in messages. */
+struct mf_sandbox_name {
+	struct mf_sandbox_name *next;
+	char shown[LUA_IDSIZE];
+	char name[]; /* NUL-terminated */
 };
 
 struct reader {
@@ -35,6 +43,56 @@ static const char *read_piece(lua_State *L, void *ctx, size_t *size)
 	return *size ? piece : NULL;
 }
 
+const char *mf_sandbox_find_file(lua_State *L, const char *shown, size_t len)
+{
+	const struct mf_sandbox_name *n;
+
+	for (n = mf_sandbox_of(L)->names; n; n = n->next) {
+		if (strlen(n->shown) == len && memcmp(n->shown, shown, len) == 0)
+			return n->name;
+	}
+	return NULL;
+}
+
+void mf_sandbox_free_names(struct mf_sandbox *sb)
+{
+	struct mf_sandbox_name *n;
+
+	while ((n = sb->names)) {
+		sb->names = n->next;
+		free(n);
+	}
+}
+
+/* What Lua shows of a name: all of it, or three dots and its end (luaO_chunkid() of Lua does the same). */
+static void shorten(const char *name, char *ret, size_t size)
+{
+	size_t len = strlen(name);
+
+	if (len < size)
+		snprintf(ret, size, "%s", name);
+	else
+		snprintf(ret, size, "...%s", name + len - (size - 4));
+}
+
+/* Keep @name; where memory is short the message has the short form only. */
+static void keep_name(struct mf_sandbox *sb, const char *name)
+{
+	struct mf_sandbox_name *n;
+	char shown[LUA_IDSIZE];
+
+	shorten(name, shown, sizeof(shown));
+	if (mf_sandbox_find_file(sb->L, shown, strlen(shown)))
+		return;
+	n = malloc(sizeof(*n) + strlen(name) + 1);
+	if (!n)
+		return;
+	memcpy(n->shown, shown, sizeof(shown));
+	memcpy(n->name, name, strlen(name) + 1);
+	n->next = sb->names;
+	sb->names = n;
+}
+
 /* Push the function that @source is. */
 static void compile(lua_State *L, const struct mf_sandbox_source *source)
 {
@@ -43,6 +101,7 @@ static void compile(lua_State *L, const struct mf_sandbox_source *source)
 	if (source->len > MF_SANDBOX_SOURCE_MAX)
 		luaL_error(L, "%s: a policy file may have at most %d bytes", source->name,
 			   (int)MF_SANDBOX_SOURCE_MAX);
+	keep_name(mf_sandbox_of(L), source->name);
 	lua_pushfstring(L, "@%s", source->name);
 	if (lua_load(L, read_piece, &r, lua_tostring(L, -1), "t") != LUA_OK) {
 		mf_sandbox_stopped(L);
@@ -50,32 +109,56 @@ static void compile(lua_State *L, const struct mf_sandbox_source *source)
 		lua_error(L);
 	}
 	lua_remove(L, -2);
+	mf_purity_lint(L, lua_gettop(L));
 }
 
-/* Push a new table of globals with the shared ones behind it. */
+/* Push the metatable that puts the shared globals behind a table: their contents themselves, so one link less. */
+static void push_behind(lua_State *L)
+{
+	lua_createtable(L, 0, 2);
+	mf_sandbox_push_globals(L);
+	mf_frozen_contents(L, lua_gettop(L));
+	lua_setfield(L, -3, "__index");
+	lua_pop(L, 1);
+	lua_pushboolean(L, 0); // getmetatable() would open a way to the contents
+	lua_setfield(L, -2, "__metatable");
+}
+
 static void push_environment(lua_State *L)
 {
 	lua_newtable(L);
-	lua_createtable(L, 0, 1);
-	mf_sandbox_push_globals(L);
-	lua_setfield(L, -2, "__index");
+	push_behind(L);
 	lua_setmetatable(L, -2);
 	lua_pushvalue(L, -1);
 	lua_setfield(L, -2, "_G");
 }
 
+static void freeze_environment(lua_State *L, int env)
+{
+	lua_pushnil(L); // the walk must not come to the contents of the shared globals
+	lua_setmetatable(L, env);
+	mf_freeze_globals(L, env);
+	mf_frozen_contents(L, env);
+	push_behind(L);
+	lua_setmetatable(L, -2);
+	lua_pop(L, 1);
+}
+
 /* Compile and run @source in an environment of its own; pushes its one result, frozen. */
 static void run_chunk(lua_State *L, const struct mf_sandbox_source *source)
 {
+	int env;
+
 	luaL_checkstack(L, 8, "too many modules");
 	push_environment(L);
+	env = lua_gettop(L);
 	compile(L, source);
-	lua_pushvalue(L, -2);
+	lua_pushvalue(L, env);
 	lua_setupvalue(L, -2, 1);
 	lua_call(L, 0, 1);
+	freeze_environment(L, env);
 	mf_sandbox_freeze(L, -1);
-	mf_sandbox_freeze(L, -2);
-	lua_remove(L, -2);
+	lua_remove(L, env);
 }
 
 int mf_lib_require(lua_State *L)
@@ -145,8 +228,18 @@ int mf_sandbox_load(struct mf_sandbox *sb, const struct mf_sandbox_limits *limit
 
 static int seal(lua_State *L)
 {
+	struct mf_sandbox *sb = mf_sandbox_of(L);
+
 	mf_sandbox_push_globals(L);
-	mf_sandbox_freeze(L, -1);
+	mf_freeze_globals(L, -1);
+	// Methods of strings come from the contents themselves, one link less.
+	lua_pushliteral(L, "");
+	if (lua_getmetatable(L, -1)) {
+		lua_getfield(L, -1, "__index");
+		mf_frozen_contents(L, lua_gettop(L));
+		lua_setfield(L, -3, "__index");
+	}
+	sb->sealed = true;
 	return 0;
 }
 
