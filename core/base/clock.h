@@ -18,6 +18,9 @@ struct mf_clock {
 /* The system's clocks. */
 extern const struct mf_clock mf_clock_system;
 
+/** mf_clock_utc_offset() - Seconds that local time is ahead of UTC at a moment (seconds since 1970-01-01T00:00:00Z) */
+int64_t mf_clock_utc_offset(int64_t unix_s);
+
 static inline uint64_t mf_clock_now(const struct mf_clock *c)
 {
 	return c->monotonic(c->ctx);

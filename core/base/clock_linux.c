@@ -29,6 +29,14 @@ static uint64_t wall(void *ctx)
 
 const struct mf_clock mf_clock_system = { .monotonic = monotonic, .wall = wall };
 
+int64_t mf_clock_utc_offset(int64_t unix_s)
+{
+	time_t at = (time_t)unix_s;
+	struct tm tm;
+
+	return localtime_r(&at, &tm) ? (int64_t)tm.tm_gmtoff : 0;
+}
+
 uint64_t mf_hash_seed(void)
 {
 	uint64_t seed;

@@ -26,6 +26,11 @@ struct mf_outcome *mf_outcome_new(const struct mf_decision *d);
 struct mf_outcome *mf_outcome_ref(struct mf_outcome *o);
 void mf_outcome_unref(struct mf_outcome *o); /* NULL is fine */
 
+/** mf_decision_hash() - Hash of everything that mf_decision_same() compares */
+uint64_t mf_decision_hash(const struct mf_decision *d, uint64_t seed);
+/** mf_decision_same() - Whether two decisions say the same: all but size, origin, error, generation and times */
+bool mf_decision_same(const struct mf_decision *a, const struct mf_decision *b);
+
 /** mf_verdict_fits() - Whether a kind can carry a verdict (soft_delete only for file, ...) */
 bool mf_verdict_fits(enum mf_kind kind, enum mf_verdict verdict);
 

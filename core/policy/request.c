@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* request.c - see request.h */
+#include "core/policy/request.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/names/canonical.h"
+
+#define POOL_MAX (4u << 20) /* bytes: 64 KiB for each of a request's fields, and room to spare */
+
+#define ALL	(1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE)
+#define DNS	(1 << MF_DNS)
+#define CONNECT (1 << MF_CONNECT | 1 << MF_SNI)
+#define SNI	(1 << MF_SNI)
+#define FILEOP	(1 << MF_FILE)
+
+/* clang-format off */
+const struct mf_field_info mf_field_table[MF_F_NUM] = {
+	[MF_F_SOURCE]         = { "source",         MF_T_STR,  ALL,     MF_CANON_NONE,  0 },
+	[MF_F_SESSION_ID]     = { "session.id",     MF_T_STR,  ALL,     MF_CANON_NONE,  0 },
+	[MF_F_PROCESS_PID]    = { "process.pid",    MF_T_INT,  ALL,     MF_CANON_NONE,  INT32_MAX },
+	[MF_F_PROCESS_PARENT] = { "process.parent", MF_T_INT,  ALL,     MF_CANON_NONE,  INT32_MAX },
+	[MF_F_PROCESS_NAME]   = { "process.name",   MF_T_STR,  ALL,     MF_CANON_NONE,  0 },
+	[MF_F_PROCESS_EXE]    = { "process.exe",    MF_T_STR,  ALL,     MF_CANON_NONE,  0 },
+	[MF_F_PROCESS_ARGS]   = { "process.args",   MF_T_LIST, ALL,     MF_CANON_NONE,  0 },
+	[MF_F_PROCESS_USER]   = { "process.user",   MF_T_STR,  ALL,     MF_CANON_NONE,  0 },
+	[MF_F_NAME]           = { "name",           MF_T_STR,  DNS,     MF_CANON_NAME,  0 },
+	[MF_F_TYPE]           = { "type",           MF_T_STR,  DNS,     MF_CANON_UPPER, 0 },
+	[MF_F_CLASS]          = { "class",          MF_T_STR,  DNS,     MF_CANON_UPPER, 0 },
+	[MF_F_TRANSPORT]      = { "transport",      MF_T_STR,  DNS,     MF_CANON_LOWER, 0 },
+	[MF_F_CLIENT]         = { "client",         MF_T_ADDR, DNS,     MF_CANON_NONE,  0 },
+	[MF_F_IP]             = { "ip",             MF_T_ADDR, CONNECT, MF_CANON_NONE,  0 },
+	[MF_F_PORT]           = { "port",           MF_T_INT,  CONNECT, MF_CANON_NONE,  65535 },
+	[MF_F_PROTO]          = { "proto",          MF_T_STR,  CONNECT, MF_CANON_LOWER, 0 },
+	[MF_F_FAMILY]         = { "family",         MF_T_INT,  CONNECT, MF_CANON_NONE,  6 },
+	[MF_F_HOST]           = { "host",           MF_T_STR,  CONNECT, MF_CANON_NAME,  0 },
+	[MF_F_HOSTS]          = { "hosts",          MF_T_LIST, CONNECT, MF_CANON_NAME,  0 },
+	[MF_F_SNI]            = { "sni",            MF_T_STR,  SNI,     MF_CANON_NAME,  0 },
+	[MF_F_ALPN]           = { "alpn",           MF_T_LIST, SNI,     MF_CANON_NONE,  0 },
+	[MF_F_ECH]            = { "ech",            MF_T_BOOL, SNI,     MF_CANON_NONE,  1 },
+	[MF_F_VERSIONS]       = { "versions",       MF_T_LIST, SNI,     MF_CANON_NONE,  0 },
+	[MF_F_JA4]            = { "ja4",            MF_T_STR,  SNI,     MF_CANON_NONE,  0 },
+	[MF_F_QUIC]           = { "quic",           MF_T_BOOL, SNI,     MF_CANON_NONE,  1 },
+	[MF_F_OP]             = { "op",             MF_T_STR,  FILEOP,  MF_CANON_LOWER, 0 },
+	[MF_F_PATH]           = { "path",           MF_T_STR,  FILEOP,  MF_CANON_PATH,  0 },
+	[MF_F_TARGET]         = { "target",         MF_T_STR,  FILEOP,  MF_CANON_LPATH, 0 },
+	[MF_F_FLAGS]          = { "flags",          MF_T_LIST, FILEOP,  MF_CANON_NONE,  0 },
+	[MF_F_UID]            = { "uid",            MF_T_INT,  FILEOP,  MF_CANON_NONE,  UINT32_MAX },
+	[MF_F_GID]            = { "gid",            MF_T_INT,  FILEOP,  MF_CANON_NONE,  UINT32_MAX },
+	[MF_F_SIZE]           = { "size",           MF_T_INT,  FILEOP,  MF_CANON_NONE,  INT64_MAX },
+};
+/* clang-format on */
+static_assert(MF_F_NUM <= 64, "a field mask is 64 bits");
+static_assert(MF_F_SIZE == MF_F_NUM - 1, "the table ends with the last field");
+
+static const char *const kind_names[] = {
+	[MF_DNS] = "dns",
+	[MF_CONNECT] = "connect",
+	[MF_SNI] = "sni",
+	[MF_FILE] = "file",
+};
+static_assert(MF_ARRAY_SIZE(kind_names) == MF_KIND_NUM, "a name for every kind");
+
+const char *mf_kind_name(enum mf_kind kind)
+{
+	return (unsigned)kind < MF_KIND_NUM ? kind_names[kind] : "?";
+}
+
+const char *mf_field_name(enum mf_field field)
+{
+	return (unsigned)field < MF_F_NUM ? mf_field_table[field].name : "?";
+}
+
+enum mf_field mf_field_find(enum mf_kind kind, const char *name)
+{
+	int f;
+
+	for (f = 0; f < MF_F_NUM; f++)
+		if (mf_field_table[f].kinds >> kind & 1 && !strcmp(mf_field_table[f].name, name))
+			return (enum mf_field)f;
+	return MF_F_NUM;
+}
+
+/* Optimal string alignment distance: a swap of two neighbours counts as one. */
+static unsigned edit_distance(const char *a, size_t n, const char *b, size_t m)
+{
+	unsigned d[3][34];
+	size_t i, j;
+	unsigned best;
+
+	for (j = 0; j <= m; j++)
+		d[0][j] = (unsigned)j;
+	for (i = 1; i <= n; i++) {
+		unsigned *row = d[i % 3], *up = d[(i - 1) % 3], *up2 = d[(i + 1) % 3];
+
+		row[0] = (unsigned)i;
+		for (j = 1; j <= m; j++) {
+			best = up[j - 1] + (a[i - 1] != b[j - 1]);
+			if (up[j] + 1 < best)
+				best = up[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    up2[j - 2] + 1 < best)
+				best = up2[j - 2] + 1;
+			row[j] = best;
+		}
+	}
+	return d[n % 3][m];
+}
+
+const char *mf_word_nearest(const char *name, const char *const *words)
+{
+	const char *best = NULL;
+	unsigned dist, best_dist;
+	size_t n = strlen(name), m;
+
+	if (n == 0 || n > 32)
+		return NULL;
+	best_dist = n < 3 ? 1 : n < 6 ? 2 : 3;
+	for (; *words; words++) {
+		m = strlen(*words);
+		if (m > 32)
+			continue;
+		dist = edit_distance(name, n, *words, m);
+		if (dist <= best_dist && dist < m && (!best || dist < best_dist)) {
+			best = *words;
+			best_dist = dist;
+		}
+	}
+	return best;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* The pool                                                                                                         */
+
+struct mf_request *mf_request_new(enum mf_kind kind)
+{
+	struct mf_request *req;
+
+	if ((unsigned)kind >= MF_KIND_NUM)
+		return NULL;
+	req = calloc(1, sizeof(*req));
+	if (!req)
+		return NULL;
+	req->kind = (uint8_t)kind;
+	req->pool = req->inline_pool;
+	req->pool_room = sizeof(req->inline_pool);
+	return req;
+}
+
+void mf_request_free(struct mf_request *req)
+{
+	if (!req)
+		return;
+	if (req->pool != req->inline_pool)
+		free(req->pool);
+	free(req);
+}
+
+void mf_request_reset(struct mf_request *req, enum mf_kind kind)
+{
+	if ((unsigned)kind >= MF_KIND_NUM)
+		return;
+	req->kind = (uint8_t)kind;
+	req->fetching = false;
+	req->label_cnt = 0;
+	req->fetch_cnt = 0;
+	req->set = req->lazy = req->locked = 0;
+	req->pool_len = 0;
+	req->labels_off = req->labels_len = 0;
+	req->fetch = NULL;
+	req->fetch_ctx = NULL;
+}
+
+static bool in_pool(enum mf_field field)
+{
+	uint8_t type = mf_field_table[field].type;
+
+	return type != MF_T_INT && type != MF_T_BOOL;
+}
+
+/* Bytes of the pool that some field or the labels still use. */
+static size_t pool_live(const struct mf_request *req)
+{
+	size_t live = req->labels_len;
+	int f;
+
+	for (f = 0; f < MF_F_NUM; f++)
+		if (req->set & MF_FIELD_BIT(f) && in_pool((enum mf_field)f))
+			live += req->slots[f].len + 1;
+	return live;
+}
+
+static uint32_t move_bytes(uint8_t *pool, uint32_t *len, const uint8_t *from, size_t n)
+{
+	uint32_t off = *len;
+
+	if (n)
+		memcpy(pool + off, from, n);
+	*len += (uint32_t)n;
+	return off;
+}
+
+/* Copy what is live into a pool with room for @more bytes. */
+static int pool_rebuild(struct mf_request *req, size_t more)
+{
+	size_t need = pool_live(req) + more, room = sizeof(req->inline_pool) * 2;
+	uint8_t *pool;
+	uint32_t len = 0;
+	int f;
+
+	if (need > POOL_MAX)
+		return MF_E_LIMIT;
+	while (room < need + need / 2)
+		room *= 2;
+	pool = malloc(room);
+	if (!pool)
+		return MF_E_NOMEM;
+	for (f = 0; f < MF_F_NUM; f++)
+		if (req->set & MF_FIELD_BIT(f) && in_pool((enum mf_field)f))
+			req->slots[f].off = move_bytes(pool, &len, req->pool + req->slots[f].off,
+						       req->slots[f].len + 1);
+	req->labels_off = move_bytes(pool, &len, req->pool + req->labels_off, req->labels_len);
+	if (req->pool != req->inline_pool)
+		free(req->pool);
+	req->pool = pool;
+	req->pool_len = len;
+	req->pool_room = (uint32_t)room;
+	return 0;
+}
+
+/* @len bytes at the end of the pool, which the caller fills. The offset stays good until the next call. */
+static int pool_take(struct mf_request *req, size_t len, uint32_t *ret_off)
+{
+	int r;
+
+	if (len > req->pool_room - req->pool_len) {
+		r = pool_rebuild(req, len);
+		if (r < 0)
+			return r;
+	}
+	*ret_off = req->pool_len;
+	req->pool_len += (uint32_t)len;
+	return 0;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Canonical text                                                                                                   */
+
+/*
+ * Names. Plain ASCII (letters, digits, '-', '_', '.') is by far the most frequent and is done here in one pass; the rest
+ * (IDNA, escapes, spaces) goes to core/names. Return: length, MF_E_SYNTAX, or MF_E_AGAIN for "not plain".
+ */
+static int canon_plain_name(const char *str, size_t len, char *out)
+{
+	size_t i, label = 0;
+	unsigned char c;
+
+	if (len && str[len - 1] == '.' && len > 1)
+		len--;
+	if (len == 0 || len > 253)
+		return len > 1024 ? MF_E_SYNTAX : MF_E_AGAIN;
+	for (i = 0; i < len; i++) {
+		c = (unsigned char)str[i];
+		if (c >= 'A' && c <= 'Z')
+			c |= 0x20;
+		if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_') {
+			if (++label > 63)
+				return MF_E_SYNTAX;
+		} else if (c == '.') {
+			if (label == 0)
+				return MF_E_AGAIN;
+			label = 0;
+		} else {
+			return MF_E_AGAIN;
+		}
+		/* "xn--" may be an A-label that decodes to nonsense: the careful way judges it. */
+		if (c == '-' && label == 4 && str[i - 1] == '-' && (str[i - 2] | 0x20) == 'n' &&
+		    (str[i - 3] | 0x20) == 'x')
+			return MF_E_AGAIN;
+		out[i] = (char)c;
+	}
+	/* An empty last label is wrong, one that begins with a digit may be an address literal. */
+	if (label == 0 || (out[len - label] >= '0' && out[len - label] <= '9'))
+		return MF_E_AGAIN;
+	return (int)len;
+}
+
+static int canon_name(const char *str, size_t len, char *out)
+{
+	int r = canon_plain_name(str, len, out);
+
+	/* P7: blanks around a name do not count. */
+	if (r == MF_E_AGAIN) {
+		for (; len && str[0] == ' '; len--)
+			str++;
+		for (; len && str[len - 1] == ' '; len--)
+			;
+		r = mf_name_canon(str, len, out);
+	}
+	return r;
+}
+
+/* "//", "." and ".." go; "/.." at the root stays at the root. Never longer than the input. */
+static int canon_path(const char *str, size_t len, char *out)
+{
+	size_t i = 0, n = 0, part;
+
+	if (len == 0 || str[0] != '/')
+		return MF_E_SYNTAX;
+	while (i < len) {
+		while (i < len && str[i] == '/')
+			i++;
+		for (part = i; i < len && str[i] != '/'; i++)
+			;
+		if (i == part || (i - part == 1 && str[part] == '.'))
+			continue;
+		if (i - part == 2 && str[part] == '.' && str[part + 1] == '.') {
+			while (n && out[--n] != '/')
+				;
+			continue;
+		}
+		out[n++] = '/';
+		memmove(out + n, str + part, i - part);
+		n += i - part;
+	}
+	if (n == 0)
+		out[n++] = '/';
+	return (int)n;
+}
+
+/* Write canonical text to @out (room for max(@len, 254) bytes). Return: its length or MF_E_SYNTAX */
+static int canon_text(enum mf_canon canon, const char *str, size_t len, char *out)
+{
+	size_t i;
+
+	if (canon == MF_CANON_NAME)
+		return canon_name(str, len, out);
+	if (memchr(str, '\0', len))
+		return MF_E_SYNTAX;
+	if (canon == MF_CANON_PATH || (canon == MF_CANON_LPATH && len && str[0] == '/'))
+		return canon_path(str, len, out);
+	for (i = 0; i < len; i++) {
+		char c = str[i];
+
+		if (canon == MF_CANON_LOWER && c >= 'A' && c <= 'Z')
+			c = (char)(c | 0x20);
+		else if (canon == MF_CANON_UPPER && c >= 'a' && c <= 'z')
+			c = (char)(c & ~0x20);
+		out[i] = c;
+	}
+	return (int)len;
+}
+
+int mf_request_canon(enum mf_field field, const char *str, size_t len, char *out)
+{
+	if (len > MF_REQUEST_STR_MAX)
+		return MF_E_LIMIT;
+	return canon_text((enum mf_canon)mf_field_table[field].canon, str, len, out);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Setters                                                                                                          */
+
+static int check_field(const struct mf_request *req, enum mf_field field, enum mf_type type)
+{
+	const struct mf_field_info *info;
+
+	if ((unsigned)field >= MF_F_NUM)
+		return MF_E_INVAL;
+	info = &mf_field_table[field];
+	if (info->type != type || !(info->kinds >> req->kind & 1))
+		return MF_E_INVAL;
+	/* A policy has seen this field in this decision already: see request.h. */
+	if (req->fetching && req->locked & MF_FIELD_BIT(field))
+		return MF_E_EXIST;
+	return 0;
+}
+
+static size_t canon_room(size_t len)
+{
+	return (len > 254 ? len : 254) + 1;
+}
+
+int mf_request_set_str(struct mf_request *req, enum mf_field field, const char *str, size_t len)
+{
+	uint32_t off;
+	int r;
+
+	r = check_field(req, field, MF_T_STR);
+	if (r < 0)
+		return r;
+	if (len > MF_REQUEST_STR_MAX)
+		return MF_E_SYNTAX;
+	req->set &= ~MF_FIELD_BIT(field);
+	r = pool_take(req, canon_room(len), &off);
+	if (r < 0)
+		return r;
+	r = canon_text((enum mf_canon)mf_field_table[field].canon, str, len,
+		       (char *)req->pool + off);
+	if (r < 0) {
+		req->pool_len = off;
+		return r;
+	}
+	req->pool[off + (uint32_t)r] = '\0';
+	req->pool_len = off + (uint32_t)r + 1;
+	req->slots[field].off = off;
+	req->slots[field].len = (uint32_t)r;
+	req->set |= MF_FIELD_BIT(field);
+	return 0;
+}
+
+int mf_request_set_int(struct mf_request *req, enum mf_field field, int64_t value)
+{
+	int r = check_field(req, field, MF_T_INT);
+
+	if (r < 0)
+		return r;
+	if (field == MF_F_FAMILY || value < 0 || value > mf_field_table[field].max)
+		return MF_E_INVAL;
+	req->slots[field].num = value;
+	req->set |= MF_FIELD_BIT(field);
+	return 0;
+}
+
+int mf_request_set_bool(struct mf_request *req, enum mf_field field, bool value)
+{
+	int r = check_field(req, field, MF_T_BOOL);
+
+	if (r < 0)
+		return r;
+	req->slots[field].num = value;
+	req->set |= MF_FIELD_BIT(field);
+	return 0;
+}
+
+static int set_addr(struct mf_request *req, enum mf_field field, const struct mf_addr *addr)
+{
+	uint32_t off;
+	int r = check_field(req, field, MF_T_ADDR);
+
+	if (r < 0)
+		return r;
+	r = pool_take(req, sizeof(*addr) + 1, &off);
+	if (r < 0)
+		return r;
+	memcpy(req->pool + off, addr, sizeof(*addr));
+	req->slots[field].off = off;
+	req->slots[field].len = sizeof(*addr);
+	req->set |= MF_FIELD_BIT(field);
+	if (field == MF_F_IP) {
+		req->slots[MF_F_FAMILY].num = addr->family;
+		req->set |= MF_FIELD_BIT(MF_F_FAMILY);
+	}
+	return 0;
+}
+
+int mf_request_set_addr(struct mf_request *req, enum mf_field field, const uint8_t *bytes,
+			size_t len)
+{
+	struct mf_addr addr;
+
+	if (!mf_addr_from_bytes(&addr, bytes, len))
+		return MF_E_INVAL;
+	return set_addr(req, field, &addr);
+}
+
+int mf_request_set_addr_text(struct mf_request *req, enum mf_field field, const char *text)
+{
+	struct mf_addr addr;
+	int r = mf_addr_parse(text, strlen(text), &addr);
+
+	return r < 0 ? r : set_addr(req, field, &addr);
+}
+
+/* Make the list's bytes the last of the pool, with room for @more behind them. */
+static int list_to_end(struct mf_request *req, uint32_t *off, uint32_t len, size_t more)
+{
+	uint32_t at;
+	int r;
+
+	if (*off + len == req->pool_len && more <= req->pool_room - req->pool_len) {
+		req->pool_len += (uint32_t)more;
+		return 0;
+	}
+	r = pool_take(req, len + more, &at);
+	if (r < 0)
+		return r;
+	memmove(req->pool + at, req->pool + *off, len);
+	*off = at;
+	return 0;
+}
+
+int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *str, size_t len)
+{
+	union mf_slot *slot;
+	uint32_t n;
+	int r;
+
+	r = check_field(req, field, MF_T_LIST);
+	if (r < 0)
+		return r;
+	slot = &req->slots[field];
+	if (!(req->set & MF_FIELD_BIT(field))) {
+		slot->off = slot->len = 0;
+		req->list_cnt[field] = 0;
+	}
+	if (req->list_cnt[field] >= MF_REQUEST_LIST_MAX)
+		return MF_E_LIMIT;
+	if (len > MF_REQUEST_STR_MAX || slot->len + len > MF_REQUEST_STR_MAX)
+		return MF_E_SYNTAX;
+	/* The slot follows the bytes when the pool moves: while it is set, pool_rebuild() keeps it up to date. */
+	r = list_to_end(req, &slot->off, slot->len, canon_room(len) + MF_LIST_ITEM_OVERHEAD);
+	if (r < 0)
+		return r;
+	r = canon_text((enum mf_canon)mf_field_table[field].canon, str, len,
+		       (char *)req->pool + slot->off + slot->len + 4);
+	if (r < 0) {
+		req->pool_len = slot->off + slot->len;
+		return r;
+	}
+	n = (uint32_t)r;
+	memcpy(req->pool + slot->off + slot->len, &n, 4);
+	req->pool[slot->off + slot->len + 4 + n] = '\0';
+	slot->len += n + MF_LIST_ITEM_OVERHEAD;
+	req->pool_len = slot->off + slot->len + 1; /* pool_rebuild() copies one byte more than len of every slot */
+	req->list_cnt[field]++;
+	req->set |= MF_FIELD_BIT(field);
+	return 0;
+}
+
+static int compare_text(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	int c = memcmp(a, b, a_len < b_len ? a_len : b_len);
+
+	return c ? c : (a_len > b_len) - (a_len < b_len);
+}
+
+static void put_item(uint8_t *out, uint32_t *len, const char *str, size_t n)
+{
+	uint32_t n32 = (uint32_t)n;
+
+	memcpy(out + *len, &n32, 4);
+	memcpy(out + *len + 4, str, n);
+	out[*len + 4 + n32] = '\0';
+	*len += n32 + MF_LIST_ITEM_OVERHEAD;
+}
+
+int mf_request_set_label(struct mf_request *req, const char *key, const char *value)
+{
+	size_t key_len = strlen(key), value_len = strlen(value), pos = 0, n, m;
+	struct mf_value all;
+	const char *k, *v;
+	uint32_t off, len = 0;
+	uint8_t cnt = 0;
+	bool done = false;
+	int r;
+
+	if (key_len == 0 || key_len > 255 || value_len > 4096)
+		return MF_E_SYNTAX;
+	if (req->fetching)
+		return MF_E_EXIST;
+	r = pool_take(req, req->labels_len + key_len + value_len + 2 * MF_LIST_ITEM_OVERHEAD, &off);
+	if (r < 0)
+		return r;
+	/* Merge into the sorted list, replacing an equal key. */
+	all = mf_request_labels(req);
+	while ((k = mf_list_next(&all, &pos, &n)) && (v = mf_list_next(&all, &pos, &m))) {
+		int c = compare_text(key, key_len, k, n);
+
+		if (!done && c <= 0) {
+			put_item(req->pool + off, &len, key, key_len);
+			put_item(req->pool + off, &len, value, value_len);
+			done = true;
+			cnt++;
+		}
+		if (c == 0)
+			continue;
+		put_item(req->pool + off, &len, k, n);
+		put_item(req->pool + off, &len, v, m);
+		cnt++;
+	}
+	if (!done) {
+		put_item(req->pool + off, &len, key, key_len);
+		put_item(req->pool + off, &len, value, value_len);
+		cnt++;
+	}
+	if (cnt > MF_REQUEST_LABEL_MAX) {
+		req->pool_len = off;
+		return MF_E_LIMIT;
+	}
+	req->pool_len = off + len;
+	req->labels_off = off;
+	req->labels_len = len;
+	req->label_cnt = cnt;
+	return 0;
+}
+
+struct mf_value mf_request_label(const struct mf_request *req, const char *key, size_t len)
+{
+	struct mf_value all = mf_request_labels(req), ret = { .type = MF_T_NIL };
+	const char *k, *v;
+	size_t pos = 0, n, m;
+
+	while ((k = mf_list_next(&all, &pos, &n)) && (v = mf_list_next(&all, &pos, &m))) {
+		if (n != len || memcmp(k, key, n) != 0)
+			continue;
+		ret.type = MF_T_STR;
+		ret.ptr = (const uint8_t *)v;
+		ret.len = (uint32_t)m;
+		break;
+	}
+	return ret;
+}
+
+void mf_request_set_fetch(struct mf_request *req, mf_fetch_fn fetch, void *ctx, uint64_t fields)
+{
+	req->fetch = fetch;
+	req->fetch_ctx = ctx;
+	req->lazy = fetch ? fields : 0;
+}
+
+void mf_request_fetch(struct mf_request *req, enum mf_field field)
+{
+	req->lazy &= ~MF_FIELD_BIT(field);
+	if (!req->fetch || req->fetching)
+		return;
+	req->fetching = true;
+	req->fetch_cnt++;
+	/* Whatever it returns, what counts is whether the field has a value now. */
+	(void)req->fetch(req, field, req->fetch_ctx);
+	req->fetching = false;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * request.h - the inside of a request: typed slots, one pool for their bytes
+ *
+ * How it works
+ *
+ * Every field has a slot. A field is in one of four states, told by two masks: it has a value (@set); it can still be
+ * computed by the fetch callback (@lazy); neither, then it reads as nil. Values are made canonical when they are set, so
+ * that what the policy reads, what the graph compares and what the memo hashes are the same bytes.
+ *
+ * A field that was read keeps its value until the decision ends (@locked): a fetch callback that learns more than it was
+ * asked for cannot change what a policy has already seen, which would make its answer depend on the order of reads in a
+ * way that the graph does not record.
+ */
+#ifndef MF_POLICY_REQUEST_H
+#define MF_POLICY_REQUEST_H
+
+#include <moonfence/moonfence.h>
+
+#include "core/policy/value.h"
+
+#define MF_REQUEST_STR_MAX   65536
+#define MF_REQUEST_LIST_MAX  64
+#define MF_REQUEST_LABEL_MAX 32
+
+/* What the setters do to text. */
+enum mf_canon {
+	MF_CANON_NONE, /* no NUL */
+	MF_CANON_LOWER,
+	MF_CANON_UPPER,
+	MF_CANON_NAME,
+	MF_CANON_PATH,	/* absolute */
+	MF_CANON_LPATH, /* as a path where absolute, else as it is: the text of a symlink */
+	MF_CANON_NUM
+};
+
+struct mf_field_info {
+	const char *name; /* as in Lua and in events: "process.name" */
+	uint8_t type;	  /* enum mf_type */
+	uint8_t kinds;	  /* mask of 1 << enum mf_kind */
+	uint8_t canon;	  /* enum mf_canon */
+	int64_t max;	  /* int: largest value; the smallest is 0 */
+};
+
+/* In the order of enum mf_field. */
+extern const struct mf_field_info mf_field_table[MF_F_NUM];
+
+#define MF_FIELD_BIT(field) (UINT64_C(1) << (field))
+
+union mf_slot {
+	int64_t num; /* int, bool */
+	struct {
+		uint32_t off, len; /* in the pool */
+	};
+};
+
+struct mf_request {
+	uint8_t kind;	    /* enum mf_kind */
+	bool fetching;	    /* inside the fetch callback */
+	uint8_t label_cnt;
+	uint16_t fetch_cnt; /* calls of the callback since the reset */
+	uint64_t set, lazy, locked;
+	uint8_t *pool;
+	uint32_t pool_len, pool_room;
+	union mf_slot slots[MF_F_NUM];
+	/* Labels sorted by key, as a list of key, value, key, value ... in the pool. */
+	uint32_t labels_off, labels_len;
+	uint8_t list_cnt[MF_F_NUM];
+	mf_fetch_fn fetch;
+	void *fetch_ctx;
+	uint8_t inline_pool[256]; /* most requests need no more */
+};
+
+/* What a field holds now, without asking the callback; nil for a lazy one. */
+static inline struct mf_value mf_request_peek(const struct mf_request *req, enum mf_field field)
+{
+	struct mf_value v = { .type = MF_T_NIL };
+	const union mf_slot *slot = &req->slots[field];
+	uint8_t type = mf_field_table[field].type;
+
+	if (!(req->set & MF_FIELD_BIT(field)))
+		return v;
+	v.type = type;
+	if (type == MF_T_INT || type == MF_T_BOOL) {
+		v.num = slot->num;
+		return v;
+	}
+	v.ptr = req->pool + slot->off;
+	v.len = slot->len;
+	if (type == MF_T_LIST)
+		v.num = req->list_cnt[field];
+	return v;
+}
+
+/* Ask the callback for a lazy field. */
+void mf_request_fetch(struct mf_request *req, enum mf_field field);
+
+/** mf_request_get() - What a policy sees; calls the fetch callback for a lazy field. Valid until the next set or get */
+static inline struct mf_value mf_request_get(struct mf_request *req, enum mf_field field)
+{
+	if (__builtin_expect((req->lazy & ~req->set & MF_FIELD_BIT(field)) != 0, 0))
+		mf_request_fetch(req, field);
+	req->locked |= MF_FIELD_BIT(field);
+	return mf_request_peek(req, field);
+}
+
+/** mf_request_label() - The value of session.labels.KEY, nil for none */
+struct mf_value mf_request_label(const struct mf_request *req, const char *key, size_t len);
+
+/* All labels as one value, for the memo's key. */
+static inline struct mf_value mf_request_labels(const struct mf_request *req)
+{
+	return (struct mf_value){ .type = MF_T_LIST,
+				  .len = req->labels_len,
+				  .ptr = req->pool + req->labels_off,
+				  .num = req->label_cnt };
+}
+
+/**
+ * mf_request_canon() - What a setter would make of text for @field
+ * @out: room for max(@len, 254) bytes; not NUL-terminated
+ * Return: length, MF_E_SYNTAX, MF_E_LIMIT
+ */
+int mf_request_canon(enum mf_field field, const char *str, size_t len, char *out);
+
+/** mf_field_find() - The field that Lua calls @name ("port", "process.name"), MF_F_NUM for none of @kind */
+enum mf_field mf_field_find(enum mf_kind kind, const char *name);
+
+/** mf_word_nearest() - The word of @words (NULL-terminated) closest to @name by edit distance; NULL if none is close */
+const char *mf_word_nearest(const char *name, const char *const *words);
+
+#endif
