@@ -63,9 +63,12 @@ static uint64_t check_window(lua_State *L, int idx)
 		return n * MF_NS_PER_S;
 	if (i + 1 == len && i && n)
 		for (i = 0; i < MF_ARRAY_SIZE(units); i++)
-			if (units[i].unit == text[len - 1] && n <= MF_COUNTER_WINDOW_MAX / units[i].ns)
+			if (units[i].unit == text[len - 1] &&
+			    n <= MF_COUNTER_WINDOW_MAX / units[i].ns)
 				return n * units[i].ns;
-	luaL_error(L, "counter: '%s' is no window; expected \"30s\", \"5m\", \"1h\" or \"7d\", at most 366d",
+	luaL_error(L,
+		   "counter: '%s' is no window; expected \"30s\", \"5m\", \"1h\" or \"7d\", at "
+		   "most 366d",
 		   text);
 	return 0;
 }
@@ -79,7 +82,8 @@ static uint64_t check_amount(lua_State *L, int idx, lua_Integer otherwise)
 	return (uint64_t)n;
 }
 
-static uint64_t count(lua_State *L, const struct counter_box *c, uint64_t window_ns, uint64_t amount)
+static uint64_t count(lua_State *L, const struct counter_box *c, uint64_t window_ns,
+		      uint64_t amount)
 {
 	struct mf_vm_state *s = running(L);
 	uint64_t now = mf_clock_now(&s->config->clock), sum;
@@ -88,13 +92,13 @@ static uint64_t count(lua_State *L, const struct counter_box *c, uint64_t window
 	mf_run_uncacheable(s, "a counter is asked");
 	mf_sandbox_charge(L, 20);
 	/* An explanation must not use up anybody's budget. */
-	r = mf_counters_add(s->config->counters, c->id, c->id_len, window_ns, s->run.dry ? 0 : amount,
-			    now, &sum);
+	r = mf_counters_add(s->config->counters, c->id, c->id_len, window_ns,
+			    s->run.dry ? 0 : amount, now, &sum);
 	if (r < 0) {
 		s->run.discard = true;
 		luaL_error(L, "counter: %s",
-			   r == MF_E_FULL ? "there are too many counters with a live window" :
-					    mf_strerror(r));
+			   r == MF_E_FULL ? "there are too many counters with a live window"
+					  : mf_strerror(r));
 	}
 	return s->run.dry ? sum + amount : sum;
 }
@@ -155,9 +159,9 @@ static int counter_new(lua_State *L)
 	}
 	policy_len = strlen(policy);
 	if (name_len == 0 || policy_len + name_len + key_len + 2 > MF_COUNTER_KEY_MAX)
-		return luaL_error(L,
-				  "counter: name and key together have 1 to %d bytes; hash longer keys",
-				  (int)(MF_COUNTER_KEY_MAX - 2 - policy_len));
+		return luaL_error(
+			L, "counter: name and key together have 1 to %d bytes; hash longer keys",
+			(int)(MF_COUNTER_KEY_MAX - 2 - policy_len));
 	c = lua_newuserdatauv(L, sizeof(*c), 0);
 	c->box = (struct mf_box){ .type = MF_BOX_COUNTER };
 	at = c->id;

@@ -44,10 +44,11 @@ static struct mf_vm_state *loading(lua_State *L, const char *what)
 	struct mf_arg **sets;
 
 	if (!s || !s->loading)
-		luaL_error(L,
-			   "%s{...}: sets are made while a policy loads; keep it in a local variable "
-			   "outside of the hooks",
-			   what);
+		luaL_error(
+			L,
+			"%s{...}: sets are made while a policy loads; keep it in a local variable "
+			"outside of the hooks",
+			what);
 	if (s->set_cnt >= SETS_MAX)
 		luaL_error(L, "%s{...}: more than %d sets", what, SETS_MAX);
 	if (!s->sets) {
@@ -99,7 +100,8 @@ static int make_add(struct making *m, const char *text, size_t len)
 		if (len > 1 && text[0] == '=')
 			return mf_domain_set_builder_add(m->domains, text + 1, len - 1,
 							 MF_DOMAIN_EXACT, 0, &m->err);
-		return mf_domain_set_builder_add(m->domains, text, len, MF_DOMAIN_UNDER, 0, &m->err);
+		return mf_domain_set_builder_add(m->domains, text, len, MF_DOMAIN_UNDER, 0,
+						 &m->err);
 	}
 	if (m->type == MF_A_NETS)
 		return mf_cidr_set_builder_add_text(m->nets, text, len, 0, &m->err);
@@ -270,10 +272,10 @@ static int set_len(lua_State *L)
 	struct mf_box *box = mf_box_at(L, 1, MF_BOX_SET);
 	const struct mf_arg *arg = box ? box->ptr : NULL;
 
-	lua_pushinteger(L, !arg			       ? 0 :
-			   arg->type == MF_A_DOMAINS   ? mf_domain_set_count(arg->domains) :
-			   arg->type == MF_A_NETS      ? mf_cidr_set_count(arg->nets) :
-							 arg->ports.range_cnt);
+	lua_pushinteger(L, !arg			       ? 0
+			   : arg->type == MF_A_DOMAINS ? mf_domain_set_count(arg->domains)
+			   : arg->type == MF_A_NETS    ? mf_cidr_set_count(arg->nets)
+						       : arg->ports.range_cnt);
 	return 1;
 }
 
@@ -368,8 +370,8 @@ static void push_lines(lua_State *L, int idx, enum mf_pred_op op)
 	int type;
 
 	if (n > LIST_MAX)
-		luaL_error(L, "%s: the list has more than %d items; declare a set", mf_pred_names[op],
-			   LIST_MAX);
+		luaL_error(L, "%s: the list has more than %d items; declare a set",
+			   mf_pred_names[op], LIST_MAX);
 	luaL_buffinit(L, &b);
 	for (i = 1; i <= n; i++) {
 		type = lua_geti(L, idx, i);

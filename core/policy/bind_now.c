@@ -22,7 +22,8 @@ static int now_between(lua_State *L)
 	size_t len;
 
 	if (!mf_box_at(L, 1, MF_BOX_NOW))
-		return luaL_error(L, "now: call it with a colon: now:between(\"22:00\", \"06:00\")");
+		return luaL_error(L,
+				  "now: call it with a colon: now:between(\"22:00\", \"06:00\")");
 	luaL_checkstring(L, 2);
 	luaL_checkstring(L, 3);
 	lua_settop(L, 3);

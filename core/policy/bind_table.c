@@ -16,7 +16,8 @@ lua_Integer mf_check_keys(lua_State *L, int idx, const char *what, const char *c
 	n = (lua_Integer)lua_rawlen(L, -1);
 	for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
 		mf_sandbox_charge(L, 1);
-		if (lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1 && lua_tointeger(L, -2) <= n) {
+		if (lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1 &&
+		    lua_tointeger(L, -2) <= n) {
 			cnt++;
 			continue;
 		}
@@ -29,8 +30,8 @@ lua_Integer mf_check_keys(lua_State *L, int idx, const char *what, const char *c
 		if (keys[i])
 			continue;
 		near = mf_word_nearest(key, keys);
-		luaL_error(L, "%s: unknown key '%s'%s%s%s", what, key, near ? " (did you mean '" : "",
-			   near ? near : "", near ? "'?)" : "");
+		luaL_error(L, "%s: unknown key '%s'%s%s%s", what, key,
+			   near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 	}
 	lua_pop(L, 1);
 	if (cnt != n)

@@ -16,9 +16,9 @@
 struct counter {
 	struct counter *next;
 	uint64_t hash, window_ns;
-	uint64_t slice; /* number of the newest slice: now / slice length */
+	uint64_t slice;		  /* number of the newest slice: now / slice length */
 	uint64_t sum[SLICES + 1]; /* one more: the newest is never whole */
-	uint32_t place;	/* in cs->all */
+	uint32_t place;		  /* in cs->all */
 	uint16_t id_len;
 	uint8_t id[];
 };

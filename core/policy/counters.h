@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define MF_COUNTER_WINDOW_MAX (UINT64_C(366) * 86400 * 1000000000) /* ns */
-#define MF_COUNTER_KEY_MAX    512				   /* bytes of policy, name and key together */
+#define MF_COUNTER_KEY_MAX    512 /* bytes of policy, name and key together */
 
 struct mf_counters;
 

@@ -127,8 +127,8 @@ bool mf_run_pred(lua_State *L, struct mf_vm_state *s, enum mf_pred_op op, struct
 		s->run.discard = true;
 		mf_arg_unref(s->preds, arg);
 		luaL_error(L, "%s: %s", mf_pred_names[op],
-			   r == MF_E_LIMIT ? "the pattern used up its match steps" :
-					     mf_strerror(r));
+			   r == MF_E_LIMIT ? "the pattern used up its match steps"
+					   : mf_strerror(r));
 	}
 	step = add_step(s, MF_STEP_PRED, op);
 	if (step) {
@@ -191,8 +191,7 @@ void mf_run_end(struct mf_vm_state *s)
 int mf_run_hook(struct mf_vm_state *s, size_t i, struct mf_outcome **ret)
 {
 	const struct mf_runtime_options *o = &s->config->options;
-	const struct mf_sandbox_limits limits = { o->step_limit,
-						  o->time_limit_us * MF_NS_PER_US };
+	const struct mf_sandbox_limits limits = { o->step_limit, o->time_limit_us * MF_NS_PER_US };
 	struct mf_run *run = &s->run;
 	int r;
 
@@ -226,7 +225,7 @@ void mf_ask_begin(struct mf_vm_state *s, struct mf_request *req)
 /* Operations that only look: allowed by default (specs: a read-like operation is allowed when no rule matches). */
 static bool is_read_like(const struct mf_value *op)
 {
-	static const char *const words[] = { "open", "read",	 "stat",   "list",
+	static const char *const words[] = { "open",	 "read",   "stat",     "list",
 					     "readlink", "access", "getxattr", "listxattr" };
 	size_t i;
 
@@ -270,12 +269,13 @@ static const char *const hook_rules[] = {
 	[MF_FILE] = "file()",
 };
 
-static void fill(struct mf_vm_state *s, enum mf_kind kind, const struct mf_outcome *o, size_t policy,
-		 enum mf_origin origin, struct mf_decision *ret)
+static void fill(struct mf_vm_state *s, enum mf_kind kind, const struct mf_outcome *o,
+		 size_t policy, enum mf_origin origin, struct mf_decision *ret)
 {
 	const struct mf_decision *d = &o->d;
 	const struct mf_policy *p;
-	size_t from = offsetof(struct mf_decision, verdict), addrs = offsetof(struct mf_decision, addrs),
+	size_t from = offsetof(struct mf_decision, verdict),
+	       addrs = offsetof(struct mf_decision, addrs),
 	       strings = offsetof(struct mf_decision, cname);
 
 	memcpy((char *)ret + from, (const char *)d + from, addrs - from);
@@ -347,9 +347,10 @@ static void stop_caching(struct mf_vm_state *s, size_t policy)
 {
 	s->impure = s->cache_off = true;
 	mf_memo_flush(&s->memo);
-	mf_log_error(&s->config->log,
-		     "policy %s: the same reads led to another answer; decisions are no longer cached",
-		     s->policies[policy].name);
+	mf_log_error(
+		&s->config->log,
+		"policy %s: the same reads led to another answer; decisions are no longer cached",
+		s->policies[policy].name);
 }
 
 /* What the run that just ended has read goes into the memo's key. */
@@ -367,6 +368,16 @@ static void cover_run(struct mf_vm_state *s, enum mf_kind kind)
 	mf_memo_cover(&s->memo, kind, fields, labels);
 }
 
+/* The strings of a decision live until the next one. */
+static void keep(struct mf_vm_state *s, struct mf_outcome *o)
+{
+	if (!o)
+		return;
+	mf_outcome_ref(o);
+	mf_outcome_unref(s->last);
+	s->last = o;
+}
+
 static int ask_lua(struct mf_vm_state *s, size_t i, struct course *course, struct mf_outcome **ret)
 {
 	struct mf_policy *p = &s->policies[i];
@@ -378,6 +389,7 @@ static int ask_lua(struct mf_vm_state *s, size_t i, struct course *course, struc
 	r = mf_run_hook(s, i, ret);
 	if (r < 0) {
 		mf_run_end(s);
+		mf_sandbox_collect(s->sb);
 		return r;
 	}
 	p->health.errors_in_a_row = 0;
@@ -391,11 +403,7 @@ static int ask_lua(struct mf_vm_state *s, size_t i, struct course *course, struc
 				 s->run.cacheable, *ret);
 	if (g == MF_GRAPH_IMPURE)
 		stop_caching(s, i);
-	if (*ret) {
-		mf_outcome_ref(*ret);
-		mf_outcome_unref(s->last);
-		s->last = *ret;
-	}
+	keep(s, *ret);
 	mf_run_end(s);
 	mf_sandbox_collect(s->sb);
 	return 0;
@@ -406,8 +414,7 @@ static int ask_hook(struct mf_vm_state *s, size_t i, struct course *course, stru
 	struct mf_policy *p = &s->policies[i];
 	uint32_t root = p->roots[s->ask.req->kind];
 
-	if (root && !s->cache_off &&
-	    mf_graph_walk(s->graph, root, &s->ask, ret) == MF_GRAPH_HIT) {
+	if (root && !s->cache_off && mf_graph_walk(s->graph, root, &s->ask, ret) == MF_GRAPH_HIT) {
 		course->from_graph = true;
 		return 0;
 	}
@@ -415,7 +422,8 @@ static int ask_hook(struct mf_vm_state *s, size_t i, struct course *course, stru
 }
 
 /* The first opinion of policy @i: rules, then hook. */
-static int ask_policy(struct mf_vm_state *s, size_t i, struct course *course, struct mf_outcome **ret)
+static int ask_policy(struct mf_vm_state *s, size_t i, struct course *course,
+		      struct mf_outcome **ret)
 {
 	struct mf_policy *p = &s->policies[i];
 	enum mf_kind kind = (enum mf_kind)s->ask.req->kind;
@@ -432,8 +440,10 @@ static int ask_policy(struct mf_vm_state *s, size_t i, struct course *course, st
 			return mf_err_at(&s->err, r, p->source->chunk.name, 0, 0,
 					 "a declarative rule of policy %s used up its match steps",
 					 p->name);
-		if (*ret)
+		if (*ret) {
+			keep(s, *ret);
 			return 0;
+		}
 	}
 	return p->hooks[kind] == LUA_NOREF ? 0 : ask_hook(s, i, course, ret);
 }
@@ -484,9 +494,9 @@ static int decide_slowly(struct mf_vm_state *s, struct mf_request *req, struct m
 			break;
 	}
 	if (o) {
-		origin = course.entered_lua ? MF_FROM_LUA :
-			 course.from_graph  ? MF_FROM_GRAPH :
-					      MF_FROM_RULES;
+		origin = course.entered_lua  ? MF_FROM_LUA
+			 : course.from_graph ? MF_FROM_GRAPH
+					     : MF_FROM_RULES;
 	} else {
 		o = mf_state_default(s, req);
 		i = MF_NO_POLICY;
@@ -505,7 +515,8 @@ static int decide_slowly(struct mf_vm_state *s, struct mf_request *req, struct m
 	if (!course.memoable)
 		ret->expires_ns = 0;
 	else if (!s->cache_off && course.fetch_cnt == req->fetch_cnt)
-		mf_memo_put(&s->memo, req, o, i == MF_NO_POLICY ? UINT16_MAX : (unsigned)i, from, until);
+		mf_memo_put(&s->memo, req, o, i == MF_NO_POLICY ? UINT16_MAX : (unsigned)i, from,
+			    until);
 	ret->elapsed_ns = mf_clock_now(&s->config->clock) - start;
 	return 0;
 }

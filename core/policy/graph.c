@@ -494,7 +494,8 @@ static const char *check_node(const struct mf_graph *g, uint32_t id)
 	if (parent->type != NODE_STEP)
 		return "a parent asks nothing";
 	if (parent->step_kind == MF_STEP_PRED)
-		return parent->child[n->in_yes] == id ? NULL : "a predicate does not lead to its child";
+		return parent->child[n->in_yes] == id ? NULL
+						      : "a predicate does not lead to its child";
 	v = in_value(n);
 	return edge_find(g, n->parent, &v, n->hash) == id ? NULL : "an edge is not found";
 }

@@ -180,7 +180,9 @@ static size_t key_size(const struct mf_memo_key *key, const struct mf_request *r
 
 	for (i = 0; i < key->cnt; i++) {
 		v = mf_request_peek(req, (enum mf_field)key->fields[i]);
-		size += v.type == MF_T_NIL ? 1 : v.type == MF_T_INT || v.type == MF_T_BOOL ? 9 : 5 + v.len;
+		size += v.type == MF_T_NIL			    ? 1
+			: v.type == MF_T_INT || v.type == MF_T_BOOL ? 9
+								    : 5 + v.len;
 	}
 	return size;
 }

@@ -34,7 +34,8 @@ struct mf_memo_key {
 
 struct mf_memo_entry {
 	struct mf_outcome *outcome;
-	uint64_t wall_from, wall_until; /* true while the wall clock is in [from, until); until 0: always */
+	uint64_t wall_from,
+		wall_until; /* true while the wall clock is in [from, until); until 0: always */
 	uint32_t epoch;
 	uint32_t key_len;
 	uint8_t kind;

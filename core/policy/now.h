@@ -26,13 +26,14 @@ enum mf_now_field {
 };
 
 struct mf_now {
-	uint64_t minute_ns; /* wall time at which the minute of the fields began; UINT64_MAX before the first use */
+	uint64_t
+		minute_ns; /* wall time at which the minute of the fields began; UINT64_MAX before the first use */
 	uint64_t second_ns;
 	int64_t field[MF_NOW_FIELD_NUM];
 };
 
-#define MF_NOW_INIT                                           \
-	{                                                     \
+#define MF_NOW_INIT                                              \
+	{                                                        \
 		.minute_ns = UINT64_MAX, .second_ns = UINT64_MAX \
 	}
 

@@ -123,15 +123,15 @@ static uint64_t hash_arg(const struct mf_preds *ps, unsigned type, unsigned flag
 	return mf_hash_bytes(text, len, ps->seed ^ type << 16 ^ flags);
 }
 
-struct mf_arg *mf_arg_find(struct mf_preds *ps, enum mf_arg_type type, unsigned flags, const char *text,
-			   size_t len)
+struct mf_arg *mf_arg_find(struct mf_preds *ps, enum mf_arg_type type, unsigned flags,
+			   const char *text, size_t len)
 {
 	uint64_t hash = hash_arg(ps, type, flags, text, len);
 	struct mf_arg *arg;
 
 	for (arg = ps->buckets[hash % BUCKETS]; arg; arg = arg->next)
-		if (arg->hash == hash && arg->type == type && arg->flags == flags && arg->len == len &&
-		    memcmp(arg->text, text, len) == 0)
+		if (arg->hash == hash && arg->type == type && arg->flags == flags &&
+		    arg->len == len && memcmp(arg->text, text, len) == 0)
 			return mf_arg_ref(arg);
 	return NULL;
 }
@@ -246,7 +246,8 @@ static int compile_ports(struct mf_arg *arg, struct mf_err *err)
 		if (r < 0)
 			return r;
 	}
-	arg->bytes += arg->ports.range_room * sizeof(arg->ports.ranges[0]) + (arg->ports.map ? 8192 : 0);
+	arg->bytes +=
+		arg->ports.range_room * sizeof(arg->ports.ranges[0]) + (arg->ports.map ? 8192 : 0);
 	return 0;
 }
 
@@ -272,9 +273,10 @@ static int compile_between(struct mf_arg *arg, struct mf_err *err)
 	if (arg->len != 11 || arg->text[5] != '-' ||
 	    parse_minute(arg->text, 5, &arg->between.from) < 0 ||
 	    parse_minute(arg->text + 6, 5, &arg->between.until) < 0)
-		return mf_err_set(err, MF_E_SYNTAX,
-				  "\"%s\" is not a span of time; expected two times of day like \"22:00\"",
-				  arg->text);
+		return mf_err_set(
+			err, MF_E_SYNTAX,
+			"\"%s\" is not a span of time; expected two times of day like \"22:00\"",
+			arg->text);
 	return 0;
 }
 
@@ -313,8 +315,9 @@ static int canon_lines(struct mf_arg *arg, enum mf_field field, struct mf_err *e
 	while ((line = next_line(arg->text, arg->len, &pos, &n))) {
 		r = mf_request_canon(field, line, n, out + at);
 		if (r < 0) {
-			r = mf_err_set(err, MF_E_SYNTAX, "\"%.*s\" is not %s", (int)(n < 300 ? n : 300),
-				       line, field == MF_F_PATH ? "an absolute path" : "a domain name");
+			r = mf_err_set(err, MF_E_SYNTAX, "\"%.*s\" is not %s",
+				       (int)(n < 300 ? n : 300), line,
+				       field == MF_F_PATH ? "an absolute path" : "a domain name");
 			free(out);
 			return r;
 		}
@@ -355,8 +358,8 @@ static int compile(struct mf_arg *arg, struct mf_err *err)
 	return mf_err_set(err, MF_E_BUG, "no such argument");
 }
 
-int mf_arg_make(struct mf_preds *ps, enum mf_arg_type type, unsigned flags, const char *text, size_t len,
-		struct mf_arg **ret_arg, struct mf_err *err)
+int mf_arg_make(struct mf_preds *ps, enum mf_arg_type type, unsigned flags, const char *text,
+		size_t len, struct mf_arg **ret_arg, struct mf_err *err)
 {
 	struct mf_arg *arg;
 	int r;
@@ -530,7 +533,8 @@ int mf_pred_eval(struct mf_preds *ps, enum mf_pred_op op, const struct mf_arg *a
 		if (v.type != MF_T_ADDR)
 			return 0;
 		memcpy(&addr, v.ptr, sizeof(addr));
-		return op == MF_P_TO ? mf_cidr_set_has(arg->nets, &addr) : mf_addr_is_private(&addr);
+		return op == MF_P_TO ? mf_cidr_set_has(arg->nets, &addr)
+				     : mf_addr_is_private(&addr);
 	case MF_P_PORT_IN:
 		v = mf_request_get(req, MF_F_PORT);
 		return v.type == MF_T_INT && mf_port_set_has(&arg->ports, (uint16_t)v.num);

@@ -52,9 +52,9 @@ enum mf_arg_type {
 
 struct mf_arg {
 	uint32_t refs;
-	uint8_t type;  /* enum mf_arg_type */
-	bool interned; /* in the table: stays at refs 0 until its room is needed */
-	bool wrapped;  /* declared at load: lives as long as the state */
+	uint8_t type;	/* enum mf_arg_type */
+	bool interned;	/* in the table: stays at refs 0 until its room is needed */
+	bool wrapped;	/* declared at load: lives as long as the state */
 	uint16_t flags; /* what text alone does not say: operation, kind; part of the identity */
 	uint32_t len;
 	uint64_t hash;
@@ -85,15 +85,15 @@ struct mf_preds *mf_preds_new(uint32_t args_max, size_t bytes_max);
 void mf_preds_free(struct mf_preds *ps); /* after everything that holds references */
 
 /** mf_arg_find() - The interned argument with this content, with a new reference; NULL for none */
-struct mf_arg *mf_arg_find(struct mf_preds *ps, enum mf_arg_type type, unsigned flags, const char *text,
-			   size_t len);
+struct mf_arg *mf_arg_find(struct mf_preds *ps, enum mf_arg_type type, unsigned flags,
+			   const char *text, size_t len);
 /**
  * mf_arg_make() - Compile an argument from its text and intern it
  * @text: a glob, a regex, "22:00-06:00"; of sets and lists one entry a line
  * Return: 0 with a reference in *ret_arg; MF_E_SYNTAX, MF_E_LIMIT, MF_E_NOMEM
  */
-int mf_arg_make(struct mf_preds *ps, enum mf_arg_type type, unsigned flags, const char *text, size_t len,
-		struct mf_arg **ret_arg, struct mf_err *err);
+int mf_arg_make(struct mf_preds *ps, enum mf_arg_type type, unsigned flags, const char *text,
+		size_t len, struct mf_arg **ret_arg, struct mf_err *err);
 /** mf_arg_wrap() - An argument that stands for a set made elsewhere, known by its identity; the caller fills the union */
 struct mf_arg *mf_arg_wrap(enum mf_arg_type type, const char *title);
 void mf_arg_unref(struct mf_preds *ps, struct mf_arg *arg);

@@ -11,11 +11,11 @@
 
 #define POOL_MAX (4u << 20) /* bytes: 64 KiB for each of a request's fields, and room to spare */
 
-#define ALL	(1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE)
-#define DNS	(1 << MF_DNS)
-#define CONNECT (1 << MF_CONNECT | 1 << MF_SNI)
-#define SNI	(1 << MF_SNI)
-#define FILEOP	(1 << MF_FILE)
+#define ALL	 (1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE)
+#define DNS	 (1 << MF_DNS)
+#define CONNECT	 (1 << MF_CONNECT | 1 << MF_SNI)
+#define SNI	 (1 << MF_SNI)
+#define FILEOP	 (1 << MF_FILE)
 
 /* clang-format off */
 const struct mf_field_info mf_field_table[MF_F_NUM] = {
@@ -527,7 +527,8 @@ int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *
 	memcpy(req->pool + slot->off + slot->len, &n, 4);
 	req->pool[slot->off + slot->len + 4 + n] = '\0';
 	slot->len += n + MF_LIST_ITEM_OVERHEAD;
-	req->pool_len = slot->off + slot->len + 1; /* pool_rebuild() copies one byte more than len of every slot */
+	req->pool_len = slot->off + slot->len +
+			1; /* pool_rebuild() copies one byte more than len of every slot */
 	req->list_cnt[field]++;
 	req->set |= MF_FIELD_BIT(field);
 	return 0;

@@ -55,8 +55,8 @@ union mf_slot {
 };
 
 struct mf_request {
-	uint8_t kind;	    /* enum mf_kind */
-	bool fetching;	    /* inside the fetch callback */
+	uint8_t kind;  /* enum mf_kind */
+	bool fetching; /* inside the fetch callback */
 	uint8_t label_cnt;
 	uint16_t fetch_cnt; /* calls of the callback since the reset */
 	uint64_t set, lazy, locked;

@@ -55,7 +55,7 @@ struct mf_run {
 	bool discard;	/* record nothing of this run */
 	bool dry;	/* explain: counters are asked, not moved */
 	const char *uncacheable_why;
-	uint64_t seen;	   /* fields with a step */
+	uint64_t seen;	    /* fields with a step */
 	uint64_t time_seen; /* fields of now with a step */
 	uint16_t step_cnt;
 	size_t policy;

@@ -18,10 +18,11 @@ enum mf_type { MF_T_NIL, MF_T_STR, MF_T_INT, MF_T_BOOL, MF_T_ADDR, MF_T_LIST, MF
 
 /* Borrows its bytes from the request (or the graph) that it was read from. */
 struct mf_value {
-	uint8_t type;	    /* enum mf_type */
-	uint32_t len;	    /* bytes at ptr; 0 for nil, int and bool */
-	const uint8_t *ptr; /* str: NUL-terminated text; addr: a struct mf_addr; list: items, see mf_list_next() */
-	int64_t num;	    /* int, bool; of a list the number of items */
+	uint8_t type; /* enum mf_type */
+	uint32_t len; /* bytes at ptr; 0 for nil, int and bool */
+	const uint8_t *
+		ptr; /* str: NUL-terminated text; addr: a struct mf_addr; list: items, see mf_list_next() */
+	int64_t num; /* int, bool; of a list the number of items */
 };
 
 /* A list is its items one behind another: 4 bytes of length (host order), the bytes, a NUL. */

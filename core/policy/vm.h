@@ -49,6 +49,13 @@ int mf_vm_state_decide(struct mf_vm_state *state, struct mf_request *req, struct
 		       size_t *ret_policy);
 int mf_vm_state_explain(struct mf_vm_state *state, struct mf_request *req, struct mf_decision *ret,
 			const char **ret_json);
+/** mf_vm_state_error() - Why the last decision that failed did so: place and text; valid until the next decision */
+const struct mf_err *mf_vm_state_error(const struct mf_vm_state *state);
+/** mf_vm_state_set_cache() - Off: every decision asks rules and Lua anew; for benchmarks, coverage and tests */
+void mf_vm_state_set_cache(struct mf_vm_state *state, bool on);
+/** mf_vm_state_flush() - Forget what was decided: a policy has been put into quarantine */
+void mf_vm_state_flush(struct mf_vm_state *state);
+struct mf_sandbox *mf_vm_state_sandbox(struct mf_vm_state *state);
 void mf_vm_state_stats(const struct mf_vm_state *state, struct mf_vm_stats *ret);
 
 #endif
