@@ -201,6 +201,8 @@ struct mf_event_head {
 	const char *effective_action;	  /* what was done in the end: "blocked", "redirected", "allowed", ... */
 	/* What was decided: member "policy", the visibility, and whether the line may use the reserved queue. */
 	const struct mf_decision *decision;
+	/* Verdict that was carried out where it is not the one decided ("deny" for an ask without a channel). */
+	const char *effective_decision;
 };
 
 struct mf_event {
@@ -209,8 +211,8 @@ struct mf_event {
 	bool priority;	/* denied, diverted or of an urgent type */
 	bool truncated; /* something did not fit or was cut */
 	bool in_fields; /* "fields":{ has been written */
+	bool ended;
 	uint16_t len;
-	uint16_t id_at;	     /* where the number of the id goes */
 	uint16_t notice_len; /* 0: no notice */
 	char buf[MF_EVENT_ROOM];
 	char notice[512];
@@ -237,7 +239,8 @@ void mf_event_add_endpoint(struct mf_event *ev, enum mf_event_field field,
 void mf_event_add_addrs(struct mf_event *ev, enum mf_event_field field, const struct mf_addr *addrs,
 			size_t cnt);
 
-/** mf_event_end() - Close the JSON; called by mf_events_send(). Return: the line without a newline, valid as long as @ev */
+/** mf_event_end() - Close the JSON; called by mf_events_send(), which also fills in timestamp and id. Return: the line
+ * without a newline, valid as long as @ev */
 const char *mf_event_end(struct mf_event *ev, size_t *ret_len);
 
 /* A line for the person at the terminal, without a newline. Called from a thread of the sinks. */

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * events.c - the queues of the sinks and the threads that empty them; see events.h
+ *
+ * One lock protects all queues: it is held for a copy of a line, never while anything is written. A sink has two
+ * buffers; lines are put behind one another into the first, the thread takes it whole and leaves the other in its place.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/base/hash.h"
+#include "core/observe/event_stamp.h"
+#include "core/observe/sink.h"
+
+#define QUEUE_DEFAULT	((size_t)1 << 20)
+#define QUEUE_LEAST	((size_t)4 * MF_EVENT_ROOM)
+#define QUEUE_MOST	((size_t)1 << 30)
+#define RESERVE_DEFAULT 25u
+#define LINGER_DEFAULT	5u
+#define CLOSE_DEFAULT	5000u
+
+struct sink {
+	struct mf_events *events;
+	char name[64];
+	int fd; // -1: a callback
+	bool own_fd, is_file, is_notice;
+	mf_event_fn fn; // also for notices: same shape
+	void *ctx;
+	pthread_t thread;
+	pthread_cond_t wake;
+	bool awake; // the thread runs or has been told to
+
+	// Under the lock.
+	char *queue; // lines with their newlines
+	size_t len;
+	uint64_t put, taken; // bytes that went in and out, for flush
+	uint64_t missing;    // lines dropped since the last events_dropped line
+
+	// Of the thread.
+	char *batch;
+	size_t batch_len;
+	bool failing; // the last write failed
+	bool torn;    // it ended within a line
+};
+
+struct mf_events {
+	struct mf_events_options options;
+	size_t reserve;
+	pthread_mutex_t lock;
+	pthread_cond_t written;
+	struct sink sinks[MF_EVENTS_SINKS_MAX + 1]; // one more for notices
+	uint32_t sink_cnt;
+	bool closing;
+	uint32_t flushing;	     // threads in mf_events_flush()
+	_Atomic uint64_t give_up_ns; // monotonic time at which sinks stop trying; 0: never
+	uint64_t number;	     // of the last event
+	uint64_t second;	     // that stamp shows
+	char stamp[MF_EVENT_NUMBER_AT];
+	struct mf_events_stats stats;
+};
+
+// ------------------------------------------------------------------------------------------------------------------
+// Stamps
+
+static void put_digits(char *to, uint64_t value, size_t cnt)
+{
+	while (cnt-- > 0) {
+		to[cnt] = (char)('0' + value % 10);
+		value /= 10;
+	}
+}
+
+// Date from days since 1970-01-01, in a year that begins in March so that the leap day is its last.
+static void put_date(char *to, uint64_t days)
+{
+	uint64_t d = days + 719468, era = d / 146097, doe = d % 146097;
+	uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	uint64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), m = (5 * doy + 2) / 153;
+	uint64_t month = m < 10 ? m + 3 : m - 9;
+
+	put_digits(to, yoe + era * 400 + (month <= 2), 4);
+	put_digits(to + 5, month, 2);
+	put_digits(to + 8, doy - (153 * m + 2) / 5 + 1, 2);
+}
+
+// Writes time and number into the beginning of a line. Under the lock.
+static void stamp(struct mf_events *e, char *line)
+{
+	uint64_t us = mf_clock_wall(e->options.clock) / 1000, s = us / 1000000;
+
+	if (s != e->second || !e->number) {
+		char *t = e->stamp + MF_EVENT_TIME_AT;
+
+		e->second = s;
+		put_date(t, s / 86400);
+		put_digits(t + 11, s / 3600 % 24, 2);
+		put_digits(t + 14, s / 60 % 60, 2);
+		put_digits(t + 17, s % 60, 2);
+	}
+	put_digits(e->stamp + MF_EVENT_TIME_AT + 20, us % 1000000, 6);
+	memcpy(line, e->stamp, sizeof(e->stamp));
+	put_digits(line + MF_EVENT_NUMBER_AT, ++e->number, MF_EVENT_NUMBER_LEN);
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+// Queues
+
+static bool append(struct mf_events *e, struct sink *s, const char *line, size_t len, bool priority)
+{
+	size_t cap = e->options.queue_bytes, half = cap / 2, before = s->len;
+
+	if (s->len + len + 1 > (priority ? cap : cap - e->reserve))
+		return false;
+	memcpy(s->queue + s->len, line, len);
+	s->queue[s->len + len] = '\n';
+	s->len += len + 1;
+	s->put += len + 1;
+	// Once to wake it, once more when it need not linger any longer.
+	if (!s->awake || (before < half && s->len >= half)) {
+		s->awake = true;
+		pthread_cond_signal(&s->wake);
+	}
+	return true;
+}
+
+int mf_events_send(struct mf_events *e, struct mf_event *ev)
+{
+	const char *line;
+	size_t len;
+	int r = 0;
+
+	if (!e)
+		return 0;
+	line = mf_event_end(ev, &len);
+	pthread_mutex_lock(&e->lock);
+	if (ev->visibility == MF_SILENT) {
+		e->stats.silent++;
+		pthread_mutex_unlock(&e->lock);
+		return 0;
+	}
+	stamp(e, ev->buf);
+	e->stats.sent++;
+	e->stats.truncated += ev->truncated;
+	for (uint32_t i = 0; i < e->sink_cnt; i++) {
+		struct sink *s = &e->sinks[i];
+
+		if (s->is_notice) {
+			if (ev->notice_len && !append(e, s, ev->notice, ev->notice_len, true))
+				e->stats.notices_dropped++;
+			continue;
+		}
+		if (append(e, s, line, len, ev->priority))
+			continue;
+		s->missing++;
+		e->stats.dropped++;
+		r = MF_E_FULL;
+	}
+	pthread_mutex_unlock(&e->lock);
+	return r;
+}
+
+static bool give_up(void *ctx)
+{
+	struct sink *s = ctx;
+	uint64_t at = atomic_load_explicit(&s->events->give_up_ns, memory_order_relaxed);
+
+	return at && mf_clock_now(&mf_clock_system) >= at;
+}
+
+static uint64_t count_lines(const char *text, size_t len)
+{
+	uint64_t cnt = 0;
+
+	for (const char *end = text + len; (text = memchr(text, '\n', (size_t)(end - text)));
+	     text++)
+		cnt++;
+	return cnt;
+}
+
+static uint64_t call_back(struct sink *s, const char *text, size_t len)
+{
+	const char *end = text + len;
+	uint64_t cnt = 0;
+
+	while (text < end) {
+		const char *nl = memchr(text, '\n', (size_t)(end - text));
+
+		s->fn(s->ctx, text, (size_t)(nl - text));
+		text = nl + 1;
+		cnt++;
+	}
+	return cnt;
+}
+
+// Return: lines that were lost.
+static uint64_t write_lines(struct sink *s, const char *text, size_t len)
+{
+	size_t done = 0;
+	int r;
+
+	if (s->fd < 0) {
+		call_back(s, text, len);
+		return 0;
+	}
+	// A line that was torn by an error ends before the next begins.
+	if (s->torn) {
+		r = mf_sink_write(s->fd, s->is_file, "\n", 1, give_up, s, &done);
+		if (r)
+			return count_lines(text, len);
+		s->torn = false;
+	}
+	r = mf_sink_write(s->fd, s->is_file, text, len, give_up, s, &done);
+	if (r && !s->failing)
+		mf_log_error(s->events->options.log, "Cannot write events to %s: %s.", s->name,
+			     r == MF_E_TIME ? "nobody takes them" : strerror(errno));
+	s->failing = r != 0;
+	if (!r)
+		return 0;
+	s->torn = done > 0 && text[done - 1] != '\n';
+	return count_lines(text + done, len - done);
+}
+
+// The line that says how many are missing; @missing of them until now. Return: whether it was written.
+static bool write_missing(struct sink *s, uint64_t missing)
+{
+	struct mf_event ev;
+	size_t len;
+
+	mf_event_begin(&ev, &(struct mf_event_head){ .type = MF_EV_EVENTS_DROPPED });
+	mf_event_add_int(&ev, MF_EVF_COUNT, (int64_t)missing);
+	mf_event_add_cstr(&ev, MF_EVF_SINK, s->name);
+	mf_event_end(&ev, &len);
+	pthread_mutex_lock(&s->events->lock);
+	stamp(s->events, ev.buf);
+	pthread_mutex_unlock(&s->events->lock);
+	ev.buf[len] = '\n';
+	return write_lines(s, ev.buf, len + 1) == 0;
+}
+
+static struct timespec in_ms(uint32_t ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
+// Waits until there is something to write. Under the lock. Return: false when all is written and it is to end.
+static bool wait_for_lines(struct mf_events *e, struct sink *s)
+{
+	struct timespec until;
+
+	// A sink that fails is tried again with the next line, not over and over with the report of what it lost.
+	while (!e->closing && !s->len && (!s->missing || s->failing)) {
+		s->awake = false;
+		pthread_cond_wait(&s->wake, &e->lock);
+	}
+	s->awake = true;
+	if (!s->len && (!s->missing || s->failing))
+		return false;
+	until = in_ms(e->options.linger_ms);
+	while (!e->closing && !e->flushing && s->len < e->options.queue_bytes / 2)
+		if (pthread_cond_timedwait(&s->wake, &e->lock, &until))
+			break;
+	return true;
+}
+
+static void *run_sink(void *arg)
+{
+	struct sink *s = arg;
+	struct mf_events *e = s->events;
+
+	mf_sink_enter_thread();
+	pthread_mutex_lock(&e->lock);
+	while (wait_for_lines(e, s)) {
+		uint64_t missing = s->missing, lost = 0;
+		char *full = s->queue;
+		bool reported = true;
+
+		s->queue = s->batch;
+		s->batch = full;
+		s->batch_len = s->len;
+		s->len = 0;
+		s->missing = 0;
+		pthread_mutex_unlock(&e->lock);
+		if (s->batch_len)
+			lost = write_lines(s, s->batch, s->batch_len);
+		if (missing && !s->failing)
+			reported = write_missing(s, missing);
+		pthread_mutex_lock(&e->lock);
+		s->taken += s->batch_len;
+		s->missing += lost + (missing && (s->failing || !reported) ? missing : 0);
+		e->stats.lost += lost;
+		if (s->is_notice)
+			e->stats.notices += count_lines(s->batch, s->batch_len);
+		pthread_cond_broadcast(&e->written);
+	}
+	pthread_mutex_unlock(&e->lock);
+	return NULL;
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+// Setting up and ending
+
+static void init_cond(pthread_cond_t *c)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(c, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static int add_sink(struct mf_events *e, const struct sink *what, const char *name,
+		    struct mf_err *err)
+{
+	struct sink *s = &e->sinks[e->sink_cnt];
+	uint32_t used = e->sink_cnt - (e->options.notice && e->sink_cnt);
+
+	if (used >= MF_EVENTS_SINKS_MAX)
+		return mf_err_set(err, MF_E_FULL, "Events have at most %d sinks.",
+				  MF_EVENTS_SINKS_MAX);
+	*s = *what;
+	s->events = e;
+	snprintf(s->name, sizeof(s->name), "%s", name ? name : "sink");
+	s->queue = malloc(e->options.queue_bytes);
+	s->batch = malloc(e->options.queue_bytes);
+	if (!s->queue || !s->batch)
+		goto nomem;
+	init_cond(&s->wake);
+	s->awake = true; // until it waits
+	pthread_mutex_lock(&e->lock);
+	if (pthread_create(&s->thread, NULL, run_sink, s)) {
+		pthread_mutex_unlock(&e->lock);
+		pthread_cond_destroy(&s->wake);
+		goto nomem;
+	}
+	e->sink_cnt++;
+	pthread_mutex_unlock(&e->lock);
+	return 0;
+nomem:
+	free(s->queue);
+	free(s->batch);
+	return mf_err_set(err, MF_E_NOMEM, "No memory or thread for a sink of events.");
+}
+
+static void notice_line(void *ctx, const char *text, size_t len)
+{
+	struct mf_events *e = ctx;
+
+	e->options.notice(e->options.notice_ctx, text, len);
+}
+
+int mf_events_new(const struct mf_events_options *options, struct mf_events **ret_events,
+		  struct mf_err *err)
+{
+	struct mf_events *e = calloc(1, sizeof(*e));
+	struct mf_events_options *o;
+	char run[9];
+	int r = 0;
+
+	if (!e)
+		return mf_err_set(err, MF_E_NOMEM, "No memory for events.");
+	o = &e->options;
+	if (options)
+		*o = *options;
+	if (!o->clock)
+		o->clock = &mf_clock_system;
+	o->queue_bytes = o->queue_bytes ? o->queue_bytes : QUEUE_DEFAULT;
+	if (o->queue_bytes < QUEUE_LEAST)
+		o->queue_bytes = QUEUE_LEAST;
+	if (o->queue_bytes > QUEUE_MOST)
+		o->queue_bytes = QUEUE_MOST;
+	o->reserve_percent = o->reserve_percent ? o->reserve_percent : RESERVE_DEFAULT;
+	if (o->reserve_percent > 90)
+		o->reserve_percent = 90;
+	o->linger_ms = o->linger_ms ? o->linger_ms : LINGER_DEFAULT;
+	o->close_timeout_ms = o->close_timeout_ms ? o->close_timeout_ms : CLOSE_DEFAULT;
+	e->reserve = o->queue_bytes / 100 * o->reserve_percent;
+	pthread_mutex_init(&e->lock, NULL);
+	init_cond(&e->written);
+	memcpy(e->stamp, MF_EVENT_STAMP, sizeof(e->stamp));
+	snprintf(run, sizeof(run), "%08x", (unsigned)mf_hash_seed());
+	memcpy(e->stamp + MF_EVENT_RUN_AT, run, 8);
+	if (o->notice)
+		r = add_sink(
+			e,
+			&(struct sink){ .fd = -1, .is_notice = true, .fn = notice_line, .ctx = e },
+			"notices", err);
+	if (r)
+		mf_events_free(e);
+	else
+		*ret_events = e;
+	return r;
+}
+
+void mf_events_free(struct mf_events *e)
+{
+	if (!e)
+		return;
+	pthread_mutex_lock(&e->lock);
+	e->closing = true;
+	atomic_store_explicit(&e->give_up_ns,
+			      mf_clock_now(&mf_clock_system) +
+				      e->options.close_timeout_ms * MF_NS_PER_MS,
+			      memory_order_relaxed);
+	for (uint32_t i = 0; i < e->sink_cnt; i++)
+		pthread_cond_signal(&e->sinks[i].wake);
+	pthread_mutex_unlock(&e->lock);
+	for (uint32_t i = 0; i < e->sink_cnt; i++) {
+		struct sink *s = &e->sinks[i];
+
+		pthread_join(s->thread, NULL);
+		pthread_cond_destroy(&s->wake);
+		free(s->queue);
+		free(s->batch);
+		if (s->own_fd)
+			mf_sink_close(s->fd);
+	}
+	pthread_cond_destroy(&e->written);
+	pthread_mutex_destroy(&e->lock);
+	free(e);
+}
+
+int mf_events_add_file(struct mf_events *e, const char *path, struct mf_err *err)
+{
+	const char *slash = strrchr(path, '/');
+	int fd = mf_sink_open(path, err), r;
+
+	if (fd < 0)
+		return fd;
+	r = add_sink(e, &(struct sink){ .fd = fd, .own_fd = true, .is_file = mf_sink_is_file(fd) },
+		     slash ? slash + 1 : path, err);
+	if (r)
+		mf_sink_close(fd);
+	return r;
+}
+
+int mf_events_add_fd(struct mf_events *e, int fd, const char *name, struct mf_err *err)
+{
+	if (fd < 0)
+		return mf_err_set(err, MF_E_INVAL, "No such descriptor: %d.", fd);
+	return add_sink(e, &(struct sink){ .fd = fd, .is_file = mf_sink_is_file(fd) }, name, err);
+}
+
+int mf_events_add_callback(struct mf_events *e, mf_event_fn fn, void *ctx, const char *name,
+			   struct mf_err *err)
+{
+	return add_sink(e, &(struct sink){ .fd = -1, .fn = fn, .ctx = ctx }, name, err);
+}
+
+static bool all_taken(const struct mf_events *e, const uint64_t *put)
+{
+	for (uint32_t i = 0; i < e->sink_cnt; i++)
+		if (e->sinks[i].taken < put[i])
+			return false;
+	return true;
+}
+
+int mf_events_flush(struct mf_events *e, uint32_t timeout_ms)
+{
+	struct timespec until = in_ms(timeout_ms);
+	uint64_t put[MF_EVENTS_SINKS_MAX + 1];
+	int r = 0;
+
+	pthread_mutex_lock(&e->lock);
+	e->flushing++;
+	for (uint32_t i = 0; i < e->sink_cnt; i++) {
+		put[i] = e->sinks[i].put;
+		pthread_cond_signal(&e->sinks[i].wake);
+	}
+	while (!r && !all_taken(e, put))
+		if (pthread_cond_timedwait(&e->written, &e->lock, &until))
+			r = all_taken(e, put) ? 0 : MF_E_TIME;
+	e->flushing--;
+	pthread_mutex_unlock(&e->lock);
+	return r;
+}
+
+void mf_events_get_stats(struct mf_events *e, struct mf_events_stats *ret)
+{
+	pthread_mutex_lock(&e->lock);
+	*ret = e->stats;
+	pthread_mutex_unlock(&e->lock);
+}
