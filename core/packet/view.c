@@ -255,6 +255,13 @@ static int parse_ip6_fragment(struct mf_view *v, const uint8_t *p, uint32_t off)
 	return check_fragment(v, v->end - off - EXT_MIN);
 }
 
+/* RFC 7112: the first fragment must hold the whole chain. */
+static int past_end(struct mf_view *v)
+{
+	return mf_view_fail(v, MF_E_BAD,
+			    v->flags & MF_VIEW_F_FRAG ? MF_VIEW_FRAG_TINY : MF_VIEW_EXT_PAST_END);
+}
+
 /* One extension header at @off of which EXT_MIN bytes are there; Return: its length, or a failure */
 static int parse_ip6_ext(struct mf_view *v, uint8_t type, uint32_t off, bool *seen_fragment)
 {
@@ -265,7 +272,7 @@ static int parse_ip6_ext(struct mf_view *v, uint8_t type, uint32_t off, bool *se
 	int r = 0;
 
 	if (len > v->end - off)
-		return mf_view_fail(v, MF_E_BAD, MF_VIEW_EXT_PAST_END);
+		return past_end(v);
 	if (type == MF_PROTO_FRAGMENT) {
 		if (*seen_fragment)
 			return mf_view_fail(v, MF_E_BAD, MF_VIEW_EXT_ORDER);
@@ -315,11 +322,8 @@ static int parse_ip6_chain(struct mf_view *v, uint8_t type)
 			return mf_view_fail(v, MF_E_BAD, MF_VIEW_EXT_MANY);
 		if (type == MF_PROTO_HOPOPT && cnt > 1)
 			return mf_view_fail(v, MF_E_BAD, MF_VIEW_EXT_ORDER);
-		// RFC 7112: the first fragment must hold the whole chain.
 		if (v->end - off < EXT_MIN)
-			return mf_view_fail(v, MF_E_BAD,
-					    v->flags & MF_VIEW_F_FRAG ? MF_VIEW_FRAG_TINY
-								      : MF_VIEW_EXT_PAST_END);
+			return past_end(v);
 		len = parse_ip6_ext(v, type, off, &seen_fragment);
 		if (len < 0)
 			return len;

@@ -81,7 +81,7 @@ static void add_link(struct text *t, const struct mf_view *v)
 	add_mac(t, v->ptr);
 	for (unsigned i = 0; i < v->vlan_cnt; i++)
 		add(t, " vlan %u", v->vlans[i] & 0xfffu);
-	add(t, " type 0x%04x ", v->ether_type);
+	add(t, " type 0x%04x", v->ether_type);
 }
 
 /* The address as on the wire: a mapped one in an IPv6 packet is shown as such. */
@@ -172,8 +172,10 @@ const char *mf_view_format(const struct mf_view *v, char *buf, size_t size)
 		buf[0] = '\0';
 	if (v->layer >= MF_VIEW_LINK)
 		add_link(&t, v);
-	if (v->layer >= MF_VIEW_NET)
+	if (v->layer >= MF_VIEW_NET) {
+		add(&t, "%s", t.len ? " " : "");
 		add_net(&t, v);
+	}
 	if (v->layer >= MF_VIEW_TRANSPORT)
 		add_transport(&t, v);
 	if (v->layer >= MF_VIEW_NET && v->flags & MF_VIEW_F_PADDED &&
