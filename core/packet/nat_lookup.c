@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* nat_lookup.c - the fast path of the NAT table, without locks; see nat_internal.h */
+#include "core/packet/nat_internal.h"
+
+#define RETRIES \
+	64 /* a reader that meets a writer again and again asks under the mutex in the end */
+
+enum found { FOUND, NOT_IT, MOVED };
+
+/* A consistent copy of what a look-up needs of an entry. */
+struct snapshot {
+	uint64_t ctl;
+	uint64_t key[5], to[5];
+	uint32_t seen, pid, isn;
+};
+
+static inline uint64_t get(const _Atomic uint64_t *p)
+{
+	return atomic_load_explicit(p, memory_order_acquire);
+}
+
+static inline uint64_t swap_ports(uint64_t word4)
+{
+	return (word4 & ~UINT64_C(0xffffffff)) | (word4 & 0xffff) << 16 | (word4 >> 16 & 0xffff);
+}
+
+/* The words that both directions need, and whether the copy is of one piece. */
+static inline bool read_rest(const struct entry *e, struct snapshot *s)
+{
+	s->seen = atomic_load_explicit(&e->seen, memory_order_acquire);
+	s->pid = atomic_load_explicit(&e->pid, memory_order_acquire);
+	s->isn = atomic_load_explicit(&e->isn, memory_order_acquire);
+	return !(s->ctl >> 32 & 1) &&
+	       !((atomic_load_explicit(&e->ctl, memory_order_relaxed) ^ s->ctl) >> 32);
+}
+
+static inline enum found read_forward(const struct entry *e, const uint64_t w[5],
+				      struct snapshot *s)
+{
+	uint64_t differ = 0;
+
+	s->ctl = get(&e->ctl);
+	for (int i = 0; i < 5; i++)
+		differ |= (s->key[i] = get(&e->key[i])) ^ w[i];
+	for (int i = 0; i < 4; i++)
+		s->to[i] = get(&e->to[i]);
+	s->to[4] = (s->key[4] & ~UINT64_C(0xffffffff)) |
+		   atomic_load_explicit(&e->to_ports, memory_order_acquire);
+	if (!read_rest(e, s))
+		return MOVED;
+	return differ ? NOT_IT : FOUND;
+}
+
+/* An answer carries the reverse of @to, and becomes the reverse of @key. */
+static inline enum found read_reply(const struct entry *e, const uint64_t w[5], struct snapshot *s)
+{
+	uint64_t r[5] = { w[2], w[3], w[0], w[1], swap_ports(w[4]) }, differ = 0;
+
+	s->ctl = get(&e->ctl);
+	for (int i = 0; i < 5; i++)
+		s->key[i] = get(&e->key[i]);
+	for (int i = 0; i < 4; i++)
+		differ |= get(&e->to[i]) ^ r[i];
+	differ |= ((s->key[4] & ~UINT64_C(0xffffffff)) |
+		   atomic_load_explicit(&e->to_ports, memory_order_acquire)) ^
+		  r[4];
+	if (!read_rest(e, s))
+		return MOVED;
+	if (differ)
+		return NOT_IT;
+	s->to[0] = s->key[2];
+	s->to[1] = s->key[3];
+	s->to[2] = s->key[0];
+	s->to[3] = s->key[1];
+	s->to[4] = swap_ports(s->key[4]);
+	return FOUND;
+}
+
+/* The node of a flow with its snapshot, or 0. MOVED in @ret_moved: a writer was there meanwhile, ask again. */
+static inline uint32_t find(const struct mf_nat *nat, const uint64_t w[5], uint64_t hash,
+			    struct snapshot *s, bool *ret_moved)
+{
+	uint32_t b = (uint32_t)hash & nat->bucket_mask, tag = (uint32_t)(hash >> 32);
+
+	*ret_moved = false;
+	for (uint32_t n = 0; n <= nat->bucket_mask; n++, b = (b + 1) & nat->bucket_mask) {
+		const struct bucket *k = &nat->buckets[b];
+
+		for (unsigned i = 0; i < SLOTS_PER_BUCKET; i++) {
+			uint64_t slot = get(&k->slots[i]);
+			uint32_t node = (uint32_t)slot;
+			const struct entry *e;
+			enum found f;
+
+			if ((uint32_t)(slot >> 32) != tag || !node)
+				continue;
+			e = &nat->entries[(node - 1) / 2];
+			f = (node - 1) & 1 ? read_reply(e, w, s) : read_forward(e, w, s);
+			if (f == FOUND)
+				return node;
+			if (f == MOVED)
+				*ret_moved = true;
+		}
+		if (!atomic_load_explicit(&k->overflow, memory_order_acquire))
+			break;
+	}
+	return 0;
+}
+
+uint32_t mf_nat_find(struct mf_nat *nat, const struct mf_flow *flow)
+{
+	uint64_t w[5];
+	struct snapshot s;
+	bool moved;
+
+	flow_words(flow, w);
+	return find(nat, w, mf_flow_hash(flow, nat->seed), &s, &moved);
+}
+
+void mf_nat_copy_flows(const struct entry *e, struct mf_flow *ret_flow, struct mf_flow *ret_to)
+{
+	uint64_t w[5];
+
+	for (int i = 0; i < 5; i++)
+		w[i] = get(&e->key[i]);
+	memcpy(ret_flow, w, sizeof(*ret_flow));
+	for (int i = 0; i < 4; i++)
+		w[i] = get(&e->to[i]);
+	w[4] = (w[4] & ~UINT64_C(0xffffffff)) |
+	       atomic_load_explicit(&e->to_ports, memory_order_relaxed);
+	memcpy(ret_to, w, sizeof(*ret_to));
+}
+
+void mf_nat_push_changed(struct mf_nat *nat, struct entry *e)
+{
+	uint32_t me = (uint32_t)(e - nat->entries) + 2, zero = 0, head;
+
+	// Claimed first, so that an entry is on the stack once; whoever takes it off looks at its state after that.
+	if (!atomic_compare_exchange_strong(&e->changed, &zero, 1))
+		return;
+	head = atomic_load(&nat->changed);
+	do {
+		atomic_store(&e->changed, head);
+	} while (!atomic_compare_exchange_weak(&nat->changed, &head, me));
+}
+
+static inline uint16_t tcp_flags_after(uint16_t f, uint8_t dir, uint8_t tcp)
+{
+	uint16_t rst = dir == MF_NAT_FORWARD ? CTL_RST_FORWARD : CTL_RST_REPLY;
+	const uint16_t fins = CTL_FIN_FORWARD | CTL_FIN_REPLY;
+
+	if (tcp & MF_TCP_RST)
+		return (uint16_t)((f & ~CTL_STATE) | rst | MF_NAT_CLOSING);
+	if ((f & CTL_STATE) == MF_NAT_CLOSING) {
+		// A host that has reset a connection sends nothing more on it: the reset was not its own.
+		if (!(f & rst) || (f & CTL_OWNER_CLOSE) || (f & fins) == fins || (tcp & MF_TCP_SYN))
+			return f;
+		f &= (uint16_t) ~(CTL_STATE | CTL_RST_FORWARD | CTL_RST_REPLY);
+	}
+	if (tcp & MF_TCP_FIN)
+		f |= dir == MF_NAT_FORWARD ? CTL_FIN_FORWARD : CTL_FIN_REPLY;
+	if (dir == MF_NAT_REPLY)
+		f |= CTL_REPLIED;
+	if ((f & fins) == fins)
+		return (uint16_t)((f & ~CTL_STATE) | MF_NAT_CLOSING);
+	if ((f & CTL_STATE) == MF_NAT_NEW && dir == MF_NAT_FORWARD && (f & CTL_REPLIED) &&
+	    (tcp & (MF_TCP_ACK | MF_TCP_SYN)) == MF_TCP_ACK)
+		f |= MF_NAT_ESTABLISHED;
+	return f;
+}
+
+_Static_assert(MF_NAT_NEW == 0 && MF_NAT_ESTABLISHED == 1,
+	       "new becomes established by setting a bit");
+
+/* The flags of an entry after one more packet. */
+static inline uint16_t flags_after(uint16_t f, uint8_t proto, uint8_t dir, uint8_t tcp)
+{
+	if (proto == MF_PROTO_TCP)
+		return tcp_flags_after(f, dir, tcp);
+	if (dir == MF_NAT_REPLY && (f & CTL_STATE) == MF_NAT_NEW)
+		f |= CTL_REPLIED | MF_NAT_ESTABLISHED;
+	return f;
+}
+
+/* Counts what happened to one packet; added to the table's counters in the end. */
+struct tally {
+	uint64_t hits, misses, reused, stale, revived;
+};
+
+static void add_tally(struct mf_nat *nat, const struct tally *t, uint64_t hash)
+{
+	struct stripe *s = &nat->stripes[hash >> 24 & (STRIPES - 1)];
+
+	if (t->hits)
+		atomic_fetch_add_explicit(&s->hits, t->hits, memory_order_relaxed);
+	if (!t->misses && !t->revived)
+		return;
+	atomic_fetch_add_explicit(&s->misses, t->misses, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->reused, t->reused, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->stale, t->stale, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->revived, t->revived, memory_order_relaxed);
+}
+
+static void note_state(struct mf_nat *nat, struct entry *e, uint64_t from, uint64_t to,
+		       uint32_t tick, struct tally *t)
+{
+	if (state_of(from) == state_of(to))
+		return;
+	if (state_of(to) == MF_NAT_CLOSING)
+		atomic_store_explicit(&e->seen, tick, memory_order_release);
+	if (state_of(from) == MF_NAT_CLOSING)
+		t->revived++;
+	atomic_fetch_sub_explicit(&nat->state_cnt[state_of(from)], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&nat->state_cnt[state_of(to)], 1, memory_order_relaxed);
+	mf_nat_push_changed(nat, e);
+}
+
+/* Count a packet into the entry's state. False if the entry went away meanwhile. */
+static inline bool step_state(struct mf_nat *nat, struct entry *e, struct snapshot *s, uint8_t dir,
+			      uint8_t tcp, uint32_t tick, struct tally *t)
+{
+	uint64_t seq = s->ctl >> 32, ctl = s->ctl;
+
+	for (;;) {
+		uint16_t f = (uint16_t)ctl;
+		uint16_t next = flags_after(f, proto_of(s->key[4]), dir, tcp);
+		uint64_t now = (ctl & ~UINT64_C(0xffff)) | next;
+
+		if (next == f) {
+			s->ctl = ctl;
+			return true;
+		}
+		if (atomic_compare_exchange_weak(&e->ctl, &ctl, now)) {
+			note_state(nat, e, ctl, now, tick, t);
+			s->ctl = now;
+			return true;
+		}
+		if (ctl >> 32 != seq)
+			return false;
+	}
+}
+
+/* One look-up with a hash that is known. Return: 0, MF_E_NOENT, or MF_E_AGAIN if a writer was in the way */
+static inline int try_lookup(struct mf_nat *nat, const struct mf_nat_ask *ask, uint64_t hash,
+			     uint32_t tick, struct mf_nat_hit *ret, struct tally *t)
+{
+	struct snapshot s;
+	uint64_t w[5];
+	struct entry *e;
+	uint32_t node;
+	uint8_t dir;
+	bool moved;
+
+	flow_words(&ask->flow, w);
+	node = find(nat, w, hash, &s, &moved);
+	if (!node)
+		return moved ? MF_E_AGAIN : MF_E_NOENT;
+	e = &nat->entries[(node - 1) / 2];
+	dir = (node - 1) & 1;
+	if (is_over(nat, s.ctl, w[4], s.seen, tick)) {
+		t->stale++;
+		return MF_E_NOENT;
+	}
+	if ((ask->tcp_flags & (MF_TCP_SYN | MF_TCP_ACK)) == MF_TCP_SYN && dir == MF_NAT_FORWARD &&
+	    proto_of(w[4]) == MF_PROTO_TCP && ask->seq != s.isn) {
+		t->reused++;
+		return MF_E_NOENT;
+	}
+	if (!step_state(nat, e, &s, dir, ask->tcp_flags, tick, t))
+		return MF_E_AGAIN;
+	if (state_of(s.ctl) != MF_NAT_CLOSING && (int32_t)(tick - s.seen) > 0)
+		atomic_store_explicit(&e->seen, tick, memory_order_relaxed);
+	memcpy(&ret->to, s.to, sizeof(ret->to));
+	ret->pid = s.pid;
+	ret->dir = dir;
+	ret->state = (uint8_t)state_of(s.ctl);
+	ret->rewrites = s.ctl & CTL_REWRITES;
+	ret->redirected = redirect_of(s.ctl) != 0;
+	return 0;
+}
+
+static int lookup_hashed(struct mf_nat *nat, const struct mf_nat_ask *ask, uint64_t hash,
+			 uint32_t tick, struct mf_nat_hit *ret, struct tally *t)
+{
+	int r = try_lookup(nat, ask, hash, tick, ret, t);
+
+	for (unsigned i = 0; r == MF_E_AGAIN && i < RETRIES; i++)
+		r = try_lookup(nat, ask, hash, tick, ret, t);
+	if (r == MF_E_AGAIN) {
+		pthread_mutex_lock(&nat->mutex);
+		r = try_lookup(nat, ask, hash, tick, ret, t);
+		pthread_mutex_unlock(&nat->mutex);
+	}
+	if (r)
+		t->misses++;
+	else
+		t->hits++;
+	return r ? MF_E_NOENT : 0;
+}
+
+int mf_nat_lookup(struct mf_nat *nat, const struct mf_nat_ask *ask, uint64_t now_ns,
+		  struct mf_nat_hit *ret)
+{
+	uint64_t hash = mf_flow_hash(&ask->flow, nat->seed);
+	struct tally t = { 0 };
+	int r = lookup_hashed(nat, ask, hash, tick_of(now_ns), ret, &t);
+
+	add_tally(nat, &t, hash);
+	return r;
+}
+
+/* Fetch the entry that the first slot with this tag leads to; a wrong guess costs nothing but the fetch. */
+static inline void prefetch_entry(const struct mf_nat *nat, uint64_t hash)
+{
+	const struct bucket *k = &nat->buckets[(uint32_t)hash & nat->bucket_mask];
+
+	for (unsigned i = 0; i < SLOTS_PER_BUCKET; i++) {
+		uint64_t slot = atomic_load_explicit(&k->slots[i], memory_order_relaxed);
+
+		if (slot >> 32 == hash >> 32 && (uint32_t)slot) {
+			const struct entry *e = &nat->entries[((uint32_t)slot - 1) / 2];
+
+			__builtin_prefetch(e, 1);
+			__builtin_prefetch((const uint8_t *)e + 64, 0);
+			return;
+		}
+	}
+}
+
+uint64_t mf_nat_lookup_burst(struct mf_nat *nat, const struct mf_nat_ask *asks, unsigned cnt,
+			     uint64_t now_ns, struct mf_nat_hit *rets)
+{
+	uint64_t hashes[MF_NAT_BURST_MAX], found = 0;
+	uint32_t tick = tick_of(now_ns);
+	struct tally t = { 0 };
+
+	if (cnt > MF_NAT_BURST_MAX)
+		cnt = MF_NAT_BURST_MAX;
+	if (!cnt)
+		return 0;
+	for (unsigned i = 0; i < cnt; i++) {
+		hashes[i] = mf_flow_hash(&asks[i].flow, nat->seed);
+		__builtin_prefetch(&nat->buckets[(uint32_t)hashes[i] & nat->bucket_mask]);
+	}
+	for (unsigned i = 0; i < cnt; i++)
+		prefetch_entry(nat, hashes[i]);
+	for (unsigned i = 0; i < cnt; i++)
+		if (lookup_hashed(nat, &asks[i], hashes[i], tick, &rets[i], &t) == 0)
+			found |= UINT64_C(1) << i;
+	add_tally(nat, &t, hashes[0]);
+	return found;
+}
