@@ -73,9 +73,6 @@ struct mf_proxy_options {
 
 	/* Skip the check of redirect targets by connect (P21). */
 	bool redirect_target_trusted;
-	/* One line without newline for the person at the terminal: verdicts with visibility warn. May be NULL. */
-	void (*notice)(void *ctx, const char *line);
-	void *notice_ctx;
 };
 
 /* Counters since the start, and what is open now. */
