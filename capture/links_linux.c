@@ -255,6 +255,7 @@ static int open_nflog(void)
 	struct nfulnl_msg_config_cmd bind_cmd = { NFULNL_CFG_CMD_BIND };
 	struct nfulnl_msg_config_mode mode = { .copy_range = htonl(80),
 					       .copy_mode = NFULNL_COPY_PACKET };
+	uint32_t at_once = htonl(1); /* not in batches */
 	int fd = open_netlink(NETLINK_NETFILTER);
 
 	if (fd < 0)
@@ -263,6 +264,7 @@ static int open_nflog(void)
 	m->res_id = htons(MF_CAPTURE_NFLOG_GROUP);
 	request_add(&q, NFULA_CFG_CMD, &bind_cmd, sizeof(bind_cmd));
 	request_add(&q, NFULA_CFG_MODE, &mode, sizeof(mode));
+	request_add(&q, NFULA_CFG_QTHRESH, &at_once, sizeof(at_once));
 	if (request_run(fd, &q) == 0)
 		return fd;
 	close(fd);

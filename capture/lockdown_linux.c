@@ -9,7 +9,8 @@
  * stay. A directory opened outside shows the file system without our mounts, so it is opened again by its name.
  *
  * Capabilities. All sets are emptied and the securebits locked, so that not even user 0 gets any back by exec; with
- * no_new_privs neither does a setuid program. A user namespace that the command makes gives it capabilities over that
+ * no_new_privs neither does a setuid program. CAP_NET_RAW stays in the bounding set, where it is no capability: without
+ * it ping, whose file asks for it, could not even be executed, and would not be told that its packets are refused. A user namespace that the command makes gives it capabilities over that
  * one and what is made inside it only: never over our network or mount namespace, whose owner is one level up. Hence
  * unshare() and clone() need not be refused, and tools that sandbox themselves go on working.
  *
@@ -188,13 +189,14 @@ int mf_capture_lock_privileges(struct mf_err *err)
 	struct __user_cap_data_struct none[2] = { { 0 } }, now[2];
 
 	for (int cap = 0; cap < 64; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
+		if (cap != CAP_NET_RAW && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 &&
+		    errno != EINVAL)
 			return mf_err_set(err, MF_E_IO, "cannot drop capability %d: %s", cap,
 					  strerror(errno));
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
 					     SECBIT_NO_SETUID_FIXUP_LOCKED |
-					     SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+					     SECBIT_NO_CAP_AMBIENT_RAISE |
 					     SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED) < 0 ||
 	    syscall(SYS_capset, &h, none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return mf_err_set(err, MF_E_IO, "cannot give up privileges: %s", strerror(errno));

@@ -262,19 +262,28 @@ static int cover_with_ours(struct mf_capture_plan *plan, struct mf_err *err)
 	return r;
 }
 
-static void set_port_start(const struct mf_capture_plan *plan)
+/* What fails here is a discomfort, not a hole. */
+static void set_sysctl(const char *path, const char *text)
 {
-	int fd;
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
 
-	if (!*plan->port_start)
-		return;
-	fd = open("/proc/sys/net/ipv4/ip_unprivileged_port_start", O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	/* Without it the session's servers cannot have low ports: a discomfort, not a hole. */
-	if (write(fd, plan->port_start, strlen(plan->port_start)) < 0)
+	if (write(fd, text, strlen(text)) < 0)
 		errno = 0;
 	close(fd);
+}
+
+static void set_sysctls(const struct mf_capture_plan *plan)
+{
+	char range[32] = "0 2147483647";
+
+	if (*plan->port_start)
+		set_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", plan->port_start);
+	/* ping may ask without privileges: our rules refuse it with a reason, and an event. */
+	if (plan->uid != 0)
+		snprintf(range, sizeof(range), "%u %u", (unsigned)plan->gid, (unsigned)plan->gid);
+	set_sysctl("/proc/sys/net/ipv4/ping_group_range", range);
 }
 
 int mf_capture_mounts_build(struct mf_capture_plan *plan, struct mf_err *err)
@@ -285,7 +294,7 @@ int mf_capture_mounts_build(struct mf_capture_plan *plan, struct mf_err *err)
 		r = hide_files(plan, err);
 	if (r == 0)
 		r = mask_all(plan, &plan->sockets, err);
-	set_port_start(plan);
+	set_sysctls(plan);
 	if (r == 0 && plan->uid == 0)
 		r = lock_root(err);
 	return r;

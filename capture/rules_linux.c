@@ -40,7 +40,7 @@
 #define AWAY_V6                                                                 \
 	"meta nfproto ipv6 meta l4proto { tcp, udp } tproxy ip6 to [::1]:" STR( \
 		MF_CAPTURE_PORT) " accept\n"
-#define AWAY_LOG "limit rate 20/second log group " STR(MF_CAPTURE_NFLOG_GROUP) " snaplen 80\n"
+#define LOG "limit rate 20/second log group " STR(MF_CAPTURE_NFLOG_GROUP) " snaplen 80\n"
 #define AWAY_END                                   \
 	"meta l4proto tcp reject with tcp reset\n" \
 	"reject with icmpx admin-prohibited\n"     \
@@ -56,16 +56,34 @@
 	"goto away\n"                                                 \
 	"}\n"
 
+/*
+ * Multicast and broadcast have no one flow to decide about: refused where they are sent, so that sendto() fails at once.
+ * Only UDP: the kernel's own group reports are nobody's attempt.
+ */
+#define OUT_BEGIN                                                \
+	"chain out {\n"                                          \
+	"type filter hook output priority filter;\n"             \
+	"meta l4proto != udp accept\n"                           \
+	"ip daddr { 224.0.0.0/4, 255.255.255.255 } goto group\n" \
+	"ip6 daddr ff00::/8 goto group\n"                        \
+	"}\n"
+#define GROUP_BEGIN "chain group {\n"
+#define GROUP_END \
+	"drop\n"  \
+	"}\n"
+
 static int load(bool has6, bool logs, struct mf_err *err)
 {
 	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
-	char text[2048];
+	const char *log = logs ? LOG : "";
+	char text[4096];
 	int r = 0;
 
 	if (!nft)
 		return mf_err_set(err, MF_E_UNSUPPORTED, "cannot talk to nftables");
-	snprintf(text, sizeof(text), "table inet moonfence {\n%s%s%s%s%s%s}\n", INSIDE, AWAY_BEGIN,
-		 has6 ? AWAY_V6 : "", logs ? AWAY_LOG : "", AWAY_END, CAPTURE);
+	snprintf(text, sizeof(text), "table inet moonfence {\n%s%s%s%s%s%s%s%s%s%s}\n", INSIDE,
+		 AWAY_BEGIN, has6 ? AWAY_V6 : "", log, AWAY_END, CAPTURE, GROUP_BEGIN, log,
+		 GROUP_END, OUT_BEGIN);
 	nft_ctx_buffer_error(nft);
 	nft_ctx_buffer_output(nft);
 	if (nft_run_cmd_from_buffer(nft, text) != 0) {
