@@ -58,6 +58,18 @@ int mf_policy_source_data(const struct mf_policy_source *policy, const char *nam
 			  const char **ret_text, size_t *ret_len, struct mf_err *err);
 
 /**
+ * mf_source_set_narrow() - The policies of the pack that policy @policy belongs to, as a set of its own
+ * A pack's tests are about that pack, not about what stands before it. Return: 0, MF_E_NOMEM
+ */
+int mf_source_set_narrow(struct mf_source_set *set, size_t policy, struct mf_source_set **ret_set);
+
+/**
+ * mf_source_set_is_current() - Whether the files on disk are still what @set was made of
+ * Reads every file again and compares; @paths as for mf_source_set_read(). False also when something cannot be read.
+ */
+bool mf_source_set_is_current(struct mf_source_set *set, const char *const *paths, size_t path_cnt);
+
+/**
  * mf_source_set_each_dir() - Every directory whose change can change this set, for the watch
  * @fn is called under the set's lock: it must not call back into the set
  */

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* files.h - reading policy files: whole files, listings in byte order, and names confined to a directory */
+#ifndef MF_POLICY_FILES_H
+#define MF_POLICY_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/base/err.h"
+
+enum mf_file_kind { MF_FILE_NONE, MF_FILE_REGULAR, MF_FILE_DIR, MF_FILE_OTHER, MF_FILE_KIND_NUM };
+
+struct mf_file_entry {
+	char *name;
+	enum mf_file_kind kind; /* of what a symbolic link points to */
+};
+
+struct mf_file_list {
+	struct mf_file_entry *items;
+	size_t cnt;
+};
+
+/** mf_file_kind_of() - What @path is, links followed; MF_FILE_NONE when it is not there or out of reach */
+enum mf_file_kind mf_file_kind_of(const char *path);
+
+/**
+ * mf_file_read() - Read a whole regular file, links followed
+ * @max: most bytes; more is MF_E_LIMIT
+ * @ret_text: NUL-terminated after @ret_len bytes, free() it
+ * Never blocks on a FIFO or device: those are refused.
+ * Return: 0, MF_E_NOENT, MF_E_IO, MF_E_LIMIT, MF_E_NOMEM
+ */
+int mf_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
+		 struct mf_err *err);
+
+/**
+ * mf_file_read_below() - The same for @name below @dir
+ * @name may not be absolute or hold "..", and no link on the way may lead out of @dir: MF_E_PERM
+ */
+int mf_file_read_below(const char *dir, const char *name, size_t max, char **ret_text,
+		       size_t *ret_len, struct mf_err *err);
+
+/** mf_file_list_dir() - Entries of a directory in byte order, hidden ones (".x") left out; Return: 0, MF_E_* */
+int mf_file_list_dir(const char *dir, size_t max, struct mf_file_list *ret_list,
+		     struct mf_err *err);
+void mf_file_list_done(struct mf_file_list *list);
+
+#endif
