@@ -13,6 +13,7 @@
 
 #include <lua.h>
 
+#include "core/match/port_set.h"
 #include "core/policy/outcome.h"
 #include "core/policy/sandbox.h"
 
@@ -80,7 +81,7 @@ struct mf_rule_spec {
 	struct mf_rule_list cidrs;
 	struct mf_rule_list paths; /* file */
 	struct mf_rule_list operations;
-	const int64_t *ports;
+	const struct mf_port_range *ports;
 	size_t port_cnt;
 	bool has_ports;
 	const char *resolve_to, *resolve_to6;
