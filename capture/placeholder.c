@@ -1,0 +1,1 @@
+typedef int mf_capture_placeholder;

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * runtime.h - generations: loading aside, testing, and the swap
+ *
+ * How it works
+ *
+ * A generation is a number and a set of sources. mf_runtime_load() reads the sources, runs the packs' tests, builds a
+ * vm_state for every registered VM (all of it in the calling thread, while decisions go on), and then publishes: each
+ * state is put into its VM's mailbox, one atomic pointer. mf_decide() looks there before each decision and adopts what it
+ * finds; the old state is freed by the thread that used it. So a decision sees one generation from its first read to its
+ * last, no thread waits for another, and no state is freed under a reader. If anything fails before the publishing, what
+ * was built is thrown away and nothing has changed.
+ *
+ * Locks: @reload_lock is held for a whole load, and by mf_vm_new(), so that no VM is missed. @lock guards the list of VMs
+ * and the current generation, for moments only. Order: reload_lock, lock. mf_decide() takes neither.
+ *
+ * Fail modes: closed denies, open allows. keep_last asks the generation before, whose state a VM keeps for that purpose
+ * (only where some kind has that mode), and denies when there is none or it fails as well. A state that had a policy in
+ * quarantine is not kept. docs/reload.md has the whole of it.
+ */
+#ifndef MF_POLICY_RUNTIME_H
+#define MF_POLICY_RUNTIME_H
+
+#include <moonfence/moonfence.h>
+
+#include "core/policy/vm.h"
+
+/** mf_runtime_config() - What its VMs are made with; lives as long as @rt */
+const struct mf_vm_config *mf_runtime_config(const struct mf_runtime *rt);
+
+/** mf_runtime_sources() - The sources of the generation in force, with a reference; NULL before the first load */
+struct mf_source_set *mf_runtime_sources(struct mf_runtime *rt);
+
+/** mf_runtime_policies() - Names of the policies in force, in order, as one JSON array; free() it; NULL without memory */
+char *mf_runtime_policies(struct mf_runtime *rt);
+
+/** mf_vm_config_init() - @options (may be NULL) with the defaults filled in; Return: 0, MF_E_INVAL, MF_E_NOMEM */
+int mf_vm_config_init(struct mf_vm_config *config, const struct mf_runtime_options *options);
+void mf_vm_config_done(struct mf_vm_config *config);
+
+/* Watching, by watch_OS.c. */
+struct mf_watch;
+
+struct mf_watch_ops {
+	/* Calls @add for every path whose change matters: directories, and files named by the operator. */
+	void (*each_path)(void *ctx, void (*add)(void *add_ctx, const char *path), void *add_ctx);
+	void (*changed)(void *ctx); /* in the watch's thread */
+	void *ctx;
+	const struct mf_log *log;
+};
+
+/** mf_watch_start() - One thread that calls ops->changed after @debounce_ms without further changes */
+int mf_watch_start(const struct mf_watch_ops *ops, uint32_t debounce_ms,
+		   struct mf_watch **ret_watch, struct mf_err *err);
+/** mf_watch_stop() - End the thread; waits for a changed() in progress. NULL is fine. */
+void mf_watch_stop(struct mf_watch *watch);
+
+#endif
