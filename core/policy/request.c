@@ -483,7 +483,8 @@ static int list_to_end(struct mf_request *req, uint32_t *off, uint32_t len, size
 	uint32_t at;
 	int r;
 
-	if (*off + len == req->pool_len && more <= req->pool_room - req->pool_len) {
+	/* The last of the pool already; the byte behind every value is free to be used again. */
+	if (len && *off + len + 1 == req->pool_len && more < req->pool_room - req->pool_len) {
 		req->pool_len += (uint32_t)more;
 		return 0;
 	}
