@@ -1,18 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // test_glob.c - globs against agentsh's measured cases in both dialects, and against rules of our own
 #include <jansson.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "core/match/domain_set.h"
 #include "core/match/glob.h"
+#include "tests/unit/test.h"
 
 enum answer { NO, YES, ERROR };
 
@@ -91,11 +83,365 @@ static void all_cases_give_what_gobwas_gave_in_its_mode(void **state)
 	assert_int_equal(bad, 0);
 }
 
+// ------------------------------------------------------------------------------------------------------------------
+// Against an oracle: braces written out, then plain backtracking over bytes
+
+struct oracle {
+	char sep;
+	const char *subject; // its beginning
+	bool hit;
+};
+
+// Marks that writing out leaves behind: an alternative begins, a brace has ended.
+#define ALTERNATIVE '\x01'
+#define AFTER_BRACE '\x02'
+
+static bool oracle_plain(const struct oracle *o, const char *p, const char *s, char before)
+{
+	bool start;
+
+	if (*p == ALTERNATIVE || *p == AFTER_BRACE)
+		return oracle_plain(o, p + 1, s, *p);
+	if (!*p)
+		return !*s;
+	if (p[0] == '*' && p[1] == '*') {
+		const char *q = p;
+
+		while (*q == '*')
+			q++;
+		start = before == 0 || before == ALTERNATIVE || before == '/' ||
+			(before == AFTER_BRACE && (s == o->subject || s[-1] == '/'));
+		if (o->sep == '/' && *q == '/' && start && oracle_plain(o, q + 1, s, '/'))
+			return true;
+		for (;; s++) {
+			if (oracle_plain(o, q, s, '*'))
+				return true;
+			if (!*s)
+				return false;
+		}
+	}
+	if (*p == '*') {
+		for (;; s++) {
+			if (oracle_plain(o, p + 1, s, '*'))
+				return true;
+			if (!*s || *s == o->sep)
+				return false;
+		}
+	}
+	if (!*s)
+		return false;
+	if (*p == '?')
+		return *s != o->sep && oracle_plain(o, p + 1, s + 1, '?');
+	return *p == *s && oracle_plain(o, p + 1, s + 1, *p);
+}
+
+// Writes out the first brace of @p behind @done.
+static void oracle_braces(struct oracle *o, const char *done, const char *p)
+{
+	const char *open = strchr(p, '{'), *close, *from;
+	int depth = 0;
+
+	if (!open) {
+		char all[2048];
+
+		snprintf(all, sizeof(all), "%s%s", done, p);
+		o->hit |= oracle_plain(o, all, o->subject, 0);
+		return;
+	}
+	for (close = open; *close; close++) {
+		depth += *close == '{';
+		depth -= *close == '}';
+		if (!depth)
+			break;
+	}
+	from = open + 1;
+	for (const char *q = from;; q++) {
+		depth += *q == '{';
+		depth -= *q == '}' && q != close;
+		if (q == close || (*q == ',' && !depth)) {
+			char rest[2048];
+
+			// The alternative may have braces itself, so it goes before what follows.
+			snprintf(rest, sizeof(rest), "%c%.*s%c%s", ALTERNATIVE, (int)(q - from),
+				 from, AFTER_BRACE, close + 1);
+			char head[2048];
+
+			snprintf(head, sizeof(head), "%s%.*s", done, (int)(open - p), p);
+			oracle_braces(o, head, rest);
+			from = q + 1;
+		}
+		if (q == close)
+			break;
+	}
+}
+
+static size_t random_pattern(uint64_t *seed, char *out, uint32_t elements, int depth)
+{
+	static const char *const parts[] = {
+		"a", "b", "/", ".", "*", "**", "?", "/**/", "**/", "/"
+	};
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < elements; i++) {
+		if (depth < 2 && test_below(seed, 8) == 0) {
+			uint32_t alternatives = 1 + test_below(seed, 3);
+
+			out[n++] = '{';
+			for (uint32_t k = 0; k < alternatives; k++) {
+				if (k)
+					out[n++] = ',';
+				n += random_pattern(seed, out + n, test_below(seed, 3), depth + 1);
+			}
+			out[n++] = '}';
+		} else {
+			const char *part = parts[test_below(seed, MF_ARRAY_SIZE(parts))];
+
+			// Stars that meet would be other stars.
+			if (n && out[n - 1] == '*' && part[0] == '*')
+				continue;
+			memcpy(out + n, part, strlen(part));
+			n += strlen(part);
+		}
+	}
+	out[n] = '\0';
+	return n;
+}
+
+static void random_patterns_match_as_plain_backtracking_does(void **state)
+{
+	static const char seps[] = { '/', '.', 0 };
+	uint64_t seed = 8;
+	unsigned hits = 0;
+
+	(void)state;
+	for (int round = 0; round < 20000; round++) {
+		struct oracle o = { .sep = seps[test_below(&seed, 3)] };
+		char pattern[512], subject[16];
+		uint32_t len = test_below(&seed, 9);
+
+		random_pattern(&seed, pattern, 1 + test_below(&seed, 6), 0);
+		for (int k = 0; k < 6; k++) {
+			enum answer a;
+
+			for (uint32_t i = 0; i < len; i++)
+				subject[i] = "ab/."[test_below(&seed, 4)];
+			subject[len] = '\0';
+			o.subject = subject;
+			o.hit = false;
+			oracle_braces(&o, "", pattern);
+			hits += o.hit;
+			a = ask(pattern, subject, o.sep, 0);
+			if (a != (o.hit ? YES : NO))
+				fail_msg("%s on %s with separator %c: got %d", pattern, subject,
+					 o.sep ? o.sep : '0', a);
+		}
+	}
+	// Both answers were tried often.
+	assert_true(hits > 5000 && hits < 115000);
+}
+
+// The engine for many states and the one for few must agree: a brace of 70 letters that cannot match adds states.
+static void long_patterns_match_as_short_ones_do(void **state)
+{
+	static const char many[] =
+		"qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
+	uint64_t seed = 9;
+
+	(void)state;
+	for (int round = 0; round < 5000; round++) {
+		char pattern[256], both[512], subject[16];
+		uint32_t len = test_below(&seed, 9);
+
+		random_pattern(&seed, pattern, 1 + test_below(&seed, 6), 1);
+		snprintf(both, sizeof(both), "{%s,%s}", pattern, many);
+		for (uint32_t i = 0; i < len; i++)
+			subject[i] = "ab/."[test_below(&seed, 4)];
+		subject[len] = '\0';
+		if (ask(pattern, subject, '/', 0) != ask(both, subject, '/', 0))
+			fail_msg("%s on %s", pattern, subject);
+	}
+}
+
+static void patterns_that_would_explode_elsewhere_match_in_time(void **state)
+{
+	char pattern[MF_GLOB_PATTERN_MAX + 1], subject[4096];
+	size_t n = 0;
+
+	(void)state;
+	while (n + 3 < 1500) {
+		memcpy(pattern + n, "*a?", 3);
+		n += 3;
+	}
+	pattern[n++] = 'b';
+	pattern[n] = '\0';
+	memset(subject, 'a', sizeof(subject));
+	subject[sizeof(subject) - 1] = '\0';
+	assert_int_equal(ask(pattern, subject, 0, 0), NO);
+	// Nested empty alternatives: {,{,{,...}}}
+	assert_int_equal(ask("{,{,{,{,{,{,{,{,{,{,a}}}}}}}}}}*b", subject, '/', 0), NO);
+}
+
+static void errors_name_the_column(void **state)
+{
+	static const struct {
+		const char *pattern;
+		unsigned column;
+	} cases[] = {
+		{ "/a/{b,c", 4 }, { "ab[c", 3 },     { "a[]", 2 }, { "a[z-a]", 4 },
+		{ "abc\\", 4 },	  { "{a,{b,c}", 1 }, { "[!", 1 },  { "[a\\", 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(cases); i++) {
+		struct mf_glob *g;
+		struct mf_err err = { 0 };
+
+		assert_int_equal(mf_glob_compile(cases[i].pattern, strlen(cases[i].pattern), '/', 0,
+						 &g, &err),
+				 MF_E_SYNTAX);
+		assert_int_equal(err.column, cases[i].column);
+	}
+}
+
+static void length_and_depth_are_limited(void **state)
+{
+	char pattern[MF_GLOB_PATTERN_MAX + 2];
+	struct mf_glob *g;
+
+	(void)state;
+	memset(pattern, '*', sizeof(pattern));
+	assert_int_equal(mf_glob_compile(pattern, MF_GLOB_PATTERN_MAX + 1, '/', 0, &g, NULL),
+			 MF_E_LIMIT);
+	memset(pattern, '{', sizeof(pattern));
+	assert_int_equal(mf_glob_compile(pattern, 100, '/', 0, &g, NULL), MF_E_LIMIT);
+	// The most instructions that a pattern can make, in both dialects.
+	for (unsigned flags = 0; flags < 2; flags++) {
+		static const char *const units[] = {
+			"**/", "*", "{,}", "[a]", "?", "{*,**/}", "*?"
+		};
+
+		for (size_t u = 0; u < MF_ARRAY_SIZE(units); u++) {
+			size_t len = strlen(units[u]), n = 0;
+
+			for (; n + len <= MF_GLOB_PATTERN_MAX; n += len)
+				memcpy(pattern + n, units[u], len);
+			assert_int_equal(mf_glob_compile(pattern, n, '/', flags, &g, NULL), 0);
+			mf_glob_match(g, "a/b/c", 5);
+			mf_glob_free(g);
+		}
+	}
+}
+
+static void letter_case_counts_unless_it_is_told_not_to(void **state)
+{
+	(void)state;
+	assert_int_equal(ask("/A/[B-D]?*.TXT", "/a/cx.txt", '/', MF_GLOB_ICASE), YES);
+	assert_int_equal(ask("/a/[b-d]?*.txt", "/A/CX.TXT", '/', MF_GLOB_ICASE), YES);
+	assert_int_equal(ask("/A/*.txt", "/a/x.txt", '/', 0), NO);
+}
+
+static void classes_take_a_bracket_first_and_never_the_separator(void **state)
+{
+	(void)state;
+	assert_int_equal(ask("[]a]", "]", '/', 0), YES);
+	assert_int_equal(ask("[!]]", "]", '/', 0), NO);
+	assert_int_equal(ask("[/a]", "/", '/', 0), NO);
+	assert_int_equal(ask("[/a]", "/", 0, 0), YES);
+	assert_int_equal(ask("[a-]", "-", '/', 0), YES);
+	assert_int_equal(ask("[\\]]", "]", '/', 0), YES);
+	assert_int_equal(ask("[a-cx-z_]", "y", '/', 0), YES);
+	assert_int_equal(ask("[\xc3\xa0-\xc3\xbf]", "\xc3\xa9", '/', 0), YES);
+}
+
+static void text_that_is_not_utf8_counts_byte_by_byte(void **state)
+{
+	(void)state;
+	assert_int_equal(ask("?", "\xff", '/', 0), YES);
+	assert_int_equal(ask("??", "\xc3", '/', 0), NO);
+	assert_int_equal(ask("*\xff*",
+			     "a\xff"
+			     "b",
+			     '/', 0),
+			 YES);
+	assert_int_equal(ask("[\xff]?", "\xff\xfe", '/', 0), YES);
+	// Overlong and surrogate forms are no characters.
+	assert_int_equal(ask("?", "\xc0\xaf", '/', 0), NO);
+	assert_int_equal(ask("???", "\xed\xa0\x80", '/', 0), YES);
+}
+
+static struct mf_glob *compiled(const char *pattern, char sep)
+{
+	struct mf_glob *g;
+
+	assert_int_equal(mf_glob_compile(pattern, strlen(pattern), sep, 0, &g, NULL), 0);
+	return g;
+}
+
+static void globs_that_domain_sets_can_hold_are_recognised(void **state)
+{
+	static const struct {
+		const char *pattern;
+		int scope;
+		const char *name;
+	} cases[] = {
+		{ "example.com", MF_DOMAIN_EXACT, "example.com" },
+		{ "*.example.com", MF_DOMAIN_CHILD, "example.com" },
+		{ "**.example.com", MF_DOMAIN_BELOW, "example.com" },
+		{ "*example.com", -1, NULL },
+		{ "a*.example.com", -1, NULL },
+		{ "?.example.com", -1, NULL },
+		{ "*", -1, NULL },
+		{ "**", -1, NULL },
+		{ "", -1, NULL },
+		{ "{a,b}.com", -1, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(cases); i++) {
+		struct mf_glob *g = compiled(cases[i].pattern, '.');
+		const char *name;
+		size_t len;
+
+		assert_int_equal(mf_glob_domain(g, &name, &len), cases[i].scope);
+		if (cases[i].name) {
+			assert_int_equal(len, strlen(cases[i].name));
+			assert_memory_equal(name, cases[i].name, len);
+		}
+		mf_glob_free(g);
+	}
+}
+
+static void literals_and_prefixes_can_be_read_back(void **state)
+{
+	struct mf_glob *g = compiled("/a\\*b", '/');
+	size_t len;
+
+	(void)state;
+	assert_string_equal(mf_glob_literal(g, &len), "/a*b");
+	assert_int_equal(len, 4);
+	mf_glob_free(g);
+	g = compiled("/home/**/x", '/');
+	assert_null(mf_glob_literal(g, &len));
+	assert_string_equal(mf_glob_prefix(g, &len), "/home/");
+	assert_true(mf_glob_bytes(g) > 0);
+	mf_glob_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_cases_give_what_rule_p26_says),
 		cmocka_unit_test(all_cases_give_what_gobwas_gave_in_its_mode),
+		cmocka_unit_test(random_patterns_match_as_plain_backtracking_does),
+		cmocka_unit_test(long_patterns_match_as_short_ones_do),
+		cmocka_unit_test(patterns_that_would_explode_elsewhere_match_in_time),
+		cmocka_unit_test(errors_name_the_column),
+		cmocka_unit_test(length_and_depth_are_limited),
+		cmocka_unit_test(letter_case_counts_unless_it_is_told_not_to),
+		cmocka_unit_test(classes_take_a_bracket_first_and_never_the_separator),
+		cmocka_unit_test(text_that_is_not_utf8_counts_byte_by_byte),
+		cmocka_unit_test(globs_that_domain_sets_can_hold_are_recognised),
+		cmocka_unit_test(literals_and_prefixes_can_be_read_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
