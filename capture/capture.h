@@ -101,6 +101,9 @@ enum mf_capture_event_kind {
 	MF_CAPTURE_RESUMED, /* the command goes on */
 	MF_CAPTURE_DRIFT, /* the fence is not as we built it; traffic is cut already; text says what differs */
 	MF_CAPTURE_MASKED, /* text is a Unix socket of the host that appeared and is out of reach from now on */
+	/* text is what somebody in the session tried and may not: a refused system call, or a packet that is neither TCP
+	 * nor UDP; pid is 0 for packets. At most 20 a second are told. */
+	MF_CAPTURE_REFUSED,
 	MF_CAPTURE_EVENT_NUM
 };
 
@@ -109,7 +112,8 @@ struct mf_capture_event {
 	int status; /* EXITED: exit status, 128 + signal after a death by signal */
 	int signal; /* EXITED, STOPPED: the signal, else 0 */
 	bool core_dumped;
-	char text[256]; /* DRIFT, MASKED: one sentence or a path */
+	int64_t pid;	/* REFUSED: who tried */
+	char text[256]; /* DRIFT, MASKED, REFUSED */
 };
 
 /** mf_capture_fd() - Readable when mf_capture_next_event() has work to do; borrowed */

@@ -28,12 +28,12 @@ struct mf_proxy;
 #define MF_PROXY_DNS_SERVERS_MAX 8
 
 /* What happens to a DNS question that no policy has an opinion about (specs: P13). */
-enum mf_dns_default {
+enum mf_proxy_dns_default {
 	/* answer names that a connect rule could allow: connect is asked about the name on well-known ports */
-	MF_DNS_RESOLVE_KNOWN,
+	MF_PROXY_DNS_RESOLVE_KNOWN,
 	/* the runtime's own default of kind dns */
-	MF_DNS_RUNTIME_DEFAULT,
-	MF_DNS_DEFAULT_NUM
+	MF_PROXY_DNS_RUNTIME_DEFAULT,
+	MF_PROXY_DNS_DEFAULT_NUM
 };
 
 /* Zero means the default everywhere but for the descriptors, where -1 means none. */
@@ -59,32 +59,31 @@ struct mf_proxy_options {
 	size_t dns_server_cnt;
 	const char *resolv_conf; /* "/etc/resolv.conf" */
 	const char *hosts_file;	 /* "/etc/hosts": asked first for the names of redirect targets */
-	enum mf_dns_default dns_default;
+	enum mf_proxy_dns_default dns_default;
 
-	uint32_t hello_timeout_ms;   /* first byte to whole ClientHello or request head: 5,000 */
-	uint32_t dial_timeout_ms;    /* 10,000 */
-	uint32_t denial_grace_ms;    /* how long a denied client may take to show its protocol: 100 */
-	uint32_t tcp_idle_ms;	     /* 7,200,000 */
-	uint32_t udp_idle_ms;	     /* 60,000 */
-	uint32_t dns_timeout_ms;     /* one server, one try: 2,000 */
+	uint32_t hello_timeout_ms; /* first byte to whole ClientHello or request head: 5,000 */
+	uint32_t dial_timeout_ms;  /* 10,000 */
+	uint32_t denial_grace_ms;  /* how long a denied client may take to show its protocol: 100 */
+	uint32_t tcp_idle_ms;	   /* 7,200,000 */
+	uint32_t udp_idle_ms;	   /* 60,000 */
+	uint32_t dns_timeout_ms;   /* one server, one try: 2,000 */
 	uint32_t tcp_connections_max; /* 65,536 */
-	uint32_t udp_flows_max;	     /* 4,096: the least recently used goes */
-	uint32_t dns_inflight_max;   /* 512 */
+	uint32_t udp_flows_max;	      /* 4,096: the least recently used goes */
+	uint32_t dns_inflight_max;    /* 512 */
 
 	/* Skip the check of redirect targets by connect (P21). */
 	bool redirect_target_trusted;
-	/* One line without newline for the person at the terminal: verdicts with visibility warn. May be NULL. */
-	void (*notice)(void *ctx, const char *line);
-	void *notice_ctx;
 };
 
 /* Counters since the start, and what is open now. */
 struct mf_proxy_stats {
 	size_t size; /* in: sizeof(struct mf_proxy_stats) */
-	uint64_t tcp_accepted, tcp_allowed, tcp_denied, tcp_redirected, tcp_failed, tcp_refused_limit;
+	uint64_t tcp_accepted, tcp_allowed, tcp_denied, tcp_redirected, tcp_failed,
+		tcp_refused_limit;
 	uint64_t tcp_open, tls_hellos, tls_bad, sni_denied, sni_rewritten;
 	uint64_t udp_flows, udp_allowed, udp_denied, udp_redirected, udp_open, udp_evicted;
-	uint64_t dns_queries, dns_allowed, dns_denied, dns_redirected, dns_failed, dns_bad, dns_inflight;
+	uint64_t dns_queries, dns_allowed, dns_denied, dns_redirected, dns_failed, dns_bad,
+		dns_inflight;
 	uint64_t bytes_to_server, bytes_to_client;
 };
 

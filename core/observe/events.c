@@ -128,11 +128,40 @@ static bool append(struct mf_events *e, struct sink *s, const char *line, size_t
 	return true;
 }
 
+// Under the lock.
+static int queue_line(struct mf_events *e, const char *line, size_t len, bool priority)
+{
+	int r = 0;
+
+	e->stats.sent++;
+	for (uint32_t i = 0; i < e->sink_cnt; i++) {
+		struct sink *s = &e->sinks[i];
+
+		if (s->is_notice || append(e, s, line, len, priority))
+			continue;
+		s->missing++;
+		e->stats.dropped++;
+		r = MF_E_FULL;
+	}
+	return r;
+}
+
+// Under the lock.
+static void queue_notice(struct mf_events *e, const struct mf_event *ev)
+{
+	for (uint32_t i = 0; i < e->sink_cnt; i++) {
+		struct sink *s = &e->sinks[i];
+
+		if (s->is_notice && !append(e, s, ev->notice, ev->notice_len, true))
+			e->stats.notices_dropped++;
+	}
+}
+
 int mf_events_send(struct mf_events *e, struct mf_event *ev)
 {
 	const char *line;
 	size_t len;
-	int r = 0;
+	int r;
 
 	if (!e)
 		return 0;
@@ -144,22 +173,27 @@ int mf_events_send(struct mf_events *e, struct mf_event *ev)
 		return 0;
 	}
 	stamp(e, ev->buf);
-	e->stats.sent++;
 	e->stats.truncated += ev->truncated;
-	for (uint32_t i = 0; i < e->sink_cnt; i++) {
-		struct sink *s = &e->sinks[i];
+	r = queue_line(e, line, len, ev->priority);
+	if (ev->notice_len)
+		queue_notice(e, ev);
+	pthread_mutex_unlock(&e->lock);
+	return r;
+}
 
-		if (s->is_notice) {
-			if (ev->notice_len && !append(e, s, ev->notice, ev->notice_len, true))
-				e->stats.notices_dropped++;
-			continue;
-		}
-		if (append(e, s, line, len, ev->priority))
-			continue;
-		s->missing++;
-		e->stats.dropped++;
-		r = MF_E_FULL;
-	}
+int mf_events_send_line(struct mf_events *e, const char *line, size_t len)
+{
+	char copy[MF_EVENT_ROOM];
+	int r;
+
+	if (!e)
+		return 0;
+	if (len < sizeof(MF_EVENT_STAMP) - 1 || len > sizeof(copy) || memchr(line, '\n', len))
+		return MF_E_INVAL;
+	memcpy(copy, line, len);
+	pthread_mutex_lock(&e->lock);
+	stamp(e, copy);
+	r = queue_line(e, copy, len, true);
 	pthread_mutex_unlock(&e->lock);
 	return r;
 }

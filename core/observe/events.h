@@ -287,6 +287,13 @@ int mf_events_add_callback(struct mf_events *events, mf_event_fn fn, void *ctx, 
  */
 int mf_events_send(struct mf_events *events, struct mf_event *ev);
 
+/**
+ * mf_events_send_line() - Queue a line that mf_event_end() made elsewhere: what a runtime gives to its mf_event_fn
+ * It gets the time and number of this stream, and may use the reserved part of the queue.
+ * Return: 0, MF_E_FULL, MF_E_INVAL (not such a line)
+ */
+int mf_events_send_line(struct mf_events *events, const char *line, size_t len);
+
 /** mf_events_flush() - Wait until everything sent before is written; Return: 0 or MF_E_TIME after @timeout_ms */
 int mf_events_flush(struct mf_events *events, uint32_t timeout_ms);
 

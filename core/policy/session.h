@@ -64,6 +64,9 @@ struct mf_session {
 	struct mf_metrics *metrics; /* may be NULL */
 	const struct mf_log *log;   /* may be NULL */
 	struct mf_session_ops ops;
+	/* Of the request begun last, written by session.c: its flow, and its process once somebody asked for it (else 0). */
+	const struct mf_flow *asked;
+	int64_t asked_pid, asked_parent;
 };
 
 /**
@@ -73,5 +76,15 @@ struct mf_session {
  */
 void mf_session_begin_request(struct mf_session *s, struct mf_request *req, enum mf_kind kind,
 			      const struct mf_flow *flow);
+
+/** mf_session_fetch_process() - Look up the process behind @flow and set the process.* fields of @req
+ * For callers that install a fetch callback of their own over mf_session_begin_request()'s. Return: 0, MF_E_NOENT */
+int mf_session_fetch_process(struct mf_session *s, struct mf_request *req, const struct mf_flow *flow);
+
+/* The fields that mf_session_fetch_process() can give, for mf_request_set_fetch(). */
+#define MF_SESSION_PROCESS_FIELDS                                                                  \
+	(UINT64_C(1) << MF_F_PROCESS_PID | UINT64_C(1) << MF_F_PROCESS_PARENT |                    \
+	 UINT64_C(1) << MF_F_PROCESS_NAME | UINT64_C(1) << MF_F_PROCESS_EXE |                      \
+	 UINT64_C(1) << MF_F_PROCESS_ARGS | UINT64_C(1) << MF_F_PROCESS_USER)
 
 #endif

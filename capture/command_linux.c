@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* command_linux.c - the process that becomes the user's command: gives everything up, makes the probes, waits, executes */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "capture/internal_linux.h"
+
+static _Noreturn void give_up(const struct mf_capture_plan *plan, const struct mf_err *err)
+{
+	struct mf_capture_msg m = { .kind = MF_CAPTURE_MSG_FAILED, .value = err->code };
+
+	snprintf(m.text, sizeof(m.text), "%.767s", err->msg);
+	(void)mf_capture_msg_send(plan->command_sock, &m, NULL, 0);
+	_exit(126);
+}
+
+/* When the caller dies, so does the command's network; it is told, so that it need not find out by time-outs. */
+static void follow_caller(const struct mf_capture_plan *plan)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+	if (getppid() != plan->caller)
+		_exit(126);
+}
+
+static _Noreturn void execute(const struct mf_capture_plan *plan)
+{
+	struct mf_capture_msg m = { .kind = MF_CAPTURE_MSG_NOEXEC };
+	char *const *argv = plan->options->argv;
+
+	if (plan->options->envp)
+		environ = (char **)(uintptr_t)plan->options->envp;
+	(void)sigprocmask(SIG_SETMASK, &plan->command_mask, NULL);
+	execvp(argv[0], argv);
+	m.value = errno;
+	(void)mf_capture_msg_send(plan->command_sock, &m, NULL, 0);
+	_exit(errno == ENOENT ? 127 : 126);
+}
+
+_Noreturn void mf_capture_command_main(struct mf_capture_plan *plan)
+{
+	struct mf_capture_msg m = { .kind = MF_CAPTURE_MSG_PROBED };
+	uint64_t since = mf_clock_now(&mf_clock_system), locked;
+	struct mf_err err = { 0 };
+	int notify = -1, r;
+
+	close(plan->opener_sock);
+	follow_caller(plan);
+	r = mf_capture_lock_fds(plan, &plan->command_sock, 1, &err);
+	if (r == 0)
+		r = mf_capture_lock_privileges(&err);
+	if (r == 0) {
+		m.value = mf_capture_lock_scope();
+		r = mf_capture_lock_syscalls(&notify, &err);
+	}
+	locked = mf_clock_now(&mf_clock_system);
+	if (r == 0)
+		r = mf_capture_probe_send(plan, &err);
+	if (r < 0)
+		give_up(plan, &err);
+	m.timing.restrict_ns = locked - since;
+	m.timing.probes_ns = mf_clock_now(&mf_clock_system) - locked;
+	r = mf_capture_msg_send(plan->command_sock, &m, &notify, notify >= 0);
+	if (notify >= 0)
+		close(notify);
+	follow_caller(plan);
+	if (r < 0 || mf_capture_msg_recv(plan->command_sock, true, &m, NULL, NULL) != 1 ||
+	    m.kind != MF_CAPTURE_MSG_GO)
+		_exit(126);
+	execute(plan);
+}

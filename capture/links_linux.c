@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * links_linux.c - the namespace's one device, its addresses and routes, and the sockets that live in it
+ *
+ * `local default dev lo`: every address is this machine's own. A packet for anywhere is sent to lo and comes in again,
+ * where rules_linux.c has it; no mark, no policy routing, and no way out even if the rules were gone. The route stands in
+ * the table local, which is looked up before all others.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_addr.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_log.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "capture/internal_linux.h"
+
+struct request {
+	struct nlmsghdr h;
+	char room[512];
+};
+
+static void *request_begin(struct request *q, uint16_t type, uint16_t flags, size_t head_len)
+{
+	memset(q, 0, sizeof(*q));
+	q->h.nlmsg_type = type;
+	q->h.nlmsg_flags = NLM_F_REQUEST | flags;
+	q->h.nlmsg_len = (uint32_t)NLMSG_LENGTH(head_len);
+	return NLMSG_DATA(&q->h);
+}
+
+static void request_add(struct request *q, uint16_t type, const void *data, size_t len)
+{
+	struct rtattr *a = (struct rtattr *)((char *)q + NLMSG_ALIGN(q->h.nlmsg_len));
+
+	a->rta_type = type;
+	a->rta_len = (uint16_t)RTA_LENGTH(len);
+	memcpy(RTA_DATA(a), data, len);
+	q->h.nlmsg_len = NLMSG_ALIGN(q->h.nlmsg_len) + (uint32_t)RTA_ALIGN(a->rta_len);
+}
+
+/* Send and wait for the kernel's answer, which is there when send() returns. Return: 0 or an errno */
+static int request_run(int fd, struct request *q)
+{
+	char buf[4096] __attribute__((aligned(8)));
+
+	q->h.nlmsg_flags |= NLM_F_ACK;
+	if (send(fd, q, q->h.nlmsg_len, 0) < 0)
+		return errno;
+	for (;;) {
+		ssize_t n = recv(fd, buf, sizeof(buf), 0);
+		struct nlmsghdr *h = (struct nlmsghdr *)buf;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno;
+		if (NLMSG_OK(h, (size_t)n) && h->nlmsg_type == NLMSG_ERROR)
+			return -((struct nlmsgerr *)NLMSG_DATA(h))->error;
+	}
+}
+
+static int set_link(int fd, int index, bool up)
+{
+	struct request q;
+	struct ifinfomsg *m = request_begin(&q, RTM_NEWLINK, 0, sizeof(*m));
+
+	m->ifi_index = index;
+	m->ifi_change = IFF_UP;
+	m->ifi_flags = up ? IFF_UP : 0;
+	return request_run(fd, &q);
+}
+
+static int add_address(int fd, int family, const void *addr, size_t len)
+{
+	struct request q;
+	struct ifaddrmsg *m = request_begin(&q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*m));
+
+	m->ifa_family = (uint8_t)family;
+	m->ifa_prefixlen = (uint8_t)(len * 8);
+	m->ifa_index = 1;
+	m->ifa_flags = IFA_F_PERMANENT | (family == AF_INET6 ? IFA_F_NODAD : 0);
+	request_add(&q, IFA_LOCAL, addr, len);
+	request_add(&q, IFA_ADDRESS, addr, len);
+	return request_run(fd, &q);
+}
+
+static int add_local_default(int fd, int family, const void *source, size_t len)
+{
+	struct request q;
+	struct rtmsg *m = request_begin(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*m));
+	int lo = 1;
+
+	m->rtm_family = (uint8_t)family;
+	m->rtm_table = RT_TABLE_LOCAL;
+	m->rtm_protocol = RTPROT_STATIC;
+	m->rtm_scope = family == AF_INET ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
+	m->rtm_type = RTN_LOCAL;
+	request_add(&q, RTA_OIF, &lo, sizeof(lo));
+	request_add(&q, RTA_PREFSRC, source, len);
+	return request_run(fd, &q);
+}
+
+static int open_netlink(int protocol)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+	struct sockaddr_nl self = { .nl_family = AF_NETLINK };
+
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&self, sizeof(self)) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* IPv6 may be switched off for new namespaces; it is ours to switch on. */
+static void enable_ipv6(void)
+{
+	static const char *const files[] = { "/proc/sys/net/ipv6/conf/all/disable_ipv6",
+					     "/proc/sys/net/ipv6/conf/lo/disable_ipv6" };
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(files); i++) {
+		char now;
+		int fd = open(files[i], O_RDWR | O_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		if (read(fd, &now, 1) == 1 && now == '1' && pwrite(fd, "0\n", 2, 0) < 0)
+			errno = 0; /* then adding the address says so */
+		close(fd);
+	}
+}
+
+static bool has_ipv6(void)
+{
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+int mf_capture_links_build(bool *ret_has6, struct mf_err *err)
+{
+	struct in_addr own4;
+	struct in6_addr own6;
+	int fd = open_netlink(NETLINK_ROUTE), e;
+	const char *what = "bring lo up";
+
+	if (fd < 0)
+		return mf_err_set(err, MF_E_IO, "cannot open a netlink socket: %s",
+				  strerror(errno));
+	inet_pton(AF_INET, MF_CAPTURE_OWN4, &own4);
+	inet_pton(AF_INET6, MF_CAPTURE_OWN6, &own6);
+	*ret_has6 = has_ipv6();
+	e = set_link(fd, 1, true);
+	if (e == 0) {
+		what = "give lo its IPv4 address and route";
+		e = add_address(fd, AF_INET, &own4, sizeof(own4));
+	}
+	if (e == 0)
+		e = add_local_default(fd, AF_INET, &own4, sizeof(own4));
+	if (e == 0 && *ret_has6) {
+		what = "give lo its IPv6 address and route";
+		enable_ipv6();
+		e = add_address(fd, AF_INET6, &own6, sizeof(own6));
+		if (e == 0)
+			e = add_local_default(fd, AF_INET6, &own6, sizeof(own6));
+	}
+	close(fd);
+	return e ? mf_err_set(err, mf_capture_errno_code(e), "cannot %s: %s", what, strerror(e))
+		 : 0;
+}
+
+static int set_on(int fd, int level, int option)
+{
+	int on = 1;
+
+	return setsockopt(fd, level, option, &on, sizeof(on));
+}
+
+/* One socket for both families; without IPv6 an IPv4 one. */
+static int open_listener(int type, bool has6)
+{
+	struct sockaddr_in6 any6 = { .sin6_family = AF_INET6, .sin6_port = htons(MF_CAPTURE_PORT) };
+	struct sockaddr_in any4 = { .sin_family = AF_INET, .sin_port = htons(MF_CAPTURE_PORT) };
+	int fd = socket(has6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int off = 0, big = 1 << 20, r;
+
+	if (fd < 0)
+		return -1;
+	r = set_on(fd, IPPROTO_IP, IP_TRANSPARENT);
+	if (has6) {
+		r |= set_on(fd, IPPROTO_IPV6, IPV6_TRANSPARENT);
+		r |= setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	}
+	if (type == SOCK_DGRAM) {
+		r |= set_on(fd, IPPROTO_IP, IP_RECVORIGDSTADDR);
+		if (has6)
+			r |= set_on(fd, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR);
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &big, sizeof(big));
+	}
+	if (r == 0)
+		r = has6 ? bind(fd, (struct sockaddr *)&any6, sizeof(any6))
+			 : bind(fd, (struct sockaddr *)&any4, sizeof(any4));
+	if (r == 0 && type == SOCK_STREAM)
+		r = listen(fd, 4096);
+	if (r == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int join(int fd, const int *groups, size_t cnt)
+{
+	for (size_t i = 0; fd >= 0 && i < cnt; i++) {
+		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
+			       sizeof(groups[i])) < 0) {
+			close(fd);
+			return -1;
+		}
+	}
+	return fd;
+}
+
+static int open_route_watch(bool has6)
+{
+	static const int groups[] = { RTNLGRP_LINK,	 RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
+				      RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE,
+				      RTNLGRP_IPV6_RULE };
+
+	return join(open_netlink(NETLINK_ROUTE), groups, has6 ? 7 : 4);
+}
+
+static int open_nft_watch(void)
+{
+	static const int groups[] = { NFNLGRP_NFTABLES };
+
+	return join(open_netlink(NETLINK_NETFILTER), groups, 1);
+}
+
+/* Packets that the rules refuse, their first 80 bytes. */
+static int open_nflog(void)
+{
+	struct request q;
+	struct nfgenmsg *m;
+	struct nfulnl_msg_config_cmd bind_cmd = { NFULNL_CFG_CMD_BIND };
+	struct nfulnl_msg_config_mode mode = { .copy_range = htonl(80),
+					       .copy_mode = NFULNL_COPY_PACKET };
+	uint32_t at_once = htonl(1); /* not in batches */
+	int fd = open_netlink(NETLINK_NETFILTER);
+
+	if (fd < 0)
+		return -1;
+	m = request_begin(&q, NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_CONFIG, 0, sizeof(*m));
+	m->res_id = htons(MF_CAPTURE_NFLOG_GROUP);
+	request_add(&q, NFULA_CFG_CMD, &bind_cmd, sizeof(bind_cmd));
+	request_add(&q, NFULA_CFG_MODE, &mode, sizeof(mode));
+	request_add(&q, NFULA_CFG_QTHRESH, &at_once, sizeof(at_once));
+	if (request_run(fd, &q) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* For sending only: nothing that arrives is queued. */
+static int open_icmp(int family)
+{
+	bool six = family == AF_INET6;
+	int fd = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC,
+			six ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+	uint32_t none[8];
+
+	memset(none, 0xff, sizeof(none)); /* a set bit keeps its type out, in both filters */
+	if (fd >= 0)
+		(void)setsockopt(fd, six ? IPPROTO_ICMPV6 : SOL_RAW,
+				 1 /* ICMP_FILTER, ICMPV6_FILTER */, none, six ? 32 : 4);
+	return fd;
+}
+
+static int open_null(void)
+{
+	return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+int mf_capture_links_open(bool has6, int fds[static MF_CAPTURE_FD_NUM], struct mf_err *err)
+{
+	static const char *const names[] = {
+		[MF_CAPTURE_FD_TCP] = "transparent TCP listener",
+		[MF_CAPTURE_FD_UDP] = "transparent UDP listener",
+		[MF_CAPTURE_FD_ROUTE] = "routing socket",
+		[MF_CAPTURE_FD_ROUTE_WATCH] = "watch over links and routes",
+		[MF_CAPTURE_FD_NFT_WATCH] = "watch over nftables rules",
+		[MF_CAPTURE_FD_NFT] = "nftables socket",
+		[MF_CAPTURE_FD_NFLOG] = "log of refused packets",
+		[MF_CAPTURE_FD_DIAG] = "socket table",
+		[MF_CAPTURE_FD_ICMP4] = "ICMP socket",
+		[MF_CAPTURE_FD_ICMP6] = "ICMPv6 socket",
+	};
+
+	_Static_assert(MF_ARRAY_SIZE(names) == MF_CAPTURE_FD_NUM, "a name per descriptor");
+	fds[MF_CAPTURE_FD_TCP] = open_listener(SOCK_STREAM, has6);
+	fds[MF_CAPTURE_FD_UDP] = open_listener(SOCK_DGRAM, has6);
+	fds[MF_CAPTURE_FD_ROUTE] = open_netlink(NETLINK_ROUTE);
+	fds[MF_CAPTURE_FD_ROUTE_WATCH] = open_route_watch(has6);
+	fds[MF_CAPTURE_FD_NFT_WATCH] = open_nft_watch();
+	fds[MF_CAPTURE_FD_NFT] = open_netlink(NETLINK_NETFILTER);
+	fds[MF_CAPTURE_FD_NFLOG] = open_nflog();
+	if (fds[MF_CAPTURE_FD_NFLOG] < 0)
+		fds[MF_CAPTURE_FD_NFLOG] = open_null();
+	fds[MF_CAPTURE_FD_DIAG] = open_netlink(NETLINK_SOCK_DIAG);
+	fds[MF_CAPTURE_FD_ICMP4] = open_icmp(AF_INET);
+	fds[MF_CAPTURE_FD_ICMP6] = has6 ? open_icmp(AF_INET6) : open_null();
+	for (int i = 0; i < MF_CAPTURE_FD_NUM; i++)
+		if (fds[i] < 0)
+			return mf_err_set(err, MF_E_UNSUPPORTED, "cannot open the %s: %s", names[i],
+					  strerror(errno));
+	return 0;
+}
+
+int mf_capture_links_open_udp(int family)
+{
+	bool six = family == 6;
+	int fd = socket(six ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
+
+	if (fd < 0)
+		return -1;
+	/* Several flows to one server are several sockets with one address. */
+	r = set_on(fd, SOL_SOCKET, SO_REUSEADDR);
+	r |= six ? set_on(fd, IPPROTO_IPV6, IPV6_TRANSPARENT) |
+			     set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY)
+		 : set_on(fd, IPPROTO_IP, IP_TRANSPARENT);
+	if (r == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* Call @fn for each device. Return: their number or MF_E_IO */
+static int each_link(int fd, void (*fn)(void *ctx, int index, const char *name), void *ctx)
+{
+	char buf[16384] __attribute__((aligned(8)));
+	struct request q;
+	struct ifinfomsg *m = request_begin(&q, RTM_GETLINK, NLM_F_DUMP, sizeof(*m));
+	int cnt = 0;
+
+	m->ifi_family = AF_UNSPEC;
+	if (send(fd, &q, q.h.nlmsg_len, 0) < 0)
+		return MF_E_IO;
+	for (;;) {
+		ssize_t n = recv(fd, buf, sizeof(buf), 0);
+		size_t left = n > 0 ? (size_t)n : 0;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return MF_E_IO;
+		for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, left);
+		     h = NLMSG_NEXT(h, left)) {
+			struct ifinfomsg *i = NLMSG_DATA(h);
+			struct rtattr *a = IFLA_RTA(i);
+			size_t room = IFLA_PAYLOAD(h);
+			const char *name = "?";
+
+			if (h->nlmsg_type == NLMSG_DONE)
+				return cnt;
+			if (h->nlmsg_type != RTM_NEWLINK)
+				return MF_E_IO;
+			for (; RTA_OK(a, room); a = RTA_NEXT(a, room))
+				if (a->rta_type == IFLA_IFNAME)
+					name = RTA_DATA(a);
+			fn(ctx, i->ifi_index, name);
+			cnt++;
+		}
+	}
+}
+
+#define LINKS_MAX 64
+
+struct link_list {
+	int index[LINKS_MAX];
+	int cnt;
+	char foreign[IFNAMSIZ];
+};
+
+static void note_link(void *ctx, int index, const char *name)
+{
+	struct link_list *l = ctx;
+
+	if (l->cnt < LINKS_MAX)
+		l->index[l->cnt++] = index;
+	if (index != 1)
+		snprintf(l->foreign, sizeof(l->foreign), "%.15s", name);
+}
+
+int mf_capture_links_down(int route_fd)
+{
+	struct link_list l = { .cnt = 0 };
+	int r = each_link(route_fd, note_link, &l);
+
+	for (int i = 0; r >= 0 && i < l.cnt; i++) {
+		int e = set_link(route_fd, l.index[i], false);
+
+		if (e && e != ENODEV)
+			r = MF_E_IO;
+	}
+	return r < 0 ? r : 0;
+}
+
+int mf_capture_links_count(int route_fd, char *ret_name, size_t size)
+{
+	struct link_list l = { .cnt = 0 };
+	int r = each_link(route_fd, note_link, &l);
+
+	if (size)
+		snprintf(ret_name, size, "%s", l.foreign);
+	return r;
+}

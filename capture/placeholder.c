@@ -1,1 +1,0 @@
-typedef int mf_capture_placeholder;

@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dns_proxy.c - questions of the session: asked, answered, refused, passed on, and tied to addresses */
+#include "proxies/dns_proxy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/bytes.h"
+#include "proxies/dns_proxy_int.h"
+#include "proxies/proxy_int.h"
+#include "proxies/refusal.h"
+
+enum {
+	TTL_S = 60, /* of synthetic answers whose verdict names none */
+	TTL_CAP_S =
+		3600, /* an answer must not be used for longer than its names are tied (core/names) */
+	TIED_MAX = 256, /* addresses of one answer; more make it an error */
+	RECORDS_MAX = 1024,
+	EDE_TEXT_ROOM = 256,
+};
+
+/* A question on its way to the real resolvers. */
+struct mf_dns_job {
+	struct mf_dns_proxy *dns;
+	struct mf_dns_job *prev, *next;
+	struct mf_flow flow;
+	struct mf_dns_query query; /* the program's */
+	struct mf_dns_ask *ask;
+	mf_dns_reply_fn reply;
+	void *ctx;
+	struct mf_kept *kept; /* the decision that let it pass, for its event */
+	bool cname; /* resolve{cname=}: asked about the target, answered for the question */
+	struct mf_dns_name target;
+};
+
+/* One question while it is being judged. */
+struct turn {
+	struct mf_dns_proxy *dns;
+	struct mf_proxy *p;
+	const struct mf_flow *flow;
+	struct mf_dns_query q;
+	char name[MF_DNS_TEXT_MAX], type[16], class[16];
+	mf_dns_reply_fn reply;
+	void *ctx;
+};
+
+static void unlink_job(struct mf_dns_job *j)
+{
+	if (j->prev)
+		j->prev->next = j->next;
+	else
+		j->dns->jobs = j->next;
+	if (j->next)
+		j->next->prev = j->prev;
+}
+
+static void free_job(struct mf_dns_job *j)
+{
+	if (j->ask)
+		mf_dns_upstream_cancel(j->ask);
+	unlink_job(j);
+	free(j->kept);
+	free(j);
+}
+
+/* The end of a job that has left the list already: its reply may have cancelled everything of its client. */
+static void end_job(struct mf_dns_job *j)
+{
+	free(j->kept);
+	free(j);
+}
+
+static size_t limit_of(const struct mf_dns_query *q, const struct mf_flow *flow)
+{
+	if (flow->proto == MF_TCP)
+		return MF_DNS_MESSAGE_MAX;
+	return q->udp_size < MF_DNS_UDP_MAX ? q->udp_size : MF_DNS_UDP_MAX;
+}
+
+static void reply_answer(struct mf_dns_proxy *dns, const struct mf_dns_query *q,
+			 const struct mf_flow *flow, const struct mf_dns_answer *a,
+			 mf_dns_reply_fn reply, void *ctx)
+{
+	int len = mf_dns_write_answer(q, a, dns->out, sizeof(dns->out), limit_of(q, flow));
+
+	reply(ctx, dns->out, len > 0 ? (size_t)len : 0);
+}
+
+static void reply_error(struct mf_dns_proxy *dns, const struct mf_dns_query *q,
+			const struct mf_flow *flow, enum mf_dns_rcode rcode, enum mf_dns_ede ede,
+			const char *text, mf_dns_reply_fn reply, void *ctx)
+{
+	struct mf_dns_answer a = { .rcode = rcode, .ede = ede, .ede_text = text };
+
+	reply_answer(dns, q, flow, &a, reply, ctx);
+}
+
+/* --- events --------------------------------------------------------------------------------------------------------- */
+
+static void begin_event(struct mf_proxy *p, enum mf_event_type type, const struct mf_flow *flow,
+			const struct mf_dns_query *q, const char *name, const char *action,
+			const struct mf_decision *d)
+{
+	char buf[16];
+
+	mf_ask_begin_event(p, &p->event, type, flow, name, "query", action, d);
+	mf_ask_add(&p->event, MF_EVF_QTYPE, mf_dns_type_format(q->type, buf, sizeof(buf)));
+	mf_ask_add(&p->event, MF_EVF_TRANSPORT, flow->proto == MF_TCP ? "tcp" : "udp");
+}
+
+static void send_query_event(struct mf_proxy *p, const struct mf_flow *flow,
+			     const struct mf_dns_query *q, const char *name, const char *action,
+			     const struct mf_decision *d, unsigned rcode, const char *error)
+{
+	begin_event(p, MF_EV_DNS_QUERY, flow, q, name, action, d);
+	mf_ask_add(&p->event, MF_EVF_RCODE, mf_dns_rcode_name(rcode));
+	mf_ask_add(&p->event, MF_EVF_ERROR, error);
+	mf_ask_send(p, &p->event);
+}
+
+/* --- refusals ------------------------------------------------------------------------------------------------------- */
+
+static void refuse(struct turn *t, const struct mf_decision *d, const char *why)
+{
+	struct mf_dns_answer a = { .soa = true };
+	char text[EDE_TEXT_ROOM];
+
+	a.rcode = d->verdict == MF_DENY && d->rcode && d->rcode < 16 ? (enum mf_dns_rcode)d->rcode
+								     : MF_DNS_REFUSED;
+	a.ede = d->origin == MF_FROM_DEFAULT ? MF_DNS_EDE_PROHIBITED : MF_DNS_EDE_BLOCKED;
+	if (d->rule)
+		snprintf(text, sizeof(text), "%s (policy %s, %s)", why, d->policy ? d->policy : "?",
+			 d->rule);
+	else
+		snprintf(text, sizeof(text), "%s", why);
+	a.ede_text = text;
+	/* REFUSED and friends are about the server, not the name: nothing to cache */
+	if (a.rcode != MF_DNS_NXDOMAIN && a.rcode != MF_DNS_NOERROR)
+		a.soa = false;
+	t->p->stats.dns_denied++;
+	send_query_event(t->p, t->flow, &t->q, t->name, "blocked", d, a.rcode, NULL);
+	reply_answer(t->dns, &t->q, t->flow, &a, t->reply, t->ctx);
+}
+
+/* --- synthetic answers ---------------------------------------------------------------------------------------------- */
+
+static int learn(struct mf_proxy *p, const char *question, const char *const *aliases,
+		 size_t alias_cnt, const struct mf_addr *addrs, size_t cnt, uint32_t ttl_s)
+{
+	struct mf_names_answer a = { .question = question,
+				     .question_len = strlen(question),
+				     .aliases = aliases,
+				     .alias_cnt = alias_cnt,
+				     .addrs = addrs,
+				     .addr_cnt = cnt,
+				     .ttl_s = ttl_s };
+
+	return cnt && p->session->names ? mf_names_learn(p->session->names, &a) : 0;
+}
+
+static size_t load_addrs(const struct mf_decision *d, struct mf_addr *ret)
+{
+	size_t cnt = 0;
+
+	for (unsigned i = 0; i < d->addr_cnt && i < MF_ADDRS_MAX; i++)
+		if (mf_addr_from_bytes(&ret[cnt], d->addrs[i].bytes,
+				       d->addrs[i].family == 4 ? 4 : 16))
+			cnt++;
+	return cnt;
+}
+
+static void send_redirect_event(struct turn *t, const struct mf_decision *d,
+				const struct mf_addr *addrs, size_t cnt)
+{
+	char text[MF_ADDR_TEXT_MAX] = "";
+
+	begin_event(t->p, MF_EV_DNS_REDIRECT, t->flow, &t->q, t->name, "redirected", d);
+	mf_ask_add(&t->p->event, MF_EVF_ORIGINAL_HOST, t->name);
+	if (cnt)
+		mf_addr_format(&addrs[0], text, sizeof(text));
+	mf_ask_add(&t->p->event, MF_EVF_RESOLVED_TO, cnt ? text : d->cname);
+	mf_ask_add(&t->p->event, MF_EVF_VISIBILITY, mf_visibility_name(d->visibility));
+	mf_ask_send(t->p, &t->p->event);
+}
+
+static bool forward(struct turn *t, const struct mf_decision *d, const struct mf_dns_name *target);
+
+/* resolve{...}: by the table in dns_proxy.h */
+static void answer_resolve(struct turn *t, const struct mf_decision *d)
+{
+	struct mf_addr addrs[MF_ADDRS_MAX];
+	struct mf_dns_name target;
+	struct mf_dns_answer a = { .ede = MF_DNS_EDE_NONE, .soa = true, .authoritative = true };
+	bool wants_addr =
+		t->q.type == MF_DNS_A || t->q.type == MF_DNS_AAAA || t->q.type == MF_DNS_ANY;
+	size_t cnt = load_addrs(d, addrs);
+
+	t->p->stats.dns_redirected++;
+	a.ttl_s = d->ttl_s ? d->ttl_s : TTL_S;
+	send_redirect_event(t, d, addrs, cnt);
+	if (d->cname && mf_dns_parse_name(d->cname, &target) == 0) {
+		if (wants_addr && cnt == 0) {
+			if (!forward(t, d, &target))
+				reply_error(t->dns, &t->q, t->flow, MF_DNS_SERVFAIL,
+					    MF_DNS_EDE_OTHER, "too many questions are open",
+					    t->reply, t->ctx);
+			return;
+		}
+		if (wants_addr || t->q.type == MF_DNS_CNAME)
+			a.cname = &target;
+	}
+	if (wants_addr && learn(t->p, t->name, d->cname ? &d->cname : NULL, d->cname ? 1 : 0, addrs,
+				cnt, a.ttl_s) < 0) {
+		reply_error(t->dns, &t->q, t->flow, MF_DNS_SERVFAIL, MF_DNS_EDE_OTHER,
+			    "the names of this session cannot be kept", t->reply, t->ctx);
+		return;
+	}
+	a.addrs = addrs;
+	a.addr_cnt = wants_addr ? cnt : 0;
+	reply_answer(t->dns, &t->q, t->flow, &a, t->reply, t->ctx);
+}
+
+/* --- answers of the real resolvers ---------------------------------------------------------------------------------- */
+
+/* The chain of an answer: who is reached over which aliases. */
+struct mf_dns_chain {
+	char names[MF_NAMES_ALIASES_MAX][MF_DNS_TEXT_MAX];
+	const char *list[MF_NAMES_ALIASES_MAX];
+	size_t cnt, addr_cnt;
+	uint32_t ttl_s;
+	struct mf_dns_name last;
+	struct mf_addr addrs[TIED_MAX];
+};
+
+/* The next alias behind @c->last, if there is one. Return: 1, 0, MF_E_* */
+static int follow_alias(struct mf_dns_chain *c, const struct mf_dns_walk *start)
+{
+	struct mf_dns_walk w = *start;
+	struct mf_dns_record r;
+	int res;
+
+	while ((res = mf_dns_next_record(&w, &r)) == 1) {
+		if (r.type != MF_DNS_CNAME || !mf_dns_name_eq(&r.owner, &c->last))
+			continue;
+		if (c->cnt == MF_NAMES_ALIASES_MAX ||
+		    mf_dns_format_name(&r.target, c->names[c->cnt], MF_DNS_TEXT_MAX) < 0)
+			return MF_E_BAD;
+		c->list[c->cnt] = c->names[c->cnt];
+		c->cnt++;
+		c->last = r.target;
+		if (r.ttl_s < c->ttl_s)
+			c->ttl_s = r.ttl_s;
+		return 1;
+	}
+	return res;
+}
+
+/* Records that hang on no link of the chain tie nothing: a connection to their addresses has no name. */
+static int read_chain(struct mf_dns_chain *c, const struct mf_dns_query *q,
+		      const struct mf_dns_walk *start)
+{
+	struct mf_dns_walk w = *start;
+	struct mf_dns_record r;
+	int res;
+
+	c->cnt = c->addr_cnt = 0;
+	c->ttl_s = TTL_CAP_S;
+	c->last = q->name;
+	if (start->answers_left > RECORDS_MAX)
+		return MF_E_LIMIT;
+	while ((res = follow_alias(c, start)) == 1)
+		;
+	if (res < 0)
+		return res;
+	while ((res = mf_dns_next_record(&w, &r)) == 1) {
+		if (!r.addr.family || !mf_dns_name_eq(&r.owner, &c->last))
+			continue;
+		if (c->addr_cnt == TIED_MAX)
+			return MF_E_LIMIT;
+		c->addrs[c->addr_cnt++] = r.addr;
+		if (r.ttl_s < c->ttl_s)
+			c->ttl_s = r.ttl_s;
+	}
+	return res;
+}
+
+static void send_answer_event(struct mf_dns_job *j, const char *name, const struct mf_dns_chain *c,
+			      unsigned rcode, const struct mf_endpoint *server)
+{
+	struct mf_proxy *p = j->dns->proxy;
+	char text[MF_ENDPOINT_TEXT_MAX];
+
+	begin_event(p, MF_EV_DNS_QUERY, &j->flow, &j->query, name, "allowed",
+		    j->kept ? &j->kept->d : NULL);
+	mf_ask_add(&p->event, MF_EVF_RCODE, mf_dns_rcode_name(rcode));
+	mf_ask_add(&p->event, MF_EVF_UPSTREAM, mf_endpoint_format(server, text, sizeof(text)));
+	if (c->cnt)
+		mf_event_add_list(&p->event, MF_EVF_ALIASES, c->list, c->cnt);
+	if (c->addr_cnt)
+		mf_event_add_addrs(&p->event, MF_EVF_IPS, c->addrs,
+				   c->addr_cnt > 16 ? 16 : c->addr_cnt);
+	mf_ask_send(p, &p->event);
+}
+
+static void fail_job(struct mf_dns_job *j, const char *name, const char *text, enum mf_dns_ede ede)
+{
+	struct mf_proxy *p = j->dns->proxy;
+
+	p->stats.dns_failed++;
+	send_query_event(p, &j->flow, &j->query, name, "failed", j->kept ? &j->kept->d : NULL,
+			 MF_DNS_SERVFAIL, text);
+	reply_error(j->dns, &j->query, &j->flow, MF_DNS_SERVFAIL, ede, text, j->reply, j->ctx);
+}
+
+static void refuse_alias(struct mf_dns_job *j, const char *name, const char *alias,
+			 const struct mf_decision *d)
+{
+	struct turn t = { .dns = j->dns,
+			  .p = j->dns->proxy,
+			  .flow = &j->flow,
+			  .q = j->query,
+			  .reply = j->reply,
+			  .ctx = j->ctx };
+	char why[EDE_TEXT_ROOM];
+
+	snprintf(t.name, sizeof(t.name), "%s", name);
+	snprintf(why, sizeof(why), "its alias %.120s: %.100s", alias, mf_decision_reason(d));
+	refuse(&t, d, why);
+}
+
+static void reply_forwarded(struct mf_dns_job *j, const char *name, struct mf_dns_chain *c,
+			    struct mf_span msg, unsigned rcode, const struct mf_endpoint *server)
+{
+	struct mf_dns_proxy *dns = j->dns;
+	struct mf_dns_answer a = { .ede = MF_DNS_EDE_NONE, .soa = true };
+	size_t limit = limit_of(&j->query, &j->flow);
+	int len;
+
+	if (learn(dns->proxy, name, c->list, c->cnt, c->addrs, c->addr_cnt, c->ttl_s) < 0) {
+		fail_job(j, name, "the names of this answer cannot be kept", MF_DNS_EDE_OTHER);
+		return;
+	}
+	if (j->cname) {
+		a.rcode = (enum mf_dns_rcode)rcode;
+		a.cname = &j->target;
+		a.addrs = c->addrs;
+		a.addr_cnt = c->addr_cnt;
+		a.ttl_s = c->ttl_s;
+		len = mf_dns_write_answer(&j->query, &a, dns->out, sizeof(dns->out), limit);
+	} else {
+		len = mf_dns_copy_response(msg, &j->query, TTL_CAP_S, dns->out, sizeof(dns->out),
+					   limit);
+	}
+	if (len < 0) {
+		fail_job(j, name, "the resolver's answer is malformed", MF_DNS_EDE_OTHER);
+		return;
+	}
+	dns->proxy->stats.dns_allowed++;
+	send_answer_event(j, name, c, rcode, server);
+	j->reply(j->ctx, dns->out, (size_t)len);
+}
+
+static void on_answer(void *ctx, int result, struct mf_span msg, const struct mf_dns_walk *walk,
+		      const struct mf_endpoint *server)
+{
+	struct mf_dns_job *j = ctx;
+	struct mf_dns_chain *c = j->dns->chain;
+	struct mf_dns_query asked = j->query;
+	struct mf_decision d;
+	char name[MF_DNS_TEXT_MAX] = "";
+
+	j->ask = NULL;
+	unlink_job(j);
+	(void)mf_dns_format_name(&j->query.name, name, sizeof(name));
+	if (result < 0) {
+		fail_job(j, name,
+			 result == MF_E_TIME ? "no resolver answered"
+					     : "no resolver can be reached",
+			 result == MF_E_TIME ? MF_DNS_EDE_NO_AUTHORITY : MF_DNS_EDE_NETWORK_ERROR);
+		end_job(j);
+		return;
+	}
+	if (j->cname)
+		asked.name = j->target;
+	if (read_chain(c, &asked, walk) < 0) {
+		fail_job(j, name, "the resolver's answer is malformed", MF_DNS_EDE_OTHER);
+		end_job(j);
+		return;
+	}
+	for (size_t i = 0; i < c->cnt; i++) {
+		if (mf_ask_alias_denied(j->dns->proxy, &j->flow, c->list[i], &d)) {
+			refuse_alias(j, name, c->list[i], &d);
+			end_job(j);
+			return;
+		}
+	}
+	reply_forwarded(j, name, c, msg, walk->rcode, server);
+	end_job(j);
+}
+
+static bool forward(struct turn *t, const struct mf_decision *d, const struct mf_dns_name *target)
+{
+	struct mf_dns_job *j = calloc(1, sizeof(*j));
+	struct mf_dns_query q = t->q;
+
+	if (!j)
+		return false;
+	*j = (struct mf_dns_job){
+		.dns = t->dns, .flow = *t->flow, .query = t->q, .reply = t->reply, .ctx = t->ctx
+	};
+	j->kept = mf_kept_new(d);
+	if (target) {
+		j->cname = true;
+		j->target = *target;
+		q.name = *target;
+	}
+	if (!j->kept || mf_dns_upstream_ask(t->p->upstream, &q, on_answer, j, &j->ask) < 0) {
+		free(j->kept);
+		free(j);
+		return false;
+	}
+	j->next = t->dns->jobs;
+	if (j->next)
+		j->next->prev = j;
+	t->dns->jobs = j;
+	return true;
+}
+
+/* --- judging -------------------------------------------------------------------------------------------------------- */
+
+static bool leads_somewhere(uint16_t type)
+{
+	return type == MF_DNS_A || type == MF_DNS_AAAA || type == MF_DNS_HTTPS ||
+	       type == MF_DNS_SVCB || type == MF_DNS_ANY;
+}
+
+/* dns is asked; a name that it has no opinion about may be one that connect knows. */
+static int ask_or_known(struct turn *t, struct mf_decision *d)
+{
+	int r = mf_ask_dns(t->p, t->flow, t->name, t->type, t->class, d);
+
+	if (r < 0 || d->matched || d->verdict != MF_DENY || d->origin != MF_FROM_DEFAULT ||
+	    t->p->opt.dns_default != MF_PROXY_DNS_RESOLVE_KNOWN)
+		return r;
+	if (!mf_ask_name_known(t->p, t->flow, t->name, d))
+		return mf_ask_dns(t->p, t->flow, t->name, t->type, t->class, d);
+	d->verdict = MF_ALLOW; /* what connect says of it comes when it connects */
+	return 0;
+}
+
+/*
+ * A policy may answer only A questions itself. What leads to an address in another way must not lead around that: all
+ * such types share the fate of A, and of AAAA.
+ */
+static int judge(struct turn *t, struct mf_decision *d)
+{
+	static const char *const around[] = { "A", "AAAA" };
+	int r = ask_or_known(t, d);
+
+	if (r < 0 || d->verdict != MF_ALLOW || !leads_somewhere(t->q.type))
+		return r;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(around); i++) {
+		struct mf_decision other;
+
+		if (strcmp(around[i], t->type) == 0)
+			continue;
+		if (mf_ask_dns(t->p, t->flow, t->name, around[i], t->class, &other) == 0 &&
+		    other.verdict == MF_RESOLVE) {
+			*d = other;
+			return 0;
+		}
+	}
+	/* the last question was another one: its strings have replaced those of *d */
+	return ask_or_known(t, d);
+}
+
+static void serve(struct turn *t)
+{
+	struct mf_decision d;
+	bool svcb = t->q.type == MF_DNS_HTTPS || t->q.type == MF_DNS_SVCB;
+	int r = judge(t, &d);
+
+	if (r < 0) {
+		t->p->stats.dns_bad++;
+		reply_error(t->dns, &t->q, t->flow, MF_DNS_REFUSED, MF_DNS_EDE_BLOCKED,
+			    "not a host name that a policy can judge", t->reply, t->ctx);
+		return;
+	}
+	if (d.verdict == MF_RESOLVE) {
+		answer_resolve(t, &d);
+		return;
+	}
+	if (d.verdict != MF_ALLOW) {
+		refuse(t, &d, mf_decision_reason(&d));
+		return;
+	}
+	if (svcb && mf_ask_name_redirected(t->p, t->flow, t->name)) {
+		struct mf_dns_answer a = { .ede = MF_DNS_EDE_FILTERED,
+					   .soa = true,
+					   .ede_text = "connections to this name are redirected" };
+
+		t->p->stats.dns_redirected++;
+		reply_answer(t->dns, &t->q, t->flow, &a, t->reply, t->ctx);
+		return;
+	}
+	if (svcb && judge(t, &d) < 0) /* the strings again */
+		return;
+	if (forward(t, &d, NULL))
+		return;
+	t->p->stats.dns_failed++;
+	reply_error(t->dns, &t->q, t->flow, MF_DNS_SERVFAIL, MF_DNS_EDE_OTHER,
+		    "too many questions are open", t->reply, t->ctx);
+}
+
+/* What cannot be read is answered as far as its header could be. */
+static void reply_unreadable(struct turn *t, struct mf_span msg, int why)
+{
+	bool opcode;
+
+	t->p->stats.dns_bad++;
+	/* not even a header, or an answer: saying anything could make a loop */
+	if (msg.len < MF_DNS_HEAD_LEN || msg.ptr[2] & 0x80) {
+		t->reply(t->ctx, NULL, 0);
+		return;
+	}
+	opcode = why == MF_E_UNSUPPORTED && msg.ptr[2] & 0x78;
+	t->q.name.len = 0;
+	t->q.has_edns = false;
+	reply_error(t->dns, &t->q, t->flow, opcode ? MF_DNS_NOTIMP : MF_DNS_FORMERR,
+		    MF_DNS_EDE_NONE, NULL, t->reply, t->ctx);
+}
+
+void mf_dns_proxy_ask(struct mf_dns_proxy *dns, const struct mf_flow *flow, struct mf_span msg,
+		      mf_dns_reply_fn reply, void *ctx)
+{
+	struct turn t = { .dns = dns, .p = dns->proxy, .flow = flow, .reply = reply, .ctx = ctx };
+	int r = mf_dns_read_query(msg, &t.q);
+
+	t.p->stats.dns_queries++;
+	if (r < 0) {
+		reply_unreadable(&t, msg, r);
+		return;
+	}
+	mf_dns_type_format(t.q.type, t.type, sizeof(t.type));
+	mf_dns_class_format(t.q.class, t.class, sizeof(t.class));
+	if (mf_dns_format_name(&t.q.name, t.name, sizeof(t.name)) < 0) {
+		t.p->stats.dns_bad++;
+		reply_error(dns, &t.q, flow, MF_DNS_REFUSED, MF_DNS_EDE_BLOCKED,
+			    "the name has bytes that no host name has", reply, ctx);
+		return;
+	}
+	serve(&t);
+}
+
+void mf_dns_proxy_cancel(struct mf_dns_proxy *dns, void *ctx)
+{
+	struct mf_dns_job *next;
+
+	for (struct mf_dns_job *j = dns->jobs; j; j = next) {
+		next = j->next;
+		if (j->ctx == ctx)
+			free_job(j);
+	}
+}
+
+int mf_dns_proxy_new(struct mf_proxy *p, struct mf_dns_proxy **ret, struct mf_err *err)
+{
+	struct mf_dns_proxy *dns = calloc(1, sizeof(*dns));
+
+	if (dns)
+		dns->chain = calloc(1, sizeof(*dns->chain));
+	if (!dns || !dns->chain) {
+		free(dns);
+		return mf_err_set(err, MF_E_NOMEM, "no memory for the DNS proxy");
+	}
+	dns->proxy = p;
+	mf_dns_tcp_init(dns);
+	*ret = dns;
+	return 0;
+}
+
+void mf_dns_proxy_free(struct mf_dns_proxy *dns)
+{
+	if (!dns)
+		return;
+	mf_dns_tcp_done(dns);
+	while (dns->jobs)
+		free_job(dns->jobs);
+	free(dns->chain);
+	free(dns);
+}

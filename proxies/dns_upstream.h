@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dns_upstream.h - asking the real resolvers
+ *
+ * Each question goes out alone: a fresh socket, so a fresh random port, connected to its server, so that nobody else is
+ * heard; a random id; only an answer with that id and that very question counts, anything else is waited past. A
+ * truncated answer is asked for again by TCP. A server that refuses, fails or stays silent gives way to the next, twice
+ * round the list at most.
+ */
+#ifndef MF_PROXIES_DNS_UPSTREAM_H
+#define MF_PROXIES_DNS_UPSTREAM_H
+
+#include "core/base/err.h"
+#include "proxies/dns_wire.h"
+
+struct mf_proxy;
+struct mf_dns_upstream;
+struct mf_dns_ask;
+
+int mf_dns_upstream_new(struct mf_proxy *p, struct mf_dns_upstream **ret, struct mf_err *err);
+/** mf_dns_upstream_free() - Questions still open end without a call */
+void mf_dns_upstream_free(struct mf_dns_upstream *up);
+
+/*
+ * The end of a question, exactly once. @result: 0, or MF_E_TIME (nobody answered), MF_E_IO (no server can be reached);
+ * @msg and @walk (standing at the first record) live for the call. @server: who answered or was asked last.
+ */
+typedef void (*mf_dns_done_fn)(void *ctx, int result, struct mf_span msg,
+			       const struct mf_dns_walk *walk, const struct mf_endpoint *server);
+
+/**
+ * mf_dns_upstream_ask() - @q: copied; @fn is never called before this returns
+ * Return: 0; MF_E_FULL (dns_inflight_max), MF_E_NOMEM
+ */
+int mf_dns_upstream_ask(struct mf_dns_upstream *up, const struct mf_dns_query *q, mf_dns_done_fn fn,
+			void *ctx, struct mf_dns_ask **ret);
+/** mf_dns_upstream_cancel() - @fn will not be called */
+void mf_dns_upstream_cancel(struct mf_dns_ask *ask);
+
+/**
+ * mf_resolv_conf_read() - The nameserver lines of resolv.conf text, in order
+ * Addresses with a zone ("fe80::1%eth0") are skipped. Return: how many, at most @cap
+ */
+size_t mf_resolv_conf_read(const char *text, size_t len, struct mf_endpoint *ret, size_t cap);
+
+/* --- addresses of names that policies redirect to ------------------------------------------------------------------ */
+
+#define MF_RESOLVE_ADDRS_MAX 8
+
+struct mf_resolve;
+typedef void (*mf_resolve_fn)(void *ctx, int result, const struct mf_addr *addrs, size_t cnt);
+
+/**
+ * mf_resolve_start() - The addresses of a host: a literal, hosts file, or the real resolvers (A and AAAA)
+ * @fn: called once, maybe before this returns; @result 0, MF_E_NOENT, MF_E_TIME, MF_E_IO, MF_E_SYNTAX, MF_E_NOMEM
+ * Results are kept for their TTL (5 to 300 s), for a few dozen names.
+ * Return: a handle to cancel with, NULL when @fn has been called
+ */
+struct mf_resolve *mf_resolve_start(struct mf_dns_upstream *up, const char *host, mf_resolve_fn fn,
+				    void *ctx);
+void mf_resolve_cancel(struct mf_resolve *r);
+
+#endif

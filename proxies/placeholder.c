@@ -1,1 +1,0 @@
-typedef int mf_proxies_placeholder;

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* proxy.c - putting the proxies of a session together, and taking them apart */
+#include "proxies/proxy.h"
+
+#include <stdlib.h>
+
+#include "proxies/dns_proxy.h"
+#include "proxies/proxy_int.h"
+
+static void set_defaults(struct mf_proxy_options *o)
+{
+	struct {
+		uint32_t *value, fallback;
+	} numbers[] = {
+		{ &o->hello_timeout_ms, 5000 },	    { &o->dial_timeout_ms, 10000 },
+		{ &o->denial_grace_ms, 100 },	    { &o->tcp_idle_ms, 7200000 },
+		{ &o->udp_idle_ms, 60000 },	    { &o->dns_timeout_ms, 2000 },
+		{ &o->tcp_connections_max, 65536 }, { &o->udp_flows_max, 4096 },
+		{ &o->dns_inflight_max, 512 },
+	};
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(numbers); i++)
+		if (*numbers[i].value == 0)
+			*numbers[i].value = numbers[i].fallback;
+	if (!o->resolv_conf)
+		o->resolv_conf = "/etc/resolv.conf";
+	if (!o->hosts_file)
+		o->hosts_file = "/etc/hosts";
+}
+
+static int start_parts(struct mf_proxy *p, struct mf_err *err)
+{
+	int r;
+
+	p->timeouts = mf_timeouts_new(p->base);
+	p->request = mf_request_new(MF_CONNECT);
+	if (!p->timeouts || !p->request || mf_relay_pool_init(&p->pool, 0) < 0)
+		return mf_err_set(err, MF_E_NOMEM, "no memory for the proxies");
+	r = mf_dns_upstream_new(p, &p->upstream, err);
+	if (r == 0)
+		r = mf_dns_proxy_new(p, &p->dns, err);
+	if (r == 0)
+		r = mf_tcp_proxy_new(p, &p->tcp, err);
+	if (r == 0)
+		r = mf_udp_proxy_new(p, &p->udp, err);
+	return r;
+}
+
+int mf_proxy_start(struct event_base *base, struct mf_session *session,
+		   const struct mf_proxy_options *options, struct mf_proxy **ret_proxy,
+		   struct mf_err *err)
+{
+	struct mf_proxy *p;
+	int r;
+
+	if (!base || !session || !session->vm || options->size != sizeof(*options))
+		return mf_err_set(
+			err, MF_E_INVAL,
+			"the proxies need a loop, a session with a VM, and their options");
+	if ((options->tcp_fd < 0 && options->udp_fd < 0) ||
+	    options->dns_server_cnt > MF_PROXY_DNS_SERVERS_MAX)
+		return mf_err_set(err, MF_E_INVAL,
+				  "the proxies need a listener, and at most %d DNS servers",
+				  MF_PROXY_DNS_SERVERS_MAX);
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return mf_err_set(err, MF_E_NOMEM, "no memory for the proxies");
+	p->base = base;
+	p->session = session;
+	p->opt = *options;
+	set_defaults(&p->opt);
+	r = start_parts(p, err);
+	if (r < 0) {
+		mf_proxy_stop(p);
+		return r;
+	}
+	*ret_proxy = p;
+	return 0;
+}
+
+void mf_proxy_stop(struct mf_proxy *p)
+{
+	if (!p)
+		return;
+	mf_tcp_proxy_free(p->tcp);
+	mf_udp_proxy_free(p->udp);
+	mf_dns_proxy_free(p->dns);
+	mf_dns_upstream_free(p->upstream);
+	mf_timeouts_free(p->timeouts);
+	mf_request_free(p->request);
+	mf_relay_pool_done(&p->pool);
+	free(p);
+}
+
+void mf_proxy_cut(struct mf_proxy *p, const char *reason)
+{
+	p->cut = reason ? reason : "cut";
+	mf_tcp_proxy_cut(p->tcp);
+	mf_udp_proxy_cut(p->udp);
+}
+
+void mf_proxy_get_stats(const struct mf_proxy *p, struct mf_proxy_stats *ret)
+{
+	size_t size = ret->size < sizeof(*ret) ? ret->size : sizeof(*ret);
+
+	memcpy(ret, &p->stats, size);
+	ret->size = size;
+}

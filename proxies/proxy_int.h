@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proxy_int.h - what the parts of one proxy share; not for anybody outside proxies/
+ */
+#ifndef MF_PROXIES_PROXY_INT_H
+#define MF_PROXIES_PROXY_INT_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "core/observe/metrics.h"
+#include "proxies/ask.h"
+#include "proxies/proxy.h"
+#include "proxies/relay.h"
+#include "proxies/sock.h"
+#include "proxies/timeouts.h"
+
+struct mf_tcp_proxy;
+struct mf_udp_proxy;
+struct mf_dns_proxy;
+struct mf_dns_upstream;
+
+struct mf_proxy {
+	struct event_base *base;
+	struct mf_session *session;
+	struct mf_proxy_options opt;
+	struct mf_proxy_stats stats;
+	struct mf_timeouts *timeouts;
+	struct mf_request *request;		/* reused for every question */
+	const struct mf_tls_hello *asked_hello; /* of the sni question being decided */
+	struct mf_relay_pool pool;
+	struct mf_dns_upstream *upstream;
+	struct mf_dns_proxy *dns;
+	struct mf_tcp_proxy *tcp;
+	struct mf_udp_proxy *udp;
+	struct mf_event event; /* being written; big, so not on the stack of every handler */
+	const char *cut;       /* not NULL: nothing is served any more, and why */
+};
+
+/* tcp_proxy.c */
+int mf_tcp_proxy_new(struct mf_proxy *p, struct mf_tcp_proxy **ret, struct mf_err *err);
+void mf_tcp_proxy_free(struct mf_tcp_proxy *tcp);
+void mf_tcp_proxy_cut(struct mf_tcp_proxy *tcp);
+
+/* udp_proxy.c */
+int mf_udp_proxy_new(struct mf_proxy *p, struct mf_udp_proxy **ret, struct mf_err *err);
+void mf_udp_proxy_free(struct mf_udp_proxy *udp);
+void mf_udp_proxy_cut(struct mf_udp_proxy *udp);
+
+#endif

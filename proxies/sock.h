@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sock.h - what the proxies want of an operating system's sockets and pipes; one file per system implements it
+ *
+ * All descriptors are non-blocking and closed on exec. Functions that return a descriptor return it or MF_E_AGAIN (nothing
+ * there now), MF_E_FULL (out of descriptors or memory), MF_E_IO; errno keeps the reason.
+ */
+#ifndef MF_PROXIES_SOCK_H
+#define MF_PROXIES_SOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/base/addr.h"
+
+/** mf_sock_prepare_listener() - Options that accepted connections inherit: no Nagle, keep-alive probes */
+void mf_sock_prepare_listener(int fd);
+int mf_sock_accept(int listener, struct mf_endpoint *ret_client);
+/** mf_sock_local() - The socket's own address; Return: false for a family that is not IP */
+bool mf_sock_local(int fd, struct mf_endpoint *ret);
+
+/** mf_sock_dial() - Begin to connect; the result shows when the socket becomes writable (mf_sock_error()) */
+int mf_sock_dial(const struct mf_endpoint *to);
+int mf_sock_dial_unix(const char *path);
+/** mf_sock_error() - The pending error, an errno, 0 for none */
+int mf_sock_error(int fd);
+
+/** mf_sock_recv(), mf_sock_send() - Bytes moved; 0 at the end (recv); MF_E_AGAIN; MF_E_CLOSED for any error */
+ssize_t mf_sock_recv(int fd, void *buf, size_t len);
+ssize_t mf_sock_send(int fd, const void *buf, size_t len);
+void mf_sock_shutdown_write(int fd);
+/** mf_sock_reset() - Close with a TCP reset at once, whatever is still unsent */
+void mf_sock_reset(int fd);
+void mf_sock_close(int fd);
+/** mf_sock_same_place() - Whether two sockets live in one network namespace; true where that cannot be told */
+bool mf_sock_same_place(int fd_a, int fd_b);
+
+/** mf_sock_open_udp() - A UDP socket connected to @to, so that nobody else is heard; a fresh random port */
+int mf_sock_open_udp(const struct mf_endpoint *to);
+
+/* One datagram with the addresses of both ends. */
+struct mf_datagram {
+	struct mf_endpoint client, server;
+	uint8_t *buf;
+	size_t len, room;
+	bool cut; /* was longer than room */
+};
+
+/**
+ * mf_sock_recv_from() - Up to @cnt datagrams of a capture's socket with their original destinations
+ * Return: how many; 0 when there are none now
+ */
+size_t mf_sock_recv_from(int fd, struct mf_datagram *dgrams, size_t cnt);
+/** mf_sock_send_to() - Answer on the socket that received; Return: 0, MF_E_AGAIN, MF_E_CLOSED */
+int mf_sock_send_to(int fd, const struct mf_endpoint *to, const void *buf, size_t len);
+
+/* A kernel buffer that bytes pass through without being copied. */
+struct mf_pipe {
+	struct mf_pipe *next; /* in the pool */
+	int rd, wr;
+};
+
+/** mf_pipe_open() - @size: wished for, bytes; Return: 0, MF_E_FULL, MF_E_UNSUPPORTED (no such thing on this system) */
+int mf_pipe_open(struct mf_pipe *ret, size_t size);
+void mf_pipe_close(struct mf_pipe *pipe);
+/** mf_pipe_fill(), mf_pipe_drain() - Socket to pipe, pipe to socket; results as mf_sock_recv() */
+ssize_t mf_pipe_fill(struct mf_pipe *pipe, int fd, size_t len);
+ssize_t mf_pipe_drain(struct mf_pipe *pipe, int fd, size_t len, bool more);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tcp_int.h - one TCP connection of the session: set-up, relay, end
+ *
+ * How it works
+ *
+ *	        accept
+ *	          |  connect asked under all names of the address
+ *	          v
+ *	  +--- JUDGED ---+---------------------------+
+ *	  | deny         | wait for the client       | do not wait
+ *	  v              v                           v
+ *	GRACE          HELLO --(words judged)--->  OPENING --(connected, words judged or not needed)--> RELAY
+ *	  | speaks       | deny                      | fails
+ *	  v              v                           v
+ *	LINGER <---------+                         fallback or end
+ *
+ * HELLO: nothing is dialled before the client's first bytes are in and judged. Chosen where the answer depends on them:
+ *   names that disagree, rewrite_sni, and ports where TLS is usual. A client that says nothing there for the whole time-
+ *   out gets OPENING.
+ * OPENING: dialling (and resolving a redirect target) goes on while the client's first bytes, if they come, are judged.
+ *   If the server speaks first, this is no TLS, whose clients always speak first: no more waiting. A hello that comes
+ *   later (STARTTLS) is not inspected.
+ * GRACE: denied; the client has a moment to show whether it speaks TLS or HTTP, so that it can be told in its language.
+ * LINGER: an alert or a 403 was sent; what still comes is thrown away, so that no reset overtakes the refusal.
+ *
+ * Both sockets are registered once, edge-triggered. @setup is there until RELAY and then freed: an idle relayed
+ * connection is this struct and two entries in the loop's table.
+ */
+#ifndef MF_PROXIES_TCP_INT_H
+#define MF_PROXIES_TCP_INT_H
+
+#include "proxies/dns_upstream.h"
+#include "proxies/proxy_int.h"
+#include "proxies/tls_hello.h"
+
+enum mf_tcp_state {
+	MF_TCP_HELLO,
+	MF_TCP_OPENING,
+	MF_TCP_RELAY,
+	MF_TCP_GRACE,
+	MF_TCP_LINGER,
+	MF_TCP_STATE_NUM
+};
+
+/* What is only needed until the relay runs. */
+struct mf_tcp_setup {
+	struct mf_tls_scan scan;
+	uint8_t *in; /* what the client said so far */
+	uint32_t in_len, in_room;
+	uint8_t *rewritten; /* goes out in place of the first scan.wire_len bytes of @in */
+	uint32_t rewritten_len;
+	struct mf_kept *plan; /* redirect, route: where to; or the denial; NULL: the original */
+	struct mf_resolve *resolve;
+	uint8_t addr_cnt, addr_next;
+	bool differ; /* names disagree: the client's words choose */
+	bool judged; /* the client's words were judged, or are not needed any more */
+	bool client_eof;
+	bool fell_back; /* the original is dialled after a failed redirect */
+	bool announced; /* the event of the connect decision was sent */
+	bool connected;
+	bool dialling; /* the socket exists and waits */
+	bool started;  /* opening has begun */
+	struct mf_addr addrs[MF_RESOLVE_ADDRS_MAX];
+	struct mf_endpoint dialled;
+};
+
+struct mf_tcp_conn {
+	struct mf_tcp_proxy *tcp;
+	struct mf_tcp_conn *prev, *next, *again_next;
+	struct mf_timeout timeout;
+	struct event ev[2]; /* client, server */
+	struct mf_relay relay;
+	struct mf_flow flow;
+	struct mf_tcp_setup *setup;
+	char *host;	     /* for events; NULL: none */
+	uint64_t seen_bytes; /* when idleness was checked last */
+	uint64_t start_ms;
+	uint8_t state;	 /* enum mf_tcp_state */
+	bool has_server; /* ev[1] is registered */
+	bool held;	 /* the names of the address are held */
+	bool again;	 /* the budget of a pump was used up: it goes on in the next turn */
+};
+
+struct mf_tcp_proxy {
+	struct mf_proxy *proxy;
+	struct event accept_ev, again_ev;
+	struct mf_tcp_conn *conns, *again, *running;
+	struct mf_timeout_queue hello, dial, grace, linger, idle, backoff;
+	struct mf_timeout accept_pause; /* out of descriptors */
+	struct mf_endpoint listener;
+	bool listener_is_here; /* in the namespace that we dial from: loops are possible */
+};
+
+/* tcp_proxy.c */
+void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error);
+void mf_tcp_conn_start_relay(struct mf_tcp_conn *c);
+void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx);
+
+/* tcp_judge.c: what the client's words mean */
+void mf_tcp_conn_begin(struct mf_tcp_conn *c);
+void mf_tcp_conn_read_client(struct mf_tcp_conn *c);
+/* The client said nothing (more) in time. */
+void mf_tcp_conn_hello_late(struct mf_tcp_conn *c);
+void mf_tcp_conn_grace_over(struct mf_tcp_conn *c);
+/* Refuse, whatever was decided before; @d: borrowed, rank 4 */
+void mf_tcp_conn_deny(struct mf_tcp_conn *c, const struct mf_decision *d, enum mf_tls_alert alert);
+void mf_tcp_conn_drain(struct mf_tcp_conn *c);
+
+/* tcp_open.c: getting a server */
+void mf_tcp_conn_open(struct mf_tcp_conn *c);
+void mf_tcp_conn_server_ready(struct mf_tcp_conn *c, short what);
+/* A dial or what led to it failed; may fall back. @dial: a connection was tried */
+void mf_tcp_conn_open_failed(struct mf_tcp_conn *c, bool dial, const char *error);
+
+#endif

@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tcp_judge.c - connect, then the client's first bytes: TLS, HTTP or something else; and refusals */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxies/refusal.h"
+#include "proxies/tcp_int.h"
+
+enum {
+	HEAD_MAX = 16384, /* of a request, while its Host is looked for */
+	DRAIN_MAX = 1 << 20,
+	FIRST_READ = 16384,
+};
+
+/*
+ * Ports where a client that speaks TLS speaks first (IANA: https and alternates, smtps, nntps, ldaps, domain-s, ftps,
+ * imaps, pop3s, sips, amqps, mqtt-tls, kubernetes): nothing is dialled before its hello has been judged.
+ */
+static bool is_tls_port(uint16_t port)
+{
+	static const uint16_t ports[] = { 443, 465, 563,  636,	853,  989,  990,  992, 993,
+					  994, 995, 5061, 5671, 6443, 6514, 8443, 8883 };
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(ports); i++)
+		if (ports[i] == port)
+			return true;
+	return false;
+}
+
+/* --- what is decided, told ------------------------------------------------------------------------------------------ */
+
+static void set_host(struct mf_tcp_conn *c, const char *host)
+{
+	char *copy = host && *host ? strdup(host) : NULL;
+
+	free(c->host); /* which may be @host */
+	c->host = copy;
+}
+
+static void add_plan(struct mf_event *ev, const struct mf_decision *d)
+{
+	char to[300] = "";
+
+	if (d->redirect_host)
+		snprintf(to, sizeof(to), strchr(d->redirect_host, ':') ? "[%s]:%u" : "%s:%u",
+			 d->redirect_host, d->redirect_port);
+	mf_ask_add(ev, MF_EVF_REDIRECT_TO, to);
+	mf_ask_add(ev, MF_EVF_REDIRECT_TO_UNIX, d->redirect_unix);
+	mf_ask_add(ev, MF_EVF_TLS_MODE,
+		   d->tls_mode == MF_TLS_REWRITE_SNI ? "rewrite_sni" : "passthrough");
+	mf_ask_add(ev, MF_EVF_REDIRECT_TLS,
+		   d->tls_mode == MF_TLS_REWRITE_SNI ? "rewrite_sni" : NULL);
+	mf_ask_add(ev, MF_EVF_REDIRECT_SNI, d->sni);
+	mf_ask_add(ev, MF_EVF_SNI, d->sni);
+	mf_ask_add(ev, MF_EVF_VISIBILITY, mf_visibility_name(d->visibility));
+}
+
+/* The event of the connect decision, once. */
+static void announce(struct mf_tcp_conn *c, const struct mf_decision *d)
+{
+	struct mf_proxy *p = c->tcp->proxy;
+	bool redirect = d->verdict == MF_REDIRECT || d->verdict == MF_ROUTE;
+	bool denied = mf_verdict_rank(d) == 4;
+	char text[MF_ADDR_TEXT_MAX];
+
+	if (c->setup->announced)
+		return;
+	c->setup->announced = true;
+	p->stats.tcp_denied += denied;
+	p->stats.tcp_redirected += redirect;
+	p->stats.tcp_allowed += !denied && !redirect;
+	if (!p->session->events)
+		return;
+	mf_ask_begin_event(p, &p->event, redirect ? MF_EV_CONNECT_REDIRECT : MF_EV_NET_CONNECT,
+			   &c->flow, c->host, "connect",
+			   denied     ? "blocked"
+			   : redirect ? "redirected"
+				      : "allowed",
+			   d);
+	mf_ask_add(&p->event, MF_EVF_RESOLVED_IP,
+		   mf_addr_format(&c->flow.server.addr, text, sizeof(text)));
+	if (redirect)
+		add_plan(&p->event, d);
+	mf_ask_send(p, &p->event);
+}
+
+static void announce_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h, bool verified,
+			   const struct mf_decision *d, const char *action)
+{
+	struct mf_proxy *p = c->tcp->proxy;
+	struct mf_event *ev = &p->event;
+	const char *versions[MF_TLS_VERSIONS_MAX];
+	char name[256], alpn_text[MF_TLS_ALPN_MAX][32];
+	const char *alpn[MF_TLS_ALPN_MAX];
+	size_t cnt = 0;
+
+	if (!p->session->events)
+		return;
+	mf_ask_begin_event(p, ev, MF_EV_NET_TLS_HELLO, &c->flow, c->host, "sni", action, d);
+	snprintf(name, sizeof(name), "%.*s", (int)h->sni.len, (const char *)h->sni.ptr);
+	mf_ask_add(ev, MF_EVF_SNI, name);
+	mf_event_add_bool(ev, MF_EVF_SNI_VERIFIED, verified);
+	mf_event_add_bool(ev, MF_EVF_ECH, h->ech && !verified);
+	for (unsigned i = 0; i < h->version_cnt; i++)
+		if (mf_tls_version_name(h->versions[i]))
+			versions[cnt++] = mf_tls_version_name(h->versions[i]);
+	if (cnt)
+		mf_event_add_list(ev, MF_EVF_VERSIONS, versions, cnt);
+	for (unsigned i = 0; i < h->alpn_cnt; i++) {
+		snprintf(alpn_text[i], sizeof(alpn_text[i]), "%.*s", (int)h->alpn[i].len,
+			 (const char *)h->alpn[i].ptr);
+		alpn[i] = alpn_text[i];
+	}
+	if (h->alpn_cnt)
+		mf_event_add_list(ev, MF_EVF_ALPN, alpn, h->alpn_cnt);
+	mf_ask_send(p, ev);
+}
+
+/* --- refusing ------------------------------------------------------------------------------------------------------- */
+
+/* Send @msg, then keep the connection until the client has read it. */
+static void refuse_with(struct mf_tcp_conn *c, const void *msg, size_t len)
+{
+	/* a new connection's send buffer takes a few kilobytes at once; a client that shrank it to nothing gets a reset */
+	if (mf_sock_send(c->relay.fd[0], msg, len) != (ssize_t)len) {
+		mf_tcp_conn_close(c, true, NULL);
+		return;
+	}
+	mf_sock_shutdown_write(c->relay.fd[0]);
+	c->state = MF_TCP_LINGER;
+	mf_timeout_arm(&c->timeout, &c->tcp->linger);
+	mf_tcp_conn_drain(c);
+}
+
+void mf_tcp_conn_drain(struct mf_tcp_conn *c)
+{
+	struct mf_relay_pool *pool = &c->tcp->proxy->pool;
+	size_t sum = 0;
+	ssize_t n = 1;
+
+	while (n > 0 && sum < DRAIN_MAX) {
+		n = mf_sock_recv(c->relay.fd[0], pool->buf, MF_RELAY_CHUNK);
+		sum += n > 0 ? (size_t)n : 0;
+	}
+	if (n != MF_E_AGAIN)
+		mf_tcp_conn_close(c, n < 0 || sum >= DRAIN_MAX, NULL);
+}
+
+/* Answer in the client's language as far as @in shows it. Return: false when more has to be seen. */
+static bool refuse_in_kind(struct mf_tcp_conn *c, enum mf_tls_alert alert)
+{
+	struct mf_tcp_setup *s = c->setup;
+	struct mf_span in = mf_span_of(s->in, s->in_len), method, target;
+	uint8_t record[MF_TLS_ALERT_LEN];
+	char out[MF_HTTP_REFUSAL_MAX], what[600], ep[MF_ENDPOINT_TEXT_MAX];
+
+	switch (mf_speech_of(in)) {
+	case MF_SPEECH_UNKNOWN:
+		return false;
+	case MF_SPEECH_TLS:
+		mf_tls_write_alert(alert, record);
+		refuse_with(c, record, sizeof(record));
+		return true;
+	case MF_SPEECH_HTTP:
+		mf_endpoint_format(&c->flow.server, ep, sizeof(ep));
+		if (mf_http_find_request(in, &method, &target) < 0)
+			method = target = mf_span_of("", 0);
+		snprintf(what, sizeof(what), "%.*s %s%s%s", (int)method.len,
+			 (const char *)method.ptr, ep, c->host ? " as " : "",
+			 c->host ? c->host : "");
+		refuse_with(c, out, mf_http_write_refusal(&s->plan->d, what, out));
+		return true;
+	case MF_SPEECH_OTHER:
+		break;
+	}
+	mf_tcp_conn_close(c, true, NULL);
+	return true;
+}
+
+void mf_tcp_conn_deny(struct mf_tcp_conn *c, const struct mf_decision *d, enum mf_tls_alert alert)
+{
+	struct mf_tcp_setup *s = c->setup;
+	struct mf_kept *kept = mf_kept_new(d);
+
+	free(s->plan);
+	s->plan = kept;
+	if (s->resolve) {
+		mf_resolve_cancel(s->resolve);
+		s->resolve = NULL;
+	}
+	if (!kept) {
+		mf_tcp_conn_close(c, true, NULL);
+		return;
+	}
+	if (c->has_server) {
+		event_del(&c->ev[1]);
+		mf_sock_reset(c->relay.fd[1]);
+		c->relay.fd[1] = -1;
+		c->has_server = false;
+	}
+	if (refuse_in_kind(c, alert))
+		return;
+	c->state = MF_TCP_GRACE;
+	mf_timeout_arm(&c->timeout, &c->tcp->grace);
+}
+
+void mf_tcp_conn_grace_over(struct mf_tcp_conn *c)
+{
+	mf_tcp_conn_close(c, true, NULL);
+}
+
+/* A denial that no policy spoke: malformed input and limits. */
+static void deny_ourselves(struct mf_tcp_conn *c, const char *why, enum mf_tls_alert alert)
+{
+	struct mf_decision d = MF_DECISION_INIT;
+
+	d.verdict = MF_DENY;
+	d.origin = MF_FROM_RULES;
+	d.matched = true;
+	d.policy = "moonfence";
+	d.rule = "protocol";
+	d.reason = why;
+	announce(c, &d);
+	mf_tcp_conn_deny(c, &d, alert);
+}
+
+/* --- the client's words --------------------------------------------------------------------------------------------- */
+
+/* The connection may go on: to its plan, or to where it wanted. */
+static void go_on(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+
+	s->judged = true;
+	mf_timeout_disarm(&c->timeout);
+	if (s->connected) {
+		mf_tcp_conn_start_relay(c);
+		return;
+	}
+	if (s->dialling || s->resolve) {
+		mf_timeout_arm(&c->timeout, &c->tcp->dial);
+		return;
+	}
+	mf_tcp_conn_open(c);
+}
+
+/* A connect verdict that stands. Return: false when the connection is refused. */
+static bool take_connect(struct mf_tcp_conn *c, const struct mf_decision *d, const char *host)
+{
+	struct mf_tcp_setup *s = c->setup;
+
+	set_host(c, host);
+	announce(c, d);
+	if (mf_verdict_rank(d) == 4) {
+		mf_tcp_conn_deny(c, d, MF_TLS_ACCESS_DENIED);
+		return false;
+	}
+	free(s->plan);
+	s->plan = NULL;
+	if (d->verdict != MF_REDIRECT && d->verdict != MF_ROUTE)
+		return true;
+	s->plan = mf_kept_new(d);
+	if (!s->plan)
+		mf_tcp_conn_close(c, true, "out of memory");
+	return s->plan != NULL;
+}
+
+static bool wants_rewrite(const struct mf_tcp_setup *s)
+{
+	return s->plan && s->plan->d.tls_mode == MF_TLS_REWRITE_SNI && s->plan->d.sni;
+}
+
+/* Return: false when the connection was refused: a rewrite that cannot be done fails closed (P23). */
+static bool rewrite(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
+{
+	struct mf_tcp_setup *s = c->setup;
+	int n = MF_E_NOMEM;
+
+	if (!wants_rewrite(s))
+		return true;
+	s->rewritten = malloc(MF_TLS_WIRE_MAX);
+	if (s->rewritten)
+		n = mf_tls_rewrite_sni(h, mf_span_of(s->in, s->in_len), mf_span_str(s->plan->d.sni),
+				       s->rewritten, MF_TLS_WIRE_MAX);
+	if (n < 0) {
+		free(s->rewritten);
+		s->rewritten = NULL;
+		deny_ourselves(c,
+			       n == MF_E_UNSUPPORTED
+				       ? "the server name of a resumed session cannot be rewritten"
+				       : "the server name cannot be rewritten",
+			       MF_TLS_ACCESS_DENIED);
+		return false;
+	}
+	s->rewritten_len = (uint32_t)n;
+	c->tcp->proxy->stats.sni_rewritten++;
+	return true;
+}
+
+/* connect again where the said name changes what was decided; false: refused */
+static bool judge_said(struct mf_tcp_conn *c, const char *said, size_t len, bool *ret_verified)
+{
+	struct mf_proxy *p = c->tcp->proxy;
+	struct mf_ask_result res;
+	struct mf_decision d;
+
+	*ret_verified = c->host && !c->setup->differ && strlen(c->host) == len &&
+			memcmp(c->host, said, len) == 0;
+	if (*ret_verified)
+		return true;
+	mf_ask_connect_said(p, &c->flow, said, len, &d, &res, ret_verified);
+	c->setup->differ = false;
+	if (c->setup->started) /* already on its way to where connect sent it: only a denial can change that */
+		return mf_verdict_rank(&d) < 4 || take_connect(c, &d, res.host);
+	return take_connect(c, &d, res.host);
+}
+
+static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
+{
+	struct mf_proxy *p = c->tcp->proxy;
+	struct mf_decision d;
+	bool verified = false;
+
+	p->stats.tls_hellos++;
+	if ((h->has_sni || c->setup->differ) &&
+	    !judge_said(c, (const char *)h->sni.ptr, h->sni.len, &verified))
+		return;
+	mf_ask_sni(p, &c->flow, h, verified, &d);
+	/* Where no policy has an opinion on the name, what connect said stands. */
+	if (d.origin == MF_FROM_DEFAULT && !d.matched) {
+		announce_hello(c, h, verified, NULL, "allowed");
+	} else if (mf_verdict_rank(&d) == 4) {
+		p->stats.sni_denied++;
+		announce_hello(c, h, verified, &d, "blocked");
+		mf_tcp_conn_deny(c, &d, MF_TLS_UNRECOGNIZED_NAME);
+		return;
+	} else if (d.verdict == MF_REDIRECT || d.verdict == MF_ROUTE) {
+		announce_hello(c, h, verified, &d, "redirected");
+		if (c->has_server) { /* the original was being dialled meanwhile */
+			event_del(&c->ev[1]);
+			mf_sock_reset(c->relay.fd[1]);
+			c->relay.fd[1] = -1;
+			c->has_server = false;
+		}
+		if (c->setup->resolve)
+			mf_resolve_cancel(c->setup->resolve);
+		c->setup->resolve = NULL;
+		c->setup->connected = c->setup->dialling = c->setup->started = false;
+		c->setup->announced = false; /* that it goes elsewhere is news */
+		if (!take_connect(c, &d, c->host))
+			return;
+	} else {
+		announce_hello(c, h, verified, &d, "allowed");
+	}
+	if (rewrite(c, h))
+		go_on(c);
+}
+
+/* A request's Host chooses among names, and is checked, as a server_name is. Return: false when done with @c or waiting. */
+static bool judge_http(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+	struct mf_span host = { NULL, 0 };
+	int r = mf_http_find_host(mf_span_of(s->in, s->in_len), &host);
+	bool verified;
+
+	if (r == MF_E_AGAIN && s->in_len < HEAD_MAX && !s->client_eof)
+		return false;
+	if (r == 0 && !judge_said(c, (const char *)host.ptr, host.len, &verified))
+		return false;
+	if (r < 0 && s->differ && !judge_said(c, "", 0, &verified))
+		return false;
+	return true;
+}
+
+/* What has come so far, judged as far as it goes. */
+static void judge_bytes(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+	struct mf_span in = mf_span_of(s->in, s->in_len);
+	uint8_t joined[MF_TLS_HELLO_MAX];
+	struct mf_tls_hello hello;
+	bool verified;
+	int r = mf_tls_scan_hello(&s->scan, in);
+
+	if (r == MF_E_AGAIN && !s->client_eof)
+		return;
+	if (r == 0)
+		r = mf_tls_read_hello(&s->scan, in, joined, &hello);
+	if (r == 0) {
+		judge_hello(c, &hello);
+		return;
+	}
+	if (r == MF_E_BAD || (r == MF_E_AGAIN && s->in_len)) {
+		c->tcp->proxy->stats.tls_bad++;
+		deny_ourselves(c, "malformed TLS ClientHello", MF_TLS_DECODE_ERROR);
+		return;
+	}
+	if (wants_rewrite(s)) {
+		deny_ourselves(c, "no TLS ClientHello whose server name could be rewritten",
+			       MF_TLS_ACCESS_DENIED);
+		return;
+	}
+	switch (mf_speech_of(in)) {
+	case MF_SPEECH_UNKNOWN:
+		if (!s->client_eof && s->in_len)
+			return;
+		break;
+	case MF_SPEECH_HTTP:
+		if (!judge_http(c))
+			return;
+		go_on(c);
+		return;
+	default:
+		break;
+	}
+	if (!s->differ || judge_said(c, "", 0, &verified))
+		go_on(c);
+}
+
+static bool keep_bytes(struct mf_tcp_setup *s, const uint8_t *ptr, size_t len)
+{
+	if (s->in_len + len > s->in_room) {
+		size_t room = s->in_len + len;
+		uint8_t *grown;
+
+		if (s->in_room) /* it comes in pieces: grow by doubling */
+			room = room < 2u * s->in_room ? 2u * s->in_room : room;
+		grown = realloc(s->in, room);
+		if (!grown)
+			return false;
+		s->in = grown;
+		s->in_room = (uint32_t)room;
+	}
+	memcpy(s->in + s->in_len, ptr, len);
+	s->in_len += (uint32_t)len;
+	return true;
+}
+
+/* One read. Return: false when nothing new came, or @c is closed. */
+static bool read_some(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+	uint8_t *buf = c->tcp->proxy->pool.buf;
+	ssize_t n = mf_sock_recv(c->relay.fd[0], buf, FIRST_READ);
+
+	if (n == MF_E_AGAIN) {
+		c->relay.readable[0] = false;
+		return false;
+	}
+	if (n < 0) {
+		mf_tcp_conn_close(c, true, NULL);
+		return false;
+	}
+	if (n < FIRST_READ)
+		c->relay.readable[0] = n == 0;
+	if (n == 0) {
+		s->client_eof = true;
+		return true;
+	}
+	if (keep_bytes(s, buf, (size_t)n))
+		return true;
+	mf_tcp_conn_close(c, true, "out of memory");
+	return false;
+}
+
+void mf_tcp_conn_read_client(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+	bool first = s->in_len == 0;
+
+	/* judged bytes wait for the server; more are not needed before */
+	if (s->judged || s->client_eof || s->in_len > MF_TLS_WIRE_MAX || !read_some(c))
+		return;
+	if (c->state == MF_TCP_GRACE) {
+		if (s->client_eof)
+			mf_tcp_conn_close(c, true, NULL);
+		else
+			(void)refuse_in_kind(c, MF_TLS_ACCESS_DENIED);
+		return;
+	}
+	/* the time for a whole hello runs from its first byte */
+	if (first && s->in_len)
+		mf_timeout_arm(&c->timeout, &c->tcp->hello);
+	judge_bytes(c);
+}
+
+void mf_tcp_conn_hello_late(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+	bool verified;
+
+	if (s->in_len || wants_rewrite(s)) {
+		deny_ourselves(c, "the client's first message did not come to its end in time",
+			       MF_TLS_DECODE_ERROR);
+		return;
+	}
+	/* It waits for the server: then it speaks no TLS, and says no name. */
+	if (s->differ && !judge_said(c, "", 0, &verified))
+		return;
+	mf_tcp_conn_open(c);
+}
+
+void mf_tcp_conn_begin(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_proxy *tcp = c->tcp;
+	struct mf_tcp_setup *s = c->setup;
+	struct mf_ask_result res;
+	struct mf_decision d;
+
+	if (tcp->listener_is_here && !tcp->proxy->opt.find_server &&
+	    tcp->listener.port == c->flow.server.port) {
+		deny_ourselves(c, "a connection to moonfence's own listener would loop",
+			       MF_TLS_ACCESS_DENIED);
+		return;
+	}
+	mf_ask_connect_names(tcp->proxy, &c->flow, &d, &res);
+	s->differ = res.differ;
+	if (!res.differ && !take_connect(c, &d, res.host)) {
+		return;
+	}
+	c->state = MF_TCP_HELLO;
+	mf_timeout_arm(&c->timeout, &tcp->hello);
+	if (!s->differ && !wants_rewrite(s) && !is_tls_port(c->flow.server.port)) {
+		mf_tcp_conn_open(c);
+		return;
+	}
+	mf_tcp_conn_read_client(c);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tcp_open.c - getting a server for a connection: the original or a redirect's target, and what to do when it fails */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxies/refusal.h"
+#include "proxies/tcp_int.h"
+
+static void drop_server(struct mf_tcp_conn *c)
+{
+	if (!c->has_server)
+		return;
+	event_del(&c->ev[1]);
+	mf_sock_close(c->relay.fd[1]);
+	c->relay.fd[1] = -1;
+	c->relay.readable[1] = c->relay.writable[1] = false;
+	c->has_server = false;
+	c->setup->dialling = c->setup->connected = false;
+}
+
+static void send_fallback_event(struct mf_tcp_conn *c, const char *error, bool denied)
+{
+	struct mf_proxy *p = c->tcp->proxy;
+	struct mf_event *ev = &p->event;
+	const struct mf_decision *d = &c->setup->plan->d;
+	char original[MF_ENDPOINT_TEXT_MAX], tried[300];
+
+	snprintf(tried, sizeof(tried), "%s:%u", d->redirect_host ? d->redirect_host : "",
+		 d->redirect_port);
+	mf_ask_begin_event(p, ev, MF_EV_CONNECT_REDIRECT_FALLBACK, &c->flow, c->host, "connect",
+			   denied ? "blocked" : "allowed", d);
+	mf_ask_add(ev, MF_EVF_ORIGINAL,
+		   mf_endpoint_format(&c->flow.server, original, sizeof(original)));
+	mf_ask_add(ev, MF_EVF_REDIRECT_ATTEMPTED, d->redirect_unix ? d->redirect_unix : tried);
+	mf_ask_add(ev, MF_EVF_ERROR, error);
+	mf_ask_add(ev, MF_EVF_ACTION,
+		   d->on_failure == MF_FAIL_OPEN ? "fail_open" : "retry_original");
+	mf_ask_add(ev, MF_EVF_STATUS, denied ? "failed" : "connected_to_original");
+	mf_ask_send(p, ev);
+}
+
+/* The original, after a redirect that failed: judged again, since it was not dialled so far (P19). */
+static bool fall_back(struct mf_tcp_conn *c, const char *error)
+{
+	struct mf_ask_result res;
+	struct mf_decision d;
+	bool denied;
+
+	if (c->host) {
+		mf_ask_connect(c->tcp->proxy, &c->flow, c->host, &d);
+	} else {
+		mf_ask_connect_names(c->tcp->proxy, &c->flow, &d, &res);
+	}
+	denied = mf_verdict_rank(&d) == 4;
+	send_fallback_event(c, error, denied);
+	if (denied)
+		return false;
+	c->setup->fell_back = true;
+	/* the name was changed for the target, not for the original */
+	free(c->setup->rewritten);
+	c->setup->rewritten = NULL;
+	return true;
+}
+
+void mf_tcp_conn_open_failed(struct mf_tcp_conn *c, bool dial, const char *error)
+{
+	struct mf_tcp_setup *s = c->setup;
+
+	drop_server(c);
+	if (s->resolve) {
+		mf_resolve_cancel(s->resolve);
+		s->resolve = NULL;
+	}
+	if (s->plan && !s->fell_back &&
+	    (s->plan->d.on_failure == MF_FAIL_OPEN ||
+	     (s->plan->d.on_failure == MF_RETRY_ORIGINAL && dial)) &&
+	    fall_back(c, error)) {
+		s->addr_cnt = s->addr_next = 0;
+		mf_tcp_conn_open(c);
+		return;
+	}
+	c->tcp->proxy->stats.tcp_failed++;
+	/* a reset is what the client would have seen of a port that refuses */
+	mf_tcp_conn_close(c, true, error);
+}
+
+static bool is_loop(struct mf_tcp_proxy *tcp, const struct mf_endpoint *to)
+{
+	if (!tcp->listener_is_here || tcp->listener.port != to->port)
+		return false;
+	return mf_addr_eq(&tcp->listener.addr, &to->addr) || mf_addr_is_loopback(&to->addr);
+}
+
+/* May the target of a redirect be dialled (P21, P22)? What no policy has an opinion about may: the redirect names it. */
+static const char *check_target(struct mf_tcp_conn *c, const struct mf_endpoint *to)
+{
+	struct mf_proxy *p = c->tcp->proxy;
+	const char *host = c->setup->plan->d.redirect_host;
+	struct mf_flow flow = { .proto = MF_TCP, .client = c->flow.client, .server = *to };
+	struct mf_decision d;
+	struct mf_addr literal;
+
+	if (is_loop(c->tcp, to))
+		return "the target is moonfence's own listener";
+	if (p->opt.redirect_target_trusted)
+		return NULL;
+	if (host && mf_addr_parse(host, strlen(host), &literal) == 0)
+		host = NULL;
+	mf_ask_connect(p, &flow, host, &d);
+	return mf_verdict_rank(&d) == 4 && d.origin != MF_FROM_DEFAULT
+		       ? "the policy denies the redirect's target"
+		       : NULL;
+}
+
+static void watch_server(struct mf_tcp_conn *c, int fd)
+{
+	struct mf_tcp_setup *s = c->setup;
+
+	c->relay.fd[1] = fd;
+	c->has_server = true;
+	s->dialling = true;
+	event_assign(&c->ev[1], c->tcp->proxy->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
+		     mf_tcp_conn_on_side, c);
+	if (event_add(&c->ev[1], NULL) < 0)
+		mf_tcp_conn_open_failed(c, true, "the event loop is full");
+	else if (s->judged)
+		mf_timeout_arm(&c->timeout, &c->tcp->dial);
+}
+
+static const char *dial_error(int r)
+{
+	return r == MF_E_FULL ? "out of sockets" : strerror(errno);
+}
+
+/* The next address of a target, or the original. */
+static void dial_next(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+	const char *error = "no address";
+	bool tried = false;
+	int fd = MF_E_IO;
+
+	if (!s->plan || s->fell_back) {
+		s->dialled = c->flow.server;
+		tried = true;
+		fd = mf_sock_dial(&s->dialled);
+		error = fd < 0 ? dial_error(fd) : NULL;
+	}
+	while (fd < 0 && s->plan && !s->fell_back && s->addr_next < s->addr_cnt) {
+		s->dialled = (struct mf_endpoint){ .addr = s->addrs[s->addr_next++],
+						   .port = s->plan->d.redirect_port };
+		error = check_target(c, &s->dialled);
+		if (error)
+			continue;
+		tried = true;
+		fd = mf_sock_dial(&s->dialled);
+		if (fd < 0)
+			error = dial_error(fd);
+	}
+	if (fd < 0)
+		mf_tcp_conn_open_failed(c, tried, error);
+	else
+		watch_server(c, fd);
+}
+
+static void on_resolved(void *ctx, int result, const struct mf_addr *addrs, size_t cnt)
+{
+	struct mf_tcp_conn *c = ctx;
+	struct mf_tcp_setup *s = c->setup;
+
+	s->resolve = NULL;
+	if (result < 0 || cnt == 0) {
+		mf_tcp_conn_open_failed(c, false, "the redirect's target has no address");
+		return;
+	}
+	s->addr_cnt = (uint8_t)(cnt < MF_RESOLVE_ADDRS_MAX ? cnt : MF_RESOLVE_ADDRS_MAX);
+	s->addr_next = 0;
+	memcpy(s->addrs, addrs, s->addr_cnt * sizeof(*addrs));
+	dial_next(c);
+}
+
+void mf_tcp_conn_open(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+	const struct mf_decision *d = s->plan && !s->fell_back ? &s->plan->d : NULL;
+	int fd;
+
+	c->state = MF_TCP_OPENING;
+	s->started = true;
+	mf_timeout_arm(&c->timeout, &c->tcp->dial);
+	if (d && d->redirect_unix) {
+		fd = mf_sock_dial_unix(d->redirect_unix);
+		if (fd < 0)
+			mf_tcp_conn_open_failed(c, true, dial_error(fd));
+		else
+			watch_server(c, fd);
+		return;
+	}
+	if (d && d->redirect_host) {
+		struct mf_dns_upstream *up = c->tcp->proxy->upstream;
+		struct mf_resolve *r = mf_resolve_start(up, d->redirect_host, on_resolved, c);
+
+		/* NULL: on_resolved() has been called, and may have ended the connection */
+		if (r)
+			s->resolve = r;
+		return;
+	}
+	dial_next(c);
+}
+
+/* Connected (or not): EV_WRITE says so the first time. */
+void mf_tcp_conn_server_ready(struct mf_tcp_conn *c, short what)
+{
+	struct mf_tcp_setup *s = c->setup;
+	int err;
+
+	if (s->dialling && what & (EV_WRITE | EV_READ)) {
+		err = mf_sock_error(c->relay.fd[1]);
+		if (err) {
+			drop_server(c);
+			if (s->plan && !s->fell_back && s->addr_next < s->addr_cnt)
+				dial_next(c);
+			else
+				mf_tcp_conn_open_failed(c, true, strerror(err));
+			return;
+		}
+		s->dialling = false;
+		s->connected = true;
+		if (!s->judged && s->in_len == 0 && !c->relay.readable[1]) {
+			/* now both may speak: no more haste */
+			mf_timeout_disarm(&c->timeout);
+			mf_timeout_arm(&c->timeout, &c->tcp->idle);
+		}
+	}
+	if (!s->connected)
+		return;
+	/* The server speaks first, and the client has said nothing: no TLS. */
+	if (!s->judged && c->relay.readable[1] && s->in_len == 0)
+		s->judged = true;
+	if (s->judged)
+		mf_tcp_conn_start_relay(c);
+	else if (c->relay.readable[0])
+		mf_tcp_conn_read_client(c);
+}

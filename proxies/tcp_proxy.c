@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tcp_proxy.c - accepting, relaying and ending the session's TCP connections */
+#include <stdlib.h>
+
+#include "proxies/dns_proxy.h"
+#include "proxies/tcp_int.h"
+
+enum {
+	ACCEPT_BATCH = 64,
+	LINGER_MS = 1000,
+	BACKOFF_MS = 50,
+};
+
+static void forget_again(struct mf_tcp_conn *c);
+
+static void unlink_conn(struct mf_tcp_conn *c)
+{
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		c->tcp->conns = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+}
+
+static void free_setup(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+
+	if (!s)
+		return;
+	if (s->resolve)
+		mf_resolve_cancel(s->resolve);
+	free(s->in);
+	free(s->rewritten);
+	free(s->plan);
+	free(s);
+	c->setup = NULL;
+}
+
+static void send_close_event(struct mf_tcp_conn *c, const char *error)
+{
+	struct mf_proxy *p = c->tcp->proxy;
+	struct mf_event *ev = &p->event;
+	char text[MF_ADDR_TEXT_MAX];
+
+	if (!p->session->events)
+		return;
+	mf_ask_begin_event(p, ev, MF_EV_NET_CLOSE, &c->flow, c->host, "connect", NULL, NULL);
+	mf_event_add_int(ev, MF_EVF_BYTES_SENT, (int64_t)c->relay.dir[0].bytes);
+	mf_event_add_int(ev, MF_EVF_BYTES_RECEIVED, (int64_t)c->relay.dir[1].bytes);
+	mf_event_add_int(ev, MF_EVF_DURATION_MS, (int64_t)(mf_now_ms() - c->start_ms));
+	mf_ask_add(ev, MF_EVF_RESOLVED_IP,
+		   mf_addr_format(&c->flow.server.addr, text, sizeof(text)));
+	mf_ask_add(ev, MF_EVF_ERROR, error);
+	mf_ask_send(p, ev);
+}
+
+static void close_fd(struct mf_tcp_conn *c, unsigned side, bool reset)
+{
+	if (c->relay.fd[side] < 0)
+		return;
+	event_del(&c->ev[side]);
+	if (reset)
+		mf_sock_reset(c->relay.fd[side]);
+	else
+		mf_sock_close(c->relay.fd[side]);
+	c->relay.fd[side] = -1;
+}
+
+void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
+{
+	struct mf_proxy *p = c->tcp->proxy;
+
+	if (c->state == MF_TCP_RELAY || error)
+		send_close_event(c, error);
+	p->stats.bytes_to_server += c->relay.dir[0].bytes;
+	p->stats.bytes_to_client += c->relay.dir[1].bytes;
+	close_fd(c, 0, reset);
+	if (c->has_server)
+		close_fd(c, 1, reset);
+	mf_relay_done(&c->relay, &p->pool);
+	if (c->held)
+		mf_names_release(p->session->names, &c->flow.server.addr);
+	mf_timeout_disarm(&c->timeout);
+	forget_again(c);
+	free_setup(c);
+	unlink_conn(c);
+	p->stats.tcp_open--;
+	free(c->host);
+	free(c);
+}
+
+/* --- relay ---------------------------------------------------------------------------------------------------------- */
+
+static void pump(struct mf_tcp_conn *c);
+
+/* Go on in the loop's next turn: event_active() would come before new events are even looked for. */
+static void pump_later(struct mf_tcp_conn *c)
+{
+	static const struct timeval at_once = { 0, 0 };
+	struct mf_tcp_proxy *tcp = c->tcp;
+
+	if (c->again)
+		return;
+	c->again = true;
+	c->again_next = tcp->again;
+	tcp->again = c;
+	event_add(&tcp->again_ev, &at_once);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_tcp_proxy *tcp = ctx;
+	struct mf_tcp_conn *c;
+
+	(void)fd;
+	(void)what;
+	/* whoever is not done again joins a new list */
+	tcp->running = tcp->again;
+	tcp->again = NULL;
+	while ((c = tcp->running)) {
+		tcp->running = c->again_next;
+		c->again = false;
+		pump(c);
+	}
+}
+
+static void forget_again(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_conn **lists[] = { &c->tcp->again, &c->tcp->running };
+
+	for (unsigned i = 0; c->again && i < MF_ARRAY_SIZE(lists); i++) {
+		for (struct mf_tcp_conn **at = lists[i]; *at; at = &(*at)->again_next) {
+			if (*at == c) {
+				*at = c->again_next;
+				c->again = false;
+				break;
+			}
+		}
+	}
+}
+
+static void pump(struct mf_tcp_conn *c)
+{
+	switch (mf_relay_pump(&c->relay, &c->tcp->proxy->pool)) {
+	case MF_RELAY_WAITING:
+		return;
+	case MF_RELAY_BUSY:
+		pump_later(c);
+		return;
+	case MF_RELAY_FINISHED:
+		mf_tcp_conn_close(c, false, NULL);
+		return;
+	case MF_RELAY_BROKEN:
+		mf_tcp_conn_close(c, true, NULL);
+		return;
+	}
+}
+
+/* Connected, and the client's words are judged: what was read goes first. */
+void mf_tcp_conn_start_relay(struct mf_tcp_conn *c)
+{
+	struct mf_proxy *p = c->tcp->proxy;
+	struct mf_tcp_setup *s = c->setup;
+	uint32_t skip = s->rewritten ? s->scan.wire_len : 0;
+	int r = 0;
+
+	if (s->rewritten)
+		r = mf_relay_queue(&c->relay, 0, s->rewritten, s->rewritten_len);
+	if (r == 0 && s->in_len > skip)
+		r = mf_relay_queue(&c->relay, 0, s->in + skip, s->in_len - skip);
+	if (r < 0) {
+		mf_tcp_conn_close(c, true, "out of memory");
+		return;
+	}
+	c->relay.dir[0].eof = s->client_eof;
+	c->relay.writable[1] = true;
+	c->held = p->session->names && mf_names_hold(p->session->names, &c->flow.server.addr);
+	c->state = MF_TCP_RELAY;
+	free_setup(c);
+	mf_timeout_arm(&c->timeout, &c->tcp->idle);
+	pump(c);
+}
+
+void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_tcp_conn *c = ctx;
+	unsigned side = fd == c->relay.fd[1];
+
+	if (what & EV_READ)
+		c->relay.readable[side] = true;
+	if (what & EV_WRITE)
+		c->relay.writable[side] = true;
+	switch ((enum mf_tcp_state)c->state) {
+	case MF_TCP_RELAY:
+		pump(c);
+		return;
+	case MF_TCP_HELLO:
+	case MF_TCP_OPENING:
+		if (side)
+			mf_tcp_conn_server_ready(c, what);
+		else if (what & EV_READ)
+			mf_tcp_conn_read_client(c);
+		return;
+	case MF_TCP_GRACE:
+		if (what & EV_READ)
+			mf_tcp_conn_read_client(c);
+		return;
+	case MF_TCP_LINGER:
+		if (what & EV_READ)
+			mf_tcp_conn_drain(c);
+		return;
+	case MF_TCP_STATE_NUM:
+		return;
+	}
+}
+
+/* --- accepting ------------------------------------------------------------------------------------------------------ */
+
+static bool find_server(struct mf_tcp_proxy *tcp, int fd, struct mf_endpoint *ret)
+{
+	const struct mf_proxy_options *o = &tcp->proxy->opt;
+
+	if (o->find_server)
+		return o->find_server(o->find_server_ctx, fd, ret) == 0;
+	return mf_sock_local(fd, ret);
+}
+
+static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_endpoint *client)
+{
+	struct mf_proxy *p = tcp->proxy;
+	struct mf_tcp_conn *c;
+	struct mf_flow flow = { .proto = MF_TCP, .client = *client };
+
+	p->stats.tcp_accepted++;
+	if (!find_server(tcp, fd, &flow.server) || p->cut) {
+		mf_sock_reset(fd);
+		return;
+	}
+	if (flow.server.port == 53) {
+		mf_dns_tcp_serve(p->dns, fd, &flow);
+		return;
+	}
+	c = p->stats.tcp_open < p->opt.tcp_connections_max ? calloc(1, sizeof(*c)) : NULL;
+	if (c)
+		c->setup = calloc(1, sizeof(*c->setup));
+	if (!c || !c->setup) {
+		p->stats.tcp_refused_limit++;
+		free(c);
+		mf_sock_reset(fd);
+		return;
+	}
+	c->tcp = tcp;
+	c->flow = flow;
+	c->start_ms = mf_now_ms();
+	mf_relay_init(&c->relay, fd, -1);
+	c->relay.readable[0] = c->relay.writable[0] = true;
+	c->next = tcp->conns;
+	if (c->next)
+		c->next->prev = c;
+	tcp->conns = c;
+	p->stats.tcp_open++;
+	if (event_assign(&c->ev[0], p->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
+			 mf_tcp_conn_on_side, c) < 0 ||
+	    event_add(&c->ev[0], NULL) < 0) {
+		mf_tcp_conn_close(c, true, NULL);
+		return;
+	}
+	mf_tcp_conn_begin(c);
+}
+
+static void on_accept(evutil_socket_t listener, short what, void *ctx)
+{
+	struct mf_tcp_proxy *tcp = ctx;
+
+	(void)what;
+	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
+		struct mf_endpoint client;
+		int fd = mf_sock_accept((int)listener, &client);
+
+		if (fd == MF_E_AGAIN)
+			return;
+		if (fd == MF_E_FULL) {
+			/* accept() would fail again and again in a busy loop: let some connections end first */
+			event_del(&tcp->accept_ev);
+			mf_timeout_arm(&tcp->accept_pause, &tcp->backoff);
+			return;
+		}
+		if (fd < 0)
+			return;
+		take_connection(tcp, fd, &client);
+	}
+}
+
+static void on_backoff(struct mf_timeout *t, void *ctx)
+{
+	struct mf_tcp_proxy *tcp = ctx;
+
+	(void)t;
+	event_add(&tcp->accept_ev, NULL);
+}
+
+/* --- time-outs ------------------------------------------------------------------------------------------------------ */
+
+static struct mf_tcp_conn *conn_of(struct mf_timeout *t)
+{
+	return (struct mf_tcp_conn *)((char *)t - offsetof(struct mf_tcp_conn, timeout));
+}
+
+static void on_hello_late(struct mf_timeout *t, void *ctx)
+{
+	(void)ctx;
+	mf_tcp_conn_hello_late(conn_of(t));
+}
+
+static void on_dial_late(struct mf_timeout *t, void *ctx)
+{
+	(void)ctx;
+	mf_tcp_conn_open_failed(conn_of(t), true, "timed out");
+}
+
+static void on_grace_over(struct mf_timeout *t, void *ctx)
+{
+	(void)ctx;
+	mf_tcp_conn_grace_over(conn_of(t));
+}
+
+static void on_linger_over(struct mf_timeout *t, void *ctx)
+{
+	(void)ctx;
+	mf_tcp_conn_close(conn_of(t), false, NULL);
+}
+
+/* Idle means that no byte moved since the last look: found between one and two periods after the last byte. */
+static void on_idle(struct mf_timeout *t, void *ctx)
+{
+	struct mf_tcp_conn *c = conn_of(t);
+	uint64_t bytes = c->relay.dir[0].bytes + c->relay.dir[1].bytes;
+
+	(void)ctx;
+	if (bytes != c->seen_bytes) {
+		c->seen_bytes = bytes;
+		mf_timeout_arm(t, &c->tcp->idle);
+		return;
+	}
+	mf_tcp_conn_close(c, true, "idle");
+}
+
+/* --- life ----------------------------------------------------------------------------------------------------------- */
+
+int mf_tcp_proxy_new(struct mf_proxy *p, struct mf_tcp_proxy **ret, struct mf_err *err)
+{
+	struct mf_tcp_proxy *tcp = calloc(1, sizeof(*tcp));
+	int probe;
+
+	if (!tcp)
+		return mf_err_set(err, MF_E_NOMEM, "no memory for the TCP proxy");
+	tcp->proxy = p;
+	mf_timeout_queue_init(&tcp->hello, p->timeouts, p->opt.hello_timeout_ms, on_hello_late,
+			      tcp);
+	mf_timeout_queue_init(&tcp->dial, p->timeouts, p->opt.dial_timeout_ms, on_dial_late, tcp);
+	mf_timeout_queue_init(&tcp->grace, p->timeouts, p->opt.denial_grace_ms, on_grace_over, tcp);
+	mf_timeout_queue_init(&tcp->linger, p->timeouts, LINGER_MS, on_linger_over, tcp);
+	mf_timeout_queue_init(&tcp->idle, p->timeouts, p->opt.tcp_idle_ms, on_idle, tcp);
+	mf_timeout_queue_init(&tcp->backoff, p->timeouts, BACKOFF_MS, on_backoff, tcp);
+	event_assign(&tcp->again_ev, p->base, -1, 0, on_again, tcp);
+	*ret = tcp;
+	if (p->opt.tcp_fd < 0)
+		return 0;
+	mf_sock_prepare_listener(p->opt.tcp_fd);
+	(void)mf_sock_local(p->opt.tcp_fd, &tcp->listener);
+	/* a socket of ours tells where we dial from */
+	probe = mf_sock_open_udp(&(struct mf_endpoint){
+		.addr = { .family = 4, .bytes = { 127, 0, 0, 1 } }, .port = 9 });
+	tcp->listener_is_here = probe < 0 || mf_sock_same_place(probe, p->opt.tcp_fd);
+	if (probe >= 0)
+		mf_sock_close(probe);
+	event_assign(&tcp->accept_ev, p->base, p->opt.tcp_fd, EV_READ | EV_PERSIST, on_accept, tcp);
+	if (event_add(&tcp->accept_ev, NULL) < 0)
+		return mf_err_set(err, MF_E_IO, "cannot watch the TCP listener");
+	return 0;
+}
+
+void mf_tcp_proxy_cut(struct mf_tcp_proxy *tcp)
+{
+	while (tcp->conns)
+		mf_tcp_conn_close(tcp->conns, true, "cut");
+}
+
+void mf_tcp_proxy_free(struct mf_tcp_proxy *tcp)
+{
+	if (!tcp)
+		return;
+	mf_tcp_proxy_cut(tcp);
+	mf_timeout_disarm(&tcp->accept_pause);
+	event_del(&tcp->again_ev);
+	if (tcp->proxy->opt.tcp_fd >= 0)
+		event_del(&tcp->accept_ev);
+	free(tcp);
+}
