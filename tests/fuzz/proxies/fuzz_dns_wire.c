@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as a question and as its answer: nothing reads or writes outside, what is written reads back.
+#include <stdlib.h>
+
+#include "core/base/bytes.h"
+#include "core/base/err.h"
+#include "proxies/dns_upstream.h"
+#include "proxies/dns_wire.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_answer(const struct mf_dns_query *q)
+{
+	static const struct mf_addr addrs[] = { { .family = 4, .bytes = { 192, 0, 2, 1 } },
+						{ .family = 6, .bytes = { 0x20, 1, 0xd, 0xb8 } } };
+	struct mf_dns_answer a = { .addrs = addrs,
+				   .addr_cnt = 2,
+				   .ttl_s = 60,
+				   .soa = true,
+				   .ede = MF_DNS_EDE_BLOCKED,
+				   .ede_text = "because" };
+	uint8_t out[MF_DNS_UDP_MAX];
+	struct mf_dns_walk w;
+	struct mf_dns_record r;
+	unsigned cnt = 0;
+	int n = mf_dns_write_answer(q, &a, out, sizeof(out), sizeof(out));
+
+	MF_MUST(n > 0);
+	MF_MUST(mf_dns_begin_walk(mf_span_of(out, (size_t)n), q, q->id, &w) == 0);
+	while (mf_dns_next_record(&w, &r) == 1)
+		cnt++;
+	if (!w.truncated)
+		MF_MUST(cnt == (q->type == MF_DNS_ANY
+					? 2
+					: q->type == MF_DNS_A || q->type == MF_DNS_AAAA));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static uint8_t out[MF_DNS_MESSAGE_MAX];
+	struct mf_span msg = mf_span_of(data, size);
+	struct mf_endpoint servers[4];
+	struct mf_dns_query q;
+	struct mf_dns_walk w;
+	struct mf_dns_record r;
+	char text[MF_DNS_TEXT_MAX];
+	int n;
+
+	(void)mf_resolv_conf_read((const char *)data, size, servers, 4);
+	if (mf_dns_read_query(msg, &q) == 0) {
+		struct mf_dns_query again;
+		struct mf_dns_name name;
+
+		check_answer(&q);
+		n = mf_dns_write_query(&q, 7, out, sizeof(out));
+		MF_MUST(n > 0 && mf_dns_read_query(mf_span_of(out, (size_t)n), &again) == 0);
+		MF_MUST(again.id == 7 && again.type == q.type &&
+			mf_dns_name_eq(&again.name, &q.name));
+		if (mf_dns_format_name(&q.name, text, sizeof(text)) == 0)
+			MF_MUST(mf_dns_parse_name(text, &name) == 0 &&
+				mf_dns_name_eq(&name, &q.name));
+	}
+	/* the same bytes as an answer to a question that they contain */
+	if (size < MF_DNS_HEAD_LEN + 1)
+		return 0;
+	memset(&q, 0, sizeof(q));
+	q.id = mf_load_be16(data);
+	q.has_edns = data[1] & 1;
+	if (mf_dns_parse_name("www.example.com", &q.name) < 0)
+		return 0;
+	q.type = data[size - 1];
+	q.class = 1;
+	if (mf_dns_begin_walk(msg, &q, q.id, &w) == 0)
+		while (mf_dns_next_record(&w, &r) == 1)
+			(void)mf_dns_format_name(&r.owner, text, sizeof(text));
+	n = mf_dns_copy_response(msg, &q, 3600, out, sizeof(out), data[0] & 1 ? 512 : sizeof(out));
+	if (n > 0)
+		MF_MUST(mf_dns_begin_walk(mf_span_of(out, (size_t)n), &q, q.id, &w) == 0);
+	return 0;
+}
