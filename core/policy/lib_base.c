@@ -82,11 +82,11 @@ static int finish_xpcall(lua_State *L, int status, lua_KContext ctx)
 	mf_sandbox_stopped(L);
 	if (status == LUA_OK || status == LUA_YIELD)
 		return lua_gettop(L) - (int)ctx;
-	// Stack: handler, true, error. The handler takes the place of the error and its results stand behind "false".
+	// Stack: handler, true, error. The handler gets the error, and its one result stands behind "false".
 	lua_pushvalue(L, 1);
 	lua_insert(L, 3);
 	lua_settop(L, 4);
-	return handled(L, lua_pcallk(L, 1, LUA_MULTRET, 0, 0, handled), 0);
+	return handled(L, lua_pcallk(L, 1, 1, 0, 0, handled), 0);
 }
 
 static int base_xpcall(lua_State *L)

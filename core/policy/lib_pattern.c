@@ -101,6 +101,9 @@ static bool in_class(int c, int class)
 	case 'x':
 		in = is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'f');
 		break;
+	case 'z': // deprecated in 5.2, still there in 5.4
+		in = c == 0;
+		break;
 	default:
 		return class == c;
 	}

@@ -136,7 +136,7 @@ static int str_byte(lua_State *L)
 	lua_Integer first = luaL_optinteger(L, 2, 1);
 
 	from = mf_lib_start(first, len);
-	to = find_end(luaL_optinteger(L, 3, (lua_Integer)from), len);
+	to = find_end(luaL_optinteger(L, 3, first), len);
 	if (from > to)
 		return 0;
 	if (to - from >= VALUES_MAX)
