@@ -204,6 +204,9 @@ bool mf_frozen_of_metatable(lua_State *L)
 static void enqueue(lua_State *L, struct walk *w, int idx)
 {
 	switch (lua_type(L, idx)) {
+	case LUA_TSTRING:
+		mf_sandbox_keep_string(L, lua_rawlen(L, idx));
+		return;
 	case LUA_TTABLE:
 	case LUA_TFUNCTION:
 	case LUA_TUSERDATA:
@@ -319,6 +322,7 @@ static void fold_metatable(lua_State *L, struct walk *w, int meta, int shadow)
 		mf_frozen_contents(L, user);
 		from = lua_gettop(L);
 	}
+	mf_sandbox_of(L)->kept_metas++;
 	copy_events(L, from, meta);
 	set_index(L, w, meta, shadow, from, user);
 	lua_pushliteral(L, "__metatable");

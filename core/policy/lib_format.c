@@ -68,7 +68,7 @@ bad:
 /* The C format of @spec with the length modifier @mod. */
 static void build(const struct spec *spec, const char *mod, char *fmt, size_t size)
 {
-	char width[4] = "", precision[5] = "";
+	char width[12] = "", precision[16] = "";
 
 	if (spec->width >= 0)
 		snprintf(width, sizeof(width), "%d", spec->width);
@@ -82,7 +82,7 @@ static void build(const struct spec *spec, const char *mod, char *fmt, size_t si
 
 static void add_integer(lua_State *L, struct mf_buf *b, const struct spec *spec, int arg)
 {
-	char fmt[32], text[NUMBER_MAX];
+	char fmt[64], text[NUMBER_MAX];
 	int n;
 
 	build(spec, "ll", fmt, sizeof(fmt));
@@ -92,7 +92,7 @@ static void add_integer(lua_State *L, struct mf_buf *b, const struct spec *spec,
 
 static void add_float(lua_State *L, struct mf_buf *b, const struct spec *spec, int arg)
 {
-	char fmt[32], text[NUMBER_MAX];
+	char fmt[64], text[NUMBER_MAX];
 	int n;
 
 	build(spec, "", fmt, sizeof(fmt));

@@ -104,27 +104,31 @@ static int str_reverse(lua_State *L)
 
 static int str_rep(lua_State *L)
 {
-	size_t len, sep_len;
+	size_t len, sep_len, unit, total, done;
 	const char *s = luaL_checklstring(L, 1, &len);
 	lua_Integer n = luaL_checkinteger(L, 2);
 	const char *sep = luaL_optlstring(L, 3, "", &sep_len);
 	struct mf_buf b;
+	char *out;
 
-	if (n <= 0 || len + sep_len == 0) {
+	unit = len + sep_len;
+	if (n <= 0 || unit == 0) {
 		lua_pushliteral(L, "");
 		return 1;
 	}
 	mf_buf_init(L, &b);
-	// Before any work: every round adds at least a byte, so the limit bounds their number as well.
-	if ((uint64_t)n > b.max || (len + sep_len) > b.max ||
-	    (uint64_t)n * (len + sep_len) - sep_len > b.max)
+	// Each factor first, so that the product cannot wrap around.
+	if ((uint64_t)n > b.max + 1 || unit > 2 * b.max || (uint64_t)n * unit - sep_len > b.max)
 		mf_sandbox_fail(L, MF_E_LIMIT, "a string longer than the limit");
-	mf_buf_reserve(L, &b, (size_t)n * (len + sep_len) - sep_len);
-	while (n--) {
-		mf_buf_add(L, &b, s, len);
-		if (n)
-			mf_buf_add(L, &b, sep, sep_len);
-	}
+	total = (size_t)n * unit - sep_len;
+	mf_sandbox_charge(L, 1 + total / 64);
+	out = mf_buf_reserve(L, &b, total);
+	memcpy(out, s, len);
+	if (n > 1)
+		memcpy(out + len, sep, sep_len);
+	for (done = unit; done < total; done *= 2) // what is there once more
+		memcpy(out + done, out, done < total - done ? done : total - done);
+	b.len = total;
 	mf_buf_push(L, &b);
 	return 1;
 }

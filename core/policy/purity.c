@@ -25,11 +25,15 @@
 	24 /* parts of one a..b..c; times the longest string: what one instruction may copy */
 #define NESTED_MAX   250 /* functions in functions; Lua's parser stops at 200 */
 #define UPVALUES_MAX 256
+#define CLOCKED	     1024   /* parts of a dump that are read between two looks at the clock */
 #define ABS_LINE     (-128) /* in lineinfo: look into abslineinfo */
 
 struct dump {
+	lua_State *L;
 	const uint8_t *pos, *end;
-	bool bad; /* not the format that this file knows */
+	unsigned taken; /* since the clock was read */
+	size_t longest; /* constant */
+	bool bad;	/* not the format that this file knows */
 	/* what was found in any function, by its first line; 0 for nothing */
 	unsigned close_line, concat_line;
 	/* upvalues of the outermost function */
@@ -59,6 +63,10 @@ static const uint8_t *take(struct dump *d, size_t len)
 {
 	const uint8_t *p = d->pos;
 
+	if (++d->taken >= CLOCKED && d->L) {
+		d->taken = 0;
+		mf_sandbox_check_time(d->L);
+	}
 	if (d->bad || len > (size_t)(d->end - d->pos)) {
 		d->bad = true;
 		return NULL;
@@ -128,6 +136,8 @@ static void skip_constants(struct dump *d)
 		case 0x04: // short, long string
 		case 0x14:
 			take_string(d, &len);
+			if (len > d->longest)
+				d->longest = len;
 			break;
 		default:
 			d->bad = true;
@@ -177,6 +187,7 @@ static void scan_code(struct dump *d, struct proto *p)
 	uint32_t ins, b;
 	size_t pc;
 
+	mf_sandbox_charge(d->L, p->code_cnt / 8);
 	for (pc = 0; pc < p->code_cnt; pc++) {
 		ins = instruction(p, pc);
 		b = ins >> 16 & 0xff;
@@ -295,6 +306,7 @@ static void read_dump(lua_State *L, int idx, struct dump *d)
 	struct writer w = { 0 };
 
 	memset(d, 0, sizeof(*d));
+	d->L = L;
 	lua_pushvalue(L, idx);
 	d->bad = lua_dump(L, write_piece, &w, 0) != 0;
 	w.room = w.len;
@@ -333,6 +345,7 @@ void mf_purity_check(lua_State *L, int idx)
 
 	luaL_checkstack(L, 8, "purity");
 	read_dump(L, idx, &d);
+	mf_sandbox_keep_string(L, d.longest);
 	for (i = 0; i < UPVALUES_MAX; i++) {
 		if (d.assigned[i] && (first == UPVALUES_MAX || d.assigned[i] < d.assigned[first]))
 			first = i;

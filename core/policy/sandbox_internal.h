@@ -53,7 +53,7 @@ struct mf_sandbox {
 	size_t longest; /* bytes of the longest string that this state may still hold */
 	unsigned metas; /* metatables set, so an upper bound for the length of an __index chain */
 	size_t block;	/* largest block that grew in this call: a Lua stack, in the worst case */
-	size_t kept_longest;
+	size_t kept_longest; /* the same of what outlives a call: found by the walk that freezes it */
 	unsigned kept_metas;
 
 	struct mf_sandbox_load *load; /* while mf_sandbox_load() runs */
@@ -85,6 +85,15 @@ void mf_sandbox_arm(struct mf_sandbox *sb, lua_State *L);
 
 /** mf_sandbox_note_meta() - A metatable was set */
 void mf_sandbox_note_meta(lua_State *L);
+
+/** mf_sandbox_keep_string() - A string of @len bytes outlives the call */
+static inline void mf_sandbox_keep_string(lua_State *L, size_t len)
+{
+	struct mf_sandbox *sb = mf_sandbox_of(L);
+
+	if (len > sb->kept_longest)
+		sb->kept_longest = len;
+}
 
 /* lib_*.c: each pushes one library table (lib_base.c fills the table of globals on top of the stack) */
 void mf_lib_open_base(lua_State *L);

@@ -29,15 +29,19 @@ struct mf_sandbox_name {
 struct reader {
 	const char *text;
 	size_t len;
+	unsigned line; /* that the parser has come to */
 };
 
 static const char *read_piece(lua_State *L, void *ctx, size_t *size)
 {
 	struct reader *r = ctx;
 	const char *piece = r->text;
+	size_t i;
 
 	mf_sandbox_check_time(L);
 	*size = r->len < PIECE ? r->len : PIECE;
+	for (i = 0; i < *size; i++)
+		r->line += r->text[i] == '\n';
 	r->text += *size;
 	r->len -= *size;
 	return *size ? piece : NULL;
@@ -96,7 +100,9 @@ static void keep_name(struct mf_sandbox *sb, const char *name)
 /* Push the function that @source is. */
 static void compile(lua_State *L, const struct mf_sandbox_source *source)
 {
-	struct reader r = { source->text, source->len };
+	struct reader r = { source->text, source->len, 1 };
+	char shown[LUA_IDSIZE];
+	const char *msg;
 
 	if (source->len > MF_SANDBOX_SOURCE_MAX)
 		luaL_error(L, "%s: a policy file may have at most %d bytes", source->name,
@@ -106,6 +112,11 @@ static void compile(lua_State *L, const struct mf_sandbox_source *source)
 	if (lua_load(L, read_piece, &r, lua_tostring(L, -1), "t") != LUA_OK) {
 		mf_sandbox_stopped(L);
 		mf_sandbox_of(L)->syntax = true;
+		shorten(source->name, shown, sizeof(shown));
+		msg = lua_tostring(L, -1);
+		// Where the parser's own limits are reached, or bytecode refused, Lua names no place.
+		if (msg && strncmp(msg, shown, strlen(shown)) != 0)
+			lua_pushfstring(L, "%s:%d: %s", shown, (int)r.line, msg);
 		lua_error(L);
 	}
 	lua_remove(L, -2);
@@ -208,20 +219,30 @@ int mf_sandbox_load(struct mf_sandbox *sb, const struct mf_sandbox_limits *limit
 		    const struct mf_sandbox_source *source, int *ret_ref, struct mf_err *err)
 {
 	struct mf_sandbox_load load = { source, LUA_NOREF, LUA_NOREF };
+	size_t kept_longest = sb->kept_longest;
+	unsigned kept_metas = sb->kept_metas;
 	int code;
 
 	lua_gc(sb->L, LUA_GCRESTART);
+	lua_gc(sb->L, LUA_GCINC, 120, 400, 12); // garbage must not fill the half that calls need
 	code = mf_sandbox_run(sb, limits, load_policy, &load, &load, err);
-	// What was made now may be compared, indexed and so on in every call to come.
-	sb->kept_longest = sb->longest;
-	sb->kept_metas = sb->metas;
 	lua_gc(sb->L, LUA_GCSTOP);
+	lua_gc(sb->L, LUA_GCINC, 200, 100, 10);
 	luaL_unref(sb->L, LUA_REGISTRYINDEX, load.modules_ref);
-	if (code == 0)
-		*ret_ref = load.ref;
-	else
-		luaL_unref(sb->L, LUA_REGISTRYINDEX, load.ref);
 	lua_gc(sb->L, LUA_GCCOLLECT);
+	if (code == 0 && sb->bytes > sb->hard / 2)
+		code = mf_err_at(err, MF_E_MEMORY, source->name, 0, 0,
+				 "with this policy %zu bytes stay in memory: what is loaded may "
+				 "take half of %zu",
+				 sb->bytes, sb->hard);
+	if (code == 0) {
+		*ret_ref = load.ref;
+	} else {
+		luaL_unref(sb->L, LUA_REGISTRYINDEX, load.ref);
+		lua_gc(sb->L, LUA_GCCOLLECT);
+		sb->kept_longest = kept_longest;
+		sb->kept_metas = kept_metas;
+	}
 	sb->floor = sb->bytes;
 	return code;
 }

@@ -364,7 +364,7 @@ static void library_functions_give_what_lua_gives(void **state)
 		"(function() local co = coroutine.wrap(function() pcall(function() "
 		"coroutine.yield(1) error('x') end) return 2 end) return co() .. co() end)()",
 		"(function() local co = coroutine.wrap(function() return xpcall(function() "
-		"coroutine.yield(1) error('x', 0) end, function(m) coroutine.yield(m) return m .. "
+		"coroutine.yield(1) error('x', 0) end, function(m) return m .. "
 		"'h' end) end) return co() .. tostring(co()) .. tostring(co()) end)()",
 		"coroutine.yield()",
 		"coroutine.wrap(function() error('q', 0) end)()",

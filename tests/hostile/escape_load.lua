@@ -1,0 +1,3 @@
+-- Bytecode through load.
+-- load: policy
+return load("\27Lua")()

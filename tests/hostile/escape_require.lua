@@ -1,0 +1,3 @@
+-- Modules by path.
+-- load: policy
+return require("../../../../etc/passwd")

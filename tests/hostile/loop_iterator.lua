@@ -1,0 +1,4 @@
+-- A generic for whose iterator never ends.
+-- load: ok
+-- call: steps
+return function() for _ in function() return 1 end do end end

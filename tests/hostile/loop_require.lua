@@ -1,0 +1,3 @@
+-- A chunk that requires itself for ever.
+-- load: policy
+return require "loop_require"

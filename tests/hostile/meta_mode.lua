@@ -1,0 +1,3 @@
+-- A weak table, whose contents depend on collection.
+-- load: policy
+return { cache = setmetatable({}, { __mode = "v" }), run = function() end }

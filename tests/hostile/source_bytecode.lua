@@ -1,0 +1,4 @@
+-- A policy that is bytecode.
+-- load: syntax
+--@ begin
+--@ repeat 1 \eLuaT

@@ -1,0 +1,5 @@
+-- Hundreds of thousands of empty lines.
+-- load: ok|time
+-- call: policy
+--@ join 300000 \n
+return function() error("far down") end

@@ -1,0 +1,3 @@
+-- More local variables than a function may have.
+-- load: syntax
+--@ repeat 1000 local v%d = 1

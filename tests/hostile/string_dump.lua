@@ -1,0 +1,4 @@
+-- Bytecode of a function.
+-- load: ok
+-- call: policy
+return function() return string.dump(print) end

@@ -1,0 +1,4 @@
+-- Rep whose length overflows.
+-- load: ok
+-- call: limit
+return function() return ("xxxxxxxx"):rep(math.maxinteger, "yyyyyyyy") end
