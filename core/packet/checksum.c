@@ -21,13 +21,35 @@ static inline uint64_t add_blocks(const uint8_t *p, size_t blocks)
 	return mf_csum_join(mf_csum_join(s0, s1), mf_csum_join(s2, s3));
 }
 
+/* Less than 8 bytes, each piece at an even offset. */
+static inline uint64_t add_tail(const uint8_t *p, size_t len)
+{
+	uint64_t s = 0;
+	uint32_t w;
+	uint16_t h;
+
+	if (len & 4) {
+		memcpy(&w, p, 4);
+		s += w;
+		p += 4;
+	}
+	if (len & 2) {
+		memcpy(&h, p, 2);
+		s += h;
+		p += 2;
+	}
+	if (len & 1)
+		s += *p;
+	return s;
+}
+
 uint64_t mf_csum_add(uint64_t sum, const void *ptr, size_t len)
 {
 	const uint8_t *p = ptr;
-	uint64_t s = 0, w;
+	uint64_t s = sum, w;
 
-	if (len >= 32) {
-		s = add_blocks(p, len / 32);
+	if (len >= 128) {
+		s = mf_csum_join(s, add_blocks(p, len / 32));
 		p += len / 32 * 32;
 		len %= 32;
 	}
@@ -35,12 +57,7 @@ uint64_t mf_csum_add(uint64_t sum, const void *ptr, size_t len)
 		memcpy(&w, p, 8);
 		s = mf_csum_join(s, w);
 	}
-	if (len) {
-		w = 0;
-		memcpy(&w, p, len);
-		s = mf_csum_join(s, w);
-	}
-	return mf_csum_join(sum, s);
+	return mf_csum_join(s, add_tail(p, len));
 }
 
 uint64_t mf_csum_pseudo(const struct mf_flow *flow, uint32_t len)
@@ -48,7 +65,7 @@ uint64_t mf_csum_pseudo(const struct mf_flow *flow, uint32_t len)
 	uint64_t sum;
 
 	if (flow->family == 4)
-		sum = mf_csum_add(mf_csum_add(0, flow->src, 4), flow->dst, 4);
+		sum = add_tail(flow->src, 4) + add_tail(flow->dst, 4);
 	else
 		sum = mf_csum_add(0, flow->src, 32);
 	return mf_csum_add_be32(mf_csum_add_be16(sum, flow->proto), len);
