@@ -355,14 +355,35 @@ static bool expire_step(struct mf_nat *nat)
 	return true;
 }
 
-/* Make room for one entry. False: all are established. */
-static bool evict(struct mf_nat *nat)
+/* Remove one entry whose time is over, if that can be found out in bounded time. */
+static bool expire_one(struct mf_nat *nat)
 {
-	uint32_t before = mf_nat_count(nat), i;
+	uint32_t before = mf_nat_count(nat), head, i;
 
 	for (unsigned n = 0; n < EVICT_STEPS && expire_step(nat); n++)
 		if (mf_nat_count(nat) < before)
 			return true;
+	// The wheel turns by seconds: what went over within this one stands in the next slot.
+	head = SENTINEL | (uint32_t)((nat->cursor + 1) % WHEEL_SLOTS);
+	i = list_first(nat, LIST_TIMER, head);
+	for (unsigned n = 0; n < EVICT_TRIES && !(i & SENTINEL); n++) {
+		if (entry_over(nat, &nat->entries[i])) {
+			entry_remove(nat, i);
+			nat->stats.expired++;
+			return true;
+		}
+		i = nat->entries[i].links[LIST_TIMER].next;
+	}
+	return false;
+}
+
+/* Make room for one entry. False: all are established. */
+static bool evict(struct mf_nat *nat)
+{
+	uint32_t i;
+
+	if (expire_one(nat))
+		return true;
 	if ((i = oldest(nat, MF_NAT_CLOSING)) != UINT32_MAX)
 		nat->stats.evicted_closing++;
 	else if ((i = oldest(nat, MF_NAT_NEW)) != UINT32_MAX)
