@@ -45,6 +45,8 @@ static int finish_pcall(lua_State *L, int status, lua_KContext skip)
 	sb->running = L;
 	mf_sandbox_stopped(L);
 	if (status != LUA_OK && status != LUA_YIELD) {
+		mf_sandbox_check_time(
+			L); // an error may have taken long: an __index chain that ends in itself
 		lua_pushboolean(L, 0);
 		lua_pushvalue(L, -2);
 		return 2;

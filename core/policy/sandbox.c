@@ -282,8 +282,10 @@ static void *on_alloc(void *ud, void *ptr, size_t osize, size_t nsize)
 	}
 	p = sb->opt.alloc(sb->opt.alloc_ctx, ptr, old, nsize);
 	if (!p) {
-		if (nsize > old)
+		if (nsize > old) {
+			mf_sandbox_stop(sb, MF_E_MEMORY, "the system has no memory for the policy");
 			return NULL;
+		}
 		p = ptr; // Lua relies on it that a block can always shrink
 	}
 	sb->bytes = sb->bytes - old + nsize;
@@ -396,6 +398,9 @@ static int box_error(struct mf_sandbox *sb, int status, struct mf_err *err)
 				 "the policy used up its time of %llu us",
 				 (unsigned long long)(sb->time_ns / 1000));
 	case MF_E_MEMORY:
+		if (sb->why_what)
+			return mf_err_at(err, sb->why, sb->why_file, sb->why_line, 0, "%s",
+					 sb->why_what);
 		return mf_err_at(err, sb->why, sb->why_file, sb->why_line, 0,
 				 "the policy used up its %zu bytes of memory", sb->opt.memory);
 	default:

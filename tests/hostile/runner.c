@@ -261,11 +261,13 @@ void hostile_call(struct mf_sandbox *sb, int ref, const struct mf_sandbox_limits
 		  struct outcome *ret)
 {
 	struct call c = { ref, ret };
-	uint64_t start;
+	uint64_t start, wall;
 
 	memset(ret, 0, sizeof(*ret));
 	start = cpu_now(NULL);
+	wall = mf_clock_now(&mf_clock_system);
 	ret->code = mf_sandbox_call(sb, limits, run, &c, &ret->err);
+	ret->wall_ns = mf_clock_now(&mf_clock_system) - wall;
 	ret->ns = cpu_now(NULL) - start;
 	ret->steps = mf_sandbox_steps_used(sb);
 	mf_sandbox_collect(sb);

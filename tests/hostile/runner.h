@@ -24,7 +24,8 @@ struct hostile {
 struct outcome {
 	int code; /* 0 or MF_E_* */
 	uint64_t steps;
-	uint64_t ns; /* on the clock of the sandbox */
+	uint64_t ns;	  /* CPU time of this thread */
+	uint64_t wall_ns; /* of a call: wall time */
 	char result[256];
 	struct mf_err err;
 };

@@ -15,7 +15,8 @@ static void plain_eval(lua_State *L, const char *text, char *ret, size_t size)
 	const char *s;
 
 	lua_settop(L, 0);
-	if (luaL_loadbuffer(L, text, strlen(text), "@p.lua") != LUA_OK || lua_pcall(L, 0, 1, 0) != LUA_OK) {
+	if (luaL_loadbuffer(L, text, strlen(text), "@p.lua") != LUA_OK ||
+	    lua_pcall(L, 0, 1, 0) != LUA_OK) {
 		snprintf(ret, size, "error");
 		return;
 	}
@@ -341,7 +342,7 @@ static void library_functions_give_what_lua_gives(void **state)
 		"pcall(function() setmetatable(setmetatable({}, { __metatable = 5 }), {}) end)",
 		"ipairs()",
 		"pairs()",
-		
+
 		"(function() local s = 0 for i, v in ipairs({ 1, 2, nil, 4 }) do s = s + v end "
 		"return s end)()",
 		"(function() local s = '' for k, v in pairs(setmetatable({}, { __pairs = "
