@@ -2,10 +2,7 @@
 /* addr.c - see addr.h */
 #include "core/base/addr.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
@@ -28,31 +25,172 @@ bool mf_addr_from_bytes(struct mf_addr *ret, const uint8_t *bytes, size_t len)
 	return true;
 }
 
+/* A decimal number from 0 to 255 without leading zeros; Return: where it ends, NULL if there is none */
+static const char *parse_octet(const char *p, const char *end, uint8_t *ret)
+{
+	unsigned v = 0;
+	const char *begin = p;
+
+	for (; p < end && *p >= '0' && *p <= '9' && p - begin < 4; p++)
+		v = v * 10 + (unsigned)(*p - '0');
+	if (p == begin || v > 255 || (*begin == '0' && p - begin > 1))
+		return NULL;
+	*ret = (uint8_t)v;
+	return p;
+}
+
+/* A dotted quad that fills all of the text. */
+static bool parse_v4(const char *p, const char *end, uint8_t bytes[4])
+{
+	for (int i = 0; i < 4; i++) {
+		if (i && (p == end || *p++ != '.'))
+			return false;
+		p = parse_octet(p, end, &bytes[i]);
+		if (!p)
+			return false;
+	}
+	return p == end;
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* One to four hexadecimal digits; Return: how many were read, 0 if there are none or too many */
+static unsigned parse_group(const char *p, const char *end, uint8_t bytes[2])
+{
+	unsigned v = 0, n = 0;
+
+	for (; p + n < end && hex_value(p[n]) >= 0; n++) {
+		if (n == 4)
+			return 0;
+		v = v << 4 | (unsigned)hex_value(p[n]);
+	}
+	bytes[0] = (uint8_t)(v >> 8);
+	bytes[1] = (uint8_t)v;
+	return n;
+}
+
+/* Move what stands behind "::" at @gap to the end; it must stand for one group of zeros at least. */
+static bool close_gap(uint8_t bytes[16], int len, int gap)
+{
+	if (gap < 0)
+		return len == 16;
+	if (len >= 16)
+		return false;
+	memmove(bytes + 16 - (len - gap), bytes + gap, (size_t)(len - gap));
+	memset(bytes + gap, 0, (size_t)(16 - len));
+	return true;
+}
+
+/* RFC 4291 2.2: groups, "::" once, and a dotted quad in place of the last two groups. */
+static bool parse_v6(const char *p, const char *end, uint8_t bytes[16])
+{
+	int len = 0, gap = -1;
+
+	if (end - p >= 2 && p[0] == ':' && p[1] == ':') {
+		gap = 0;
+		p += 2;
+	}
+	while (p < end) {
+		unsigned n;
+
+		if (len <= 12 && parse_v4(p, end, bytes + len))
+			return close_gap(bytes, len + 4, gap);
+		if (len == 16)
+			return false;
+		n = parse_group(p, end, bytes + len);
+		if (!n)
+			return false;
+		len += 2;
+		p += n;
+		if (p == end)
+			break;
+		if (*p++ != ':' || p == end)
+			return false;
+		if (*p != ':')
+			continue;
+		if (gap >= 0)
+			return false;
+		gap = len;
+		p++;
+	}
+	return close_gap(bytes, len, gap);
+}
+
 int mf_addr_parse(const char *text, size_t len, struct mf_addr *ret)
 {
-	char buf[MF_ADDR_TEXT_MAX];
-	uint8_t bytes[16];
+	const char *end = text + len;
+	uint8_t bytes[16] = { 0 };
 
-	if (len == 0 || len >= sizeof(buf) || memchr(text, '\0', len))
+	if (len == 0 || len >= MF_ADDR_TEXT_MAX)
 		return MF_E_SYNTAX;
-	memcpy(buf, text, len);
-	buf[len] = '\0';
-	// inet_pton() takes neither leading zeros nor short forms, which is what we want.
-	if (inet_pton(AF_INET, buf, bytes) == 1)
+	if (parse_v4(text, end, bytes))
 		mf_addr_from_bytes(ret, bytes, 4);
-	else if (inet_pton(AF_INET6, buf, bytes) == 1)
+	else if (parse_v6(text, end, bytes))
 		mf_addr_from_bytes(ret, bytes, 16);
 	else
 		return MF_E_SYNTAX;
 	return 0;
 }
 
+/* The longest run of two or more zero groups, the first of equals (RFC 5952 4.2); Return: its length in groups */
+static int longest_zeros(const uint8_t *bytes, int *ret_at)
+{
+	int best = 0;
+
+	for (int i = 0, run = 0; i < 8; i++) {
+		run = bytes[2 * i] || bytes[2 * i + 1] ? 0 : run + 1;
+		if (run > best) {
+			best = run;
+			*ret_at = i - run + 1;
+		}
+	}
+	return best >= 2 ? best : 0;
+}
+
+static void format_v6(const uint8_t *bytes, char text[MF_ADDR_TEXT_MAX])
+{
+	int at = 0, zeros = longest_zeros(bytes, &at), n = 0, groups = 8;
+	// IPv4-mapped and IPv4-compatible addresses end in a dotted quad (RFC 5952 5).
+	bool quad = at == 0 && (zeros == 6 || (zeros == 5 && mf_load_be16(bytes + 10) == 0xffff));
+	size_t size = MF_ADDR_TEXT_MAX;
+
+	if (quad)
+		groups = 6;
+	for (int i = 0; i < groups; i++) {
+		if (zeros && i == at) {
+			n += snprintf(text + n, size - (size_t)n, "::");
+			i += zeros - 1;
+			continue;
+		}
+		n += snprintf(text + n, size - (size_t)n, "%s%x",
+			      i && text[n - 1] != ':' ? ":" : "", mf_load_be16(bytes + 2 * i));
+	}
+	if (quad)
+		snprintf(text + n, size - (size_t)n, "%s%u.%u.%u.%u", text[n - 1] == ':' ? "" : ":",
+			 bytes[12], bytes[13], bytes[14], bytes[15]);
+}
+
 const char *mf_addr_format(const struct mf_addr *addr, char *buf, size_t size)
 {
-	int af = addr->family == 4 ? AF_INET : AF_INET6;
+	char text[MF_ADDR_TEXT_MAX] = "";
+	const uint8_t *b = addr->bytes;
 
-	if (!addr->family || !inet_ntop(af, addr->bytes, buf, (socklen_t)size))
+	if (addr->family == 4)
+		snprintf(text, sizeof(text), "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
+	else if (addr->family)
+		format_v6(b, text);
+	// A text that was cut short would be another address.
+	if (size && strlen(text) >= size)
 		buf[0] = '\0';
+	else if (size)
+		memcpy(buf, text, strlen(text) + 1);
 	return buf;
 }
 
@@ -209,52 +347,8 @@ bool mf_addr_is_private(const struct mf_addr *addr)
 		return true;
 	if (in_any(addr->bytes, special_v6, MF_ARRAY_SIZE(special_v6)))
 		return true;
+	// IANA has given out global unicast within 2000::/3 alone; NAT64 is the one translation outside of it.
+	if (addr->bytes[0] >> 5 != 1 && mf_load_be32(addr->bytes) != 0x0064ff9b)
+		return true;
 	return mf_addr_embedded_v4(addr, &v4) && mf_addr_is_private(&v4);
-}
-
-bool mf_endpoint_from_sockaddr(struct mf_endpoint *ret, const struct sockaddr *sa)
-{
-	struct mf_endpoint ep = { 0 };
-
-	if (sa->sa_family == AF_INET) {
-		struct sockaddr_in in;
-
-		memcpy(&in, sa, sizeof(in));
-		mf_addr_from_bytes(&ep.addr, (const uint8_t *)&in.sin_addr, 4);
-		ep.port = ntohs(in.sin_port);
-	} else if (sa->sa_family == AF_INET6) {
-		struct sockaddr_in6 in6;
-
-		memcpy(&in6, sa, sizeof(in6));
-		mf_addr_from_bytes(&ep.addr, (const uint8_t *)&in6.sin6_addr, 16);
-		ep.port = ntohs(in6.sin6_port);
-	} else {
-		return false;
-	}
-	*ret = ep;
-	return true;
-}
-
-size_t mf_endpoint_to_sockaddr(const struct mf_endpoint *ep, bool map_v4,
-			       struct sockaddr_storage *ret)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(ep->port) };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(ep->port) };
-
-	memset(ret, 0, sizeof(*ret));
-	if (ep->addr.family == 4 && !map_v4) {
-		memcpy(&in.sin_addr, ep->addr.bytes, 4);
-		memcpy(ret, &in, sizeof(in));
-		return sizeof(in);
-	}
-	if (ep->addr.family == 4) {
-		memcpy(&in6.sin6_addr, mapped_prefix, 12);
-		memcpy((uint8_t *)&in6.sin6_addr + 12, ep->addr.bytes, 4);
-	} else if (ep->addr.family == 6) {
-		memcpy(&in6.sin6_addr, ep->addr.bytes, 16);
-	} else {
-		return 0;
-	}
-	memcpy(ret, &in6, sizeof(in6));
-	return sizeof(in6);
 }

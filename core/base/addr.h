@@ -56,7 +56,8 @@ int mf_hostport_parse(const char *text, size_t len, const char **ret_host, size_
 bool mf_addr_is_loopback(const struct mf_addr *addr);
 /*
  * Anything that is not globally reachable unicast: private, loopback, link-local (cloud metadata), shared, ULA,
- * documentation, benchmarking, multicast, reserved, unspecified; for NAT64, 6to4 and Teredo the embedded address counts.
+ * documentation, benchmarking, multicast, reserved, not assigned, unspecified. For NAT64 and 6to4 the embedded address
+ * counts; Teredo is private as a whole, as is all of 2001::/23.
  */
 bool mf_addr_is_private(const struct mf_addr *addr);
 bool mf_addr_is_multicast(const struct mf_addr *addr);

@@ -35,7 +35,7 @@ _Static_assert(MF_ARRAY_SIZE(names) == -MF_E_BUG + 1, "one name per error code")
 
 const char *mf_strerror(int code)
 {
-	if (code > 0 || -(long)code >= (long)MF_ARRAY_SIZE(names))
+	if (code > 0 || code < MF_E_BUG)
 		return "unknown error";
 	return names[-code];
 }

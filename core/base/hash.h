@@ -32,15 +32,19 @@ static inline uint64_t mf_hash_u64(uint64_t v, uint64_t seed)
 	return mf_hash_mix(v ^ 0x9e3779b97f4a7c15u, seed ^ 0xe7037ed1a0b428dbu);
 }
 
+/*
+ * Every factor of a product holds something of the seed: were one a constant, a peer could choose bytes that make it
+ * zero, and with it a product that no longer depends on the rest of the key: any number of collisions.
+ */
 static inline uint64_t mf_hash_bytes(const void *ptr, size_t len, uint64_t seed)
 {
 	const uint8_t *p = ptr;
 	uint64_t h = seed ^ 0xa0761d6478bd642fu, a, b;
+	uint64_t secret = (seed << 32 | seed >> 32) ^ 0x8ebc6af09c88c6e3u;
 	size_t n = len;
 
 	for (; n > 16; n -= 16, p += 16)
-		h = mf_hash_mix(mf_hash_load(p, 8) ^ 0x8ebc6af09c88c6e3u,
-				mf_hash_load(p + 8, 8) ^ h);
+		h = mf_hash_mix(mf_hash_load(p, 8) ^ secret, mf_hash_load(p + 8, 8) ^ h);
 	if (n >= 8) {
 		a = mf_hash_load(p, 8);
 		b = mf_hash_load(p + n - 8, 8);
@@ -53,7 +57,7 @@ static inline uint64_t mf_hash_bytes(const void *ptr, size_t len, uint64_t seed)
 	} else {
 		a = b = 0;
 	}
-	return mf_hash_mix(0xe7037ed1a0b428dbu ^ len, mf_hash_mix(a ^ 0xe7037ed1a0b428dbu, b ^ h));
+	return mf_hash_mix(0xe7037ed1a0b428dbu ^ len ^ secret, mf_hash_mix(a ^ secret, b ^ h));
 }
 
 /** mf_hash_seed() - A random seed for a new table, from the system's random source */

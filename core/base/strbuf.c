@@ -3,6 +3,7 @@
 #include "core/base/strbuf.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,23 +19,24 @@ static void fail(struct mf_strbuf *b)
 /* Room for @more bytes and a NUL, or a failed buffer. */
 static bool reserve(struct mf_strbuf *b, size_t more)
 {
-	size_t need, room;
+	// A NUL must fit behind the longest text, so SIZE_MAX as a cap ("none") is one byte less.
+	size_t cap = b->cap < SIZE_MAX ? b->cap : SIZE_MAX - 1, need, room;
 	char *str;
 
 	if (b->failed)
 		return false;
-	if (more > b->cap - b->len) {
+	if (more > cap - b->len) {
 		fail(b);
 		return false;
 	}
 	need = b->len + more + 1;
 	if (need <= b->room)
 		return true;
-	room = b->room ? b->room * 2 : 128;
+	room = b->room <= cap / 2 ? b->room * 2 : cap + 1;
+	if (room < 128)
+		room = cap < 127 ? cap + 1 : 128;
 	if (room < need)
 		room = need;
-	if (room > b->cap + 1)
-		room = b->cap + 1;
 	str = realloc(b->str, room);
 	if (!str) {
 		fail(b);

@@ -7,7 +7,8 @@
  *	if (b.failed) ...                       // out of memory or over the cap; b is empty then
  *	mf_strbuf_done(&b);
  *
- * After a failure every later add is a no-op, so a run of adds needs one check at its end.
+ * After a failure every later add is a no-op, so a run of adds needs one check at its end. What is added must not point
+ * into the buffer itself: it may move.
  */
 #ifndef MF_BASE_STRBUF_H
 #define MF_BASE_STRBUF_H
