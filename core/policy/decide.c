@@ -527,6 +527,7 @@ int mf_vm_state_decide(struct mf_vm_state *s, struct mf_request *req, struct mf_
 	struct mf_memo_entry *e;
 	uint64_t now;
 
+	mf_request_prefetch(req);
 	*ret_policy = SIZE_MAX;
 	s->stats.decisions++;
 	if (__builtin_expect(s->cache_off, 0))

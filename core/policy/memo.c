@@ -22,9 +22,12 @@ int mf_memo_init(struct mf_memo *m, uint32_t entries_max)
 	m->set_mask = sets - 1;
 	/* One line of tags a set; address space only until it is used. */
 	m->tags = aligned_alloc(64, (size_t)sets * WAYS * sizeof(*m->tags));
-	m->entries = calloc((size_t)sets * WAYS, sizeof(*m->entries));
+	m->entries = aligned_alloc(64, (size_t)sets * WAYS * sizeof(*m->entries));
 	if (!m->tags || !m->entries) {
-		mf_memo_done(m);
+		free(m->tags);
+		free(m->entries);
+		m->tags = NULL;
+		m->entries = NULL;
 		return MF_E_NOMEM;
 	}
 	memset(m->tags, 0, (size_t)sets * WAYS * sizeof(*m->tags));
@@ -38,10 +41,8 @@ static void drop(struct mf_memo *m, uint32_t i)
 	if (!m->tags[i])
 		return;
 	mf_outcome_unref(e->outcome);
-	if (e->key != e->inline_key)
-		free(e->key);
-	e->key = NULL;
-	e->outcome = NULL;
+	if (e->key_len > MF_MEMO_KEY_INLINE)
+		free(e->long_key);
 	m->tags[i] = 0;
 	m->cnt--;
 }
@@ -76,33 +77,41 @@ void mf_memo_cover(struct mf_memo *m, enum mf_kind kind, uint64_t fields, bool l
 	key->epoch++;
 	key->cnt = 0;
 	for (f = 0; f < MF_F_NUM; f++)
-		if (key->mask & MF_FIELD_BIT(f))
-			key->fields[key->cnt++] = (uint8_t)f;
+		if (key->mask & MF_FIELD_BIT(f)) {
+			key->fields[key->cnt].field = (uint8_t)f;
+			key->fields[key->cnt++].type = mf_field_table[f].type;
+		}
 }
 
 /* What a field contributes when it has no value: nil, or "could be fetched". */
 enum { ABSENT = 0xf0, UNFETCHED = 0xf1 };
 
-static uint8_t absence(const struct mf_request *req, enum mf_field field)
+static uint8_t absence(const struct mf_request *req, unsigned field)
 {
 	return req->lazy & MF_FIELD_BIT(field) ? UNFETCHED : ABSENT;
+}
+
+static bool is_number(unsigned type)
+{
+	return type == MF_T_INT || type == MF_T_BOOL;
 }
 
 uint64_t mf_memo_hash(const struct mf_memo *m, const struct mf_request *req)
 {
 	const struct mf_memo_key *key = &m->keys[req->kind];
 	uint64_t h = m->seed ^ req->kind;
-	struct mf_value v;
-	unsigned i;
+	const union mf_slot *slot;
+	unsigned i, field;
 
 	for (i = 0; i < key->cnt; i++) {
-		v = mf_request_peek(req, (enum mf_field)key->fields[i]);
-		if (v.type == MF_T_NIL)
-			h = mf_hash_u64(absence(req, (enum mf_field)key->fields[i]), h);
-		else if (v.len)
-			h = mf_hash_bytes(v.ptr, v.len, h);
+		field = key->fields[i].field;
+		slot = &req->slots[field];
+		if (!(req->set & MF_FIELD_BIT(field)))
+			h = mf_hash_u64(absence(req, field), h);
+		else if (is_number(key->fields[i].type))
+			h = mf_hash_u64((uint64_t)slot->num, h);
 		else
-			h = mf_hash_u64((uint64_t)v.num, h);
+			h = mf_hash_bytes(req->pool + slot->off, slot->len, h);
 	}
 	if (key->labels)
 		h = mf_hash_bytes(req->pool + req->labels_off, req->labels_len, h);
@@ -116,28 +125,31 @@ uint64_t mf_memo_hash(const struct mf_memo *m, const struct mf_request *req)
 static bool key_is(const struct mf_memo_key *key, const struct mf_memo_entry *e,
 		   const struct mf_request *req)
 {
-	const uint8_t *p = e->key, *end = p + e->key_len;
-	struct mf_value v;
+	const uint8_t *p = e->key_len > MF_MEMO_KEY_INLINE ? e->long_key : e->inline_key;
+	const uint8_t *end = p + e->key_len;
+	const union mf_slot *slot;
+	unsigned i, field, type;
 	uint32_t len;
-	unsigned i;
 
 	for (i = 0; i < key->cnt; i++) {
-		v = mf_request_peek(req, (enum mf_field)key->fields[i]);
-		if (v.type == MF_T_NIL) {
-			if (*p++ != absence(req, (enum mf_field)key->fields[i]))
+		field = key->fields[i].field;
+		type = key->fields[i].type;
+		slot = &req->slots[field];
+		if (!(req->set & MF_FIELD_BIT(field))) {
+			if (*p++ != absence(req, field))
 				return false;
 			continue;
 		}
-		if (*p++ != v.type)
+		if (*p++ != type)
 			return false;
-		if (v.type == MF_T_INT || v.type == MF_T_BOOL) {
-			if (memcmp(p, &v.num, 8) != 0)
+		if (is_number(type)) {
+			if (memcmp(p, &slot->num, 8) != 0)
 				return false;
 			p += 8;
 			continue;
 		}
 		memcpy(&len, p, 4);
-		if (len != v.len || memcmp(p + 4, v.ptr, len) != 0)
+		if (len != slot->len || memcmp(p + 4, req->pool + slot->off, len) != 0)
 			return false;
 		p += 4 + len;
 	}
@@ -164,9 +176,11 @@ struct mf_memo_entry *mf_memo_find(struct mf_memo *m, const struct mf_request *r
 		if (tags[i] != hash)
 			continue;
 		e = &m->entries[base + i];
+		__builtin_prefetch((const char *)e + 64);
 		if (e->kind != req->kind || e->epoch != key->epoch || !key_is(key, e, req))
 			continue;
-		e->used = 1;
+		if (!e->used)
+			e->used = 1;
 		return e;
 	}
 	return NULL;
@@ -179,9 +193,9 @@ static size_t key_size(const struct mf_memo_key *key, const struct mf_request *r
 	unsigned i;
 
 	for (i = 0; i < key->cnt; i++) {
-		v = mf_request_peek(req, (enum mf_field)key->fields[i]);
+		v = mf_request_peek(req, (enum mf_field)key->fields[i].field);
 		size += v.type == MF_T_NIL			    ? 1
-			: v.type == MF_T_INT || v.type == MF_T_BOOL ? 9
+			: is_number(v.type) ? 9
 								    : 5 + v.len;
 	}
 	return size;
@@ -193,13 +207,13 @@ static void key_write(const struct mf_memo_key *key, const struct mf_request *re
 	unsigned i;
 
 	for (i = 0; i < key->cnt; i++) {
-		v = mf_request_peek(req, (enum mf_field)key->fields[i]);
+		v = mf_request_peek(req, (enum mf_field)key->fields[i].field);
 		if (v.type == MF_T_NIL) {
-			*p++ = absence(req, (enum mf_field)key->fields[i]);
+			*p++ = absence(req, key->fields[i].field);
 			continue;
 		}
 		*p++ = v.type;
-		if (v.type == MF_T_INT || v.type == MF_T_BOOL) {
+		if (is_number(v.type)) {
 			memcpy(p, &v.num, 8);
 			p += 8;
 			continue;
@@ -249,7 +263,7 @@ void mf_memo_put(struct mf_memo *m, const struct mf_request *req, struct mf_outc
 	base = ((uint32_t)(hash >> 32) & m->set_mask) * WAYS;
 	e = mf_memo_find(m, req, hash); /* there already: its time was over */
 	at = e ? (uint32_t)(e - m->entries) : choose(m, base);
-	if (len > sizeof(e->inline_key)) {
+	if (len > MF_MEMO_KEY_INLINE) {
 		bytes = malloc(len);
 		if (!bytes)
 			return;
@@ -266,9 +280,10 @@ void mf_memo_put(struct mf_memo *m, const struct mf_request *req, struct mf_outc
 		.kind = req->kind,
 		.used = 1,
 		.owner = (uint16_t)owner,
-		.key = bytes ? bytes : e->inline_key,
 	};
-	key_write(key, req, e->key);
+	if (bytes)
+		e->long_key = bytes;
+	key_write(key, req, bytes ? bytes : e->inline_key);
 	m->tags[at] = hash;
 	m->cnt++;
 }

@@ -21,29 +21,34 @@
 #include "core/policy/request.h"
 
 /* Longest key that is stored; a request with a longer one goes through the graph. */
-#define MF_MEMO_KEY_MAX 2048
+#define MF_MEMO_KEY_MAX 1024
 
 /* What the key of one kind is made of. */
 struct mf_memo_key {
 	uint32_t epoch;
 	bool labels;
 	uint8_t cnt;
-	uint8_t fields[MF_F_NUM];
+	struct {
+		uint8_t field, type; /* enum mf_field, enum mf_type */
+	} fields[MF_F_NUM];
 	uint64_t mask;
 };
 
+#define MF_MEMO_KEY_INLINE 88 /* bytes: makes an entry two cache lines */
+
 struct mf_memo_entry {
 	struct mf_outcome *outcome;
-	uint64_t wall_from,
-		wall_until; /* true while the wall clock is in [from, until); until 0: always */
+	uint64_t wall_from, wall_until; /* true while the wall clock is in [from, until); until 0: always */
 	uint32_t epoch;
 	uint32_t key_len;
 	uint8_t kind;
 	uint8_t used;
 	uint16_t owner; /* the policy that decided */
-	uint8_t *key;	/* at inline_key, or allocated */
-	uint8_t inline_key[88];
-};
+	union {
+		uint8_t inline_key[MF_MEMO_KEY_INLINE]; /* key_len <= MF_MEMO_KEY_INLINE */
+		uint8_t *long_key;
+	};
+} __attribute__((aligned(64)));
 
 struct mf_memo {
 	uint64_t *tags; /* [sets][8]: hash, 0 for empty */

@@ -143,9 +143,10 @@ struct mf_request *mf_request_new(enum mf_kind kind)
 
 	if ((unsigned)kind >= MF_KIND_NUM)
 		return NULL;
-	req = calloc(1, sizeof(*req));
+	req = aligned_alloc(_Alignof(struct mf_request), sizeof(*req));
 	if (!req)
 		return NULL;
+	memset(req, 0, sizeof(*req));
 	req->kind = (uint8_t)kind;
 	req->pool = req->inline_pool;
 	req->pool_room = sizeof(req->inline_pool);

@@ -69,7 +69,20 @@ struct mf_request {
 	mf_fetch_fn fetch;
 	void *fetch_ctx;
 	uint8_t inline_pool[256]; /* most requests need no more */
-};
+} __attribute__((aligned(64)));
+
+/* Bring the lines that a decision will look at closer, all at once: slots, and the pool's beginning. */
+static inline void mf_request_prefetch(const struct mf_request *req)
+{
+	const char *p = (const char *)req;
+
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + 64);
+	__builtin_prefetch(p + 128);
+	__builtin_prefetch(p + 192);
+	__builtin_prefetch(req->inline_pool);
+	__builtin_prefetch(req->inline_pool + 64);
+}
 
 /* What a field holds now, without asking the callback; nil for a lazy one. */
 static inline struct mf_value mf_request_peek(const struct mf_request *req, enum mf_field field)
