@@ -394,7 +394,7 @@ static int read_pack(const char *dir, struct pack *p, struct mf_err *err)
 {
 	struct mf_sandbox_options options = { .memory = (size_t)1 << 20,
 					      .clock = &mf_clock_system };
-	struct mf_sandbox_limits limits = { .steps = 100000, .time_ns = 100 * MF_NS_PER_MS };
+	struct mf_sandbox_limits limits = { .steps = 1000000, .time_ns = MF_NS_PER_S };
 	struct mf_sandbox_source chunk = { 0 };
 	struct mf_sandbox *sb = NULL;
 	char *path = join_path(dir, "pack.lua"), *text = NULL;

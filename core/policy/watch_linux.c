@@ -23,15 +23,17 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/policy/runtime.h"
 
-#define POLL_MS	    2000 /* between two looks without inotify */
-#define LONGEST_MS  2000 /* a change waits at most so long for quiet, or ten times the debounce time */
+#define POLL_MS 2000 /* between two looks without inotify */
+#define LONGEST_MS \
+	2000 /* a change waits at most so long for quiet, or ten times the debounce time */
 #define WATCHES_MAX 4096
-#define EVENTS                                                                                    \
+#define EVENTS                                                                                   \
 	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | \
 	 IN_MOVE_SELF | IN_ATTRIB | IN_ONLYDIR)
 
@@ -52,9 +54,8 @@ struct adding {
 
 static void add_dir(struct adding *a, const char *dir)
 {
-	if (a->cnt++ >= WATCHES_MAX ||
-	    (inotify_add_watch(a->fd, dir, EVENTS) < 0 && errno != ENOENT && errno != ENOTDIR &&
-	     errno != EACCES))
+	if (a->cnt++ >= WATCHES_MAX || (inotify_add_watch(a->fd, dir, EVENTS) < 0 &&
+					errno != ENOENT && errno != ENOTDIR && errno != EACCES))
 		a->failed = true;
 }
 
@@ -77,11 +78,28 @@ static void add_with_parent(struct adding *a, const char *path)
 	add_dir(a, parent);
 }
 
+/* The directories in which the links stand that lead to @path: a link may be swapped for another. */
+static void add_links(struct adding *a, const char *path)
+{
+	char part[PATH_MAX];
+	struct stat st;
+
+	if (snprintf(part, sizeof(part), "%s", path) >= (int)sizeof(part))
+		return;
+	for (char *p = part + 1; (p = strchr(p, '/')); p++) {
+		*p = '\0';
+		if (lstat(part, &st) == 0 && S_ISLNK(st.st_mode))
+			add_with_parent(a, part);
+		*p = '/';
+	}
+}
+
 static void add_path(void *ctx, const char *path)
 {
 	char real[PATH_MAX];
 
 	add_with_parent(ctx, path);
+	add_links(ctx, path);
 	if (realpath(path, real) && strcmp(real, path) != 0)
 		add_with_parent(ctx, real);
 }
@@ -112,9 +130,10 @@ static bool renew(struct mf_watch *w)
 			close(a.fd);
 		w->inotify = -1;
 		if (!w->told)
-			mf_log_warning(w->ops.log,
-				       "policies are looked at every %d ms: inotify has no room (%s)",
-				       POLL_MS, "fs.inotify.max_user_watches, max_user_instances");
+			mf_log_warning(
+				w->ops.log,
+				"policies are looked at every %d ms: inotify has no room (%s)",
+				POLL_MS, "fs.inotify.max_user_watches, max_user_instances");
 		w->told = true;
 	}
 	return dirty;
