@@ -14,6 +14,20 @@ static bool is_upper(uint8_t c)
 	return c >= 'A' && c <= 'Z';
 }
 
+/* A first line that is whole says HTTP/1; of half a line the best is thought. ("NICK bob" is IRC.) */
+static bool ends_like_a_request(struct mf_span s)
+{
+	const uint8_t *nl = memchr(s.ptr, '\n', s.len);
+	size_t len;
+
+	if (!nl)
+		return s.len <= HEAD_MAX;
+	len = (size_t)(nl - s.ptr);
+	if (len && s.ptr[len - 1] == '\r')
+		len--;
+	return len > 9 && memcmp(s.ptr + len - 9, " HTTP/1.", 8) == 0;
+}
+
 /*
  * HTTP/1: a method in capitals, a blank, and something that can begin a request target. "PRI * HTTP/2.0" is HTTP/2 with
  * prior knowledge, which no 403 of ours could answer: other.
@@ -33,7 +47,9 @@ static enum mf_speech speech_of_text(struct mf_span s)
 	if (i + 1 == s.len)
 		return MF_SPEECH_UNKNOWN;
 	/* "/path", "*", "http://...", or "host:port" of CONNECT */
-	return s.ptr[i + 1] > ' ' && s.ptr[i + 1] < 0x7f ? MF_SPEECH_HTTP : MF_SPEECH_OTHER;
+	if (s.ptr[i + 1] <= ' ' || s.ptr[i + 1] >= 0x7f)
+		return MF_SPEECH_OTHER;
+	return ends_like_a_request(s) ? MF_SPEECH_HTTP : MF_SPEECH_OTHER;
 }
 
 enum mf_speech mf_speech_of(struct mf_span s)

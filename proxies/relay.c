@@ -197,9 +197,8 @@ static enum step copy_once(struct mf_relay *r, unsigned i, struct mf_relay_pool 
 		d->eof = true;
 		return STEP_ON;
 	}
-	/* A stream socket that gives less than was asked for is empty: the next byte makes a new edge. */
 	if (n < COPY_LEN)
-		r->readable[i] = false;
+		r->readable[i] = r->ended[i];
 	else
 		d->bulk = BULK_ROUNDS;
 	*ret_n = (size_t)n;

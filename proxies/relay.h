@@ -13,6 +13,9 @@
  * gone, which is the back-pressure. A direction that fills the shared buffer is bulk: it moves through a pipe with
  * splice(), without a copy, and gives the pipe back as soon as it is empty. An idle connection thus holds no buffer.
  *
+ * A read that gives less than was asked for empties the socket, and the next byte makes a new edge; but an end that came
+ * with the last bytes makes none: where the loop said that the peer has ended (@ended), reading goes on until it shows.
+ *
  * An end of data travels on (half-close) once everything before it has. A reset on either side is a reset of both: the
  * owner sees MF_RELAY_BROKEN.
  */
@@ -39,6 +42,7 @@ struct mf_relay_dir {
 struct mf_relay {
 	int fd[2];
 	bool readable[2], writable[2];
+	bool ended[2]; /* the loop has said that this side's peer will send no more (EV_CLOSED) */
 	struct mf_relay_dir dir[2];
 };
 

@@ -21,6 +21,8 @@
  * OPENING: dialling (and resolving a redirect target) goes on while the client's first bytes, if they come, are judged.
  *   If the server speaks first, this is no TLS, whose clients always speak first: no more waiting. A hello that comes
  *   later (STARTTLS) is not inspected.
+ *   What looks like the beginning of an HTTP request is held for denial_grace_ms at most, so that its Host can be checked,
+ *   and then passes unchecked: it may be any protocol of words.
  * GRACE: denied; the client has a moment to show whether it speaks TLS or HTTP, so that it can be told in its language.
  * LINGER: an alert or a 403 was sent; what still comes is thrown away, so that no reset overtakes the refusal.
  *
@@ -33,6 +35,9 @@
 #include "proxies/dns_upstream.h"
 #include "proxies/proxy_int.h"
 #include "proxies/tls_hello.h"
+
+/* How each socket is watched: once, edge-triggered; EV_CLOSED tells of an end that came with the last bytes. */
+#define MF_TCP_EVENTS (EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST)
 
 enum mf_tcp_state {
 	MF_TCP_HELLO,
@@ -56,6 +61,8 @@ struct mf_tcp_setup {
 	bool differ; /* names disagree: the client's words choose */
 	bool judged; /* the client's words were judged, or are not needed any more */
 	bool client_eof;
+	bool not_tls;	/* by the client's first bytes */
+	bool holding;	/* a request's head is waited for, a moment only */
 	bool fell_back; /* the original is dialled after a failed redirect */
 	bool announced; /* the event of the connect decision was sent */
 	bool connected;

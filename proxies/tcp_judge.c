@@ -178,6 +178,24 @@ static bool refuse_in_kind(struct mf_tcp_conn *c, enum mf_tls_alert alert)
 	return true;
 }
 
+/* Whatever server was being got is not wanted any more. */
+static void forget_server(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+
+	if (s->resolve)
+		mf_resolve_cancel(s->resolve);
+	s->resolve = NULL;
+	s->connected = s->dialling = false;
+	if (!c->has_server)
+		return;
+	event_del(&c->ev[1]);
+	mf_sock_reset(c->relay.fd[1]);
+	c->relay.fd[1] = -1;
+	c->relay.readable[1] = c->relay.writable[1] = c->relay.ended[1] = false;
+	c->has_server = false;
+}
+
 void mf_tcp_conn_deny(struct mf_tcp_conn *c, const struct mf_decision *d, enum mf_tls_alert alert)
 {
 	struct mf_tcp_setup *s = c->setup;
@@ -185,29 +203,15 @@ void mf_tcp_conn_deny(struct mf_tcp_conn *c, const struct mf_decision *d, enum m
 
 	free(s->plan);
 	s->plan = kept;
-	if (s->resolve) {
-		mf_resolve_cancel(s->resolve);
-		s->resolve = NULL;
-	}
 	if (!kept) {
 		mf_tcp_conn_close(c, true, NULL);
 		return;
 	}
-	if (c->has_server) {
-		event_del(&c->ev[1]);
-		mf_sock_reset(c->relay.fd[1]);
-		c->relay.fd[1] = -1;
-		c->has_server = false;
-	}
+	forget_server(c);
 	if (refuse_in_kind(c, alert))
 		return;
 	c->state = MF_TCP_GRACE;
 	mf_timeout_arm(&c->timeout, &c->tcp->grace);
-}
-
-void mf_tcp_conn_grace_over(struct mf_tcp_conn *c)
-{
-	mf_tcp_conn_close(c, true, NULL);
 }
 
 /* A denial that no policy spoke: malformed input and limits. */
@@ -337,16 +341,8 @@ static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 		return;
 	} else if (d.verdict == MF_REDIRECT || d.verdict == MF_ROUTE) {
 		announce_hello(c, h, verified, &d, "redirected");
-		if (c->has_server) { /* the original was being dialled meanwhile */
-			event_del(&c->ev[1]);
-			mf_sock_reset(c->relay.fd[1]);
-			c->relay.fd[1] = -1;
-			c->has_server = false;
-		}
-		if (c->setup->resolve)
-			mf_resolve_cancel(c->setup->resolve);
-		c->setup->resolve = NULL;
-		c->setup->connected = c->setup->dialling = c->setup->started = false;
+		forget_server(c); /* the original was being dialled meanwhile */
+		c->setup->started = false;
 		c->setup->announced = false; /* that it goes elsewhere is news */
 		if (!take_connect(c, &d, c->host))
 			return;
@@ -357,21 +353,34 @@ static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 		go_on(c);
 }
 
-/* A request's Host chooses among names, and is checked, as a server_name is. Return: false when done with @c or waiting. */
-static bool judge_http(struct mf_tcp_conn *c)
+/* Wait for more of what may be a request: as long as for a hello where its Host decides, else for a moment. */
+static void hold(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+
+	if (s->holding || s->differ)
+		return;
+	s->holding = true;
+	mf_timeout_arm(&c->timeout, &c->tcp->grace);
+}
+
+/* A request's Host chooses among names, and is checked, as a server_name is. */
+static void judge_http(struct mf_tcp_conn *c)
 {
 	struct mf_tcp_setup *s = c->setup;
 	struct mf_span host = { NULL, 0 };
 	int r = mf_http_find_host(mf_span_of(s->in, s->in_len), &host);
 	bool verified;
 
-	if (r == MF_E_AGAIN && s->in_len < HEAD_MAX && !s->client_eof)
-		return false;
+	if (r == MF_E_AGAIN && s->in_len < HEAD_MAX && !s->client_eof) {
+		hold(c);
+		return;
+	}
 	if (r == 0 && !judge_said(c, (const char *)host.ptr, host.len, &verified))
-		return false;
+		return;
 	if (r < 0 && s->differ && !judge_said(c, "", 0, &verified))
-		return false;
-	return true;
+		return;
+	go_on(c);
 }
 
 /* What has come so far, judged as far as it goes. */
@@ -402,15 +411,16 @@ static void judge_bytes(struct mf_tcp_conn *c)
 			       MF_TLS_ACCESS_DENIED);
 		return;
 	}
+	s->not_tls = true;
 	switch (mf_speech_of(in)) {
 	case MF_SPEECH_UNKNOWN:
-		if (!s->client_eof && s->in_len)
+		if (!s->client_eof) {
+			hold(c);
 			return;
+		}
 		break;
 	case MF_SPEECH_HTTP:
-		if (!judge_http(c))
-			return;
-		go_on(c);
+		judge_http(c);
 		return;
 	default:
 		break;
@@ -454,7 +464,7 @@ static bool read_some(struct mf_tcp_conn *c)
 		return false;
 	}
 	if (n < FIRST_READ)
-		c->relay.readable[0] = n == 0;
+		c->relay.readable[0] = n == 0 || c->relay.ended[0];
 	if (n == 0) {
 		s->client_eof = true;
 		return true;
@@ -481,9 +491,17 @@ void mf_tcp_conn_read_client(struct mf_tcp_conn *c)
 		return;
 	}
 	/* the time for a whole hello runs from its first byte */
-	if (first && s->in_len)
+	if (first && s->in_len && !s->holding)
 		mf_timeout_arm(&c->timeout, &c->tcp->hello);
 	judge_bytes(c);
+}
+
+void mf_tcp_conn_grace_over(struct mf_tcp_conn *c)
+{
+	if (c->state == MF_TCP_GRACE)
+		mf_tcp_conn_close(c, true, NULL);
+	else
+		go_on(c);
 }
 
 void mf_tcp_conn_hello_late(struct mf_tcp_conn *c)
@@ -491,15 +509,17 @@ void mf_tcp_conn_hello_late(struct mf_tcp_conn *c)
 	struct mf_tcp_setup *s = c->setup;
 	bool verified;
 
-	if (s->in_len || wants_rewrite(s)) {
+	if ((s->in_len && !s->not_tls) || wants_rewrite(s)) {
 		deny_ourselves(c, "the client's first message did not come to its end in time",
 			       MF_TLS_DECODE_ERROR);
 		return;
 	}
-	/* It waits for the server: then it speaks no TLS, and says no name. */
 	if (s->differ && !judge_said(c, "", 0, &verified))
 		return;
-	mf_tcp_conn_open(c);
+	if (s->in_len)
+		go_on(c);
+	else /* it waits for the server: then it speaks no TLS, and says no name */
+		mf_tcp_conn_open(c);
 }
 
 void mf_tcp_conn_begin(struct mf_tcp_conn *c)

@@ -15,7 +15,7 @@ static void drop_server(struct mf_tcp_conn *c)
 	event_del(&c->ev[1]);
 	mf_sock_close(c->relay.fd[1]);
 	c->relay.fd[1] = -1;
-	c->relay.readable[1] = c->relay.writable[1] = false;
+	c->relay.readable[1] = c->relay.writable[1] = c->relay.ended[1] = false;
 	c->has_server = false;
 	c->setup->dialling = c->setup->connected = false;
 }
@@ -121,8 +121,7 @@ static void watch_server(struct mf_tcp_conn *c, int fd)
 	c->relay.fd[1] = fd;
 	c->has_server = true;
 	s->dialling = true;
-	event_assign(&c->ev[1], c->tcp->proxy->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
-		     mf_tcp_conn_on_side, c);
+	event_assign(&c->ev[1], c->tcp->proxy->base, fd, MF_TCP_EVENTS, mf_tcp_conn_on_side, c);
 	if (event_add(&c->ev[1], NULL) < 0)
 		mf_tcp_conn_open_failed(c, true, "the event loop is full");
 	else if (s->judged)

@@ -188,7 +188,9 @@ void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx)
 	struct mf_tcp_conn *c = ctx;
 	unsigned side = fd == c->relay.fd[1];
 
-	if (what & EV_READ)
+	if (what & EV_CLOSED)
+		c->relay.ended[side] = true;
+	if (what & (EV_READ | EV_CLOSED))
 		c->relay.readable[side] = true;
 	if (what & EV_WRITE)
 		c->relay.writable[side] = true;
@@ -261,8 +263,7 @@ static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_en
 		c->next->prev = c;
 	tcp->conns = c;
 	p->stats.tcp_open++;
-	if (event_assign(&c->ev[0], p->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
-			 mf_tcp_conn_on_side, c) < 0 ||
+	if (event_assign(&c->ev[0], p->base, fd, MF_TCP_EVENTS, mf_tcp_conn_on_side, c) < 0 ||
 	    event_add(&c->ev[0], NULL) < 0) {
 		mf_tcp_conn_close(c, true, NULL);
 		return;

@@ -46,6 +46,8 @@ const char *mf_version(void)
 }
 
 static void fill(struct mf_err *err, int code, const char *file, unsigned line, unsigned column,
+		 const char *fmt, va_list ap) __attribute__((format(printf, 6, 0)));
+static void fill(struct mf_err *err, int code, const char *file, unsigned line, unsigned column,
 		 const char *fmt, va_list ap)
 {
 	// The message may quote err->msg itself (a caller that adds context), so it is formatted aside.
