@@ -16,6 +16,7 @@ enum mf_exit {
 	MF_EXIT_USAGE = 2, /* wrong usage: unknown option, missing operand, malformed value */
 };
 
+int mf_cmd_run(int argc, char **argv);
 int mf_cmd_policy_check(int argc, char **argv);
 int mf_cmd_policy_test(int argc, char **argv);
 int mf_cmd_policy_explain(int argc, char **argv);

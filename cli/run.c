@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * run.c - moonfence run: a command behind the fence
+ *
+ * Puts four things together and lets the loop run: a capture backend that makes the command's traffic arrive at
+ * listeners, the proxies that serve those listeners, the runtime whose policies judge, and the events that tell of it.
+ * The order matters: the capture forks first (before there are threads), and the command starts last, after the capture
+ * has been proven and the policies are in force.
+ */
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "capture/capture.h"
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/paths.h"
+#include "cli/summary.h"
+#include "core/names/correlation.h"
+#include "core/observe/events.h"
+#include "core/observe/metrics.h"
+#include "proxies/proxy.h"
+
+#define POLICIES_MAX 64
+#define LABELS_MAX   32
+#define UNIX_MAX     64
+#define KEEP_FDS_MAX 64
+
+/* What a shell exits with when it cannot set up what was asked: neither the command's fault nor a policy's. */
+#define EXIT_SETUP 125
+
+enum {
+	OPT_POLICY = 1,
+	OPT_EVENTS,
+	OPT_SESSION,
+	OPT_LABEL,
+	OPT_DNS,
+	OPT_ALLOW_UNIX,
+	OPT_KEEP_FD,
+	OPT_CAPTURE,
+	OPT_SUMMARY,
+	OPT_METRICS,
+	OPT_NO_WATCH,
+	OPT_TRUST_TARGETS,
+	OPT_VERBOSE,
+};
+
+static const struct mf_option options[] = {
+	{ OPT_POLICY, 'p', "policy", "PATH",
+	  "policy file or directory; may be repeated, asked in this order (default: the shipped "
+	  "one)" },
+	{ OPT_EVENTS, 'e', "events", "FILE",
+	  "append one JSON object per event to FILE; - for stderr" },
+	{ OPT_SESSION, 's', "session", "NAME", "name of the session in events and policies" },
+	{ OPT_LABEL, 'l', "label", "KEY=VALUE",
+	  "session.labels.KEY for policies; may be repeated" },
+	{ OPT_DNS, 0, "dns", "ADDR[:PORT]",
+	  "resolver to ask instead of the host's; may be repeated" },
+	{ OPT_ALLOW_UNIX, 0, "allow-unix", "PATH",
+	  "Unix socket, or directory of such, that stays in reach; may be repeated" },
+	{ OPT_KEEP_FD, 0, "keep-fd", "N",
+	  "inherited socket that the command keeps; may be repeated" },
+	{ OPT_CAPTURE, 0, "capture", "BACKEND", "how traffic is captured: tproxy" },
+	{ OPT_SUMMARY, 0, "summary", NULL, "print what was decided, on stderr, at the end" },
+	{ OPT_METRICS, 0, "metrics", "FILE", "write Prometheus text to FILE at the end" },
+	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
+	{ OPT_TRUST_TARGETS, 0, "trust-targets", NULL,
+	  "do not ask policies about redirect targets" },
+	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
+};
+
+static const struct mf_usage usage = {
+	.name = "run",
+	.synopsis = "[OPTION]... -- COMMAND [ARGUMENT]...",
+	.text = "Runs COMMAND so that every name that it resolves and every connection that it "
+		"makes is put to\n"
+		"the policies. Ends as COMMAND ends; with 125 when the fence cannot be built, 126 "
+		"when COMMAND\n"
+		"cannot be executed, 127 when there is no such command. Policies are reloaded when "
+		"their files\n"
+		"change, and on SIGHUP.\n",
+	.example = "  moonfence run --policy my.lua --summary -- curl https://api.example/\n",
+	.options = options,
+	.option_cnt = MF_ARRAY_SIZE(options),
+	.stop_at_operand = true,
+};
+
+struct run {
+	/* as asked for */
+	const char *policies[POLICIES_MAX];
+	size_t policy_cnt;
+	const char *events_path, *metrics_path, *session_name;
+	struct mf_session_label labels[LABELS_MAX];
+	size_t label_cnt;
+	const char *unix_allow[UNIX_MAX];
+	size_t unix_cnt;
+	int keep_fds[KEEP_FDS_MAX];
+	size_t keep_fd_cnt;
+	bool want_summary, watch, verbose;
+	struct mf_proxy_options proxy_options;
+	/* as it runs */
+	struct mf_log log;
+	struct mf_capture *capture;
+	struct mf_events *events;
+	struct mf_metrics *metrics;
+	struct mf_summary *summary;
+	struct mf_runtime *runtime;
+	struct mf_vm *vm;
+	struct mf_names *names;
+	struct mf_session session;
+	struct event_base *base;
+	struct mf_proxy *proxy;
+	struct mf_capture_event exited;
+	uint64_t started_ns;
+	char id[64];
+	char default_policy[PATH_MAX], stdlib_dir[PATH_MAX];
+};
+
+/* ---- arguments ------------------------------------------------------------------------------------------------- */
+
+static int add_label(struct run *r, const char *value)
+{
+	char *copy = strdup(value), *eq = copy ? strchr(copy, '=') : NULL;
+
+	// Kept until the process ends: the session refers to it.
+	if (!eq || eq == copy || r->label_cnt == LABELS_MAX) {
+		free(copy);
+		return mf_options_wrong(&usage, "--label wants KEY=VALUE, at most %d times: '%s'",
+					LABELS_MAX, value);
+	}
+	*eq = '\0';
+	r->labels[r->label_cnt++] = (struct mf_session_label){ copy, eq + 1 };
+	return 0;
+}
+
+static int add_dns(struct run *r, const char *value)
+{
+	struct mf_proxy_options *o = &r->proxy_options;
+	struct mf_endpoint ep = { .port = 53 };
+	const char *host = value;
+	size_t len = strlen(value);
+
+	if (o->dns_server_cnt == MF_PROXY_DNS_SERVERS_MAX)
+		return mf_options_wrong(&usage, "--dns: at most %d servers",
+					MF_PROXY_DNS_SERVERS_MAX);
+	if (mf_addr_parse(value, len, &ep.addr) < 0 &&
+	    (mf_hostport_parse(value, len, &host, &len, &ep.port) < 0 ||
+	     mf_addr_parse(host, len, &ep.addr) < 0))
+		return mf_options_wrong(
+			&usage, "--dns wants an address, with a port or without: '%s'", value);
+	o->dns_servers[o->dns_server_cnt++] = ep;
+	return 0;
+}
+
+static int add_keep_fd(struct run *r, const char *value)
+{
+	char *end;
+	long fd = strtol(value, &end, 10);
+
+	if (*end || end == value || fd < 3 || fd > 1 << 20 || r->keep_fd_cnt == KEEP_FDS_MAX)
+		return mf_options_wrong(&usage, "--keep-fd wants a descriptor above 2: '%s'",
+					value);
+	r->keep_fds[r->keep_fd_cnt++] = (int)fd;
+	return 0;
+}
+
+static int take_option(struct run *r, int opt, const char *value)
+{
+	switch (opt) {
+	case OPT_POLICY:
+		if (r->policy_cnt == POLICIES_MAX)
+			return mf_options_wrong(&usage, "--policy: at most %d", POLICIES_MAX);
+		r->policies[r->policy_cnt++] = value;
+		return 0;
+	case OPT_EVENTS:
+		r->events_path = value;
+		return 0;
+	case OPT_SESSION:
+		r->session_name = value;
+		return 0;
+	case OPT_LABEL:
+		return add_label(r, value);
+	case OPT_DNS:
+		return add_dns(r, value);
+	case OPT_ALLOW_UNIX:
+		if (r->unix_cnt == UNIX_MAX)
+			return mf_options_wrong(&usage, "--allow-unix: at most %d", UNIX_MAX);
+		r->unix_allow[r->unix_cnt++] = value;
+		return 0;
+	case OPT_KEEP_FD:
+		return add_keep_fd(r, value);
+	case OPT_CAPTURE:
+		if (strcmp(value, "tproxy") != 0)
+			return mf_options_wrong(&usage, "--capture knows 'tproxy' only, not '%s'",
+						value);
+		return 0;
+	case OPT_SUMMARY:
+		r->want_summary = true;
+		return 0;
+	case OPT_METRICS:
+		r->metrics_path = value;
+		return 0;
+	case OPT_NO_WATCH:
+		r->watch = false;
+		return 0;
+	case OPT_TRUST_TARGETS:
+		r->proxy_options.redirect_target_trusted = true;
+		return 0;
+	case OPT_VERBOSE:
+		r->verbose = true;
+		return 0;
+	}
+	return 0;
+}
+
+/* Return: 0 to go on, else the exit status in *ret_status. */
+static bool parse(struct run *r, int argc, char **argv, char *const **ret_command, int *ret_status)
+{
+	struct mf_options o = mf_options_of(&usage, argc, argv);
+	const char *value;
+	int opt, status;
+
+	while ((opt = mf_options_next(&o, &value)) > 0) {
+		status = take_option(r, opt, value);
+		if (status) {
+			*ret_status = status;
+			return false;
+		}
+	}
+	if (opt < 0) {
+		*ret_status = o.status;
+		return false;
+	}
+	if (!o.operand_cnt) {
+		*ret_status = mf_options_wrong(&usage, "what shall run? COMMAND is missing");
+		return false;
+	}
+	*ret_command = o.operands;
+	return true;
+}
+
+/* ---- sinks ----------------------------------------------------------------------------------------------------- */
+
+static void log_line(void *ctx, enum mf_log_level level, const char *text)
+{
+	const struct run *r = ctx;
+
+	if (r->verbose || level <= MF_LOG_WARNING) {
+		fputs("moonfence: ", stderr);
+		mf_output_text(stderr, text);
+		fputc('\n', stderr);
+	}
+}
+
+static void notice(void *ctx, const char *text, size_t len)
+{
+	(void)ctx;
+	(void)len;
+	fputs("moonfence: ", stderr);
+	mf_output_text(stderr, text);
+	fputc('\n', stderr);
+}
+
+static void runtime_event(void *ctx, const char *json, size_t len)
+{
+	struct run *r = ctx;
+
+	mf_events_send_line(r->events, json, len);
+}
+
+static int open_events(struct run *r, struct mf_err *err)
+{
+	struct mf_events_options o = { .log = &r->log, .notice = notice };
+	int rc = mf_events_new(&o, &r->events, err);
+
+	if (rc == 0 && r->events_path && strcmp(r->events_path, "-") == 0)
+		rc = mf_events_add_fd(r->events, STDERR_FILENO, "stderr", err);
+	else if (rc == 0 && r->events_path)
+		rc = mf_events_add_file(r->events, r->events_path, err);
+	if (rc == 0 && r->want_summary) {
+		r->summary = mf_summary_new();
+		rc = r->summary ? mf_events_add_callback(r->events, mf_summary_on_event, r->summary,
+							 "summary", err)
+				: mf_err_set(err, MF_E_NOMEM, "out of memory");
+	}
+	return rc;
+}
+
+/* ---- set-up ---------------------------------------------------------------------------------------------------- */
+
+static void name_session(struct run *r)
+{
+	struct timespec now;
+	struct tm tm;
+	char stamp[32];
+
+	if (r->session_name) {
+		snprintf(r->id, sizeof(r->id), "%s", r->session_name);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%S", &tm);
+	snprintf(r->id, sizeof(r->id), "run-%s-%d", stamp, (int)getpid());
+}
+
+static int load_policies(struct run *r, struct mf_err *err)
+{
+	struct mf_runtime_options o = { .size = sizeof(o),
+					.log = log_line,
+					.log_ctx = r,
+					.event = runtime_event,
+					.event_ctx = r };
+	int rc;
+
+	if (mf_paths_data("stdlib", r->stdlib_dir))
+		o.stdlib_dir = r->stdlib_dir;
+	if (!r->policy_cnt) {
+		if (!mf_paths_data("policies/default", r->default_policy))
+			return mf_err_set(err, MF_E_NOENT,
+					  "the shipped policies were not found (installed in %s): "
+					  "give --policy",
+					  MF_DATA_DIR);
+		r->policies[r->policy_cnt++] = r->default_policy;
+	}
+	rc = mf_runtime_new(&o, &r->runtime, err);
+	if (rc == 0)
+		rc = mf_runtime_load(r->runtime, r->policies, r->policy_cnt, err);
+	if (rc == 0)
+		rc = mf_vm_new(r->runtime, &r->vm, err);
+	if (rc == 0 && r->watch)
+		rc = mf_runtime_watch(r->runtime, 0, err);
+	return rc;
+}
+
+static void fill_session(struct run *r)
+{
+	r->session = (struct mf_session){
+		.id = r->id,
+		.source = "session",
+		.labels = r->labels,
+		.label_cnt = r->label_cnt,
+		.vm = r->vm,
+		.names = r->names,
+		.events = r->events,
+		.metrics = r->metrics,
+		.log = &r->log,
+	};
+	mf_capture_get_ops(r->capture, &r->session.ops);
+}
+
+static void event_of(struct run *r, struct mf_event *ev, enum mf_event_type type)
+{
+	mf_event_begin(ev, &(struct mf_event_head){
+				   .type = type, .session_id = r->id, .source = "session" });
+}
+
+static void tell_start(struct run *r, char *const *command)
+{
+	struct mf_capture_timing t;
+	struct mf_event ev;
+	size_t argc = 0;
+
+	mf_capture_get_timing(r->capture, &t);
+	event_of(r, &ev, MF_EV_CAPTURE_READY);
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, "tproxy");
+	mf_event_add_int(&ev, MF_EVF_PROBE_MS, (int64_t)(t.probes_ns / MF_NS_PER_MS));
+	mf_events_send(r->events, &ev);
+	while (command[argc])
+		argc++;
+	event_of(r, &ev, MF_EV_SESSION_START);
+	mf_event_add_list(&ev, MF_EVF_ARGV, (const char *const *)command, argc);
+	mf_events_send(r->events, &ev);
+}
+
+static void tell_end(struct run *r)
+{
+	struct mf_proxy_stats s = { .size = sizeof(s) };
+	struct mf_event ev;
+
+	mf_proxy_get_stats(r->proxy, &s);
+	event_of(r, &ev, MF_EV_SESSION_END);
+	mf_event_add_int(&ev, MF_EVF_EXIT_CODE, r->exited.status);
+	if (r->exited.signal)
+		mf_event_add_int(&ev, MF_EVF_SIGNAL, r->exited.signal);
+	mf_event_add_int(
+		&ev, MF_EVF_DURATION_MS,
+		(int64_t)((mf_clock_now(&mf_clock_system) - r->started_ns) / MF_NS_PER_MS));
+	mf_event_add_int(&ev, MF_EVF_CONNECTIONS, (int64_t)s.tcp_accepted);
+	mf_event_add_int(&ev, MF_EVF_DNS_QUERIES, (int64_t)s.dns_queries);
+	mf_event_add_int(&ev, MF_EVF_DENIED,
+			 (int64_t)(s.tcp_denied + s.udp_denied + s.dns_denied + s.sni_denied));
+	mf_events_send(r->events, &ev);
+}
+
+/* ---- the loop -------------------------------------------------------------------------------------------------- */
+
+static void on_drift(struct run *r, const char *what)
+{
+	struct mf_event ev;
+
+	mf_log_error(&r->log,
+		     "the fence is not as it was built, all traffic of the session has ended: %s",
+		     what);
+	mf_proxy_cut(r->proxy, what);
+	event_of(r, &ev, MF_EV_CAPTURE_DRIFT);
+	mf_event_add_cstr(&ev, MF_EVF_ERROR, what);
+	mf_event_add_cstr(&ev, MF_EVF_ACTION, "cut");
+	mf_events_send(r->events, &ev);
+}
+
+static void on_capture(evutil_socket_t fd, short what, void *ctx)
+{
+	struct run *r = ctx;
+	struct mf_capture_event ev;
+
+	(void)fd;
+	(void)what;
+	while (mf_capture_next_event(r->capture, &ev)) {
+		switch (ev.kind) {
+		case MF_CAPTURE_EXITED:
+			r->exited = ev;
+			event_base_loopbreak(r->base);
+			return;
+		case MF_CAPTURE_STOPPED:
+			mf_events_flush(r->events, 1000);
+			mf_capture_stop_like(r->capture, &ev);
+			break;
+		case MF_CAPTURE_DRIFT:
+			on_drift(r, ev.text);
+			break;
+		case MF_CAPTURE_MASKED:
+			mf_log_info(&r->log, "out of reach from now on: %s", ev.text);
+			break;
+		case MF_CAPTURE_RESUMED:
+		case MF_CAPTURE_EVENT_NUM:
+			break;
+		}
+	}
+}
+
+static void on_hangup(evutil_socket_t fd, short what, void *ctx)
+{
+	struct run *r = ctx;
+	struct mf_err err = { 0 };
+	char text[1100];
+
+	(void)fd;
+	(void)what;
+	// What went wrong is an event too; the old generation stays.
+	if (mf_runtime_reload(r->runtime, &err) < 0)
+		mf_log_warning(&r->log, "policies stay as they are: %s",
+			       mf_err_format(&err, text, sizeof(text)));
+}
+
+static int serve(struct run *r, char *const *command, struct mf_err *err, int *ret_status)
+{
+	struct event *on_child, *on_hup;
+	int rc = MF_E_NOMEM;
+
+	r->base = event_base_new();
+	on_child = r->base ? event_new(r->base, mf_capture_fd(r->capture), EV_READ | EV_PERSIST,
+				       on_capture, r)
+			   : NULL;
+	on_hup = r->base ? evsignal_new(r->base, SIGHUP, on_hangup, r) : NULL;
+	if (!on_child || !on_hup || event_add(on_child, NULL) || event_add(on_hup, NULL)) {
+		mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
+		goto out;
+	}
+	rc = mf_proxy_start(r->base, &r->session, &r->proxy_options, &r->proxy, err);
+	if (rc < 0)
+		goto out;
+	tell_start(r, command);
+	rc = mf_capture_exec(r->capture, ret_status, err);
+	if (rc < 0)
+		goto out;
+	// The command may have ended before the loop looks.
+	event_active(on_child, EV_READ, 0);
+	event_base_dispatch(r->base);
+	tell_end(r);
+out:
+	if (on_child)
+		event_free(on_child);
+	if (on_hup)
+		event_free(on_hup);
+	return rc;
+}
+
+static int set_up(struct run *r, struct mf_err *err, int *ret_status)
+{
+	int rc = open_events(r, err);
+
+	if (rc < 0)
+		return rc;
+	r->metrics = mf_metrics_new(0);
+	if (!r->metrics)
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	rc = mf_names_new(NULL, &r->names, err);
+	if (rc < 0)
+		return rc;
+	rc = load_policies(r, err);
+	if (rc < 0) {
+		*ret_status = MF_EXIT_FAULT;
+		return rc;
+	}
+	rc = mf_capture_prove(r->capture, err);
+	if (rc < 0) {
+		struct mf_event ev;
+
+		event_of(r, &ev, MF_EV_TRANSPARENT_NET_FAILED);
+		mf_event_add_cstr(&ev, MF_EVF_ERROR, err->msg);
+		mf_events_send(r->events, &ev);
+		return rc;
+	}
+	fill_session(r);
+	r->proxy_options.tcp_fd = mf_capture_tcp_fd(r->capture);
+	r->proxy_options.udp_fd = mf_capture_udp_fd(r->capture);
+	return 0;
+}
+
+static void write_metrics(struct run *r)
+{
+	struct mf_strbuf buf = MF_STRBUF_INIT(16u << 20);
+	FILE *f;
+
+	mf_metrics_write(r->metrics, &buf);
+	f = fopen(r->metrics_path, "we");
+	if (!f || buf.failed || fwrite(buf.str ? buf.str : "", 1, buf.len, f) != buf.len ||
+	    fclose(f) != 0)
+		mf_log_error(&r->log, "cannot write metrics to %s", r->metrics_path);
+	mf_strbuf_done(&buf);
+}
+
+static void tear_down(struct run *r)
+{
+	mf_proxy_stop(r->proxy);
+	if (r->metrics_path && r->metrics)
+		write_metrics(r);
+	if (r->runtime)
+		mf_runtime_unwatch(r->runtime);
+	mf_vm_free(r->vm);
+	mf_runtime_free(r->runtime);
+	// After everything that sends events, before what the sinks write to.
+	mf_events_free(r->events);
+	if (r->summary)
+		mf_summary_print(r->summary, stderr, r->id);
+	mf_summary_free(r->summary);
+	mf_names_free(r->names);
+	mf_metrics_free(r->metrics);
+	if (r->base)
+		event_base_free(r->base);
+}
+
+int mf_cmd_run(int argc, char **argv)
+{
+	struct run *r = calloc(1, sizeof(*r));
+	struct mf_capture_options capture_options = { .size = sizeof(capture_options),
+						      .own_sighup = true };
+	struct mf_err err = { 0 };
+	char *const *command;
+	int status = EXIT_SETUP, rc;
+
+	if (!r)
+		return EXIT_SETUP;
+	r->watch = true;
+	r->proxy_options = (struct mf_proxy_options){ .size = sizeof(r->proxy_options) };
+	if (!parse(r, argc, argv, &command, &status)) {
+		free(r);
+		return status;
+	}
+	r->log = (struct mf_log){ log_line, r };
+	r->started_ns = mf_clock_now(&mf_clock_system);
+	name_session(r);
+	capture_options.argv = command;
+	capture_options.unix_allow = r->unix_allow;
+	capture_options.unix_allow_cnt = r->unix_cnt;
+	capture_options.keep_fds = r->keep_fds;
+	capture_options.keep_fd_cnt = r->keep_fd_cnt;
+	capture_options.log = &r->log;
+	status = EXIT_SETUP;
+	// First of all: it forks, and must do so before there are threads.
+	rc = mf_capture_new(&capture_options, &r->capture, &err);
+	if (rc == 0)
+		rc = set_up(r, &err, &status);
+	if (rc == 0)
+		rc = serve(r, command, &err, &status);
+	if (rc < 0) {
+		fputs("moonfence: ", stderr);
+		mf_output_problem(&err);
+	}
+	tear_down(r);
+	mf_capture_free(r->capture);
+	if (rc == 0) {
+		struct mf_capture_event exited = r->exited;
+
+		free(r);
+		mf_capture_exit_like(&exited);
+	}
+	free(r);
+	return status;
+}
