@@ -240,6 +240,8 @@ static bool parse(struct run *r, int argc, char **argv, char *const **ret_comman
 		*ret_status = mf_options_wrong(&usage, "what shall run? COMMAND is missing");
 		return false;
 	}
+	// Operands have moved up in argv: end them there.
+	o.operands[o.operand_cnt] = NULL;
 	*ret_command = o.operands;
 	return true;
 }
@@ -384,6 +386,9 @@ static void tell_end(struct run *r)
 	struct mf_event ev;
 
 	mf_proxy_get_stats(r->proxy, &s);
+	// Its connections end before the session does.
+	mf_proxy_stop(r->proxy);
+	r->proxy = NULL;
 	event_of(r, &ev, MF_EV_SESSION_END);
 	mf_event_add_int(&ev, MF_EVF_EXIT_CODE, r->exited.status);
 	if (r->exited.signal)
@@ -409,8 +414,28 @@ static void on_drift(struct run *r, const char *what)
 		     what);
 	mf_proxy_cut(r->proxy, what);
 	event_of(r, &ev, MF_EV_CAPTURE_DRIFT);
-	mf_event_add_cstr(&ev, MF_EVF_ERROR, what);
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, "tproxy");
+	mf_event_add_cstr(&ev, MF_EVF_REASON, what);
 	mf_event_add_cstr(&ev, MF_EVF_ACTION, "cut");
+	mf_events_send(r->events, &ev);
+}
+
+/* What somebody in the session tried and may not, and sockets of the host that appeared: no decision of a policy. */
+static void on_fence(struct run *r, const struct mf_capture_event *what)
+{
+	bool refused = what->kind == MF_CAPTURE_REFUSED;
+	struct mf_event ev;
+
+	mf_event_begin(&ev, &(struct mf_event_head){ .type = refused ? MF_EV_CAPTURE_REFUSED
+								     : MF_EV_CAPTURE_MASKED,
+						     .session_id = r->id,
+						     .source = "session",
+						     .pid = what->pid,
+						     .path = refused ? NULL : what->text,
+						     .effective_action = "blocked" });
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, "tproxy");
+	if (refused)
+		mf_event_add_cstr(&ev, MF_EVF_REASON, what->text);
 	mf_events_send(r->events, &ev);
 }
 
@@ -435,7 +460,8 @@ static void on_capture(evutil_socket_t fd, short what, void *ctx)
 			on_drift(r, ev.text);
 			break;
 		case MF_CAPTURE_MASKED:
-			mf_log_info(&r->log, "out of reach from now on: %s", ev.text);
+		case MF_CAPTURE_REFUSED:
+			on_fence(r, &ev);
 			break;
 		case MF_CAPTURE_RESUMED:
 		case MF_CAPTURE_EVENT_NUM:

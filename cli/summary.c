@@ -119,20 +119,22 @@ void mf_summary_on_event(void *ctx, const char *json, size_t len)
 
 	if (event && classify(type, policy, &group)) {
 		const char *domain = text_of(event, "domain"), *remote = text_of(event, "remote");
-		const char *to = text_of(fields, "redirect_to"),
-			   *message = text_of(policy, "message");
-		const char *extra = to[0] ? to : text_of(fields, "resolved_to");
-		bool dns = strncmp(type, "dns", 3) == 0;
+		const char *to = text_of(fields, "redirect_to"), *sni = text_of(fields, "sni");
+		const char *target = to[0] ? to : text_of(fields, "resolved_to");
+		const char *reason = text_of(policy, "reason");
+		bool dns = strncmp(type, "dns", 3) == 0, tls = strcmp(type, "net_tls_hello") == 0;
 		char what[512], why[512];
 
-		snprintf(what, sizeof(what), "%s %s%s%s%s%s",
-			 dns				 ? "dns"
-			 : strcmp(type, "net_tls_hello") ? "connect"
-							 : "tls",
-			 domain[0] ? domain : remote, domain[0] && remote[0] && !dns ? " at " : "",
-			 domain[0] && !dns ? remote : "", extra[0] ? " -> " : "", extra);
-		snprintf(why, sizeof(why), "%s%s%s", text_of(policy, "rule"),
-			 message[0] ? ": " : "", message);
+		snprintf(what, sizeof(what), "%s %s%s%s",
+			 dns   ? "dns"
+			 : tls ? "tls"
+			       : "connect",
+			 dns		 ? domain
+			 : tls && sni[0] ? sni
+					 : remote,
+			 target[0] ? " -> " : "", target);
+		snprintf(why, sizeof(why), "%s %s%s%s", text_of(policy, "name"),
+			 text_of(policy, "rule"), reason[0] ? ": " : "", reason);
 		count(s, group, what, why);
 	}
 	json_decref(event);

@@ -71,6 +71,8 @@
 	X(TRANSPARENT_NET_FAILED, "transparent_net_failed", true)            \
 	X(CAPTURE_READY, "capture_ready", true)                              \
 	X(CAPTURE_DRIFT, "capture_drift", true)                              \
+	X(CAPTURE_REFUSED, "capture_refused", true)                          \
+	X(CAPTURE_MASKED, "capture_masked", true)                            \
 	X(EVENTS_DROPPED, "events_dropped", true)
 
 /* id, name in the JSON, value: STR, INT, BOOL, LIST (of strings) */

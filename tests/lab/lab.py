@@ -126,7 +126,7 @@ class Lab:
         return p
 
     def _in(self, holder):
-        return ["nsenter", "-t", str(holder.pid), "-n", "-m", "--"]
+        return ["nsenter", "-t", str(holder.pid), "-n", "-m", f"--wd={self.dir}", "--"]
 
     def _ip(self, holder, *lines):
         subprocess.run(self._in(holder) + ["ip", "-batch", "-"], input="\n".join(lines) + "\n", text=True, check=True)

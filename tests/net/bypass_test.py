@@ -8,7 +8,7 @@ import collections
 import os
 import sys
 
-from scenario import NOBODY, Scenario, main
+from scenario import NOBODY, PYTHON, Scenario, main
 
 # Allows one name; everything else is denied, so that whatever gets through is a hole.
 POLICY = """
@@ -83,6 +83,16 @@ def send_hello(addr, chunks, port=443):
         s.sendall(c)
     d = s.recv(100)
     print("REACHED" if d[:1] == b"\x16" else d[:20])
+def with_ech(h, name):
+    # The hello with an encrypted_client_hello extension (outer) before its server_name.
+    name = name.encode()
+    i = h.index(struct.pack(">HHHBH", 0, len(name) + 5, len(name) + 3, 0, len(name)) + name)
+    ext = b"\xfe\x0d" + struct.pack(">H", 10 + 32 + 160) + b"\0\0\1\0\1\7" + struct.pack(">H", 32) + os.urandom(32) + \
+        struct.pack(">H", 160) + os.urandom(160)
+    j = i - 2
+    n = struct.unpack(">H", h[j:i])[0]
+    b = h[:j] + struct.pack(">H", n + len(ext)) + ext + h[i:]
+    return b[:3] + struct.pack(">H", len(b) - 5) + b[5:6] + struct.pack(">I", len(b) - 9)[1:] + b[9:]
 def udp(addr, port, data=None, family=None):
     family = family or (socket.AF_INET6 if ":" in addr else socket.AF_INET)
     s = socket.socket(family, socket.SOCK_DGRAM)
@@ -130,6 +140,12 @@ def denied(type_=None, **fields):
 NET = denied("net_connect")
 DNS = denied("dns_query")
 TLS = denied()
+
+
+def refused(events):
+    """The fence itself refused something, without a policy."""
+    return any(e["type"] == "capture_refused" for e in events)
+
 
 CURL = "curl -sk --max-time 25 -o /dev/null -w '%{http_code} %{errormsg}\\n'"
 
@@ -203,15 +219,9 @@ ATTEMPTS = [
        "b = h[:j] + struct.pack('>H', n + len(e2)) + e2 + h[i:]\n"
        "b = b[:3] + struct.pack('>H', len(b) - 5) + b[5:6] + struct.pack('>I', len(b) - 9)[1:] + b[9:]\n"
        "send_hello('11.0.0.80', [b])", TLS),
-    py(12, "Encrypted ClientHello extension",
-       "resolve('allowed.example')\nh = hello_bytes('allowed.example')\n"
-       "i = h.index(b'\\0\\0\\0\\x14\\0\\x12\\0\\0\\x0fallowed.example')\n"
-       "e2 = b'\\xfe\\x0d' + struct.pack('>H', 10 + 32 + 32) + b'\\0\\0\\1\\0\\1\\7' + struct.pack('>H', 32) + bytes(32) + "
-       "struct.pack('>H', 32) + bytes(32)\n"
-       "j = i - 2\nn = struct.unpack('>H', h[j:i])[0]\n"
-       "b = h[:j] + struct.pack('>H', n + len(e2)) + e2 + h[i:]\n"
-       "b = b[:3] + struct.pack('>H', len(b) - 5) + b[5:6] + struct.pack('>I', len(b) - 9)[1:] + b[9:]\n"
-       "send_hello('11.0.0.80', [b])", TLS),
+    py(12, "Encrypted ClientHello under a provider's public name",
+       "resolve('allowed.example')\nsend_hello('11.0.0.80', [with_ech(hello_bytes('public-nm.example'), 'public-nm.example')])",
+       TLS),
     py(13, "QUIC, UDP 443, to an allowed name", "resolve('allowed.example'); udp('11.0.0.66', 443)", NET),
     py(14, "another protocol on 443 of a foreign address",
        "s = socket.create_connection(('11.0.0.66', 443), 20); s.sendall(b'SSH-2.0-' + TOKEN + b'\\r\\n'); "
@@ -285,7 +295,7 @@ class Bypass:
 
     def attempt(self, index, a):
         token = f"bypass-{type(self).__name__.lower()}-{index}"
-        argv = a.argv + ["sh", token] if a.argv else [sys.executable, "-c", PRELUDE + a.code, token]
+        argv = a.argv + ["sh", token] if a.argv else [PYTHON, "-c", PRELUDE + a.code, token]
         r = self.fence(argv, policy=self.lab.path("bypass.lua"))
         reached = "REACHED" in r.out
         leaked = token in self.lab.web_log() or any(token.encode().hex() in s["data"] for s in self.lab.seen())

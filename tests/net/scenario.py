@@ -13,6 +13,9 @@ from lab import Lab, LabError, enter_user_namespace  # noqa: E402,F401
 SKIP = 77
 NOBODY = 65534
 
+# A Python that every user can start.
+PYTHON = "/usr/bin/python3"
+
 MOONFENCE = os.environ.get("MOONFENCE", os.path.join(HERE, "../../build/dev/cli/moonfence"))
 
 
@@ -102,7 +105,7 @@ class Scenario(unittest.TestCase):
         return Fenced(done, self.read_events())
 
     def python(self, code, *options, **kwargs):
-        return self.fence([sys.executable, "-c", code], *options, **kwargs)
+        return self.fence([PYTHON, "-c", code], *options, **kwargs)
 
 
 def main():

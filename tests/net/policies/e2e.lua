@@ -21,7 +21,7 @@ return {
       return redirect { to = "llm.corp.example:8443", tls = "rewrite_sni", sni = "llm.corp.example" }
     end
     if c:is "refusing.example" then
-      return redirect { to = "11.0.0.7:9", on_failure = c.port == 7 and "retry_original" or "fail_closed" }
+      return redirect { to = "echo.example:9", on_failure = c.port == 7 and "retry_original" or "fail_closed" }
     end
     if c.process.name == "wget" and c.port == 8443 then return deny "not for wget" end
     return allow()
