@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "base_test.h"
+#include "tests/unit/test.h"
 #include "core/base/addr.h"
 #include "core/base/err.h"
 

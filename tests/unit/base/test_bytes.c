@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_bytes.c - loads and stores, spans, hashes and clocks */
-#include "base_test.h"
+#include "tests/unit/test.h"
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
 #include "core/base/hash.h"

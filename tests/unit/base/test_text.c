@@ -2,7 +2,7 @@
 /* test_text.c - text buffers, errors and log lines */
 #include <limits.h>
 
-#include "base_test.h"
+#include "tests/unit/test.h"
 #include "core/base/err.h"
 #include "core/base/log.h"
 #include "core/base/strbuf.h"

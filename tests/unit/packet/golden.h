@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* golden.h - reader of tests/data/packet/golden.txt, and the includes that every cmocka test here needs */
+/* golden.h - reader of tests/data/packet/golden.txt */
 #ifndef MF_TESTS_PACKET_GOLDEN_H
 #define MF_TESTS_PACKET_GOLDEN_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "core/packet/view.h"
+#include "tests/unit/test.h"
 
 /* One packet of the file; @bytes is a heap block of exactly @len bytes, so that sanitizers see a read past its end. */
 struct golden {
