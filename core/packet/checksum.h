@@ -8,7 +8,7 @@
  *
  * Zero and all ones. Both are zero in ones' complement. A header with its checksum filled in by these functions never
  * holds 0xffff except UDP, where a computed 0 is sent as 0xffff because 0 means "none" (RFC 768); over IPv6 UDP 0 is
- * illegal (RFC 8200 8.1). Incremental updates keep to the same rules, keep "none" none, and keep a wrong checksum wrong:
+ * illegal (RFC 8200 8.1). (An ICMP segment of zeros alone is the other exception, its checksum is 0xffff.) Incremental updates keep to the same rules, keep "none" none, and keep a wrong checksum wrong:
  * damage from elsewhere is never hidden.
  *
  * Offload. A packet from a virtual device may carry the pseudo header's sum alone (not complemented), to be finished by

@@ -103,6 +103,18 @@ static uint64_t rewrite_ports(const struct mf_view *v, uint8_t *pkt, const struc
 	return diff;
 }
 
+/*
+ * The one segment whose right checksum is 0xffff: an ICMP echo reply in which everything else is 0 (there is no pseudo
+ * header). Incremental arithmetic cannot tell it from 0, so it is looked at; that is one packet of 65,536 at most.
+ */
+static bool is_all_zero(const struct mf_view *v, const uint8_t *pkt)
+{
+	for (uint32_t i = v->transport_off; i < v->end; i++)
+		if (pkt[i])
+			return false;
+	return true;
+}
+
 /* Everything of one packet. Return: what the changes behind the IP addresses and the IPv4 checksum amount to */
 static uint64_t rewrite(struct mf_view *v, uint8_t *pkt, const struct mf_flow *to,
 			uint64_t addresses, enum mf_csum_kind kind)
@@ -119,6 +131,8 @@ static uint64_t rewrite(struct mf_view *v, uint8_t *pkt, const struct mf_flow *t
 		uint16_t now = update_transport(v->flow.proto, old, addresses, ports, kind);
 
 		mf_store_be16(p, now);
+		if (!now && v->flow.proto == MF_PROTO_ICMP && is_all_zero(v, pkt))
+			mf_store_be16(p, now = 0xffff);
 		all = mf_csum_diff16(all, old, now);
 	}
 	store_addresses(v, pkt, to->src, to->dst);

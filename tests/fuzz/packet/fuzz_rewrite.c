@@ -18,6 +18,7 @@ static void normalize(uint8_t *pkt, const struct mf_view *v)
 
 	if (v->net == MF_NET_IP4 && mf_load_be16(pkt + v->net_off + 10) == 0xffff)
 		mf_store_be16(pkt + v->net_off + 10, 0);
+	// (An ICMP segment of zeros keeps its 0xffff: only that is right.)
 	if (field < 0 || (v->flags & MF_VIEW_F_FRAG_LATER) ||
 	    v->end - v->transport_off < (uint32_t)field + 2)
 		return;
@@ -55,6 +56,18 @@ static void same(uint8_t *pkt, const uint8_t *was, size_t size, const struct mf_
 	}
 	MF_MUST(memcmp(pkt, copy, size) == 0);
 	free(copy);
+}
+
+/*
+ * An ICMP segment of zeros with a checksum of 0: wrong, as only 0xffff is right there, but the same number. Whether it was
+ * wrong is lost with the first other byte.
+ */
+static bool is_ambiguous(const struct mf_view *v)
+{
+	for (uint32_t i = v->transport_off; i < v->end; i++)
+		if (v->ptr[i])
+			return false;
+	return v->flow.proto == MF_PROTO_ICMP;
 }
 
 static void there_and_back(struct mf_view *v, uint8_t *pkt, const uint8_t *data, const uint8_t *was,
@@ -117,7 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(pkt, was, size);
 	mf_view_init(&v, mf_span_of(pkt, size), MF_VIEW_IP, data[0] % 3 ? MF_VIEW_F_OFFLOAD : 0,
 		     NULL);
-	if (mf_view_parse(&v, MF_VIEW_TRANSPORT) == 0 && v.net != MF_NET_ARP) {
+	if (mf_view_parse(&v, MF_VIEW_TRANSPORT) == 0 && v.net != MF_NET_ARP && !is_ambiguous(&v)) {
 		there_and_back(&v, pkt, data, was, size, (enum mf_csum_kind)(data[0] % 3));
 		memcpy(pkt, was, size);
 		error_there_and_back(&v, pkt, data, was, size);

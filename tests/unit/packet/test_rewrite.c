@@ -113,6 +113,24 @@ static void rewritten_checksums_equal_computed_ones(void **state)
 	}
 }
 
+static void an_echo_reply_of_zeros_keeps_the_checksum_of_ones(void **state)
+{
+	uint8_t pkt[40] = { 0x45, 0, 0,	  40, 0, 0, 0,	 0, 64, MF_PROTO_ICMP,
+			    0,	  0, 192, 0,  2, 1, 192, 0, 2,	2 };
+	struct mf_view v = golden_view(pkt, sizeof(pkt), MF_VIEW_IP);
+	struct mf_flow home = v.flow, to = v.flow;
+
+	(void)state;
+	assert_int_equal(mf_csum_fill(&v, pkt, MF_CSUM_FULL), 0);
+	assert_int_equal(mf_load_be16(pkt + 22), 0xffff);
+	to.src_port = to.dst_port = 0x1234;
+	assert_int_equal(mf_rewrite_flow(&v, pkt, &to, MF_CSUM_FULL), 0);
+	assert_int_equal(mf_csum_verify(&v), MF_CSUM_GOOD);
+	assert_int_equal(mf_rewrite_flow(&v, pkt, &home, MF_CSUM_FULL), 0);
+	assert_int_equal(mf_csum_verify(&v), MF_CSUM_GOOD);
+	assert_int_equal(mf_load_be16(pkt + 22), 0xffff);
+}
+
 static void udp_without_a_checksum_gets_none(void **state)
 {
 	uint8_t pkt[2048];
@@ -286,6 +304,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(golden_packets_are_rewritten_there_and_back),
 		cmocka_unit_test(rewritten_checksums_equal_computed_ones),
+		cmocka_unit_test(an_echo_reply_of_zeros_keeps_the_checksum_of_ones),
 		cmocka_unit_test(udp_without_a_checksum_gets_none),
 		cmocka_unit_test(a_wrong_checksum_stays_wrong),
 		cmocka_unit_test(fragments_rewritten_apart_fit_together),
