@@ -287,6 +287,8 @@ static int ask(lua_State *L, enum mf_kind kind)
 		complete_hosts(L, run->req);
 	answer = new_answer(L, run);
 	answer->question = describe(run->req);
+	if (run->report->on_question)
+		run->report->on_question(run->report->ctx, run->req);
 	r = mf_vm_state_decide(run->state, run->req, &d, &policy);
 	if (run->decided)
 		run->decided(run->ctx, &d);

@@ -352,7 +352,8 @@ static int run_entries(struct mf_test_run *run, struct mf_sandbox *sb,
 		return add_result(report, MF_TEST_FAILED, "", file->name, 1,
 				  "the file has no test: it must call test(name, function)", 0);
 	for (size_t i = 0; r == 0 && i < run->entry_cnt && !enough(report, max_failures); i++)
-		r = run_entry(run, sb, file->name, &run->entries[i], report);
+		if (!report->filter || strstr(run->entries[i].name, report->filter))
+			r = run_entry(run, sb, file->name, &run->entries[i], report);
 	return r;
 }
 
@@ -369,6 +370,7 @@ static int run_file(struct mf_vm_state *state, const struct mf_sandbox_source *f
 		run.decided = count_rule;
 		run.ctx = report;
 	}
+	run.report = report;
 	run.req = mf_request_new(MF_DNS);
 	r = run.req ? mf_sandbox_new(&options, &sb, err) : MF_E_NOMEM;
 	if (r == 0) {

@@ -49,6 +49,10 @@ struct mf_test_report {
 	struct mf_test_result *results;
 	size_t result_cnt;
 	bool coverage; /* in: gather lines and rules; slow */
+	const char *filter; /* in: only tests whose name contains this; NULL for all */
+	/* in: told of every question before it is asked, @req borrowed for the call; may be NULL */
+	void (*on_question)(void *ctx, const struct mf_request *req);
+	void *ctx;
 	struct mf_test_line
 		*lines; /* sorted by file and line; lines that ran while loading count too */
 	size_t line_cnt;

@@ -44,6 +44,7 @@ struct mf_test_run {
 	/* Told of every decision; may be NULL */
 	void (*decided)(void *ctx, const struct mf_decision *d);
 	void *ctx;
+	const struct mf_test_report *report; /* for its on_question */
 };
 
 /** mf_bind_test() - Add test() to the globals on top of the stack; the sandbox's owner is a struct mf_test_run */
