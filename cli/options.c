@@ -8,8 +8,10 @@
 
 #include "cli/commands.h"
 #include "core/base/err.h"
+#include "core/policy/request.h"
 
-#define NAME_MAX_LEN 64 /* longer words get no suggestion: what follows is quadratic */
+#define HELP_COLUMN 28 /* where the texts of options begin */
+#define HELP_WIDTH  100
 
 struct mf_options mf_options_of(const struct mf_usage *usage, int argc, char **argv)
 {
@@ -30,50 +32,24 @@ int mf_options_wrong(const struct mf_usage *usage, const char *fmt, ...)
 	return MF_EXIT_USAGE;
 }
 
-/* Edits (insert, delete, replace, swap of neighbours) between two words; SIZE_MAX when one is too long. */
-static size_t distance(const char *a, const char *b)
+/* An option's text, wrapped where a terminal of 100 columns ends. */
+static void print_option(const char *left, const char *text)
 {
-	size_t rows[3][NAME_MAX_LEN + 1];
-	size_t a_len = strlen(a), b_len = strlen(b), i, j;
+	size_t column = HELP_COLUMN;
 
-	if (a_len > NAME_MAX_LEN || b_len > NAME_MAX_LEN)
-		return (size_t)-1;
-	for (j = 0; j <= b_len; j++)
-		rows[0][j] = j;
-	for (i = 1; i <= a_len; i++) {
-		size_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
+	printf("  %-*s", HELP_COLUMN - 3, left);
+	while (*text) {
+		size_t len = strcspn(text, " ");
 
-		row[0] = i;
-		for (j = 1; j <= b_len; j++) {
-			size_t best = above[j - 1] + (a[i - 1] != b[j - 1]);
-
-			if (above[j] + 1 < best)
-				best = above[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    above2[j - 2] + 1 < best)
-				best = above2[j - 2] + 1;
-			row[j] = best;
+		if (column > HELP_COLUMN && column + 1 + len > HELP_WIDTH) {
+			printf("\n%*s", HELP_COLUMN - 1, "");
+			column = HELP_COLUMN;
 		}
+		printf(" %.*s", (int)len, text);
+		column += len + 1;
+		text += len + (text[len] == ' ');
 	}
-	return rows[a_len % 3][b_len];
-}
-
-const char *mf_options_nearest(const char *word, const char *const *names)
-{
-	size_t best = strlen(word) / 3 + 1; /* more edits than this is another word */
-	const char *nearest = NULL;
-
-	for (; *names; names++) {
-		size_t d = distance(word, *names);
-
-		if (d < best || (d == best && !nearest)) {
-			best = d;
-			nearest = *names;
-		}
-	}
-	return nearest;
+	putchar('\n');
 }
 
 void mf_options_print_help(const struct mf_usage *usage)
@@ -87,9 +63,10 @@ void mf_options_print_help(const struct mf_usage *usage)
 		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", opt->letter ? '-' : ' ',
 			 opt->letter ? opt->letter : ' ', opt->letter ? "," : " ", opt->name,
 			 opt->arg ? " " : "", opt->arg ? opt->arg : "");
-		printf("  %-24s %s\n", left, opt->help);
+		print_option(left, opt->help);
 	}
-	printf("  %-24s %s\n\nExample:\n%s", "-h, --help", "print this help", usage->example);
+	print_option("-h, --help", "print this help");
+	printf("\nExample:\n%s", usage->example);
 }
 
 static int unknown_option(const struct mf_options *o, const char *word)
@@ -97,12 +74,12 @@ static int unknown_option(const struct mf_options *o, const char *word)
 	const char *names[64] = { "help" };
 	const char *nearest;
 	size_t cnt = 1;
-	char name[NAME_MAX_LEN + 1];
+	char name[64];
 
 	for (size_t i = 0; i < o->usage->option_cnt && cnt + 1 < MF_ARRAY_SIZE(names); i++)
 		names[cnt++] = o->usage->options[i].name;
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
-	nearest = word[1] == '-' ? mf_options_nearest(name, names) : NULL;
+	nearest = word[1] == '-' ? mf_word_nearest(name, names) : NULL;
 	if (nearest)
 		return mf_options_wrong(o->usage, "unknown option '--%s'; did you mean '--%s'?",
 					name, nearest);

@@ -69,7 +69,4 @@ int mf_options_wrong(const struct mf_usage *usage, const char *fmt, ...)
 /** mf_options_print_help() - The whole help of a subcommand, to stdout */
 void mf_options_print_help(const struct mf_usage *usage);
 
-/** mf_options_nearest() - The name that @word was probably meant to be, or NULL; @names ends with NULL */
-const char *mf_options_nearest(const char *word, const char *const *names);
-
 #endif

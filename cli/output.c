@@ -65,6 +65,28 @@ void mf_output_text(FILE *out, const char *text)
 	}
 }
 
+json_t *mf_output_json_text(const char *text)
+{
+	struct mf_strbuf b = MF_STRBUF_INIT(SIZE_MAX - 1);
+	json_t *value = text ? json_string(text) : json_null();
+
+	if (value)
+		return value;
+	mf_strbuf_adds(&b, "");
+	while (*text) {
+		size_t len = utf8_len((const unsigned char *)text);
+
+		if (len > 0)
+			mf_strbuf_add(&b, text, len);
+		else
+			mf_strbuf_adds(&b, "\xef\xbf\xbd");
+		text += len > 0 ? len : 1;
+	}
+	value = b.failed ? NULL : json_string(b.str);
+	mf_strbuf_done(&b);
+	return value;
+}
+
 int mf_output_json(json_t *value)
 {
 	int failed;

@@ -29,6 +29,9 @@ void mf_output_text(FILE *out, const char *text);
  * Return: an exit status */
 int mf_output_json(json_t *value);
 
+/** mf_output_json_text() - A JSON string of text from outside: bytes that are no UTF-8 become U+FFFD; null for NULL */
+json_t *mf_output_json_text(const char *text);
+
 /** mf_output_problem() - Print "FILE:LINE:COLUMN: message" to stderr, coloured; what @err does not know is left out */
 void mf_output_problem(const struct mf_err *err);
 

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * policies.h - policies loaded for looking at them: without a runtime, and without running their tests
+ *
+ * A fence refuses policies whose tests fail; whoever asks why they fail must be able to load them all the same.
+ */
+#ifndef MF_CLI_POLICIES_H
+#define MF_CLI_POLICIES_H
+
+#include "core/policy/runtime.h"
+#include "core/policy/source.h"
+#include "core/policy/vm.h"
+
+struct mf_policies {
+	struct mf_vm_config config;
+	struct mf_source_set *set;
+	struct mf_vm_state *state; /* may be NULL: mf_policies_read() */
+};
+
+/** mf_policies_read() - Read policies and make ready to load them; Return: 0 or MF_E_* with @err */
+int mf_policies_read(const char *const *paths, size_t path_cnt, struct mf_policies *ret,
+		     struct mf_err *err);
+
+/** mf_policies_load() - The same, and load them; Return: 0 or MF_E_* with @err */
+int mf_policies_load(const char *const *paths, size_t path_cnt, struct mf_policies *ret,
+		     struct mf_err *err);
+void mf_policies_done(struct mf_policies *p);
+
+#endif

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Help, version, wrong usage, and that the manual page says what --help says."""
+import os
+import re
+import subprocess
+import unittest
+
+import support
+from support import Case, ROOT
+
+
+def commands_of(help_text):
+    """The commands that `moonfence --help` lists."""
+    section = help_text.split("Commands:\n")[1].split("\n\n")[0]
+    return [re.match(r"  (\S+(?: \S+)?)  ", line).group(1) for line in section.splitlines()]
+
+
+def options_of(help_text):
+    """The options of one command's --help: {(letter or None, name, value or None)}."""
+    section = help_text.split("Options:\n")[1].split("\n\nExample:")[0]
+    found = set()
+    for line in section.splitlines():
+        match = re.match(r"  (?:-(\S),|   ) --([\w-]+)(?: (\S+))?(?:  |$)", line)
+        if match:
+            found.add(match.groups())
+    return found
+
+
+def manual_sections():
+    """The manual page's text by section heading."""
+    with open(os.path.join(ROOT, "docs", "moonfence.1"), encoding="utf-8") as file:
+        parts = re.split(r"^\.SH (.+)$", file.read(), flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def options_in_manual(text):
+    """The options that a section of the manual page describes, in the form of options_of()."""
+    found = set()
+    for line in re.findall(r"^\.TP\n(.+)$", text, flags=re.M):
+        plain = re.sub(r"\\f[BIR]", "", line).replace("\\-", "-").replace('"', "")
+        plain = re.sub(r"^\.(?:BR|BI|IR|B|I) ", "", plain).replace(" , ", ", ").replace(" ,", ",")
+        match = re.match(r"(?:-(\w), +)?--([\w-]+)(?: +(\S+))?$", plain.strip())
+        if match:
+            found.add(match.groups())
+    return found
+
+
+class Usage(Case):
+    def commands(self):
+        return commands_of(self.call("--help")[0])
+
+    def test_help_lists_commands_and_each_explains_itself_with_an_example(self):
+        commands = self.commands()
+        self.assertGreaterEqual(len(commands), 4)
+        for command in commands:
+            out, err = self.call(*command.split(), "--help")
+            self.assertEqual(err, "")
+            self.assertTrue(out.startswith(f"Usage: moonfence {command} "), out)
+            self.assertIn(f"\n  moonfence {command}", out.split("Example:")[1], command)
+            self.assertEqual(self.call(*command.split(), "-h")[0], out)
+            for line in out.splitlines():
+                self.assertLessEqual(len(line), 100, line)
+
+    def test_the_manual_page_has_the_options_of_help_and_no_others(self):
+        sections = manual_sections()
+        for command in self.commands():
+            out, _ = self.call(*command.split(), "--help")
+            heading = command.upper().replace("-", "\\-")
+            self.assertIn(heading, sections, f"docs/moonfence.1 has no section {heading}")
+            self.assertEqual(options_of(out), options_in_manual(sections[heading]), command)
+            self.assertIn(command, sections["SYNOPSIS"])
+
+    def test_version_is_the_librarys(self):
+        self.assertRegex(self.call("--version")[0], r"^moonfence \d+\.\d+\.\d+\n$")
+
+    def test_a_missing_or_unknown_command_is_wrong_usage(self):
+        self.assertIn("a command is missing", self.call(status=2)[1])
+        self.assertIn("a command is missing", self.call("policy", status=2)[1])
+        self.assertIn("did you mean 'policy'?", self.call("polcy", status=2)[1])
+        self.assertIn("did you mean 'policy check'?", self.call("policy", "chekc", status=2)[1])
+
+    def test_an_unknown_option_suggests_the_nearest(self):
+        for command in self.commands():
+            out, err = self.call(*command.split(), "--hepl", status=2)
+            self.assertEqual(out, "")
+            self.assertIn("unknown option '--hepl'; did you mean '--help'?", err)
+            self.assertIn(f"moonfence {command} --help", err)
+        _, err = self.call("policy", "test", "--coverge", ".", status=2)
+        self.assertIn("did you mean '--coverage'?", err)
+
+    def test_an_option_without_its_value_is_wrong_usage(self):
+        self.assertIn("needs a value", self.call("policy", "test", "--filter", status=2)[1])
+        self.assertIn("takes no value", self.call("policy", "test", "--json=yes", ".", status=2)[1])
+
+    def test_operands_that_are_missing_are_wrong_usage(self):
+        for command in ("check", "test", "bench"):
+            self.assertIn("PATH", self.call("policy", command, status=2)[1])
+        self.assertIn("--policy", self.call("policy", "explain", "dns", "a.example", status=2)[1])
+
+    def test_output_that_cannot_be_written_is_no_success(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([support.PROGRAM, "--help"], stdout=full, stderr=subprocess.PIPE,
+                                  timeout=60, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"cannot write", done.stderr)
+
+
+if __name__ == "__main__":
+    support.main()
