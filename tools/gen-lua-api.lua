@@ -11,6 +11,17 @@
 local root = arg[0]:match "^(.*)/tools/[^/]*$" or "."
 
 local meta = { "policy", "requests", "verdicts", "vocabulary", "test" }
+-- What Lua itself offers, by library; the rest of Lua's names are not there.
+local lua_names = {
+  { "", "assert error getmetatable ipairs next pairs pcall print rawequal rawget rawlen rawset select setmetatable "
+    .. "tonumber tostring type xpcall _VERSION" },
+  { "coroutine", "close create isyieldable resume running status wrap yield" },
+  { "math", "abs acos asin atan ceil cos deg exp floor fmod huge log max maxinteger min mininteger modf pi rad sin sqrt "
+    .. "tan tointeger type ult" },
+  { "string", "byte char find format gmatch gsub len lower match rep reverse sub upper" },
+  { "table", "concat insert move pack remove sort unpack" },
+  { "utf8", "char charpattern codepoint codes len offset" },
+}
 local modules = { "files", "hooks", "hosts", "labels", "nets" }
 
 local function read_lines(path)
@@ -79,14 +90,14 @@ local function cell(text) return (text:gsub("|", "\\|")) end
 
 local function print_class(item)
   local title = item.name:gsub("^moonfence%.", "")
-  print(("\n### %s\n"):format(item.global and ("`" .. item.global .. "`") or title))
-  if #item.text > 0 then print(table.concat(item.text, "\n") .. "\n") end
+  print(("\n### %s%s"):format(item.global and ("`" .. item.global .. "`") or title, #item.text > 0 and "\n" or ""))
+  if #item.text > 0 then print(table.concat(item.text, "\n")) end
   if item.parent then
     local parent = item.parent:gsub("^moonfence%.", "")
-    print(("Has all that [%s](#%s) has.\n"):format(parent, parent:lower()))
+    print(("\nHas all that [%s](#%s) has."):format(parent, parent:lower()))
   end
   if #item.fields == 0 then return end
-  print "| field | type | |\n|---|---|---|"
+  print "\n| field | type | |\n|---|---|---|"
   for _, field in ipairs(item.fields) do
     print(("| `%s` | `%s` | %s |"):format(field.name, cell(field.type:gsub("moonfence%.", "")), cell(field.text)))
   end
@@ -95,7 +106,7 @@ end
 -- A method is shown the way it is called: x:under(what), c:to(what), s:matches_dns().
 local receivers = {
   Request = "x", DnsRequest = "q", ConnectRequest = "c", SniRequest = "s", FileRequest = "f", Counter = "counter(…)",
-  Test = "t", Answer = "answer", M = nil,
+  Domains = "set", Networks = "set", Ports = "set", Test = "t", Answer = "answer",
 }
 
 local function print_function(item, module)
@@ -149,12 +160,18 @@ local function print_module(name)
 end
 
 local function print_names()
+  for _, library in ipairs(lua_names) do
+    if library[1] ~= "" then print("global " .. library[1]) end
+    for name in library[2]:gmatch "%S+" do
+      print("global " .. (library[1] ~= "" and library[1] .. "." or "") .. name)
+    end
+  end
   for _, name in ipairs(meta) do
     for _, item in ipairs(parse("lua/stdlib/meta/" .. name .. ".lua").items) do
       if item.kind == "function" then
         print((item.name:find "[.:]" and "method " or "global ") .. item.name)
       else
-        print("class " .. item.name)
+        print("class " .. item.name .. (item.parent and (" " .. item.parent) or ""))
         if item.global then print("global " .. item.global) end
         for _, field in ipairs(item.fields) do print(("field %s %s"):format(item.name, field.name)) end
       end
@@ -183,6 +200,19 @@ for _, name in ipairs(meta) do
   for _, item in ipairs(file.items) do
     if item.kind == "class" then print_class(item) else print_function(item) end
   end
+end
+print [[
+
+## What Lua itself offers
+
+Lua 5.4's own functions, each with a bound on time and memory: patterns have a step limit, `string.rep`, `table.move` and
+the like a length limit, `pcall` cannot catch a limit, `pairs` goes in a defined order, `tostring` never shows an address,
+`math.random` and the clock are not there. What is not named here does not exist.
+]]
+for _, library in ipairs(lua_names) do
+  local names = {}
+  for name in library[2]:gmatch "%S+" do names[#names + 1] = "`" .. name .. "`" end
+  print(("- %s: %s"):format(library[1] ~= "" and "`" .. library[1] .. "`" or "functions", table.concat(names, ", ")))
 end
 print "\n## The standard library: modules for `require`"
 for _, name in ipairs(modules) do print_module(name) end

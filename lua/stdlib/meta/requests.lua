@@ -28,14 +28,15 @@ local Session = {}
 ---@field user string? Name of the user.
 local Process = {}
 
----Whether the request's name (`name` of dns, `host` of connect, `sni` of sni) or path (file) is exactly this one.
----@param name string A host name in any spelling (case, trailing dot, Unicode), or an absolute path.
+---Whether the request's name (`name` of dns, `host` of connect, `sni` of sni) or path (file) is exactly this one. Every
+---predicate is false when the field that it looks at is not known.
+---@param name string|string[] A host name in any spelling (case, trailing dot, Unicode), or an absolute path; or several.
 ---@return boolean
 function Request:is(name) end
 
 ---Whether the request's name or path is this one or lies below it, at label (`.`) or path (`/`) boundaries:
 ---`x:under "example.com"` holds for `example.com` and `a.example.com`, not for `badexample.com`.
----@param what string|moonfence.Domains A domain, a set made by `domains`, or a directory (file requests).
+---@param what string|string[]|moonfence.Domains A domain, several, or a set made by `domains`; of file requests directories.
 ---@return boolean
 function Request:under(what) end
 
@@ -71,7 +72,7 @@ local DnsRequest = {}
 local ConnectRequest = {}
 
 ---Whether the address lies in a network.
----@param what string|moonfence.Networks An address, a network `"10.0.0.0/8"`, or a set made by `networks`.
+---@param what string|string[]|moonfence.Networks An address, a network `"10.0.0.0/8"`, several, or a set made by `networks`.
 ---@return boolean
 function ConnectRequest:to(what) end
 
@@ -81,7 +82,7 @@ function ConnectRequest:to(what) end
 function ConnectRequest:to_private() end
 
 ---Whether the port is one of these.
----@param ports (integer|string)[] Ports and ranges: `{80, 443, "8000-8999"}`.
+---@param ports integer|string|(integer|string)[]|moonfence.Ports Ports and ranges: `{80, 443, "8000-8999"}`, or a set made by `ports`.
 ---@return boolean
 function ConnectRequest:port_in(ports) end
 

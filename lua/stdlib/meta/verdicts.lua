@@ -20,8 +20,8 @@ local DenyOptions = {}
 
 ---@class moonfence.ResolveOptions: moonfence.VerdictOptions
 ---@field [integer] string Addresses, both families as you like.
----@field ttl integer? Seconds that the answer may be kept.
----@field cname string? Answer with this name in place of addresses.
+---@field ttl integer? Seconds that the answer may be kept, 60 by default.
+---@field cname string? Answer with this name; either this or addresses.
 local ResolveOptions = {}
 
 ---@class moonfence.RedirectOptions: moonfence.VerdictOptions
@@ -41,12 +41,12 @@ local SoftDeleteOptions = {}
 local RedirectPathOptions = {}
 
 ---Let it happen. Carried by every kind.
----@param options moonfence.VerdictOptions?
+---@param options string|moonfence.VerdictOptions|nil A reason, or a table.
 ---@return moonfence.Verdict
 function allow(options) end
 
 ---Refuse it. Carried by every kind; the program is told at once (DNS response, TCP reset, TLS alert, errno).
----@param reason string|moonfence.DenyOptions|nil
+---@param reason string|moonfence.DenyOptions|nil A reason, or a table.
 ---@return moonfence.Verdict
 function deny(reason) end
 
@@ -60,23 +60,28 @@ function resolve(options) end
 ---@return moonfence.Verdict
 function redirect(options) end
 
+---@class moonfence.RouteOptions: moonfence.VerdictOptions
+---@field to string `host:port` to dial.
+---@field on_failure "fail_closed"|"fail_open"|"retry_original"? As for `redirect`.
+local RouteOptions = {}
+
 ---Dial something else and leave the ClientHello as it is. For `sni`.
----@param to string|moonfence.RedirectOptions `host:port`, or a table with `to`.
+---@param to string|moonfence.RouteOptions `host:port`, or a table with `to`.
 ---@return moonfence.Verdict
 function route(to) end
 
 ---Intercept TLS with a certificate from the local authority. For `sni`.
----@param options moonfence.VerdictOptions?
+---@param options string|moonfence.VerdictOptions|nil A reason, or a table.
 ---@return moonfence.Verdict
 function terminate(options) end
 
 ---Hold it until a person answers; where nobody can be asked it is refused. Carried by every kind.
----@param options string|moonfence.VerdictOptions|nil
+---@param options string|moonfence.VerdictOptions|nil A reason, or a table.
 ---@return moonfence.Verdict
 function ask(options) end
 
 ---Do it, but keep what would be lost in the trash. For `file`.
----@param options moonfence.SoftDeleteOptions?
+---@param options string|moonfence.SoftDeleteOptions|nil A reason, or a table.
 ---@return moonfence.Verdict
 function soft_delete(options) end
 
