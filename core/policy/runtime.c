@@ -398,8 +398,8 @@ static int load(struct mf_runtime *rt, const char *const *paths, size_t path_cnt
 {
 	uint64_t generation = mf_runtime_generation(rt) + 1;
 	struct mf_source_set *set = NULL;
-	struct mf_vm_state **states;
-	size_t cnt, passed = 0;
+	struct mf_vm_state **states = NULL;
+	size_t cnt = 0, passed = 0;
 	int r;
 
 	r = mf_source_set_read(paths, path_cnt, rt->config.options.stdlib_dir, &set, err);
