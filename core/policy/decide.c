@@ -515,8 +515,8 @@ static int decide_slowly(struct mf_vm_state *s, struct mf_request *req, struct m
 	if (!course.memoable)
 		ret->expires_ns = 0;
 	else if (!s->cache_off && course.fetch_cnt == req->fetch_cnt)
-		mf_memo_put(&s->memo, req, o, i == MF_NO_POLICY ? UINT16_MAX : (unsigned)i, from,
-			    until);
+		mf_memo_put(&s->memo, req, o, i == MF_NO_POLICY ? MF_MEMO_NO_OWNER : (unsigned)i,
+			    from, until);
 	ret->elapsed_ns = mf_clock_now(&s->config->clock) - start;
 	return 0;
 }
@@ -524,8 +524,8 @@ static int decide_slowly(struct mf_vm_state *s, struct mf_request *req, struct m
 int mf_vm_state_decide(struct mf_vm_state *s, struct mf_request *req, struct mf_decision *ret,
 		       size_t *ret_policy)
 {
+	uint64_t now, from = 0, until = 0;
 	struct mf_memo_entry *e;
-	uint64_t now;
 
 	mf_request_prefetch(req);
 	*ret_policy = SIZE_MAX;
@@ -535,16 +535,17 @@ int mf_vm_state_decide(struct mf_vm_state *s, struct mf_request *req, struct mf_
 	e = mf_memo_find(&s->memo, req, mf_memo_hash(&s->memo, req));
 	if (!e)
 		return decide_slowly(s, req, ret, ret_policy);
-	if (__builtin_expect(e->wall_until != 0, 0)) {
+	if (__builtin_expect(e->timed, 0)) {
+		mf_memo_bounds(e, &from, &until);
 		now = mf_clock_wall(&s->config->clock);
-		if (now < e->wall_from || now >= e->wall_until)
+		if (now < from || now >= until)
 			return decide_slowly(s, req, ret, ret_policy);
 	}
 	s->stats.memo_hits++;
 	mf_fill_decision(s, (enum mf_kind)req->kind, e->outcome,
-			 e->owner == UINT16_MAX ? MF_NO_POLICY : e->owner, MF_FROM_MEMO, ret);
-	if (__builtin_expect(e->wall_until != 0, 0))
-		ret->expires_ns = expiry(s, e->wall_until);
+			 e->owner == MF_MEMO_NO_OWNER ? MF_NO_POLICY : e->owner, MF_FROM_MEMO, ret);
+	if (__builtin_expect(until != 0, 0))
+		ret->expires_ns = expiry(s, until);
 	ret->elapsed_ns = 0;
 	return 0;
 }

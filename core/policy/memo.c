@@ -2,12 +2,28 @@
 /* memo.c - see memo.h */
 #include "core/policy/memo.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/err.h"
 
-#define WAYS 8
+#define WAYS	     8
+#define LINE	     64
+#define BOUNDS_BYTES 16
+
+static_assert(sizeof(struct mf_memo_entry) == 2 * LINE, "an entry is two cache lines");
+static_assert(MF_REQUEST_STR_MAX > MF_MEMO_KEY_MAX && MF_MEMO_KEY_MAX < UINT16_MAX,
+	      "lengths in keys have 16 bits");
+
+/* Zeroed memory that begins at a cache line; calloc() gives large blocks as address space only. */
+static void *alloc_lines(size_t size, void **base)
+{
+	*base = calloc(1, size + LINE - 1);
+	if (!*base)
+		return NULL;
+	return (char *)*base + (-(uintptr_t)*base & (LINE - 1));
+}
 
 int mf_memo_init(struct mf_memo *m, uint32_t entries_max)
 {
@@ -20,18 +36,14 @@ int mf_memo_init(struct mf_memo *m, uint32_t entries_max)
 	while (sets * 2 <= entries_max / WAYS)
 		sets *= 2;
 	m->set_mask = sets - 1;
-	/* One line of tags a set; address space only until it is used. */
-	m->tags = aligned_alloc(64, (size_t)sets * WAYS * sizeof(*m->tags));
-	m->entries = aligned_alloc(64, (size_t)sets * WAYS * sizeof(*m->entries));
-	if (!m->tags || !m->entries) {
-		free(m->tags);
-		free(m->entries);
-		m->tags = NULL;
-		m->entries = NULL;
-		return MF_E_NOMEM;
-	}
-	memset(m->tags, 0, (size_t)sets * WAYS * sizeof(*m->tags));
-	return 0;
+	m->tags = alloc_lines((size_t)sets * WAYS * sizeof(*m->tags), &m->tags_base);
+	m->entries = alloc_lines((size_t)sets * WAYS * sizeof(*m->entries), &m->entries_base);
+	if (m->tags && m->entries)
+		return 0;
+	free(m->tags_base);
+	free(m->entries_base);
+	memset(m, 0, sizeof(*m));
+	return MF_E_NOMEM;
 }
 
 static void drop(struct mf_memo *m, uint32_t i)
@@ -41,7 +53,7 @@ static void drop(struct mf_memo *m, uint32_t i)
 	if (!m->tags[i])
 		return;
 	mf_outcome_unref(e->outcome);
-	if (e->key_len > MF_MEMO_KEY_INLINE)
+	if (e->len > MF_MEMO_KEY_INLINE)
 		free(e->long_key);
 	m->tags[i] = 0;
 	m->cnt--;
@@ -57,10 +69,9 @@ void mf_memo_flush(struct mf_memo *m)
 
 void mf_memo_done(struct mf_memo *m)
 {
-	if (m->tags)
-		mf_memo_flush(m);
-	free(m->tags);
-	free(m->entries);
+	mf_memo_flush(m);
+	free(m->tags_base);
+	free(m->entries_base);
 	memset(m, 0, sizeof(*m));
 }
 
@@ -73,15 +84,20 @@ void mf_memo_cover(struct mf_memo *m, enum mf_kind kind, uint64_t fields, bool l
 		return;
 	key->mask |= fields;
 	key->labels |= labels;
-	/* Entries of the old epoch are never found again, and go as their room is needed. */
+	/* Entries of the old epoch are never found again, and go as their room is needed. It grows by a field at most each
+	 * time, so the number cannot come round. */
 	key->epoch++;
 	key->cnt = 0;
-	for (f = 0; f < MF_F_NUM; f++)
-		if (key->mask & MF_FIELD_BIT(f)) {
-			key->fields[key->cnt].field = (uint8_t)f;
-			key->fields[key->cnt++].type = mf_field_table[f].type;
-		}
+	for (f = 0; f < MF_F_NUM; f++) {
+		if (!(key->mask & MF_FIELD_BIT(f)))
+			continue;
+		key->fields[key->cnt].field = (uint8_t)f;
+		key->fields[key->cnt].type = mf_field_table[f].type;
+		key->fields[key->cnt++].slot = mf_field_table[f].slot;
+	}
 }
+
+/* --- keys --------------------------------------------------------------------------------------------------------- */
 
 /* What a field contributes when it has no value: nil, or "could be fetched". */
 enum { ABSENT = 0xf0, UNFETCHED = 0xf1 };
@@ -105,7 +121,7 @@ uint64_t mf_memo_hash(const struct mf_memo *m, const struct mf_request *req)
 
 	for (i = 0; i < key->cnt; i++) {
 		field = key->fields[i].field;
-		slot = &req->slots[field];
+		slot = &req->slots[key->fields[i].slot];
 		if (!(req->set & MF_FIELD_BIT(field)))
 			h = mf_hash_u64(absence(req, field), h);
 		else if (is_number(key->fields[i].type))
@@ -115,26 +131,64 @@ uint64_t mf_memo_hash(const struct mf_memo *m, const struct mf_request *req)
 	}
 	if (key->labels)
 		h = mf_hash_bytes(req->pool + req->labels_off, req->labels_len, h);
-	return h ? h : 1;
+	return h;
+}
+
+/* memcmp() == 0 for what is mostly 4 to 40 bytes: words, the last one overlapping the one before. */
+static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	uint64_t x, y;
+	uint32_t v, w;
+
+	if (len < 4) {
+		for (; len; len--)
+			if (*a++ != *b++)
+				return false;
+		return true;
+	}
+	if (len < 8) {
+		memcpy(&v, a, 4);
+		memcpy(&w, b, 4);
+		if (v != w)
+			return false;
+		memcpy(&v, a + len - 4, 4);
+		memcpy(&w, b + len - 4, 4);
+		return v == w;
+	}
+	for (; len > 8; len -= 8, a += 8, b += 8) {
+		memcpy(&x, a, 8);
+		memcpy(&y, b, 8);
+		if (x != y)
+			return false;
+	}
+	/* 1 to 8 bytes are left, and at least 8 lie before their end. */
+	memcpy(&x, a + len - 8, 8);
+	memcpy(&y, b + len - 8, 8);
+	return x == y;
+}
+
+static const uint8_t *entry_bytes(const struct mf_memo_entry *e)
+{
+	return e->len > MF_MEMO_KEY_INLINE ? e->long_key : e->inline_key;
 }
 
 /*
- * The key in memory: for each field its type (or absence), then 8 bytes of number, or 4 of length and the bytes; the
+ * The key in memory: for each field its type (or absence), then 8 bytes of number, or 2 of length and the bytes; the
  * labels last. Compared with a request without writing the request's key down.
  */
 static bool key_is(const struct mf_memo_key *key, const struct mf_memo_entry *e,
 		   const struct mf_request *req)
 {
-	const uint8_t *p = e->key_len > MF_MEMO_KEY_INLINE ? e->long_key : e->inline_key;
-	const uint8_t *end = p + e->key_len;
+	const uint8_t *p = entry_bytes(e), *end = p + e->len;
 	const union mf_slot *slot;
 	unsigned i, field, type;
-	uint32_t len;
+	uint16_t len;
 
+	p += e->timed ? BOUNDS_BYTES : 0;
 	for (i = 0; i < key->cnt; i++) {
 		field = key->fields[i].field;
 		type = key->fields[i].type;
-		slot = &req->slots[field];
+		slot = &req->slots[key->fields[i].slot];
 		if (!(req->set & MF_FIELD_BIT(field))) {
 			if (*p++ != absence(req, field))
 				return false;
@@ -148,35 +202,90 @@ static bool key_is(const struct mf_memo_key *key, const struct mf_memo_entry *e,
 			p += 8;
 			continue;
 		}
-		memcpy(&len, p, 4);
-		if (len != slot->len || memcmp(p + 4, req->pool + slot->off, len) != 0)
+		memcpy(&len, p, 2);
+		if (len != slot->len || !same_bytes(p + 2, req->pool + slot->off, len))
 			return false;
-		p += 4 + len;
+		p += 2 + len;
 	}
-	if (!key->labels)
-		return true;
-	return (size_t)(end - p) == req->labels_len &&
-	       (req->labels_len == 0 ||
-		memcmp(p, req->pool + req->labels_off, req->labels_len) == 0);
+	return !key->labels || ((size_t)(end - p) == req->labels_len &&
+				same_bytes(p, req->pool + req->labels_off, req->labels_len));
+}
+
+static size_t key_size(const struct mf_memo_key *key, const struct mf_request *req)
+{
+	size_t size = key->labels ? req->labels_len : 0;
+	unsigned i;
+
+	for (i = 0; i < key->cnt; i++) {
+		if (!(req->set & MF_FIELD_BIT(key->fields[i].field)))
+			size += 1;
+		else
+			size += is_number(key->fields[i].type)
+					? 9
+					: (size_t)3 + req->slots[key->fields[i].slot].len;
+	}
+	return size;
+}
+
+static void key_write(const struct mf_memo_key *key, const struct mf_request *req, uint8_t *p)
+{
+	const union mf_slot *slot;
+	unsigned i, field;
+	uint16_t len;
+
+	for (i = 0; i < key->cnt; i++) {
+		field = key->fields[i].field;
+		slot = &req->slots[key->fields[i].slot];
+		if (!(req->set & MF_FIELD_BIT(field))) {
+			*p++ = absence(req, field);
+			continue;
+		}
+		*p++ = key->fields[i].type;
+		if (is_number(key->fields[i].type)) {
+			memcpy(p, &slot->num, 8);
+			p += 8;
+			continue;
+		}
+		len = (uint16_t)slot->len;
+		memcpy(p, &len, 2);
+		memcpy(p + 2, req->pool + slot->off, len);
+		p += 2 + len;
+	}
+	if (key->labels && req->labels_len)
+		memcpy(p, req->pool + req->labels_off, req->labels_len);
+}
+
+/* --- the table ---------------------------------------------------------------------------------------------------- */
+
+/* The upper bits choose the tag, the lower ones the set. */
+static uint16_t tag_of(uint64_t hash)
+{
+	return (uint16_t)(hash >> 48) | 1;
+}
+
+static uint32_t set_of(const struct mf_memo *m, uint64_t hash)
+{
+	return ((uint32_t)hash & m->set_mask) * WAYS;
 }
 
 struct mf_memo_entry *mf_memo_find(struct mf_memo *m, const struct mf_request *req, uint64_t hash)
 {
 	const struct mf_memo_key *key = &m->keys[req->kind];
 	struct mf_memo_entry *e;
-	const uint64_t *tags;
+	const uint16_t *tags;
 	uint32_t base;
+	uint16_t tag = tag_of(hash);
 	unsigned i;
 
 	if (__builtin_expect(!m->entries, 0))
 		return NULL;
-	base = ((uint32_t)(hash >> 32) & m->set_mask) * WAYS;
+	base = set_of(m, hash);
 	tags = m->tags + base;
 	for (i = 0; i < WAYS; i++) {
-		if (tags[i] != hash)
+		if (tags[i] != tag)
 			continue;
 		e = &m->entries[base + i];
-		__builtin_prefetch((const char *)e + 64);
+		__builtin_prefetch((const char *)e + LINE);
 		if (e->kind != req->kind || e->epoch != key->epoch || !key_is(key, e, req))
 			continue;
 		if (!e->used)
@@ -186,44 +295,12 @@ struct mf_memo_entry *mf_memo_find(struct mf_memo *m, const struct mf_request *r
 	return NULL;
 }
 
-static size_t key_size(const struct mf_memo_key *key, const struct mf_request *req)
+void mf_memo_bounds(const struct mf_memo_entry *e, uint64_t *from, uint64_t *until)
 {
-	size_t size = key->labels ? req->labels_len : 0;
-	struct mf_value v;
-	unsigned i;
+	const uint8_t *p = entry_bytes(e);
 
-	for (i = 0; i < key->cnt; i++) {
-		v = mf_request_peek(req, (enum mf_field)key->fields[i].field);
-		size += v.type == MF_T_NIL			    ? 1
-			: is_number(v.type) ? 9
-								    : 5 + v.len;
-	}
-	return size;
-}
-
-static void key_write(const struct mf_memo_key *key, const struct mf_request *req, uint8_t *p)
-{
-	struct mf_value v;
-	unsigned i;
-
-	for (i = 0; i < key->cnt; i++) {
-		v = mf_request_peek(req, (enum mf_field)key->fields[i].field);
-		if (v.type == MF_T_NIL) {
-			*p++ = absence(req, key->fields[i].field);
-			continue;
-		}
-		*p++ = v.type;
-		if (is_number(v.type)) {
-			memcpy(p, &v.num, 8);
-			p += 8;
-			continue;
-		}
-		memcpy(p, &v.len, 4);
-		memcpy(p + 4, v.ptr, v.len);
-		p += 4 + v.len;
-	}
-	if (key->labels && req->labels_len)
-		memcpy(p, req->pool + req->labels_off, req->labels_len);
+	memcpy(from, p, 8);
+	memcpy(until, p + 8, 8);
 }
 
 /* The way of a set that may go: empty, of a past epoch, or not used since the hand came by. */
@@ -232,37 +309,32 @@ static uint32_t choose(struct mf_memo *m, uint32_t base)
 	struct mf_memo_entry *e;
 	uint32_t i, at;
 
-	for (i = 0; i < WAYS; i++)
-		if (!m->tags[base + i] ||
-		    m->entries[base + i].epoch != m->keys[m->entries[base + i].kind].epoch)
+	for (i = 0; i < WAYS; i++) {
+		e = &m->entries[base + i];
+		if (!m->tags[base + i] || e->epoch != m->keys[e->kind].epoch)
 			return base + i;
-	at = base + m->hand++ % WAYS;
-	for (i = 0; i < WAYS; i++, at = base + (at + 1) % WAYS) {
-		e = &m->entries[at];
-		if (!e->used)
-			break;
-		e->used = 0;
 	}
+	at = m->hand++ % WAYS;
+	for (i = 0; i < WAYS && m->entries[base + at].used; i++, at = (at + 1) % WAYS)
+		m->entries[base + at].used = 0;
 	m->evictions++;
-	return at;
+	return base + at;
 }
 
 void mf_memo_put(struct mf_memo *m, const struct mf_request *req, struct mf_outcome *outcome,
 		 unsigned owner, uint64_t wall_from, uint64_t wall_until)
 {
 	const struct mf_memo_key *key = &m->keys[req->kind];
-	size_t len = key_size(key, req);
+	size_t len = key_size(key, req) + (wall_until ? BOUNDS_BYTES : 0);
+	uint64_t hash = mf_memo_hash(m, req);
 	struct mf_memo_entry *e;
-	uint64_t hash;
 	uint8_t *bytes = NULL;
-	uint32_t base, at;
+	uint32_t at;
 
 	if (!m->entries || len > MF_MEMO_KEY_MAX)
 		return;
-	hash = mf_memo_hash(m, req);
-	base = ((uint32_t)(hash >> 32) & m->set_mask) * WAYS;
 	e = mf_memo_find(m, req, hash); /* there already: its time was over */
-	at = e ? (uint32_t)(e - m->entries) : choose(m, base);
+	at = e ? (uint32_t)(e - m->entries) : choose(m, set_of(m, hash));
 	if (len > MF_MEMO_KEY_INLINE) {
 		bytes = malloc(len);
 		if (!bytes)
@@ -271,19 +343,23 @@ void mf_memo_put(struct mf_memo *m, const struct mf_request *req, struct mf_outc
 	mf_outcome_ref(outcome);
 	drop(m, at);
 	e = &m->entries[at];
-	*e = (struct mf_memo_entry){
-		.outcome = outcome,
-		.wall_from = wall_from,
-		.wall_until = wall_until,
-		.epoch = key->epoch,
-		.key_len = (uint32_t)len,
-		.kind = req->kind,
-		.used = 1,
-		.owner = (uint16_t)owner,
-	};
+	e->outcome = outcome;
+	e->epoch = key->epoch;
+	e->len = (uint16_t)len;
+	e->owner = (uint16_t)owner;
+	e->kind = req->kind;
+	e->used = 1;
+	e->timed = wall_until != 0;
 	if (bytes)
 		e->long_key = bytes;
-	key_write(key, req, bytes ? bytes : e->inline_key);
-	m->tags[at] = hash;
+	else
+		bytes = e->inline_key;
+	if (wall_until) {
+		memcpy(bytes, &wall_from, 8);
+		memcpy(bytes + 8, &wall_until, 8);
+		bytes += BOUNDS_BYTES;
+	}
+	key_write(key, req, bytes);
+	m->tags[at] = tag_of(hash);
 	m->cnt++;
 }

@@ -11,8 +11,8 @@
  * A field that is not set but could be fetched counts as "not fetched": a decision that fetched one is not stored, so an
  * entry that is found answers for requests where nobody looked.
  *
- * The table is like a processor's cache: sets of eight ways, one cache line of tags a set; the way that goes is one that
- * was not used lately. Nothing moves, nothing grows, nothing is allocated on a hit.
+ * The table is like a processor's cache: sets of eight ways, sixteen bytes of tags a set; the way that goes is one that
+ * was not used lately. Nothing moves, nothing grows, nothing is allocated on a hit. An entry is two cache lines.
  */
 #ifndef MF_POLICY_MEMO_H
 #define MF_POLICY_MEMO_H
@@ -21,43 +21,45 @@
 #include "core/policy/request.h"
 
 /* Longest key that is stored; a request with a longer one goes through the graph. */
-#define MF_MEMO_KEY_MAX 1024
+#define MF_MEMO_KEY_MAX	 1024
+#define MF_MEMO_NO_OWNER UINT16_MAX
 
 /* What the key of one kind is made of. */
 struct mf_memo_key {
-	uint32_t epoch;
+	uint16_t epoch;
 	bool labels;
 	uint8_t cnt;
 	struct {
-		uint8_t field, type; /* enum mf_field, enum mf_type */
+		uint8_t field, type, slot; /* enum mf_field, enum mf_type, place in the request */
 	} fields[MF_F_NUM];
 	uint64_t mask;
 };
 
-#define MF_MEMO_KEY_INLINE 88 /* bytes: makes an entry two cache lines */
+#define MF_MEMO_KEY_INLINE 112 /* bytes: makes an entry two cache lines */
 
 struct mf_memo_entry {
 	struct mf_outcome *outcome;
-	uint64_t wall_from, wall_until; /* true while the wall clock is in [from, until); until 0: always */
-	uint32_t epoch;
-	uint32_t key_len;
+	uint16_t epoch;
+	uint16_t len;	/* bytes of key, with the time bounds */
+	uint16_t owner; /* the policy that decided, or MF_MEMO_NO_OWNER */
 	uint8_t kind;
-	uint8_t used;
-	uint16_t owner; /* the policy that decided */
+	uint8_t used : 1;
+	uint8_t timed : 1; /* 16 bytes of time bounds stand before the key */
 	union {
-		uint8_t inline_key[MF_MEMO_KEY_INLINE]; /* key_len <= MF_MEMO_KEY_INLINE */
+		uint8_t inline_key[MF_MEMO_KEY_INLINE]; /* len <= MF_MEMO_KEY_INLINE */
 		uint8_t *long_key;
 	};
-} __attribute__((aligned(64)));
+};
 
 struct mf_memo {
-	uint64_t *tags; /* [sets][8]: hash, 0 for empty */
+	uint16_t *tags; /* [sets][8]; 0 for empty */
 	struct mf_memo_entry *entries;
 	uint32_t set_mask; /* number of sets - 1; no sets: entries NULL */
 	uint32_t hand;
 	uint64_t seed;
 	struct mf_memo_key keys[MF_KIND_NUM];
 	uint64_t cnt, evictions;
+	void *tags_base, *entries_base; /* of the allocations */
 };
 
 /** mf_memo_init() - @entries_max: rounded down to 8 x a power of two, 0 for none; Return: 0, MF_E_NOMEM */
@@ -70,13 +72,19 @@ void mf_memo_cover(struct mf_memo *m, enum mf_kind kind, uint64_t fields, bool l
 /** mf_memo_flush() - Forget everything */
 void mf_memo_flush(struct mf_memo *m);
 
-/** mf_memo_hash() - Hash of the request's key, never 0 */
+/** mf_memo_hash() - Hash of the request's key */
 uint64_t mf_memo_hash(const struct mf_memo *m, const struct mf_request *req);
 
 /** mf_memo_find() - The entry of an equal key, or NULL; the caller checks the time. @hash from mf_memo_hash() */
 struct mf_memo_entry *mf_memo_find(struct mf_memo *m, const struct mf_request *req, uint64_t hash);
 
-/** mf_memo_put() - Store an answer; takes a reference. A key that is too long, or no memory: nothing is stored. */
+/** mf_memo_bounds() - Of an entry that is timed: true while the wall clock is in [from, until) */
+void mf_memo_bounds(const struct mf_memo_entry *e, uint64_t *from, uint64_t *until);
+
+/**
+ * mf_memo_put() - Store an answer; takes a reference. A key that is too long, or no memory: nothing is stored.
+ * @wall_until: 0 for an answer that does not depend on the time
+ */
 void mf_memo_put(struct mf_memo *m, const struct mf_request *req, struct mf_outcome *outcome,
 		 unsigned owner, uint64_t wall_from, uint64_t wall_until);
 

@@ -3,57 +3,60 @@
 #include "core/policy/request.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/err.h"
 #include "core/names/canonical.h"
 
-#define POOL_MAX (4u << 20) /* bytes: 64 KiB for each of a request's fields, and room to spare */
+#define CACHE_LINE 64
+#define POOL_MAX   (4u << 20) /* bytes: 64 KiB for each of a request's fields, and room to spare */
 
-#define ALL	 (1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE)
-#define DNS	 (1 << MF_DNS)
-#define CONNECT	 (1 << MF_CONNECT | 1 << MF_SNI)
-#define SNI	 (1 << MF_SNI)
-#define FILEOP	 (1 << MF_FILE)
+#define ALL	   (1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE)
+#define DNS	   (1 << MF_DNS)
+#define CONNECT	   (1 << MF_CONNECT | 1 << MF_SNI)
+#define SNI	   (1 << MF_SNI)
+#define FILEOP	   (1 << MF_FILE)
 
 /* clang-format off */
 const struct mf_field_info mf_field_table[MF_F_NUM] = {
-	[MF_F_SOURCE]         = { "source",         MF_T_STR,  ALL,     MF_CANON_NONE,  0 },
-	[MF_F_SESSION_ID]     = { "session.id",     MF_T_STR,  ALL,     MF_CANON_NONE,  0 },
-	[MF_F_PROCESS_PID]    = { "process.pid",    MF_T_INT,  ALL,     MF_CANON_NONE,  INT32_MAX },
-	[MF_F_PROCESS_PARENT] = { "process.parent", MF_T_INT,  ALL,     MF_CANON_NONE,  INT32_MAX },
-	[MF_F_PROCESS_NAME]   = { "process.name",   MF_T_STR,  ALL,     MF_CANON_NONE,  0 },
-	[MF_F_PROCESS_EXE]    = { "process.exe",    MF_T_STR,  ALL,     MF_CANON_NONE,  0 },
-	[MF_F_PROCESS_ARGS]   = { "process.args",   MF_T_LIST, ALL,     MF_CANON_NONE,  0 },
-	[MF_F_PROCESS_USER]   = { "process.user",   MF_T_STR,  ALL,     MF_CANON_NONE,  0 },
-	[MF_F_NAME]           = { "name",           MF_T_STR,  DNS,     MF_CANON_NAME,  0 },
-	[MF_F_TYPE]           = { "type",           MF_T_STR,  DNS,     MF_CANON_UPPER, 0 },
-	[MF_F_CLASS]          = { "class",          MF_T_STR,  DNS,     MF_CANON_UPPER, 0 },
-	[MF_F_TRANSPORT]      = { "transport",      MF_T_STR,  DNS,     MF_CANON_LOWER, 0 },
-	[MF_F_CLIENT]         = { "client",         MF_T_ADDR, DNS,     MF_CANON_NONE,  0 },
-	[MF_F_IP]             = { "ip",             MF_T_ADDR, CONNECT, MF_CANON_NONE,  0 },
-	[MF_F_PORT]           = { "port",           MF_T_INT,  CONNECT, MF_CANON_NONE,  65535 },
-	[MF_F_PROTO]          = { "proto",          MF_T_STR,  CONNECT, MF_CANON_LOWER, 0 },
-	[MF_F_FAMILY]         = { "family",         MF_T_INT,  CONNECT, MF_CANON_NONE,  6 },
-	[MF_F_HOST]           = { "host",           MF_T_STR,  CONNECT, MF_CANON_NAME,  0 },
-	[MF_F_HOSTS]          = { "hosts",          MF_T_LIST, CONNECT, MF_CANON_NAME,  0 },
-	[MF_F_SNI]            = { "sni",            MF_T_STR,  SNI,     MF_CANON_NAME,  0 },
-	[MF_F_ALPN]           = { "alpn",           MF_T_LIST, SNI,     MF_CANON_NONE,  0 },
-	[MF_F_ECH]            = { "ech",            MF_T_BOOL, SNI,     MF_CANON_NONE,  1 },
-	[MF_F_VERSIONS]       = { "versions",       MF_T_LIST, SNI,     MF_CANON_NONE,  0 },
-	[MF_F_JA4]            = { "ja4",            MF_T_STR,  SNI,     MF_CANON_NONE,  0 },
-	[MF_F_QUIC]           = { "quic",           MF_T_BOOL, SNI,     MF_CANON_NONE,  1 },
-	[MF_F_OP]             = { "op",             MF_T_STR,  FILEOP,  MF_CANON_LOWER, 0 },
-	[MF_F_PATH]           = { "path",           MF_T_STR,  FILEOP,  MF_CANON_PATH,  0 },
-	[MF_F_TARGET]         = { "target",         MF_T_STR,  FILEOP,  MF_CANON_LPATH, 0 },
-	[MF_F_FLAGS]          = { "flags",          MF_T_LIST, FILEOP,  MF_CANON_NONE,  0 },
-	[MF_F_UID]            = { "uid",            MF_T_INT,  FILEOP,  MF_CANON_NONE,  UINT32_MAX },
-	[MF_F_GID]            = { "gid",            MF_T_INT,  FILEOP,  MF_CANON_NONE,  UINT32_MAX },
-	[MF_F_SIZE]           = { "size",           MF_T_INT,  FILEOP,  MF_CANON_NONE,  INT64_MAX },
+	[MF_F_SOURCE]         = { "source",         MF_T_STR,  ALL,     MF_CANON_NONE,  12, 0 },
+	[MF_F_SESSION_ID]     = { "session.id",     MF_T_STR,  ALL,     MF_CANON_NONE,  13, 0 },
+	[MF_F_PROCESS_PID]    = { "process.pid",    MF_T_INT,  ALL,     MF_CANON_NONE,  14, INT32_MAX },
+	[MF_F_PROCESS_PARENT] = { "process.parent", MF_T_INT,  ALL,     MF_CANON_NONE,  15, INT32_MAX },
+	[MF_F_PROCESS_NAME]   = { "process.name",   MF_T_STR,  ALL,     MF_CANON_NONE,  16, 0 },
+	[MF_F_PROCESS_EXE]    = { "process.exe",    MF_T_STR,  ALL,     MF_CANON_NONE,  17, 0 },
+	[MF_F_PROCESS_ARGS]   = { "process.args",   MF_T_LIST, ALL,     MF_CANON_NONE,  18, 0 },
+	[MF_F_PROCESS_USER]   = { "process.user",   MF_T_STR,  ALL,     MF_CANON_NONE,  19, 0 },
+	[MF_F_NAME]           = { "name",           MF_T_STR,  DNS,     MF_CANON_NAME,   0, 0 },
+	[MF_F_TYPE]           = { "type",           MF_T_STR,  DNS,     MF_CANON_UPPER,  1, 0 },
+	[MF_F_CLASS]          = { "class",          MF_T_STR,  DNS,     MF_CANON_UPPER,  2, 0 },
+	[MF_F_TRANSPORT]      = { "transport",      MF_T_STR,  DNS,     MF_CANON_LOWER,  3, 0 },
+	[MF_F_CLIENT]         = { "client",         MF_T_ADDR, DNS,     MF_CANON_NONE,   4, 0 },
+	[MF_F_IP]             = { "ip",             MF_T_ADDR, CONNECT, MF_CANON_NONE,   0, 0 },
+	[MF_F_PORT]           = { "port",           MF_T_INT,  CONNECT, MF_CANON_NONE,   1, 65535 },
+	[MF_F_PROTO]          = { "proto",          MF_T_STR,  CONNECT, MF_CANON_LOWER,  2, 0 },
+	[MF_F_FAMILY]         = { "family",         MF_T_INT,  CONNECT, MF_CANON_NONE,   3, 6 },
+	[MF_F_HOST]           = { "host",           MF_T_STR,  CONNECT, MF_CANON_NAME,   4, 0 },
+	[MF_F_HOSTS]          = { "hosts",          MF_T_LIST, CONNECT, MF_CANON_NAME,   5, 0 },
+	[MF_F_SNI]            = { "sni",            MF_T_STR,  SNI,     MF_CANON_NAME,   6, 0 },
+	[MF_F_ALPN]           = { "alpn",           MF_T_LIST, SNI,     MF_CANON_NONE,   7, 0 },
+	[MF_F_ECH]            = { "ech",            MF_T_BOOL, SNI,     MF_CANON_NONE,   8, 1 },
+	[MF_F_VERSIONS]       = { "versions",       MF_T_LIST, SNI,     MF_CANON_NONE,   9, 0 },
+	[MF_F_JA4]            = { "ja4",            MF_T_STR,  SNI,     MF_CANON_NONE,  10, 0 },
+	[MF_F_QUIC]           = { "quic",           MF_T_BOOL, SNI,     MF_CANON_NONE,  11, 1 },
+	[MF_F_OP]             = { "op",             MF_T_STR,  FILEOP,  MF_CANON_LOWER,  0, 0 },
+	[MF_F_PATH]           = { "path",           MF_T_STR,  FILEOP,  MF_CANON_PATH,   1, 0 },
+	[MF_F_TARGET]         = { "target",         MF_T_STR,  FILEOP,  MF_CANON_LPATH,  2, 0 },
+	[MF_F_FLAGS]          = { "flags",          MF_T_LIST, FILEOP,  MF_CANON_NONE,   3, 0 },
+	[MF_F_UID]            = { "uid",            MF_T_INT,  FILEOP,  MF_CANON_NONE,   4, UINT32_MAX },
+	[MF_F_GID]            = { "gid",            MF_T_INT,  FILEOP,  MF_CANON_NONE,   5, UINT32_MAX },
+	[MF_F_SIZE]           = { "size",           MF_T_INT,  FILEOP,  MF_CANON_NONE,   6, INT64_MAX },
 };
 /* clang-format on */
 static_assert(MF_F_NUM <= 64, "a field mask is 64 bits");
+static_assert(offsetof(struct mf_request, slots) == 40, "the first slots stand in the first line");
 static_assert(MF_F_SIZE == MF_F_NUM - 1, "the table ends with the last field");
 
 static const char *const kind_names[] = {
@@ -140,13 +143,15 @@ const char *mf_word_nearest(const char *name, const char *const *words)
 struct mf_request *mf_request_new(enum mf_kind kind)
 {
 	struct mf_request *req;
+	void *base;
 
 	if ((unsigned)kind >= MF_KIND_NUM)
 		return NULL;
-	req = aligned_alloc(_Alignof(struct mf_request), sizeof(*req));
-	if (!req)
+	base = calloc(1, sizeof(*req) + CACHE_LINE - 1);
+	if (!base)
 		return NULL;
-	memset(req, 0, sizeof(*req));
+	req = (struct mf_request *)(void *)((char *)base + (-(uintptr_t)base & (CACHE_LINE - 1)));
+	req->base = base;
 	req->kind = (uint8_t)kind;
 	req->pool = req->inline_pool;
 	req->pool_room = sizeof(req->inline_pool);
@@ -159,7 +164,7 @@ void mf_request_free(struct mf_request *req)
 		return;
 	if (req->pool != req->inline_pool)
 		free(req->pool);
-	free(req);
+	free(req->base);
 }
 
 void mf_request_reset(struct mf_request *req, enum mf_kind kind)
@@ -192,7 +197,7 @@ static size_t pool_live(const struct mf_request *req)
 
 	for (f = 0; f < MF_F_NUM; f++)
 		if (req->set & MF_FIELD_BIT(f) && in_pool((enum mf_field)f))
-			live += req->slots[f].len + 1;
+			live += req->slots[mf_field_table[f].slot].len + 1;
 	return live;
 }
 
@@ -210,6 +215,7 @@ static uint32_t move_bytes(uint8_t *pool, uint32_t *len, const uint8_t *from, si
 static int pool_rebuild(struct mf_request *req, size_t more)
 {
 	size_t need = pool_live(req) + more, room = sizeof(req->inline_pool) * 2;
+	union mf_slot *slot;
 	uint8_t *pool;
 	uint32_t len = 0;
 	int f;
@@ -221,10 +227,12 @@ static int pool_rebuild(struct mf_request *req, size_t more)
 	pool = malloc(room);
 	if (!pool)
 		return MF_E_NOMEM;
-	for (f = 0; f < MF_F_NUM; f++)
-		if (req->set & MF_FIELD_BIT(f) && in_pool((enum mf_field)f))
-			req->slots[f].off = move_bytes(pool, &len, req->pool + req->slots[f].off,
-						       req->slots[f].len + 1);
+	for (f = 0; f < MF_F_NUM; f++) {
+		if (!(req->set & MF_FIELD_BIT(f)) || !in_pool((enum mf_field)f))
+			continue;
+		slot = mf_request_slot(req, (enum mf_field)f);
+		slot->off = move_bytes(pool, &len, req->pool + slot->off, slot->len + 1);
+	}
 	req->labels_off = move_bytes(pool, &len, req->pool + req->labels_off, req->labels_len);
 	if (req->pool != req->inline_pool)
 		free(req->pool);
@@ -409,8 +417,8 @@ int mf_request_set_str(struct mf_request *req, enum mf_field field, const char *
 	}
 	req->pool[off + (uint32_t)r] = '\0';
 	req->pool_len = off + (uint32_t)r + 1;
-	req->slots[field].off = off;
-	req->slots[field].len = (uint32_t)r;
+	mf_request_slot(req, field)->off = off;
+	mf_request_slot(req, field)->len = (uint32_t)r;
 	req->set |= MF_FIELD_BIT(field);
 	return 0;
 }
@@ -423,7 +431,7 @@ int mf_request_set_int(struct mf_request *req, enum mf_field field, int64_t valu
 		return r;
 	if (field == MF_F_FAMILY || value < 0 || value > mf_field_table[field].max)
 		return MF_E_INVAL;
-	req->slots[field].num = value;
+	mf_request_slot(req, field)->num = value;
 	req->set |= MF_FIELD_BIT(field);
 	return 0;
 }
@@ -434,7 +442,7 @@ int mf_request_set_bool(struct mf_request *req, enum mf_field field, bool value)
 
 	if (r < 0)
 		return r;
-	req->slots[field].num = value;
+	mf_request_slot(req, field)->num = value;
 	req->set |= MF_FIELD_BIT(field);
 	return 0;
 }
@@ -450,11 +458,11 @@ static int set_addr(struct mf_request *req, enum mf_field field, const struct mf
 	if (r < 0)
 		return r;
 	memcpy(req->pool + off, addr, sizeof(*addr));
-	req->slots[field].off = off;
-	req->slots[field].len = sizeof(*addr);
+	mf_request_slot(req, field)->off = off;
+	mf_request_slot(req, field)->len = sizeof(*addr);
 	req->set |= MF_FIELD_BIT(field);
 	if (field == MF_F_IP) {
-		req->slots[MF_F_FAMILY].num = addr->family;
+		mf_request_slot(req, MF_F_FAMILY)->num = addr->family;
 		req->set |= MF_FIELD_BIT(MF_F_FAMILY);
 	}
 	return 0;
@@ -506,12 +514,12 @@ int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *
 	r = check_field(req, field, MF_T_LIST);
 	if (r < 0)
 		return r;
-	slot = &req->slots[field];
+	slot = mf_request_slot(req, field);
 	if (!(req->set & MF_FIELD_BIT(field))) {
 		slot->off = slot->len = 0;
-		req->list_cnt[field] = 0;
+		req->list_cnt[mf_field_table[field].slot] = 0;
 	}
-	if (req->list_cnt[field] >= MF_REQUEST_LIST_MAX)
+	if (req->list_cnt[mf_field_table[field].slot] >= MF_REQUEST_LIST_MAX)
 		return MF_E_LIMIT;
 	if (len > MF_REQUEST_STR_MAX || slot->len + len > MF_REQUEST_STR_MAX)
 		return MF_E_SYNTAX;
@@ -531,7 +539,7 @@ int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *
 	slot->len += n + MF_LIST_ITEM_OVERHEAD;
 	req->pool_len = slot->off + slot->len +
 			1; /* pool_rebuild() copies one byte more than len of every slot */
-	req->list_cnt[field]++;
+	req->list_cnt[mf_field_table[field].slot]++;
 	req->set |= MF_FIELD_BIT(field);
 	return 0;
 }

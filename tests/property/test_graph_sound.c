@@ -35,18 +35,27 @@ static uint32_t pick(uint32_t n)
 
 #define ONE_OF(table) ((table)[pick(MF_ARRAY_SIZE(table))])
 
-static const char *const names[] = { "a.example",	"b.example",	 "www.a.example", "x.y.a.example",
-				     "deep.x.y.b.test", "test",		 "a.test",	  "api.corp.test",
-				     "xn--bcher-kva.example", "long-label-with-dashes.example" };
-static const char *const ips[] = { "10.0.0.1",	"10.1.2.3", "192.0.2.1", "198.51.100.7", "8.8.8.8",
-				   "127.0.0.1", "fd00::1",  "2001:db8::5", "2606:4700::1" };
+static const char *const names[] = { "a.example",
+				     "b.example",
+				     "www.a.example",
+				     "x.y.a.example",
+				     "deep.x.y.b.test",
+				     "test",
+				     "a.test",
+				     "api.corp.test",
+				     "xn--bcher-kva.example",
+				     "long-label-with-dashes.example" };
+static const char *const ips[] = { "10.0.0.1",	   "10.1.2.3",	  "192.0.2.1",
+				   "198.51.100.7", "8.8.8.8",	  "127.0.0.1",
+				   "fd00::1",	   "2001:db8::5", "2606:4700::1" };
 static const int ports[] = { 22, 25, 53, 80, 443, 443, 8080, 8443, 65535, 0 };
 static const char *const words[] = { "curl", "git", "node", "python3", "", "vpn" };
 static const char *const types[] = { "A", "AAAA", "TXT", "HTTPS", "ANY" };
 static const char *const ops[] = { "open", "read", "write", "create", "delete", "rename", "stat" };
-static const char *const paths[] = { "/",		   "/workspace/a.txt", "/workspace/.env", "/workspace/x/.env.local",
-				     "/etc/passwd",	   "/tmp/x",	       "/home/u/.ssh/id", "/workspacex/a",
-				     "/workspace/src/main.c" };
+static const char *const paths[] = {
+	"/",	  "/workspace/a.txt", "/workspace/.env", "/workspace/x/.env.local", "/etc/passwd",
+	"/tmp/x", "/home/u/.ssh/id",  "/workspacex/a",	 "/workspace/src/main.c"
+};
 static const char *const flags[] = { "read", "write", "create", "truncate", "append" };
 static const char *const labels[] = { "team", "env", "tier" };
 static const char *const label_values[] = { "red", "blue", "ci", "" };
@@ -176,11 +185,15 @@ static void write_name_arg(struct writer *w)
 
 static void write_predicate(struct writer *w)
 {
-	static const char *const globs[] = { "*.example", "**.example", "a.*", "*.{test,example}", "x?y" };
-	static const char *const file_globs[] = { "/workspace/**", "**/.env*", "/tmp/*", "/**/*.c" };
+	static const char *const globs[] = { "*.example", "**.example", "a.*", "*.{test,example}",
+					     "x?y" };
+	static const char *const file_globs[] = { "/workspace/**", "**/.env*", "/tmp/*",
+						  "/**/*.c" };
 	static const char *const regexes[] = { "^a", "test$", "[xy][.]", "(a|b)[.]ex", "e.*e" };
-	static const char *const nets[] = { "lan", "'10.0.0.0/8'", "'8.8.8.8'", "{ 'fd00::/8', '192.0.2.0/24' }" };
-	static const char *const port_args[] = { "web", "{ 80, 443 }", "443", "{ '1-1023' }", "{ 22, '8000-9000' }" };
+	static const char *const nets[] = { "lan", "'10.0.0.0/8'", "'8.8.8.8'",
+					    "{ 'fd00::/8', '192.0.2.0/24' }" };
+	static const char *const port_args[] = { "web", "{ 80, 443 }", "443", "{ '1-1023' }",
+						 "{ 22, '8000-9000' }" };
 	bool net = w->kind == MF_CONNECT || w->kind == MF_SNI;
 
 	switch (pick(net ? 9 : 6)) {
@@ -279,7 +292,8 @@ static void write_bool_cond(struct writer *w)
 
 static void write_time_cond(struct writer *w)
 {
-	static const char *const fields[] = { "hour", "minute", "weekday", "day", "second", "yearday" };
+	static const char *const fields[] = { "hour", "minute", "weekday",
+					      "day",  "second", "yearday" };
 
 	outf(w, "now.%s %% %u == 0", ONE_OF(fields), 2 + pick(3));
 }
@@ -300,7 +314,8 @@ static void write_cond(struct writer *w, unsigned depth)
 	case 6:
 		out(w, "(");
 		write_field(w, MF_T_INT);
-		outf(w, " or -1) %s %d", pick(2) ? "<" : "==", pick(2) ? ONE_OF(ports) : (int)pick(2000));
+		outf(w, " or -1) %s %d",
+		     pick(2) ? "<" : "==", pick(2) ? ONE_OF(ports) : (int)pick(2000));
 		return;
 	case 7:
 		write_list_cond(w);
@@ -379,8 +394,8 @@ static void write_verdict(struct writer *w)
 			outf(w, "soft_delete { hash = %s }", pick(2) ? "true" : "false");
 			return;
 		default:
-			outf(w, "redirect { to = 'r%u.corp:%u', on_failure = 'fail_open' }", pick(3),
-			     1 + pick(3));
+			outf(w, "redirect { to = 'r%u.corp:%u', on_failure = 'fail_open' }",
+			     pick(3), 1 + pick(3));
 			return;
 		}
 	default:
@@ -406,7 +421,8 @@ static void write_block(struct writer *w, unsigned depth, unsigned indent)
 			out(w, "  for _, h in ipairs(");
 			if (!write_field(w, MF_T_LIST))
 				out(w, "nil");
-			outf(w, " or {}) do if h:find('%c', 1, true) then return ", 'a' + (int)pick(8));
+			outf(w, " or {}) do if h:find('%c', 1, true) then return ",
+			     'a' + (int)pick(8));
 			write_verdict(w);
 			out(w, " end end\n");
 			break;
@@ -448,15 +464,21 @@ static void write_rules(struct writer *w)
 	if (pick(2)) {
 		out(w, "  network_rules = {\n");
 		for (i = pick(3); i < 3; i++)
-			outf(w, "    { name = 'n%u', domains = { '%s' }, ports = { %d, 443 }, decision = '%s' },\n",
+			outf(w,
+			     "    { name = 'n%u', domains = { '%s' }, ports = { %d, 443 }, "
+			     "decision = '%s' },\n",
 			     i, ONE_OF(names), 1 + (int)pick(100), pick(2) ? "allow" : "deny");
 		out(w, "  },\n");
 	}
 	if (pick(2))
-		outf(w, "  dns_redirects = { { name = 'd', match = '%s', resolve_to = '10.9.9.9' } },\n",
+		outf(w,
+		     "  dns_redirects = { { name = 'd', match = '%s', resolve_to = '10.9.9.9' } "
+		     "},\n",
 		     ONE_OF(names));
 	if (pick(2))
-		outf(w, "  connect_redirects = { { name = 'c', match = '%s:443', redirect_to = 'c.corp:1' } },\n",
+		outf(w,
+		     "  connect_redirects = { { name = 'c', match = '%s:443', redirect_to = "
+		     "'c.corp:1' } },\n",
 		     ONE_OF(names));
 	if (pick(2))
 		outf(w, "  file_rules = { { name = 'f', paths = { '%s' }, decision = 'deny' } },\n",
@@ -552,10 +574,10 @@ static void set_common(struct mf_request *req, struct process *p)
 		mf_request_set_int(req, MF_F_PROCESS_PID, p->pid);
 		break;
 	default:
-		mf_request_set_fetch(req, fetch_process, p,
-				     MF_FIELD_BIT(MF_F_PROCESS_NAME) | MF_FIELD_BIT(MF_F_PROCESS_PID) |
-					     MF_FIELD_BIT(MF_F_PROCESS_USER) |
-					     MF_FIELD_BIT(MF_F_PROCESS_ARGS));
+		mf_request_set_fetch(
+			req, fetch_process, p,
+			MF_FIELD_BIT(MF_F_PROCESS_NAME) | MF_FIELD_BIT(MF_F_PROCESS_PID) |
+				MF_FIELD_BIT(MF_F_PROCESS_USER) | MF_FIELD_BIT(MF_F_PROCESS_ARGS));
 		break;
 	}
 }
@@ -711,7 +733,8 @@ static void move_time(struct round *r)
 		r->f.mono_ns += (uint64_t)jump;
 }
 
-static void compare(struct round *r, const struct question *q, struct mf_request *req[2], uint64_t pair)
+static void compare(struct round *r, const struct question *q, struct mf_request *req[2],
+		    uint64_t pair)
 {
 	struct mf_decision a = MF_DECISION_INIT, b = MF_DECISION_INIT;
 	struct process p[2];
@@ -728,10 +751,11 @@ static void compare(struct round *r, const struct question *q, struct mf_request
 		return;
 	for (i = 0; i < r->policy_cnt; i++)
 		printf("--- policy %u\n%s", i, r->policies[i]);
-	printf("--- pair %llu: %s by %s line %u '%s' (%d), but Lua says %s by %s line %u '%s' (%d)\n",
-	       (unsigned long long)pair, mf_verdict_name(a.verdict), mf_origin_name(a.origin), a.line,
-	       a.reason ? a.reason : "", ra, mf_verdict_name(b.verdict), b.policy ? b.policy : "", b.line,
-	       b.reason ? b.reason : "", rb);
+	printf("--- pair %llu: %s by %s line %u '%s' (%d), but Lua says %s by %s line %u '%s' "
+	       "(%d)\n",
+	       (unsigned long long)pair, mf_verdict_name(a.verdict), mf_origin_name(a.origin),
+	       a.line, a.reason ? a.reason : "", ra, mf_verdict_name(b.verdict),
+	       b.policy ? b.policy : "", b.line, b.reason ? b.reason : "", rb);
 	fill(req[1], q, &p[1]);
 	mf_vm_state_explain(r->plain, req[1], &b, &json);
 	fail_msg("%s", json);
@@ -747,7 +771,8 @@ static uint64_t number(const char *variable, uint64_t otherwise)
 static void test_graph_and_memo_answer_as_lua_does(void **state)
 {
 	const char *slow = getenv("MF_SLOW");
-	uint64_t seed = number("MF_SEED", 1), pairs, pair = 0, memo = 0, graph = 0, lua = 0, evicted = 0;
+	uint64_t seed = number("MF_SEED", 1), pairs, pair = 0, memo = 0, graph = 0, lua = 0,
+		 evicted = 0;
 	struct mf_request *req[2] = { mf_request_new(MF_DNS), mf_request_new(MF_DNS) };
 	struct question corpus[CORPUS], q;
 	static struct round r;
