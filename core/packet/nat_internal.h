@@ -90,7 +90,8 @@ struct mf_nat {
 	/* constant after mf_nat_new() */
 	struct entry *entries;
 	struct bucket *buckets;
-	void *entries_mem, *buckets_mem; /* as allocated; the above are aligned to cache lines */
+	void *mem, *entries_mem,
+		*buckets_mem; /* as allocated; the above are aligned to cache lines */
 	uint64_t seed;
 	uint32_t limit, bucket_mask;
 	uint32_t redirects_max, redirect_mask, pid_mask;

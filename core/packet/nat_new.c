@@ -118,18 +118,18 @@ static void free_tables(struct mf_nat *nat)
 	free(nat->redirects);
 	free(nat->redirect_buckets);
 	free(nat->redirect_free);
-	free(nat);
+	free(nat->mem);
 }
 
 int mf_nat_new(const struct mf_nat_options *options, struct mf_nat **ret_nat, struct mf_err *err)
 {
-	// Rounded up: the stripes want whole cache lines.
-	struct mf_nat *nat = aligned_alloc(64, (sizeof(*nat) + 63) / 64 * 64);
+	void *mem;
+	struct mf_nat *nat = alloc_lines(1, sizeof(*nat), &mem);
 	int r;
 
 	if (!nat)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory for a NAT table");
-	memset(nat, 0, sizeof(*nat));
+	nat->mem = mem;
 	r = read_options(nat, options, err);
 	if (!r && !alloc_tables(nat))
 		r = mf_err_set(err, MF_E_NOMEM, "out of memory for %u NAT entries", nat->limit);
