@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Usage: embed.sh BUILD SOURCE CC SANITIZERS LIBDIR - installs into a fresh prefix, builds examples/embed.c there with
+# pkg-config against the shared and the static library, and compares what it prints.
+set -euo pipefail
+build=$1 source=$2 cc=$3 sanitize=$4 libdir=$5
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+cmake --install "$build" --prefix "$work/prefix" >/dev/null
+# The prefix of the build is in moonfence.pc; a package that was moved is found with an override.
+export PKG_CONFIG_PATH="$work/prefix/$libdir/pkgconfig"
+pkg() { pkg-config --define-variable=prefix="$work/prefix" "$@" moonfence; }
+flags=(-std=c11 -Wall -Wextra -Werror)
+[ -n "$sanitize" ] && flags+=("-fsanitize=$sanitize")
+
+cp "$source/examples/embed.c" "$work"
+cp -r "$source/examples/policy" "$work/policy"
+cd "$work"
+read -ra cflags <<<"$(pkg --cflags)"
+read -ra shared <<<"$(pkg --libs)"
+# The archive with the system's shared libraries: what a distribution's packages give.
+read -ra needs <<<"$(pkg --print-requires-private | tr '\n' ' ')"
+read -ra static <<<"$work/prefix/$libdir/libmoonfence.a $(pkg-config --libs "${needs[@]}") -pthread -lm"
+"$cc" "${flags[@]}" "${cflags[@]}" embed.c "${shared[@]}" -o embed_shared
+"$cc" "${flags[@]}" "${cflags[@]}" embed.c "${static[@]}" -o embed_static
+
+cat >expected <<'END'
+moonfence VERSION
+event    policy_loaded
+dns      resolve by dns_redirects[1] mirror of policy example: dns_redirects[1] mirror
+connect  deny by network_rules[1] no-metadata of policy example: network_rules[1] no-metadata
+sni      allow by sni() of policy example
+file     soft_delete by file() of policy example
+event    policy_loaded
+event    policy_changed
+dns      resolve by dns_redirects[1] mirror of policy example: dns_redirects[1] mirror
+connect  deny by network_rules[1] no-metadata of policy example: network_rules[1] no-metadata
+sni      allow by sni() of policy example
+file     soft_delete by file() of policy example
+END
+LD_LIBRARY_PATH="$work/prefix/$libdir" ./embed_shared policy >shared.out
+env -u LD_LIBRARY_PATH ./embed_static policy >static.out
+if ldd ./embed_static | grep libmoonfence; then echo "embed_static uses the shared library"; exit 1; fi
+LD_LIBRARY_PATH="$work/prefix/$libdir" ldd ./embed_shared | grep -q "$work/prefix" || { echo "embed_shared does not use the installed library"; exit 1; }
+for f in shared static; do
+  sed -E 's/^moonfence [0-9.]+$/moonfence VERSION/; s/^event .*"type": ?"([a-z_]+)".*$/event    \1/' "$f.out" >"$f.text"
+  diff -u expected "$f.text"
+done
+# A policy that does not load: status 1, file and line.
+echo 'return {' >policy/policy.lua
+! LD_LIBRARY_PATH="$work/prefix/$libdir" ./embed_shared policy >/dev/null 2>err.out
+grep -q 'policy/policy.lua:[12]: ' err.out || { cat err.out; exit 1; }
+echo "installed library, shared and static: as expected"
