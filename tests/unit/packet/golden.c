@@ -27,18 +27,27 @@ static void add_hex(struct golden *g, const char *hex)
 	}
 }
 
+/* A value that does not fit is a mistake in the file. */
+static void copy(char *to, size_t room, const char *from)
+{
+	size_t len = strlen(from);
+
+	assert_true(len < room);
+	memcpy(to, from, len + 1);
+}
+
 static void read_line(struct golden *g, const char *line)
 {
 	const char *v;
 
 	if ((v = value(line, "name: "))) {
-		snprintf(g->name, sizeof(g->name), "%s", v);
+		copy(g->name, sizeof(g->name), v);
 	} else if ((v = value(line, "link: "))) {
 		g->link = strcmp(v, "ip") == 0 ? MF_VIEW_IP : MF_VIEW_ETHERNET;
 	} else if ((v = value(line, "text: "))) {
-		snprintf(g->text, sizeof(g->text), "%s", v);
+		copy(g->text, sizeof(g->text), v);
 	} else if ((v = value(line, "sums: "))) {
-		snprintf(g->sums, sizeof(g->sums), "%s", v);
+		copy(g->sums, sizeof(g->sums), v);
 	} else if ((v = value(line, "hex:"))) {
 		g->bytes = malloc(1);
 		assert_non_null(g->bytes);

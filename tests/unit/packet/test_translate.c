@@ -89,6 +89,9 @@ static void complain(const struct mf_flow *f)
 	struct mf_nat_entry before, after;
 	size_t len;
 
+	// Compared as bytes below, holes included.
+	memset(&before, 0, sizeof(before));
+	memset(&after, 0, sizeof(after));
 	len = make(f, MF_TCP_SYN, pkt, sizeof(pkt));
 	assert_int_equal(translate(nat, pkt, len, &is), MF_TRANSLATE_REWRITTEN);
 	assert_int_equal(mf_nat_get(nat, f, NOW, &before), 0);
