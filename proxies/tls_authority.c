@@ -64,7 +64,9 @@ static bool add_alt_name(X509 *cert, const char *name)
 	}
 	if (ok) {
 		general = NULL;
-		ok = X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0) == 1;
+		// RFC 5280 4.2.1.6: critical where the subject is empty.
+		ok = X509_add1_ext_i2d(cert, NID_subject_alt_name, names, strlen(name) > CN_MAX,
+				       0) == 1;
 	}
 	ASN1_IA5STRING_free(text);
 	GENERAL_NAME_free(general);
