@@ -442,6 +442,120 @@ static void check_hooks(struct lint *l)
 	}
 }
 
+/* --- rules that are never reached ------------------------------------------------------------------------------------- */
+
+/* One pattern of a redirect: its key, its text as written, and which entry it stands in. */
+struct pattern {
+	const struct mf_token *key, *text;
+	size_t entry;
+};
+
+static int compare_patterns(const void *a, const void *b)
+{
+	const struct pattern *x = a, *y = b;
+	const struct mf_token *s = x->text, *t = y->text;
+	int order = memcmp(x->key->text, y->key->text,
+			   x->key->len < y->key->len ? x->key->len : y->key->len);
+
+	if (order == 0)
+		order = memcmp(s->text, t->text, s->len < t->len ? s->len : t->len);
+	if (order == 0 && s->len != t->len)
+		order = s->len < t->len ? -1 : 1;
+	return order ? order : (x->entry > y->entry) - (x->entry < y->entry);
+}
+
+/* A redirect whose pattern stands, word for word, in an entry before: the first match wins. */
+static void check_redirects(struct lint *l, const char *family, size_t open)
+{
+	size_t end = l->places[open].close, cnt = 0, entry = 0;
+	struct pattern *patterns = calloc(end - open, sizeof(*patterns));
+
+	for (size_t i = open + 1; patterns && i < end; i++) {
+		size_t at = l->places[i].open;
+
+		if (is(l, i, "{") && at == open)
+			entry++;
+		if (at == SIZE_MAX || at <= open || l->places[at].open != open || !is_key(l, i) ||
+		    token(l, i + 2)->type != MF_TOKEN_STRING || is(l, i + 3, "..") ||
+		    !(is(l, i, "match") || is(l, i, "regex") || is(l, i, "search")))
+			continue;
+		patterns[cnt++] = (struct pattern){ token(l, i), token(l, i + 2), entry };
+	}
+	if (cnt)
+		qsort(patterns, cnt, sizeof(*patterns), compare_patterns);
+	for (size_t i = 1; i < cnt; i++) {
+		const struct pattern *first = &patterns[i - 1], *second = &patterns[i];
+		char message[160];
+
+		if (!same(first->key, second->key) || !same(first->text, second->text))
+			continue;
+		snprintf(message, sizeof(message),
+			 "%s[%zu] is never reached: %s[%zu] has the same %.*s", family,
+			 second->entry, family, first->entry, (int)first->key->len,
+			 first->key->text);
+		report(l, second->text, message, "the first match wins");
+	}
+	free(patterns);
+}
+
+/* Whether the entry from "{" at @open selects nothing, and so matches every connection. */
+static bool matches_everything(const struct lint *l, size_t open)
+{
+	static const char *const selectors[] = { "domains", "ports", "cidrs", NULL };
+
+	if (open + 1 == l->places[open].close)
+		return false;
+	for (size_t i = open + 1; i < l->places[open].close; i++) {
+		if (is(l, i, "[") || (l->places[i].open == open && in_list(selectors, token(l, i))))
+			return false;
+		if (is_name(l, i) && l->places[i].open == open && !is_key(l, i) &&
+		    !is(l, i - 1, "="))
+			return false; /* something computed: not for us to tell */
+	}
+	return true;
+}
+
+static void check_network_rules(struct lint *l, size_t open)
+{
+	size_t entry = 0, everything = 0;
+
+	for (size_t i = open + 1; i < l->places[open].close; i++) {
+		char message[160];
+
+		if (!is(l, i, "{") || l->places[i].open != open)
+			continue;
+		entry++;
+		if (everything) {
+			snprintf(message, sizeof(message),
+				 "network_rules[%zu] is never reached: network_rules[%zu] has no "
+				 "domains, "
+				 "ports or cidrs and matches everything",
+				 entry, everything);
+			report(l, token(l, i), message, "the first match wins");
+		} else if (matches_everything(l, i)) {
+			everything = entry;
+		}
+	}
+}
+
+/* The families stand in the table that the chunk returns. */
+static void check_rules(struct lint *l)
+{
+	for (size_t i = 1; i < l->tokens.cnt; i++) {
+		size_t open = l->places[i].open;
+
+		if (!is_name(l, i) || !is(l, i + 2, "{") || !is_key(l, i) ||
+		    l->places[i].function != SIZE_MAX || open == 0 || !is(l, open - 1, "return"))
+			continue;
+		if (is(l, i, "dns_redirects"))
+			check_redirects(l, "dns_redirects", i + 2);
+		else if (is(l, i, "connect_redirects"))
+			check_redirects(l, "connect_redirects", i + 2);
+		else if (is(l, i, "network_rules"))
+			check_network_rules(l, i + 2);
+	}
+}
+
 static int lint(const char *text, size_t len, const char *const *globals, bool hooks,
 		const struct mf_lint_sink *sink)
 {
@@ -456,8 +570,10 @@ static int lint(const char *text, size_t len, const char *const *globals, bool h
 	if (l.places && l.declared) {
 		find_places(&l);
 		find_declared(&l);
-		if (hooks)
+		if (hooks) {
 			check_hooks(&l);
+			check_rules(&l);
+		}
 		check_names(&l);
 	} else {
 		r = MF_E_NOMEM;

@@ -6,7 +6,8 @@
  *
  * Loading finds what is wrong while the policy's chunk runs. What stands inside hooks runs only when a question comes;
  * these checks read it as tokens and report what would fail with certainty: a name that is defined nowhere, a field or
- * predicate that the hook's requests do not have, a verdict that its kind cannot carry. Wherever the text leaves a doubt
+ * predicate that the hook's requests do not have, a verdict that its kind cannot carry, a rule behind one that takes
+ * everything which it could match. Wherever the text leaves a doubt
  * (a name is declared again, a field is computed) nothing is said: no false alarms, and no promise to find everything.
  */
 #ifndef MF_CLI_LINT_H

@@ -101,6 +101,25 @@ return { name = "x", connect = connect,
                                    "  if q:is 'a.example' then return soft_delete() end\nend }\n")
         self.assert_problem(problems, 2, 35, "soft_delete", "resolve")
 
+    def test_rules_that_are_never_reached_are_found(self):
+        problems = self.check_text("""return { name = "x",
+  dns_redirects = {
+    { match = "a.example", resolve_to = "203.0.113.1" },
+    { match = "b.example", resolve_to = "203.0.113.1" },
+    { name = "again", match = "a.example", resolve_to = "203.0.113.2" },
+    { regex = "a.example", resolve_to = "203.0.113.2" },
+  },
+  network_rules = {
+    { domains = { "c.example" }, decision = "allow" },
+    { name = "rest", decision = "deny" },
+    { ports = { 443 }, decision = "allow" },
+  },
+}
+""")
+        self.assertEqual(len(problems), 2, problems)
+        self.assert_problem(problems, 5, 31, "dns_redirects[3]", "dns_redirects[1]", "match")
+        self.assert_problem(problems, 11, 5, "network_rules[3]", "network_rules[2]")
+
     def test_all_problems_of_a_file_are_reported_and_in_order(self):
         problems = self.check_text("return { name = 'x',\n  dns = function(q)\n    return dney(q.nmae)\n  end,\n"
                                    "  file = function(f)\n    return resolve '10.0.0.1'\n  end,\n}\n")

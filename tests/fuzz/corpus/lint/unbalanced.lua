@@ -1,0 +1,1 @@
+end end } ) ] until return { dns = function(q) q.x
