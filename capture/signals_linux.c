@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "capture/internal_linux.h"
@@ -111,6 +112,19 @@ static void stop_self(int sig)
 	(void)sigprocmask(SIG_BLOCK, &one, NULL);
 }
 
+/*
+ * Was the command continued since we were told that it stopped? A shell continues the whole group, and the command may
+ * have been stopped again meanwhile: to continue it then would undo that.
+ */
+static bool has_changed(const struct mf_capture *cap)
+{
+	siginfo_t si = { 0 };
+
+	return waitid(P_PID, (id_t)cap->command, &si,
+		      WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT) == 0 &&
+	       si.si_pid != 0;
+}
+
 void mf_capture_stop_like(struct mf_capture *cap, const struct mf_capture_event *ev)
 {
 	pid_t group;
@@ -120,7 +134,7 @@ void mf_capture_stop_like(struct mf_capture *cap, const struct mf_capture_event 
 		return;
 	stop_self(ev->signal);
 	group = getpgid(cap->command);
-	if (group <= 0)
+	if (group <= 0 || has_changed(cap))
 		return;
 	if (cap->stopped_group == group) {
 		/* SIGTTOU is blocked, so this works from the background as well. */

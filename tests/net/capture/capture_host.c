@@ -83,6 +83,7 @@ static void serve_tcp(struct host *h)
 	struct sockaddr_storage peer, self;
 	socklen_t peer_len = sizeof(peer), self_len = sizeof(self);
 	char line[128], server[MF_ENDPOINT_TEXT_MAX];
+	const struct timeval limit = { .tv_sec = 5 };
 	int fd = accept4(mf_capture_tcp_fd(h->cap), (struct sockaddr *)&peer, &peer_len,
 			 SOCK_CLOEXEC);
 
@@ -98,6 +99,11 @@ static void serve_tcp(struct host *h)
 			snprintf(line, sizeof(line), "HTTP/1.0 200 OK\r\n\r\nserver %s\n",
 				 mf_endpoint_format(&f.server, server, sizeof(server)));
 			(void)!write(fd, line, strlen(line));
+			/* To close with unread bytes would be a reset. */
+			(void)shutdown(fd, SHUT_WR);
+			(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+			while (read(fd, line, sizeof(line)) > 0)
+				;
 		}
 	}
 	close(fd);

@@ -1,0 +1,688 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real commands in captured sessions of capture_host: what arrives, what is refused, how the fence holds.
+
+Environment: CAPTURE_HOST is the program; CAPTURE_AS a user id to run it as (needs root).
+"""
+import ctypes
+import errno
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+HOST = os.environ["CAPTURE_HOST"]
+AS = os.environ.get("CAPTURE_AS")
+UID = int(AS) if AS else os.getuid()
+PREFIX = ["setpriv", "--reuid", AS, "--regid", AS, "--clear-groups"] if AS else []
+LIMIT = 60
+
+
+def wait_for(what, check, limit=LIMIT):
+    """Poll a condition; the limit is for a broken run only."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        value = check()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"{what}: not within {limit} s")
+
+
+def read(path):
+    """A file's text, "" if there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+class Session:
+    """One capture_host."""
+
+    def __init__(self, argv, *options, folder, **popen):
+        self.report = os.path.join(folder, "report.jsonl")
+        if os.path.exists(self.report):
+            os.unlink(self.report)
+        popen.setdefault("stdout", subprocess.PIPE)
+        popen.setdefault("stderr", subprocess.PIPE)
+        popen.setdefault("stdin", subprocess.DEVNULL)
+        self.process = subprocess.Popen(PREFIX + [HOST, "--report", self.report, *options, "--", *argv], text=True, **popen)
+
+    def events(self, kind=None):
+        events = [json.loads(line) for line in read(self.report).split("\n")[:-1]]
+        return [e for e in events if kind in (None, e["event"])]
+
+    def wait_event(self, kind, **fields):
+        return wait_for(f"event {kind} {fields}", lambda: [e for e in self.events(kind)
+                                                           if all(v in str(e[k]) for k, v in fields.items())])
+
+    def end(self):
+        out, err = self.process.communicate(timeout=LIMIT)
+        return self.process.returncode, out, err
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="mf-capture-")
+        os.chmod(self.folder, 0o777)
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def start(self, argv, *options, **popen):
+        s = Session(argv, *options, folder=self.folder, **popen)
+
+        def clean():
+            if s.process.poll() is None:
+                s.process.kill()
+            s.process.communicate()
+        self.addCleanup(clean)
+        return s
+
+    def run_in(self, argv, *options, **popen):
+        s = self.start(argv, *options, **popen)
+        rc, out, err = s.end()
+        return s, rc, out, err
+
+    def python(self, code, *options, **popen):
+        return self.run_in([sys.executable, "-c", code], *options, **popen)
+
+    def listen_unix(self, name, kind=socket.SOCK_STREAM):
+        path = os.path.join(self.folder, name)
+        s = socket.socket(socket.AF_UNIX, kind)
+        self.addCleanup(s.close)
+        s.bind(path)
+        if kind != socket.SOCK_DGRAM:
+            s.listen()
+        os.chmod(path, 0o777)
+        return path
+
+
+class Traffic(Case):
+    def test_curl_arrives_with_its_original_destination_over_both_families(self):
+        for url, server in (("http://93.184.216.34/", "93.184.216.34:80"),
+                            ("http://[2606:2800:21f::1]:8080/", "[2606:2800:21f::1]:8080")):
+            s, rc, out, _ = self.run_in(["curl", "-s", "-m", "20", url])
+            self.assertEqual((rc, out), (0, f"server {server}\n"))
+            flow = s.events("flow")[0]
+            self.assertEqual((flow["proto"], flow["server"]), ("tcp", server))
+
+    def test_the_process_behind_a_flow_is_found(self):
+        s, rc, _, _ = self.run_in(["curl", "-s", "-m", "20", "http://93.184.216.34/"])
+        flow = s.events("flow")[0]
+        self.assertEqual((rc, flow["found"], flow["name"], flow["arg0"]), (0, 0, "curl", "curl"))
+        self.assertTrue(flow["exe"].endswith("/curl"))
+        self.assertGreater(flow["parent"], 0)
+
+    def test_the_process_behind_a_child_s_udp_flow_is_found(self):
+        code = ("import socket\ns = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\ns.settimeout(20)\n"
+                "s.sendto(b'x', ('2606:4700::1', 5000)); print(s.recv(100).decode())")
+        s, rc, out, _ = self.run_in(["sh", "-c", f'{sys.executable} -c "$1"; true', "sh", code])
+        self.assertEqual((rc, out.strip()), (0, "server [2606:4700::1]:5000"))
+        self.assertIn("python", s.events("flow")[0]["name"])
+
+    def test_udp_answers_come_from_the_address_that_was_asked(self):
+        code = ("import socket\nfor f, a in ((2, '8.8.8.8'), (10, '2001:4860:4860::8888'), (2, '127.0.0.53'), (10, '::1')):\n"
+                "  s = socket.socket(f, socket.SOCK_DGRAM); s.settimeout(20); s.sendto(b'q', (a, 53))\n"
+                "  d, peer = s.recvfrom(100); print(peer[0], peer[1], d.decode().strip())")
+        _, rc, out, err = self.python(code)
+        self.assertEqual((rc, out.split("\n")[:-1]), (0, [
+            "8.8.8.8 53 server 8.8.8.8:53",
+            "2001:4860:4860::8888 53 server [2001:4860:4860::8888]:53",
+            "127.0.0.53 53 server 127.0.0.53:53",
+            "::1 53 server [::1]:53"]), err)
+
+    def test_many_udp_flows_are_answered_each_by_its_own_server(self):
+        code = ("import socket\nok = 0\nfor i in range(200):\n  s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                "  s.settimeout(20); a = '10.%d.0.1' % (i % 7); s.connect((a, 1000 + i)); s.send(b'x')\n"
+                "  ok += s.recv(100).decode() == 'server %s:%d\\n' % (a, 1000 + i)\nprint(ok)")
+        _, rc, out, err = self.python(code)
+        self.assertEqual((rc, out), (0, "200\n"), err)
+
+    def test_dns_over_tcp_to_a_loopback_resolver_arrives(self):
+        _, rc, out, _ = self.run_in(["sh", "-c", "nc -w 20 127.0.0.53 53 </dev/null"])
+        self.assertEqual((rc, out.split("server ")[-1]), (0, "127.0.0.53:53\n"))
+
+    def test_a_megabyte_goes_both_ways(self):
+        code = ("import socket, threading\ns = socket.create_connection(('192.0.2.7', 7), 20)\nd = bytes(range(256)) * 4096\n"
+                "t = threading.Thread(target=lambda: (s.sendall(d), s.shutdown(1))); t.start()\ng = b''\n"
+                "while b := s.recv(65536): g += b\nt.join(); print(g == d)")
+        _, rc, out, err = self.python(code)
+        self.assertEqual((rc, out), (0, "True\n"), err)
+
+    def test_loopback_servers_inside_the_session_work_and_stay_inside(self):
+        code = ("import socket\nfor f, a in ((2, '127.0.0.1'), (10, '::1'), (2, '198.19.255.2'), (10, 'fd6d:6f6f:6e66::2')):\n"
+                "  l = socket.socket(f); l.bind((a, 0)); l.listen(); c = socket.create_connection(l.getsockname()[:2], 20)\n"
+                "  p, _ = l.accept(); c.sendall(b'hello'); print(p.recv(5).decode())")
+        s, rc, out, err = self.python(code)
+        self.assertEqual((rc, out), (0, "hello\n" * 4), err)
+        self.assertEqual(s.events("flow"), [])
+
+    def test_the_resolver_of_the_session_is_one_that_is_captured(self):
+        s, rc, _, _ = self.run_in(["dig", "+tries=1", "+time=5", "captured.example"])
+        self.assertNotEqual(rc, 0)  # the answer of capture_host is no DNS
+        self.assertEqual(s.events("flow")[0]["server"], "198.19.255.53:53")
+
+
+class Refusals(Case):
+    def errno_of(self, code, *options):
+        s, rc, out, err = self.python("import errno, socket, ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\ntry:\n  " + code +
+                                      "\n  print('OPEN')\nexcept OSError as e: print(errno.errorcode[e.errno])", *options)
+        self.assertEqual(rc, 0, err)
+        return out.strip(), s
+
+    def test_refused_udp_is_told_at_once(self):
+        for family, addr, wanted in (("AF_INET", "9.9.9.9", "EHOSTUNREACH"), ("AF_INET6", "2620:fe::9", "EACCES")):
+            got, _ = self.errno_of(f"s = socket.socket(socket.{family}, socket.SOCK_DGRAM); s.settimeout(20); "
+                                   f"s.connect(('{addr}', 9)); s.send(b'x' * 1400); s.recv(10)")
+            self.assertEqual(got, wanted)
+
+    def test_sockets_of_other_families_are_refused_and_reported(self):
+        for family, kind in ((40, "socket(AF_VSOCK)"), (17, "socket(AF_PACKET)"), (38, "socket(AF_ALG)"),
+                             (31, "socket(AF_BLUETOOTH)"), (44, "socket(AF_XDP)"), (30, "socket(AF_TIPC)"),
+                             (9, "socket(family 9)")):
+            got, s = self.errno_of(f"socket.socket({family}, 2, 0)")
+            self.assertEqual(got, "EAFNOSUPPORT", kind)
+            s.wait_event("refused", text=kind)
+
+    def test_a_family_with_high_bits_set_is_refused(self):
+        got, _ = self.errno_of("r = libc.syscall(41, ctypes.c_long((1 << 32) + 40), 1, 0)\n"
+                               "  if r < 0: raise OSError(ctypes.get_errno(), '')")
+        self.assertEqual(got, "EAFNOSUPPORT")
+
+    def test_netlink_is_for_looking_only(self):
+        self.assertEqual(self.errno_of("socket.socket(16, 3, 0)")[0], "OPEN")
+        for protocol in (9, 12, 16, 21):
+            self.assertEqual(self.errno_of(f"socket.socket(16, 3, {protocol})")[0], "EPROTONOSUPPORT")
+
+    def test_io_uring_and_keys_are_refused_and_reported(self):
+        for nr, name in ((425, "io_uring_setup()"), (426, "io_uring_enter()"), (427, "io_uring_register()"),
+                         (248, "add_key()"), (249, "request_key()"), (250, "keyctl()")):
+            got, s = self.errno_of(f"r = libc.syscall({nr}, 0, 0, 0, 0, 0)\n  if r < 0: raise OSError(ctypes.get_errno(), '')")
+            self.assertEqual(got, "ENOSYS", name)
+            s.wait_event("refused", text=name)
+
+    def test_typing_into_the_terminal_is_refused_whatever_the_high_bits(self):
+        for request in (0x5412, 0x5412 | 1 << 32, 0x541c):
+            got, s = self.errno_of(f"r = libc.syscall(16, 0, ctypes.c_ulong({request}), b'x')\n"
+                                   "  if r < 0: raise OSError(ctypes.get_errno(), '')")
+            self.assertEqual(got, "EPERM")
+            s.wait_event("refused", text="ioctl(")
+
+    @unittest.skipUnless(os.uname().machine == "x86_64", "x86 only")
+    def test_the_other_system_call_tables_are_no_way_around(self):
+        # x32: number with bit 30; i386: int 0x80 from 64-bit code, socketcall(SYS_SOCKET) and socket() itself
+        got, _ = self.errno_of("r = libc.syscall(0x40000000 + 41, 40, 1, 0)\n  if r < 0: raise OSError(ctypes.get_errno(), '')")
+        self.assertEqual(got, "ENOSYS")
+        code = (
+            "import mmap\nm = mmap.mmap(-1, 4096, prot=7)\nlow = libc.mmap; low.restype = ctypes.c_void_p\n"
+            "a = low(ctypes.c_void_p(0x10000), ctypes.c_size_t(4096), 3, 0x32, -1, ctypes.c_long(0))\n"
+            "ctypes.memmove(a, (ctypes.c_uint32 * 3)(%d, 1, 0), 12)\n"
+            # push rbx; mov eax, edi; mov ebx, esi; mov ecx, edx; xor edx, edx; int 0x80; pop rbx; ret
+            "m.write(bytes.fromhex('5389f889f389d131d2cd805bc3'))\n"
+            "f = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)"
+            "(ctypes.addressof(ctypes.c_char.from_buffer(m)))\n"
+            "print(f(20, 0, 0) > 0, f(102, 1, a), f(359, %d, 1), f(425, 8, 0), f(288, 0, 0))")
+        for family in (40, 2):
+            _, rc, out, err = self.python("import ctypes, errno\nlibc = ctypes.CDLL(None)\n" + code % (family, family))
+            self.assertEqual(rc, 0, err)
+            got = out.split()
+            if got[1] == str(-errno.ENOSYS) and got[0] != "True":
+                self.skipTest("this kernel has no 32-bit system calls")
+            self.assertEqual(got, ["True", str(-errno.EAFNOSUPPORT), str(-errno.EAFNOSUPPORT), str(-errno.ENOSYS),
+                                   str(-errno.ENOSYS)])
+
+    def test_ping_is_refused_with_a_reason_and_an_event(self):
+        s, rc, out, _ = self.run_in(["ping", "-c1", "-W5", "192.0.2.55"])
+        self.assertNotEqual(rc, 0)
+        self.assertIn("filtered", out)
+        s.wait_event("refused", text="ICMP packet to 192.0.2.55")
+
+    def test_multicast_fails_at_once_and_is_reported(self):
+        for family, addr in (("AF_INET", "224.0.0.251"), ("AF_INET6", "ff02::fb")):
+            got, s = self.errno_of(f"socket.socket(socket.{family}, socket.SOCK_DGRAM).sendto(b'x', ('{addr}', 5353))")
+            self.assertEqual(got, "EPERM")
+            s.wait_event("refused", text=f"UDP packet to {addr}")
+
+    def test_the_listeners_cannot_be_reached_by_their_own_address(self):
+        for addr in ("127.0.0.1", "::1", "198.19.255.2"):
+            got, s = self.errno_of(f"socket.create_connection(('{addr}', 4), 20)")
+            self.assertEqual(got, "ECONNREFUSED")
+            self.assertEqual(s.events("flow"), [])
+        got, _ = self.errno_of("s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20); "
+                               "s.connect(('127.0.0.1', 4)); s.send(b'x'); s.recv(1)")
+        self.assertEqual(got, "EHOSTUNREACH")
+
+    def test_a_flood_of_refused_calls_neither_hangs_nor_floods_events(self):
+        s, rc, out, err = self.python("import socket\nn = 0\nfor i in range(3000):\n  try: socket.socket(40, 1, 0)\n"
+                                      "  except OSError: n += 1\nprint(n)")
+        self.assertEqual((rc, out), (0, "3000\n"), err)
+        self.assertLess(len(s.events("refused")), 1000)
+
+
+class Isolation(Case):
+    def test_the_command_has_no_privileges(self):
+        _, _, out, _ = self.run_in(["cat", "/proc/self/status"])
+        status = dict(line.split(":\t", 1) for line in out.strip().split("\n"))
+        for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            self.assertEqual(int(status[name], 16), 0, name)
+        self.assertEqual(int(status["CapBnd"], 16) & ~(1 << 13), 0)
+        self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+        self.assertEqual(status["Uid"].split(), [str(UID)] * 4)
+
+    def test_files_keep_their_owners(self):
+        _, _, out, _ = self.run_in(["stat", "-c", "%u", self.folder, "/etc/passwd"])
+        owner = os.stat(self.folder).st_uid
+        mapped = str(owner) if UID in (0, owner) else "65534"
+        self.assertEqual(out.split(), [mapped, "0" if UID == 0 else "65534"])
+
+    def test_sockets_of_the_host_are_out_of_reach_and_allowed_ones_are_not(self):
+        hidden, allowed = self.listen_unix("hidden"), self.listen_unix("allowed")
+        dgram = self.listen_unix("dgram", socket.SOCK_DGRAM)
+        code = ("import socket, sys\nfor p, k in zip(sys.argv[1::2], sys.argv[2::2]):\n  try:\n"
+                "    socket.socket(socket.AF_UNIX, int(k)).connect(p); print('REACHED')\n  except OSError as e: print(e.errno)")
+        _, rc, out, err = self.run_in([sys.executable, "-c", code, hidden, "1", allowed, "1", dgram, "2"], "--allow", allowed)
+        self.assertEqual((rc, out.split()), (0, [str(errno.ECONNREFUSED), "REACHED", str(errno.ECONNREFUSED)]), err)
+
+    def test_a_directory_can_be_allowed_as_a_whole(self):
+        path = self.listen_unix("one")
+        _, _, out, _ = self.python(f"import socket; socket.socket(socket.AF_UNIX).connect('{path}'); print('REACHED')",
+                                   "--allow", self.folder)
+        self.assertEqual(out, "REACHED\n")
+
+    def test_a_socket_that_appears_later_is_masked_soon(self):
+        s = self.start(["sh", "-c", f": >{self.folder}/up; until test -e {self.folder}/go; do sleep 0.05; done; {sys.executable} -c "
+                        f"\"import socket; socket.socket(socket.AF_UNIX).connect('{self.folder}/late')\""], "--rescan", "50")
+        wait_for("the session", lambda: os.path.exists(f"{self.folder}/up"))
+        path = self.listen_unix("late")
+        s.wait_event("masked", text=path)
+        open(f"{self.folder}/go", "w").close()
+        rc, _, err = s.end()
+        self.assertNotEqual(rc, 0)
+        self.assertIn("refused", err)
+
+    def test_a_socket_that_is_made_anew_is_masked_anew(self):
+        path = self.listen_unix("again")
+        s = self.start(["sh", "-c", f": >{self.folder}/up; until test -e {self.folder}/go; do sleep 0.05; done; test -S {path} && echo SEEN"],
+                       "--rescan", "50")
+        wait_for("the session", lambda: os.path.exists(f"{self.folder}/up"))
+        os.unlink(path)
+        self.listen_unix("again")
+        s.wait_event("masked", text=path)
+        open(f"{self.folder}/go", "w").close()
+        self.assertEqual(s.end()[1], "")
+
+    def test_sockets_that_the_session_makes_itself_work(self):
+        code = (f"import socket\nl = socket.socket(socket.AF_UNIX); l.bind('{self.folder}/own'); l.listen()\n"
+                f"c = socket.socket(socket.AF_UNIX); c.connect('{self.folder}/own'); print('REACHED')")
+        self.assertEqual(self.python(code)[2], "REACHED\n")
+
+    def test_abstract_sockets_of_the_host_are_out_of_reach(self):
+        name = f"\0mf-capture-test-{os.getpid()}"
+        s = socket.socket(socket.AF_UNIX)
+        self.addCleanup(s.close)
+        s.bind(name)
+        s.listen()
+        _, rc, _, err = self.python(f"import socket; socket.socket(socket.AF_UNIX).connect({name!r})")
+        self.assertNotEqual(rc, 0)
+        self.assertIn("refused", err)
+
+    def test_inherited_sockets_are_closed_and_files_and_pipes_stay(self):
+        sock = socket.socket()
+        r, w = os.pipe()
+        f = os.open("/etc/passwd", os.O_RDONLY)
+        self.addCleanup(lambda: (sock.close(), os.close(r), os.close(w), os.close(f)))
+        fds = (sock.fileno(), w, f)
+        code = "import os, sys\nfor n in sys.argv[1:]:\n  try: os.fstat(int(n)); print('open')\n  except OSError: print('closed')"
+        argv = [sys.executable, "-c", code, *map(str, fds)]
+        _, _, out, err = self.run_in(argv, pass_fds=fds)
+        self.assertEqual(out.split(), ["closed", "open", "open"])
+        self.assertIn(f"descriptor {fds[0]} (socket:", err)
+        _, _, out, _ = self.run_in(argv, "--keep-fd", str(fds[0]), pass_fds=fds)
+        self.assertEqual(out.split(), ["open", "open", "open"])
+
+    def test_an_inherited_directory_shows_the_session_s_mounts(self):
+        path = self.listen_unix("behind")
+        d = os.open(self.folder, os.O_RDONLY)
+        self.addCleanup(os.close, d)
+        code = f"import socket; socket.socket(socket.AF_UNIX).connect('/proc/self/fd/{d}/behind')"
+        _, rc, _, err = self.python(code, pass_fds=(d,))
+        self.assertNotEqual(rc, 0)
+        self.assertIn("refused", err, path)
+
+    def test_a_network_socket_as_stdin_is_refused(self):
+        with socket.socket() as s:
+            _, rc, out, err = self.run_in(["true"], stdin=s)
+        self.assertEqual(rc, 77)
+        self.assertIn("descriptor 0 of the command", err)
+
+    def test_a_socket_pair_as_stdin_is_kept(self):
+        a, b = socket.socketpair()
+        b.sendall(b"hello\n")
+        b.close()
+        with a:
+            self.assertEqual(self.run_in(["cat"], stdin=a)[2], "hello\n")
+
+    def test_nobody_inside_can_change_the_network_or_uncover_what_is_covered(self):
+        script = ("for pre in '' 'unshare -Ur' 'unshare -Urm'; do for c in 'ip link set lo down' 'ip route add 1.0.0.0/8 dev lo' "
+                  "'ip addr add 1.2.3.4/32 dev lo' 'ip route del local default dev lo table local' 'ip link add d0 type dummy' "
+                  "'ip tuntap add mode tun' 'nft flush ruleset' 'umount /etc/resolv.conf' 'umount -l /etc/resolv.conf' "
+                  "'mount --bind /etc /mnt'; do $pre $c >/dev/null 2>&1 && echo \"DONE $pre $c\"; done; done; "
+                  "grep -q 198.19.255.53 /etc/resolv.conf && echo covered")
+        s, _, out, err = self.run_in(["bash", "-c", script])
+        self.assertEqual(out, "covered\n", err)
+        self.assertEqual(s.events("drift"), [])
+
+    def test_a_nested_network_namespace_has_no_way_out(self):
+        _, rc, out, _ = self.run_in(["unshare", "-Urn", "curl", "-s", "-m", "5", "http://93.184.216.34/"])
+        self.assertNotEqual(rc, 0)
+        self.assertEqual(out, "")
+
+    def test_processes_outside_cannot_be_traced_or_looked_into(self):
+        code = ("import ctypes, os\nlibc = ctypes.CDLL(None)\nme = os.readlink('/proc/self/ns/user')\n"
+                "for p in filter(str.isdigit, os.listdir('/proc')):\n  p = int(p)\n"
+                "  try: exe = open(f'/proc/{p}/comm').read()\n  except OSError: continue\n"
+                "  try:\n    if os.readlink(f'/proc/{p}/ns/user') == me and 'capture_host' not in exe: continue\n"
+                "  except OSError: pass\n"
+                "  for f in ('mem', 'environ', 'maps', 'fd/0', 'root/etc', 'ns/net'):\n"
+                "    try:\n      fd = os.open(f'/proc/{p}/{f}', os.O_RDONLY)\n"
+                "      if f in ('root/etc', 'ns/net') or os.read(fd, 1): print(p, f, exe)\n"  # kernel threads have empty ones
+                "    except OSError: pass\n"
+                "  if libc.ptrace(16, p, 0, 0) == 0: print('ptrace', p, exe)\nprint('tried')")
+        _, rc, out, err = self.python(code)
+        self.assertEqual((rc, out), (0, "tried\n"), err)
+
+    def test_the_opener_cannot_be_looked_into(self):
+        code = ("import ctypes, os\nlibc = ctypes.CDLL(None)\nn = 0\n"
+                "for p in filter(str.isdigit, os.listdir('/proc')):\n"
+                "  try: comm, st = open(f'/proc/{p}/comm').read(), open(f'/proc/{p}/stat').read()\n  except OSError: continue\n"
+                "  if comm != 'capture_host\\n' or st.rsplit(')', 1)[1].split()[1] != str(os.getppid()): continue\n"
+                "  n += 1\n  print('ptrace' if libc.ptrace(16, int(p), 0, 0) == 0 else 'refused')\n"
+                "  try: os.listdir(f'/proc/{p}/fd'); os.readlink(f'/proc/{p}/fd/0'); print('fd')\n  except OSError: print('refused')\n"
+                "print(n)")
+        _, rc, out, err = self.python(code)
+        self.assertEqual((rc, out.split()), (0, ["refused", "refused", "1"]), err)
+
+    @unittest.skipUnless(UID == 0, "root only")
+    def test_user_0_cannot_act_through_the_kernel_s_files(self):
+        script = ("for f in /proc/sys/kernel/core_pattern /sys/kernel/uevent_helper /proc/sysrq-trigger /etc/crontab; do "
+                  "test -e $f && (echo x >>$f) 2>/dev/null && test -f $f && echo WROTE $f; done; "
+                  "for d in /etc/cron.d /etc/systemd /etc/systemd/system; do test -d $d && touch $d/mf-test 2>/dev/null && "
+                  "echo WROTE $d; done; for b in /dev/[hsv]d[a-z] /dev/nvme0n1; do test -b $b && echo DISK $b; done; true")
+        self.assertEqual(self.run_in(["bash", "-c", script])[2], "")
+
+
+class Drift(Case):
+    def begin(self, *options):
+        loop = (f"import socket, time, os\nopen('{self.folder}/up', 'w').close()\nwhile True:\n  try:\n"
+                "    s = socket.create_connection(('93.184.216.34', 80), 5); s.recv(99)\n"
+                f"  except OSError as e:\n    open('{self.folder}/down', 'w').write(str(e.errno)); break\n  time.sleep(0.01)\n"
+                "time.sleep(600)")
+        s = self.start([sys.executable, "-c", loop], *options)
+        wait_for("traffic", lambda: os.path.exists(f"{self.folder}/up") and s.events("flow"))
+        return s
+
+    def command_pid(self, s):
+        return s.events("flow")[0]["pid"]
+
+    def opener_pid(self, s):
+        command = self.command_pid(s)
+        parent = int(read(f"/proc/{command}/stat").rsplit(")", 1)[1].split()[1])
+        for p in filter(str.isdigit, os.listdir("/proc")):
+            fields = read(f"/proc/{p}/stat").rpartition(")")[2].split()
+            if fields and int(fields[1]) == parent and int(p) != command:
+                return int(p)
+        raise AssertionError("no opener")
+
+    def assert_cut(self, s, text):
+        event = s.wait_event("drift", text=text)[0]
+        wait_for("the end of traffic", lambda: os.path.exists(f"{self.folder}/down"))
+        return event
+
+    def enter(self, s, *argv):
+        if os.getuid() != 0:
+            self.skipTest("needs root to enter the namespace from outside")
+        subprocess.run(["nsenter", "-t", str(self.command_pid(s)), "-U", "-n", "--preserve-credentials", *argv], check=True)
+
+    def test_flushed_rules_end_the_traffic(self):
+        s = self.begin()
+        self.enter(s, "nft", "flush", "ruleset")
+        self.assert_cut(s, "nftables rules")
+
+    def test_a_new_device_ends_the_traffic(self):
+        s = self.begin()
+        self.enter(s, "ip", "link", "add", "mf-leak", "type", "veth", "peer", "name", "mf-leak2")
+        self.assert_cut(s, "device appeared or changed: mf-leak")
+
+    def test_a_changed_route_ends_the_traffic(self):
+        s = self.begin()
+        self.enter(s, "ip", "route", "add", "unreachable", "10.0.0.0/8")
+        self.assert_cut(s, "route")
+
+    def test_a_killed_opener_ends_the_traffic(self):
+        s = self.begin()
+        os.kill(self.opener_pid(s), signal.SIGKILL)
+        self.assert_cut(s, "opener has ended")
+
+    def test_a_stopped_opener_ends_the_traffic(self):
+        s = self.begin("--rescan", "50")
+        os.kill(self.opener_pid(s), signal.SIGSTOP)
+        self.assert_cut(s, "opener does not answer")
+
+    def test_when_moonfence_dies_the_command_is_told_and_background_work_has_no_network(self):
+        code = (f"import socket, time, os, signal\nsignal.signal(signal.SIGTERM, lambda *a: None)\n"
+                f"open('{self.folder}/up', 'w').write(str(os.getppid()))\nsignal.pause()\n"
+                "try:\n  s = socket.create_connection(('93.184.216.34', 80), 20); r = 'REACHED'\nexcept OSError as e: r = str(e.errno)\n"
+                f"open('{self.folder}/down.new', 'w').write(r); os.rename('{self.folder}/down.new', '{self.folder}/down')")
+        self.start([sys.executable, "-c", code])
+        parent = int(wait_for("the command", lambda: read(f"{self.folder}/up")))
+        os.kill(parent, signal.SIGKILL)
+        wait_for("the command's last words", lambda: os.path.exists(f"{self.folder}/down"))
+        self.assertEqual(read(f"{self.folder}/down"), str(errno.ECONNREFUSED))
+
+
+class Fidelity(Case):
+    def test_exit_status_is_the_command_s(self):
+        script = os.path.join(self.folder, "not-executable")
+        open(script, "w").close()
+        os.chmod(script, 0o644)
+        for argv, wanted in ((["true"], 0), (["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -KILL $$"], 137),
+                             (["sh", "-c", "kill -TERM $$"], 143), (["/no/such/program"], 127), (["no-such-program"], 127),
+                             ([script], 126), (["/etc"], 126)):
+            self.assertEqual(self.run_in(argv)[1], wanted, argv)
+
+    def test_a_death_by_signal_is_passed_on_as_one(self):
+        self.assertEqual(self.run_in(["sh", "-c", "kill -TERM $$"], "--exit-like")[1], -signal.SIGTERM)
+        self.assertEqual(self.run_in(["sh", "-c", "kill -SEGV $$"], "--exit-like")[1], -signal.SIGSEGV)
+
+    def test_environment_directory_mask_and_arguments_are_unchanged(self):
+        code = "import os, sys, json, signal; print(json.dumps([dict(os.environ), os.getcwd(), sys.argv[1:], " \
+               "sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), os.umask(0), signal.getsignal(signal.SIGPIPE) is not None]))"
+        env = {**os.environ, "MF_X": "ä b"}
+        argv = [sys.executable, "-c", code, "", "a b", "ü"]
+        bare = subprocess.run(PREFIX + argv, env=env, cwd=self.folder, capture_output=True, text=True, check=True).stdout
+        _, _, out, _ = self.run_in(argv, env=env, cwd=self.folder)
+        self.assertEqual(json.loads(out), json.loads(bare))
+
+    def test_a_deleted_working_directory_is_no_obstacle(self):
+        d = os.path.join(self.folder, "gone")
+        os.mkdir(d)
+        os.chmod(d, 0o777)
+        s = self.start(["sh", "-c", "echo here"], cwd=d)
+        os.rmdir(d)
+        self.assertEqual(s.end()[:2], (0, "here\n"))
+
+    def test_stdin_and_stdout_are_passed_through_and_end_of_file_arrives(self):
+        s = self.start(["cat"], stdin=subprocess.PIPE)
+        out, _ = s.process.communicate("line\n", timeout=LIMIT)
+        self.assertEqual((s.process.returncode, out), (0, "line\n"))
+
+    def test_a_command_that_waits_for_all_children_sees_only_its_own(self):
+        code = ("import os, errno\nif os.fork() == 0: os._exit(3)\nprint(os.WEXITSTATUS(os.wait()[1]))\n"
+                "try: os.wait()\nexcept ChildProcessError: print('no more')")
+        self.assertEqual(self.python(code)[2], "3\nno more\n")
+
+    def test_signals_sent_to_moonfence_reach_the_command_once(self):
+        code = (f"import signal, time\nn = {{}}\ndef h(s, f):\n  n[s] = n.get(s, 0) + 1\n"
+                f"  open('{self.folder}/got', 'a').write(f'{{s}} ')\n"
+                "for s in (1, 2, 3, 10, 12, 15, 28): signal.signal(s, h)\n"
+                f"open('{self.folder}/up', 'w').close()\nwhile len(n) < 7: signal.pause()\nprint(sorted(n.values()))")
+        s = self.start([sys.executable, "-c", code], start_new_session=True)
+        wait_for("the command", lambda: os.path.exists(f"{self.folder}/up"))
+        for sig in (1, 2, 3, 10, 12, 28, 15):
+            s.process.send_signal(sig)
+            wait_for(f"signal {sig}", lambda: f" {sig} " in " " + read(f"{self.folder}/got"))
+        self.assertEqual(s.end()[:2], (0, "[1, 1, 1, 1, 1, 1, 1]\n"))
+
+    def test_debuggers_work_inside(self):
+        code = ("import ctypes, os, time\nlibc = ctypes.CDLL(None)\np = os.fork()\nif p == 0: time.sleep(600)\n"
+                "print(libc.ptrace(16, p, 0, 0)); os.kill(p, 9)")
+        self.assertEqual(self.python(code)[2], "0\n")
+
+
+class Terminal:
+    """A shell with job control on a pseudo-terminal."""
+
+    def __init__(self):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(PS1="PROMPT> ", TERM="dumb", HISTFILE="")
+            argv = PREFIX + ["bash", "--norc", "--noprofile", "-i"]
+            os.execvp(argv[0], argv)
+        self.text = ""
+
+    def expect(self, what):
+        end = time.monotonic() + LIMIT
+        while what not in self.text:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.fd], [], [], left)[0]:
+                raise AssertionError(f"no {what!r} in {self.text!r}")
+            try:
+                self.text += os.read(self.fd, 4096).decode(errors="replace")
+            except OSError:
+                raise AssertionError(f"no {what!r} before the end: {self.text!r}") from None
+        before, self.text = self.text.split(what, 1)
+        return before
+
+    def send(self, text):
+        os.write(self.fd, text.encode())
+
+    def close(self):
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        except OSError:
+            pass
+        os.close(self.fd)
+
+
+class JobControl(Case):
+    def setUp(self):
+        super().setUp()
+        self.term = Terminal()
+        self.addCleanup(self.term.close)
+        self.term.expect("PROMPT> ")
+        self.script = os.path.join(self.folder, "job.py")
+
+    def launch(self, code):
+        with open(self.script, "w", encoding="utf-8") as f:
+            f.write(code)
+        self.term.send(f"{HOST} --exit-like -- {sys.executable} -u {self.script}\n")
+
+    def test_control_c_reaches_the_command_once_and_the_shell_sees_130(self):
+        self.launch("import signal, time\nprint('UP' + '!')\ntime.sleep(600)\n")
+        self.term.expect("UP!")
+        self.term.send("\x03")
+        self.term.expect("PROMPT> ")
+        self.term.send("echo rc=$?\n")
+        self.term.expect("rc=130")
+
+    def test_a_command_that_handles_control_c_gets_it_exactly_once(self):
+        self.launch("import signal, time\nn = []\nsignal.signal(2, lambda *a: n.append(1))\nprint('UP' + '!')\nsignal.pause()\n"
+                    "time.sleep(0.5)\nprint('GOT' + str(len(n)) + '!')\n")
+        self.term.expect("UP!")
+        self.term.send("\x03")
+        self.term.expect("GOT1!")
+
+    def test_control_z_stops_and_fg_continues(self):
+        self.launch("import signal, time\nsignal.signal(18, lambda *a: print('CONT' + '!'))\nprint('UP' + '!')\n"
+                    "while True: time.sleep(600)\n")
+        self.term.expect("UP!")
+        for _ in range(3):
+            self.term.send("\x1a")
+            self.term.expect("Stopped")
+            self.term.expect("PROMPT> ")
+            self.term.send("fg\n")
+            self.term.expect("CONT!")
+        self.term.send("\x1a")
+        self.term.expect("PROMPT> ")
+        self.term.send("bg; kill %1; wait %1; echo rc=$?\n")
+        self.term.expect("rc=143")
+
+    def test_a_background_command_that_reads_the_terminal_stops_and_fg_lets_it_read(self):
+        self.launch("")
+        self.term.expect("PROMPT> ")
+        self.term.send(f"{HOST} -- cat &\n")
+        self.term.expect("PROMPT> ")
+        # bash tells of a stopped job before its next prompt
+        end = time.monotonic() + LIMIT
+        while time.monotonic() < end:
+            self.term.send("jobs\n")
+            if "Stopped" in self.term.expect("PROMPT> "):
+                break
+        else:
+            self.fail("the job did not stop")
+        self.term.send("fg\n")
+        self.term.expect("cat")
+        self.term.send("through the fence\n\x04")
+        self.term.expect("through the fence\r\nthrough the fence")
+        self.term.expect("PROMPT> ")
+
+    def test_an_interactive_shell_inside_has_its_own_job_control(self):
+        self.term.send(f"PS1='INN''ER> ' {HOST} -- bash --norc --noprofile -i\n")
+        self.term.expect("INNER> ")
+        self.term.send("sleep 600\n")
+        self.term.expect("sleep 600")
+        wait_for("the inner job in the foreground", lambda: self.comm_of_foreground() == "sleep")
+        self.term.send("\x1a")
+        self.term.expect("Stopped")
+        self.term.expect("INNER> ")
+        self.term.send("kill -9 %1; suspend\n")
+        self.term.expect("PROMPT> ")
+        self.term.send("fg\n")
+        self.term.expect("INNER> ")
+        self.term.send("exit 5\n")
+        self.term.expect("PROMPT> ")
+        self.term.send("echo rc=$?\n")
+        self.term.expect("rc=5")
+
+    def comm_of_foreground(self):
+        return read(f"/proc/{os.tcgetpgrp(self.term.fd)}/comm").strip()
+
+
+def usable():
+    """Does this system let us make sessions at all?"""
+    r = subprocess.run(PREFIX + [HOST, "--", "true"], capture_output=True, text=True, check=False)
+    return r.returncode != 77, r.stderr
+
+
+if __name__ == "__main__":
+    if AS and os.getuid() != 0:
+        print("skipped: only root can become another user")
+        sys.exit(77)
+    if AS and not shutil.which("setpriv"):
+        print("skipped: no setpriv")
+        sys.exit(77)
+    ok, why = usable()
+    if not ok:
+        print("skipped:", why)
+        sys.exit(77)
+    unittest.main(verbosity=2)
