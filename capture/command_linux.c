@@ -2,6 +2,7 @@
 /* command_linux.c - the process that becomes the user's command: gives everything up, makes the probes, waits, executes */
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -26,6 +27,24 @@ static void follow_caller(const struct mf_capture_plan *plan)
 		_exit(126);
 }
 
+/* A directory of PATH that we may not search is no command that we may not run. */
+static bool exists(const char *name)
+{
+	const char *path = getenv("PATH");
+	char full[4096];
+
+	if (strchr(name, '/') || !path)
+		return true;
+	for (size_t n; *path; path += n + (path[n] == ':')) {
+		n = strcspn(path, ":");
+		if (snprintf(full, sizeof(full), "%.*s/%s", (int)n, path, name) <
+			    (int)sizeof(full) &&
+		    access(full, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 static _Noreturn void execute(const struct mf_capture_plan *plan)
 {
 	struct mf_capture_msg m = { .kind = MF_CAPTURE_MSG_NOEXEC };
@@ -35,9 +54,9 @@ static _Noreturn void execute(const struct mf_capture_plan *plan)
 		environ = (char **)(uintptr_t)plan->options->envp;
 	(void)sigprocmask(SIG_SETMASK, &plan->command_mask, NULL);
 	execvp(argv[0], argv);
-	m.value = errno;
+	m.value = errno == EACCES && !exists(argv[0]) ? ENOENT : errno;
 	(void)mf_capture_msg_send(plan->command_sock, &m, NULL, 0);
-	_exit(errno == ENOENT ? 127 : 126);
+	_exit(m.value == ENOENT ? 127 : 126);
 }
 
 _Noreturn void mf_capture_command_main(struct mf_capture_plan *plan)
