@@ -14,19 +14,27 @@
 #define BYTES_MAX_DEFAULT ((size_t)1 << 30)
 
 // An entry in the pool: length, scope, value where values differ, name. The builder always has the value.
-#define HEAD	   2u
-#define VALUE	   4u
-#define LABELS_MAX 127 /* 253 bytes cannot have more labels */
-#define GROUP	   8u  /* tags that are looked at together */
+#define HEAD	     2u
+#define VALUE	     4u
+#define LABELS_MAX   127 /* 253 bytes cannot have more labels */
+
+#define BUCKET_SLOTS 10u
+
+// One cache line of the table.
+struct bucket {
+	uint16_t tags[BUCKET_SLOTS]; // 0: a free slot
+	uint32_t spilled; // bit t % 32: an entry with tag t found no room here and went on
+	uint32_t refs[BUCKET_SLOTS]; // pool offset of the entry
+};
+_Static_assert(sizeof(struct bucket) == 64, "a bucket is a cache line");
 
 struct mf_domain_set {
-	uint8_t *tags;	// slot_cnt + GROUP; 0 is a free slot; the first GROUP again at the end
-	uint32_t *refs; // pool offset of the entry in a slot
+	struct bucket *buckets;
 	uint8_t *pool;
 	size_t pool_len;
 	uint64_t seed;
 	uint64_t depths[2]; // bit d: some entry has d labels
-	uint32_t slot_cnt, name_cnt;
+	uint32_t bucket_cnt, name_cnt;
 	uint32_t value; // of all entries, where has_values is false
 	bool has_values;
 };
@@ -342,50 +350,96 @@ int mf_domain_set_builder_add_file(struct mf_domain_set_builder *b, const char *
 // ------------------------------------------------------------------------------------------------------------------
 // The table
 
-static uint32_t slot_of(uint64_t hash, uint32_t slot_cnt)
+static inline uint32_t bucket_of(const struct mf_domain_set *set, uint64_t hash)
 {
-	return (uint32_t)(((hash >> 32) * slot_cnt) >> 32);
+	return (uint32_t)(((hash >> 32) * set->bucket_cnt) >> 32);
 }
 
-static uint8_t tag_of(uint64_t hash)
+static inline uint16_t tag_of(uint64_t hash)
 {
-	uint8_t tag = (uint8_t)hash;
+	uint16_t tag = (uint16_t)hash;
 
 	return tag ? tag : 1;
 }
 
-// Hashes of the suffixes of @name, out[d] is that of the last d + 1 labels. Return: how many, 0 if a label is
-// empty. Labels that are not make at most LABELS_MAX of 253 bytes.
-static inline size_t hash_suffixes(const char *name, size_t len, uint64_t seed, uint64_t *out,
-				   uint8_t *starts)
-{
-	uint64_t h = seed;
-	size_t end = len, d = 0;
-
-	for (size_t i = len; i-- > 0;) {
-		if (name[i] != '.')
-			continue;
-		if (end == i + 1)
-			return 0;
-		h = mf_hash_bytes(name + i + 1, end - i - 1, h);
-		starts[d] = (uint8_t)(i + 1);
-		out[d++] = h;
-		end = i;
-	}
-	if (end == 0)
-		return 0;
-	out[d] = mf_hash_bytes(name, end, h);
-	starts[d++] = 0;
-	return d;
-}
-
-#define LOW_BITS  0x0101010101010101u
-#define HIGH_BITS 0x8080808080808080u
-
-// Bytes of @word that are zero have their high bit set in the result; a higher byte may be set falsely after a hit.
+// The high bit of every byte of @word that is zero, exactly.
 static inline uint64_t zero_bytes(uint64_t word)
 {
-	return (word - LOW_BITS) & ~word & HIGH_BITS;
+	const uint64_t low7 = 0x7f7f7f7f7f7f7f7fu;
+
+	return ~(((word & low7) + low7) | word | low7);
+}
+
+// The same for lanes of 16 bits.
+static inline uint64_t zero_lanes(uint64_t word)
+{
+	const uint64_t low15 = 0x7fff7fff7fff7fffu;
+
+	return ~(((word & low15) + low15) | word | low15);
+}
+
+// The eight bytes of a name that end @end bytes into it; what would stand before its beginning is 0.
+static inline uint64_t load_before(const char *name, size_t len, size_t end)
+{
+	uint64_t word = 0;
+
+	if (end >= 8) {
+		memcpy(&word, name + end - 8, 8);
+		return word;
+	}
+	if (len >= 8) {
+		memcpy(&word, name, 8);
+		return word << (8 * (8 - end));
+	}
+	memcpy(&word, name, end);
+	return word << (8 * (8 - end));
+}
+
+struct suffixes {
+	uint64_t hash[LABELS_MAX];
+	uint8_t start[LABELS_MAX];
+	size_t cnt; // [d] is the suffix of d + 1 labels
+};
+
+/*
+ * Hashes all suffixes of a name in one walk from its right end, eight bytes at a time: the hash of a suffix is that of
+ * its whole blocks with what it has of one more. Return: false for a name with an empty label; others have at most
+ * LABELS_MAX in 253 bytes.
+ */
+static inline bool hash_suffixes(const char *name, size_t len, uint64_t seed, struct suffixes *s)
+{
+	const uint64_t dots = 0x2e2e2e2e2e2e2e2eu;
+	uint64_t running = seed;
+	size_t end = len, before = len + 1,
+	       cnt = 0; // before: where the label to the right begins, and one more
+
+	for (;;) {
+		uint64_t word = end ? load_before(name, len, end) : 0;
+		uint64_t hits = zero_bytes(word ^ dots);
+
+		for (; hits; hits ^= UINT64_C(1) << (63 - __builtin_clzll(hits))) {
+			// Bytes from the top: 0 is the last one of the block.
+			unsigned n = (unsigned)__builtin_clzll(hits) / 8;
+			size_t start = end - n;
+
+			if (start + 1 == before)
+				return false;
+			s->start[cnt] = (uint8_t)start;
+			s->hash[cnt++] = mf_hash_u64(n ? word >> (8 * (8 - n)) : 0, running);
+			before = start;
+		}
+		if (end < 8)
+			break;
+		running = mf_hash_mix(running ^ word, 0x8ebc6af09c88c6e3u);
+		end -= 8;
+	}
+	if (before == 1)
+		return false;
+	s->start[cnt] = 0;
+	s->hash[cnt++] =
+		mf_hash_u64(end ? load_before(name, len, end) >> (8 * (8 - end)) : 0, running);
+	s->cnt = cnt;
+	return true;
 }
 
 static inline const uint8_t *entry_name(const struct mf_domain_set *set, const uint8_t *e)
@@ -402,49 +456,58 @@ static inline uint32_t entry_value(const struct mf_domain_set *set, const uint8_
 	return v;
 }
 
-// Where a probe goes on; begins with the slot of the hash.
+// Where a probe stands.
 struct probe {
-	uint32_t slot;
-	uint64_t fits; // tags of this group that are still to be looked at
-	bool last;     // the group has a free slot
+	uint32_t at;   // bucket
+	uint32_t fits; // bit k: slot k has the tag and is still to be looked at
+	uint16_t tag;
 };
 
-static inline void load_group(const struct mf_domain_set *set, uint64_t pattern, struct probe *p)
+// Bit k: slot k of the bucket has @tag.
+static inline uint32_t fitting(const struct bucket *b, uint16_t tag)
 {
-	uint64_t word;
+	uint64_t pattern = UINT64_C(0x0001000100010001) * tag, w[3];
+	uint32_t fits = 0;
 
-	memcpy(&word, set->tags + p->slot, sizeof(word));
-	p->fits = zero_bytes(word ^ pattern);
-	word = zero_bytes(word);
-	p->last = word != 0;
-	// Nothing of this hash stands behind a free slot. (Without one, word & -word is 0, and all fits stay.)
-	p->fits &= (word & -word) - 1;
+	// The third word has two tags, and the bits of spilled above them.
+	memcpy(w, b, sizeof(w));
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t hits = zero_lanes(w[i] ^ pattern);
+
+		// The bits 15, 31, 47, 63 gathered into one nibble.
+		fits |= (uint32_t)(((hits >> 15) * UINT64_C(0x0000200040008001) >> 45) & 15)
+			<< (4 * i);
+	}
+	return fits & ((1u << BUCKET_SLOTS) - 1);
 }
 
-// The next entry with this hash's tag and this very name, or NULL.
+static inline struct probe probe_begin(const struct mf_domain_set *set, uint64_t hash)
+{
+	struct probe p = { .at = bucket_of(set, hash), .tag = tag_of(hash) };
+
+	p.fits = fitting(&set->buckets[p.at], p.tag);
+	return p;
+}
+
+// The next entry with this tag and this very name, or NULL.
 static inline const uint8_t *probe_next(const struct mf_domain_set *set, struct probe *p,
-					uint64_t pattern, const char *name, size_t len)
+					const char *name, size_t len)
 {
 	for (;;) {
+		const struct bucket *b = &set->buckets[p->at];
+
 		while (p->fits) {
-			uint32_t s = p->slot + (uint32_t)__builtin_ctzll(p->fits) / 8;
-			const uint8_t *e;
+			const uint8_t *e = set->pool + b->refs[__builtin_ctz(p->fits)];
 
 			p->fits &= p->fits - 1;
-			if (s >= set->slot_cnt)
-				s -= set->slot_cnt;
-			if (set->tags[s] != (uint8_t)pattern)
-				continue;
-			e = set->pool + set->refs[s];
 			if (e[0] == len && memcmp(entry_name(set, e), name, len) == 0)
 				return e;
 		}
-		if (p->last)
+		// Ends: there is always a free slot, and nothing spills over that.
+		if (!(b->spilled >> (p->tag % 32) & 1))
 			return NULL;
-		p->slot += GROUP;
-		if (p->slot >= set->slot_cnt)
-			p->slot -= set->slot_cnt;
-		load_group(set, pattern, p);
+		p->at = p->at + 1 == set->bucket_cnt ? 0 : p->at + 1;
+		p->fits = fitting(&set->buckets[p->at], p->tag);
 	}
 }
 
@@ -478,28 +541,25 @@ static inline bool has_depth(const struct mf_domain_set *set, size_t labels)
 static inline __attribute__((always_inline)) void walk(const struct mf_domain_set *set,
 						       const char *name, size_t len, struct walk *w)
 {
-	uint64_t hashes[LABELS_MAX];
-	uint8_t starts[LABELS_MAX];
-	size_t cnt;
+	struct suffixes s;
 
-	if (!set->name_cnt || len == 0 || len > MF_NAME_MAX)
+	if (!set->name_cnt || len == 0 || len > MF_NAME_MAX ||
+	    !hash_suffixes(name, len, set->seed, &s))
 		return;
-	cnt = hash_suffixes(name, len, set->seed, hashes, starts);
-	for (size_t d = 0; d < cnt; d++)
+	for (size_t d = 0; d < s.cnt; d++)
 		if (has_depth(set, d + 1))
-			__builtin_prefetch(set->tags + slot_of(hashes[d], set->slot_cnt));
-	for (size_t d = 0; d < cnt; d++) {
-		uint64_t pattern = LOW_BITS * tag_of(hashes[d]);
-		struct probe p = { .slot = slot_of(hashes[d], set->slot_cnt) };
+			__builtin_prefetch(&set->buckets[bucket_of(set, s.hash[d])]);
+	for (size_t d = 0; d < s.cnt; d++) {
+		struct probe p;
 		const uint8_t *e;
 
 		if (!has_depth(set, d + 1))
 			continue;
-		load_group(set, pattern, &p);
-		while ((e = probe_next(set, &p, pattern, name + starts[d], len - starts[d]))) {
+		p = probe_begin(set, s.hash[d]);
+		while ((e = probe_next(set, &p, name + s.start[d], len - s.start[d]))) {
 			uint32_t v;
 
-			if (!scope_fits(e[1], cnt - 1 - d))
+			if (!scope_fits(e[1], s.cnt - 1 - d))
 				continue;
 			v = entry_value(set, e);
 			if (v < w->lowest)
@@ -546,25 +606,36 @@ uint32_t mf_domain_set_count(const struct mf_domain_set *set)
 
 size_t mf_domain_set_bytes(const struct mf_domain_set *set)
 {
-	return sizeof(*set) + set->pool_len + set->slot_cnt * (sizeof(*set->refs) + 1u) + GROUP;
+	return sizeof(*set) + set->pool_len + set->bucket_cnt * sizeof(*set->buckets);
 }
 
 void mf_domain_set_free(struct mf_domain_set *set)
 {
 	if (!set)
 		return;
-	free(set->tags);
-	free(set->refs);
+	free(set->buckets);
 	free(set->pool);
 	free(set);
 }
 
-static void set_tag(struct mf_domain_set *set, uint32_t slot, uint8_t tag)
+static void put(struct mf_domain_set *set, uint64_t hash, uint32_t ref)
 {
-	set->tags[slot] = tag;
-	// The first tags again behind the last, so that a group may begin at any slot.
-	if (slot < GROUP)
-		set->tags[set->slot_cnt + slot] = tag;
+	uint32_t at = bucket_of(set, hash);
+	uint16_t tag = tag_of(hash);
+
+	for (;;) {
+		struct bucket *b = &set->buckets[at];
+
+		for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
+			if (b->tags[i])
+				continue;
+			b->tags[i] = tag;
+			b->refs[i] = ref;
+			return;
+		}
+		b->spilled |= 1u << (tag % 32);
+		at = at + 1 == set->bucket_cnt ? 0 : at + 1;
+	}
 }
 
 /*
@@ -573,18 +644,17 @@ static void set_tag(struct mf_domain_set *set, uint32_t slot, uint8_t tag)
  */
 static bool insert(struct mf_domain_set *set, size_t at, bool keep_all)
 {
-	const uint8_t *e = set->pool + at;
-	uint64_t hashes[LABELS_MAX];
-	uint8_t starts[LABELS_MAX];
+	const uint8_t *e = set->pool + at, *other;
 	const char *name = (const char *)entry_name(set, e);
-	size_t cnt = hash_suffixes(name, e[0], set->seed, hashes, starts);
-	uint64_t hash = hashes[cnt - 1], pattern = LOW_BITS * tag_of(hash);
-	struct probe p = { .slot = slot_of(hash, set->slot_cnt) };
-	uint32_t slot = p.slot, value = entry_value(set, e);
-	const uint8_t *other;
+	uint32_t value = entry_value(set, e);
+	struct suffixes s;
+	struct probe p;
 
-	load_group(set, pattern, &p);
-	while ((other = probe_next(set, &p, pattern, name, e[0]))) {
+	// Only canonical names were added: they have no empty label.
+	if (mf_bug(!hash_suffixes(name, e[0], set->seed, &s)))
+		return false;
+	p = probe_begin(set, s.hash[s.cnt - 1]);
+	while ((other = probe_next(set, &p, name, e[0]))) {
 		uint32_t v = entry_value(set, other);
 
 		if (other[1] != e[1] || (keep_all && v != value))
@@ -593,11 +663,8 @@ static bool insert(struct mf_domain_set *set, size_t at, bool keep_all)
 			memcpy(set->pool + (other - set->pool) + HEAD, &value, VALUE);
 		return false;
 	}
-	while (set->tags[slot])
-		slot = slot + 1 == set->slot_cnt ? 0 : slot + 1;
-	set_tag(set, slot, tag_of(hash));
-	set->refs[slot] = (uint32_t)at;
-	set->depths[cnt / 64] |= UINT64_C(1) << (cnt % 64);
+	put(set, s.hash[s.cnt - 1], (uint32_t)at);
+	set->depths[s.cnt / 64] |= UINT64_C(1) << (s.cnt % 64);
 	set->name_cnt++;
 	return true;
 }
@@ -623,6 +690,7 @@ int mf_domain_set_builder_seal(struct mf_domain_set_builder *b, struct mf_domain
 			       struct mf_err *err)
 {
 	struct mf_domain_set *set = calloc(1, sizeof(*set));
+	uint64_t slots;
 	uint8_t *pool;
 
 	if (!set)
@@ -630,12 +698,13 @@ int mf_domain_set_builder_seal(struct mf_domain_set_builder *b, struct mf_domain
 	set->seed = mf_hash_seed();
 	set->has_values = b->differ;
 	set->value = b->value;
-	// Load 4/5, and always a free slot, or a probe would not end; at least two groups, or one would see a slot twice.
-	set->slot_cnt = b->cnt + b->cnt / 4 + 2 * GROUP;
-	set->tags = calloc(1, set->slot_cnt + (size_t)GROUP);
-	set->refs = malloc(set->slot_cnt * sizeof(*set->refs));
-	if (!set->tags || !set->refs)
+	// Load 17/20, and always a free slot, or a probe would not end.
+	slots = (uint64_t)b->cnt * 20 / 17 + 1;
+	set->bucket_cnt = (uint32_t)(slots / BUCKET_SLOTS) + 1;
+	set->buckets = aligned_alloc(64, set->bucket_cnt * sizeof(*set->buckets));
+	if (!set->buckets)
 		goto nomem;
+	memset(set->buckets, 0, set->bucket_cnt * sizeof(*set->buckets));
 	set->pool = b->pool;
 	fill(set, b);
 	b->pool = NULL;

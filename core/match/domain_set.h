@@ -10,11 +10,11 @@
  *
  * How it works
  *
- * All names lie one after another in one pool. A hash table without pointers (one tag byte and one pool offset a slot,
- * load 4/5) finds them; a name's hash is that of its last label, continued label by label to the left, so one walk over
- * a question from its right end gives the hashes of all its suffixes. A tag that fits is followed by a comparison of
- * the whole name: there are no false positives. Depths (numbers of labels) at which the set has nothing are skipped.
- * About 8 bytes a name beside its text, 4 more where names carry different values.
+ * All names lie one after another in one pool. A hash table of cache lines, each with ten slots of a tag and a pool
+ * offset (load 17/20), finds them. One walk over a question from its right end, eight bytes at a time, gives the hashes
+ * of all its suffixes. A tag that fits is followed by a comparison of the whole name: there are no false positives.
+ * Depths (numbers of labels) at which the set has nothing are skipped. About 10 bytes a name beside its text, 4 more
+ * where names carry different values.
  *
  * A sealed set never changes: any number of threads may read it. Questions must be canonical (core/names/canonical.h):
  * lower case, A-labels, no trailing dot; what is not canonical is not found.
