@@ -220,7 +220,7 @@ struct mf_event {
 	char notice[512];
 };
 
-/** mf_event_begin() - Start an event; @ev needs no initialisation. Cost: about 100 ns, no allocation */
+/** mf_event_begin() - Start an event; @ev needs no initialisation. Cost: well below a microsecond, no allocation */
 void mf_event_begin(struct mf_event *ev, const struct mf_event_head *head);
 
 /*
