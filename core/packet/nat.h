@@ -183,8 +183,8 @@ unsigned mf_nat_remove_pid(struct mf_nat *nat, uint32_t pid);
 
 /**
  * mf_nat_expire() - Give back entries whose time is over (an insertion into a full table does so as well)
- * @budget: most steps of this call; 1,000 take some 300 us, in slices of 64 between which others get in. Call it every second or so, and again as long as it
- *          uses its budget up.
+ * @budget: most steps of this call; 1,000 take some 300 us, in slices of 64 between which others get in. Call it every
+ *          second or so, and again as long as it uses its budget up.
  * Return: steps used; less than @budget: nothing is left to do now
  */
 unsigned mf_nat_expire(struct mf_nat *nat, uint64_t now_ns, unsigned budget);
