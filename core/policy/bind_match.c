@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/names/canonical.h"
+#include "core/policy/shared_sets.h"
 #include "core/policy/state.h"
 
 #define SETS_MAX 4096
@@ -158,9 +159,8 @@ static int make_end(struct making *m, struct mf_arg *arg)
 	return 0;
 }
 
-/* Add the list at index 1 and its file. Raises nothing: what it reads was checked before. */
-static int make_fill(lua_State *L, struct mf_vm_state *s, struct making *m, lua_Integer n,
-		     const char *file)
+/* Add the list at index 1. Raises nothing: what it reads was checked before. */
+static int make_add_list(lua_State *L, struct making *m, lua_Integer n)
 {
 	const char *text;
 	size_t len;
@@ -173,10 +173,47 @@ static int make_fill(lua_State *L, struct mf_vm_state *s, struct making *m, lua_
 		r = make_add(m, text, len);
 		lua_pop(L, 1);
 	}
-	if (r < 0 || !file)
-		return r;
-	r = mf_policy_source_data(s->loading->source, file, &text, &len, &m->err);
-	return r < 0 ? r : make_add_lines(m, file, text, len);
+	return r;
+}
+
+/* A set that is nothing but a file: mf_shared_build_fn. */
+static int build_from_file(void *ctx, struct mf_arg *arg, const char *text, size_t len,
+			   struct mf_err *err)
+{
+	struct making m = { .type = arg->type };
+	int r = make_begin(&m);
+
+	if (r == 0)
+		r = make_add_lines(&m, ctx, text, len);
+	if (r == 0)
+		r = make_end(&m, arg);
+	if (r < 0) {
+		make_drop(&m);
+		*err = m.err;
+	}
+	return r;
+}
+
+/* Fill @arg from the list at index 1 and the data file @file (may be NULL). Return: as the builders, with m->err */
+static int make_fill(lua_State *L, struct mf_vm_state *s, struct making *m, struct mf_arg *arg,
+		     lua_Integer n, char *file)
+{
+	const char *text = NULL;
+	size_t len = 0;
+	int r = 0;
+
+	if (file)
+		r = mf_policy_source_data(s->loading->source, file, &text, &len, &m->err);
+	if (r == 0 && file && n == 0 && s->config->sets)
+		return mf_shared_sets_get(s->config->sets, arg, text, len, build_from_file, file,
+					  &m->err);
+	if (r == 0)
+		r = make_begin(m);
+	if (r == 0)
+		r = make_add_list(L, m, n);
+	if (r == 0 && file)
+		r = make_add_lines(m, file, text, len);
+	return r == 0 ? make_end(m, arg) : r;
 }
 
 /* Raise unless every item is a string (or, for ports, a whole number). */
@@ -204,7 +241,7 @@ static int set_new(lua_State *L)
 	const char *what = set_names[m.type], *file, *src;
 	struct mf_vm_state *s = loading(L, what);
 	struct mf_arg *arg;
-	char title[160];
+	char title[160], path[4097], *name = NULL;
 	lua_Integer n;
 	unsigned line;
 	int r;
@@ -219,16 +256,19 @@ static int set_new(lua_State *L)
 	n = mf_check_keys(L, 1, what, keys);
 	check_items(L, what, n, m.type == MF_A_PORTS);
 	file = mf_opt_string(L, 1, what, "file", 4096);
+	if (file) {
+		snprintf(path, sizeof(path), "%s", file);
+		name = path;
+	}
 	mf_sandbox_where(L, &src, &line);
 	snprintf(title, sizeof(title), "%s{%s%.64s%s} of line %u", what, file ? "file=\"" : "...",
 		 file ? file : "", file ? "\"" : "", line);
 	/* From here to the end nothing raises, so that nothing is lost. */
 	arg = mf_arg_wrap((enum mf_arg_type)m.type, title);
-	r = arg ? make_begin(&m) : mf_err_set(&m.err, MF_E_NOMEM, "out of memory");
-	if (r == 0)
-		r = make_fill(L, s, &m, n, file);
-	if (r == 0)
-		r = make_end(&m, arg);
+	if (arg)
+		r = make_fill(L, s, &m, arg, n, name);
+	else
+		r = mf_err_set(&m.err, MF_E_NOMEM, "out of memory");
 	if (r < 0) {
 		make_drop(&m);
 		if (arg)

@@ -412,6 +412,24 @@ struct mf_arg *mf_arg_wrap(enum mf_arg_type type, const char *title)
 	return arg;
 }
 
+void mf_arg_borrow(struct mf_arg *arg, const struct mf_arg *from, void (*drop)(void *owner),
+		   void *owner)
+{
+	arg->drop = drop;
+	arg->owner = owner;
+	switch ((enum mf_arg_type)from->type) {
+	case MF_A_DOMAINS:
+		arg->domains = from->domains;
+		break;
+	case MF_A_NETS:
+		arg->nets = from->nets;
+		break;
+	default:
+		arg->ports = from->ports;
+		break;
+	}
+}
+
 /* --- asking ----------------------------------------------------------------------------------------------------- */
 
 uint64_t mf_pred_fields(enum mf_kind kind, enum mf_pred_op op)

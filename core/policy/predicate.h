@@ -96,6 +96,9 @@ int mf_arg_make(struct mf_preds *ps, enum mf_arg_type type, unsigned flags, cons
 		size_t len, struct mf_arg **ret_arg, struct mf_err *err);
 /** mf_arg_wrap() - An argument that stands for a set made elsewhere, known by its identity; the caller fills the union */
 struct mf_arg *mf_arg_wrap(enum mf_arg_type type, const char *title);
+/** mf_arg_borrow() - Make @arg stand for the set that @from holds; @drop(@owner) instead of freeing it */
+void mf_arg_borrow(struct mf_arg *arg, const struct mf_arg *from, void (*drop)(void *owner),
+		   void *owner);
 void mf_arg_unref(struct mf_preds *ps, struct mf_arg *arg);
 
 static inline struct mf_arg *mf_arg_ref(struct mf_arg *arg)

@@ -15,6 +15,7 @@
 #include "core/observe/events.h"
 #include "core/policy/counters.h"
 #include "core/policy/request.h"
+#include "core/policy/shared_sets.h"
 #include "core/policy/testrun.h"
 
 #ifndef MF_STDLIB_DIR
@@ -111,7 +112,8 @@ int mf_vm_config_init(struct mf_vm_config *config, const struct mf_runtime_optio
 	config->clock = (struct mf_clock){ o->monotonic, o->wall, o->clock_ctx };
 	config->log = (struct mf_log){ o->log, o->log_ctx };
 	config->counters = mf_counters_new(0);
-	if (!config->counters) {
+	config->sets = mf_shared_sets_new();
+	if (!config->counters || !config->sets) {
 		mf_vm_config_done(config);
 		return MF_E_NOMEM;
 	}
@@ -121,6 +123,7 @@ int mf_vm_config_init(struct mf_vm_config *config, const struct mf_runtime_optio
 void mf_vm_config_done(struct mf_vm_config *config)
 {
 	mf_counters_free(config->counters);
+	mf_shared_sets_free(config->sets);
 	free((void *)(uintptr_t)config->options.stdlib_dir);
 	*config = (struct mf_vm_config){ 0 };
 }

@@ -13,6 +13,7 @@
 #include "core/policy/source.h"
 
 struct mf_counters; /* rates and budgets of the runtime, shared by its VMs: counters.h */
+struct mf_shared_sets;
 struct mf_vm_state;
 
 /* What a state takes from its runtime. Borrowed for the state's life. */
@@ -21,6 +22,7 @@ struct mf_vm_config {
 	struct mf_clock clock;
 	struct mf_log log;
 	struct mf_counters *counters;
+	struct mf_shared_sets *sets; /* shared_sets.h; may be NULL: then nothing is shared */
 };
 
 /**

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "core/policy/shared_sets.h"
 #include "support.h"
 
 static uint64_t lua_entries(struct fence *f)
@@ -788,6 +789,65 @@ static void test_an_explanation_uses_up_no_budget(void **state)
 	fence_done(&f);
 }
 
+static void test_a_set_from_a_file_is_built_once_for_all_vms(void **state)
+{
+	struct fence f;
+	struct mf_vm_state *other;
+	struct mf_request *req = ask_dns("x.tracker.example");
+	struct mf_decision d = MF_DECISION_INIT;
+	size_t policy;
+
+	(void)state;
+	fence_init(&f);
+	f.config.sets = mf_shared_sets_new();
+	fence_write(&f, "p/policy.lua",
+		    "local t = domains { file = 'data/t.txt' }\n"
+		    "local n = networks { file = 'data/n.txt' }\n"
+		    "local p = ports { file = 'data/p.txt' }\n"
+		    "local both = domains { 'other.example', file = 'data/t.txt' }\n"
+		    "return { name = 'p', dns = function(q)\n"
+		    "  if q:under(t) and q:under(both) and n:has '10.9.9.9' and p:has '8080' then\n"
+		    "    return deny 'tracker' end\n"
+		    "end }");
+	fence_write(&f, "p/data/t.txt", "tracker.example\n");
+	fence_write(&f, "p/data/n.txt", "# ours\n10.0.0.0/8 # all\n\n fd00::/8\n");
+	fence_write(&f, "p/data/p.txt", "443\n8000-8999\n");
+	if (fence_load(&f) < 0)
+		fail_msg("%s", f.err.msg);
+	assert_int_equal(mf_shared_sets_count(f.config.sets), 3);
+	other = fence_another(&f);
+	assert_int_equal(mf_shared_sets_count(f.config.sets), 3);
+	assert_ptr_equal(f.state->sets[0]->domains, other->sets[0]->domains);
+	assert_ptr_not_equal(f.state->sets[3]->domains, other->sets[3]->domains);
+	mf_vm_state_free(f.state);
+	f.state = other;
+	assert_int_equal(mf_vm_state_decide(other, req, &d, &policy), 0);
+	assert_string_equal(d.reason, "tracker");
+	mf_request_free(req);
+	mf_vm_state_free(f.state);
+	f.state = NULL;
+	assert_int_equal(mf_shared_sets_count(f.config.sets), 0);
+	mf_shared_sets_free(f.config.sets);
+	fence_done(&f);
+}
+
+static void test_a_bad_line_of_a_data_file_is_named(void **state)
+{
+	struct fence f;
+
+	(void)state;
+	fence_init(&f);
+	f.config.sets = mf_shared_sets_new();
+	fence_write(&f, "p/policy.lua",
+		    "local n = networks { file = 'data/n.txt' }\nreturn { name = 'p' }");
+	fence_write(&f, "p/data/n.txt", "10.0.0.0/8\n\n10.0.0.0/99\n");
+	assert_int_equal(fence_load(&f), MF_E_POLICY);
+	assert_non_null(strstr(f.err.msg, "data/n.txt:3: "));
+	assert_int_equal(mf_shared_sets_count(f.config.sets), 0);
+	mf_shared_sets_free(f.config.sets);
+	fence_done(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -811,6 +871,8 @@ int main(void)
 		cmocka_unit_test(test_a_regex_that_gives_up_is_an_error_each_time),
 		cmocka_unit_test(test_an_explanation_names_every_step),
 		cmocka_unit_test(test_an_explanation_uses_up_no_budget),
+		cmocka_unit_test(test_a_set_from_a_file_is_built_once_for_all_vms),
+		cmocka_unit_test(test_a_bad_line_of_a_data_file_is_named),
 	};
 
 	setenv("TZ", "UTC0", 1);
