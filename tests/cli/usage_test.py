@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Help, version, wrong usage, and that the manual page says what --help says."""
 import os
+import pty
 import re
 import subprocess
 import unittest
@@ -96,6 +97,29 @@ class Usage(Case):
         for command in ("check", "test", "bench"):
             self.assertIn("PATH", self.call("policy", command, status=2)[1])
         self.assertIn("--policy", self.call("policy", "explain", "dns", "a.example", status=2)[1])
+
+    def on_terminal(self, *arguments, **env):
+        """What the program writes to a terminal."""
+        ours, theirs = pty.openpty()
+        environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+        environment.update(env, TERM="xterm", MOONFENCE_DATA=os.path.join(ROOT, "lua"))
+        done = subprocess.Popen([support.PROGRAM, *arguments], stdout=theirs, stderr=theirs, env=environment)
+        os.close(theirs)
+        text = b""
+        try:
+            while chunk := os.read(ours, 4096):
+                text += chunk
+        except OSError:  # Linux: the other side has been closed
+            pass
+        os.close(ours)
+        done.wait(timeout=60)
+        return text.decode()
+
+    def test_colours_only_on_a_terminal_and_not_with_no_color(self):
+        words = ["policy", "explain", "-p", support.DEFAULT_POLICY, "dns", "evil.example"]
+        self.assertIn("\033[31mdeny\033[0m", self.on_terminal(*words))
+        self.assertNotIn("\033", self.on_terminal(*words, NO_COLOR="1"))
+        self.assertNotIn("\033", self.call(*words)[0])
 
     def test_output_that_cannot_be_written_is_no_success(self):
         with open("/dev/full", "w", encoding="utf-8") as full:
