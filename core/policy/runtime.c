@@ -29,6 +29,8 @@ struct mf_runtime {
 	pthread_mutex_t reload_lock;
 	pthread_mutex_t lock;
 	struct mf_source_set *set; /* of the current generation; under lock */
+	struct mf_source_set *
+		tried; /* what did not load last, for the watch; NULL after a good load; under lock */
 	atomic_uint_least64_t generation;
 	unsigned event_run; /* first part of event ids */
 	atomic_uint_least64_t event_number;
@@ -280,6 +282,7 @@ void mf_runtime_free(struct mf_runtime *rt)
 	if (mf_bug(rt->vms != NULL))
 		mf_log_error(&rt->config.log, "mf_runtime_free() with %zu VMs left", rt->vm_cnt);
 	mf_source_set_unref(rt->set);
+	mf_source_set_unref(rt->tried);
 	free_paths(rt->paths, rt->path_cnt);
 	mf_vm_config_done(&rt->config);
 	pthread_mutex_destroy(&rt->reload_lock);
@@ -395,6 +398,18 @@ static int run_tests(struct mf_runtime *rt, struct mf_source_set *set, size_t *r
 	return r;
 }
 
+/* What a load that failed has looked at is watched as well: there it will be mended. */
+static void keep_tried(struct mf_runtime *rt, struct mf_source_set *set)
+{
+	struct mf_source_set *old;
+
+	pthread_mutex_lock(&rt->lock);
+	old = rt->tried;
+	rt->tried = set;
+	pthread_mutex_unlock(&rt->lock);
+	mf_source_set_unref(old);
+}
+
 /* Under reload_lock. */
 static int load(struct mf_runtime *rt, const char *const *paths, size_t path_cnt,
 		struct mf_err *err)
@@ -418,8 +433,10 @@ static int load(struct mf_runtime *rt, const char *const *paths, size_t path_cnt
 	publish(rt, set, generation, states, cnt);
 	report_loaded(rt, set, generation, passed);
 	set = NULL;
+	keep_tried(rt, NULL);
 out:
-	mf_source_set_unref(set);
+	if (set)
+		keep_tried(rt, set);
 	return r;
 }
 
@@ -498,16 +515,19 @@ int mf_runtime_reload(struct mf_runtime *rt, struct mf_err *err)
 static void each_watched(void *ctx, void (*add)(void *add_ctx, const char *path), void *add_ctx)
 {
 	struct mf_runtime *rt = ctx;
-	struct mf_source_set *set;
+	struct mf_source_set *sets[2];
 
 	pthread_mutex_lock(&rt->lock);
 	for (size_t i = 0; i < rt->path_cnt; i++)
 		add(add_ctx, rt->paths[i]);
+	sets[0] = rt->set ? mf_source_set_ref(rt->set) : NULL;
+	sets[1] = rt->tried ? mf_source_set_ref(rt->tried) : NULL;
 	pthread_mutex_unlock(&rt->lock);
-	set = mf_runtime_sources(rt);
-	if (set)
-		mf_source_set_each_dir(set, add, add_ctx);
-	mf_source_set_unref(set);
+	for (size_t i = 0; i < 2; i++) {
+		if (sets[i])
+			mf_source_set_each_dir(sets[i], add, add_ctx);
+		mf_source_set_unref(sets[i]);
+	}
 }
 
 static void watched_changed(void *ctx)

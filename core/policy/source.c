@@ -959,20 +959,37 @@ bool mf_source_set_is_current(struct mf_source_set *set, const char *const *path
 	return same;
 }
 
-/* The directory part of each file that was asked for later. */
-static void each_extra_dir(struct extra *e, const char *dir, void (*fn)(void *ctx, const char *dir),
-			   void *ctx)
+static void tell_dir_of(const char *dir, const char *file, void (*fn)(void *ctx, const char *dir),
+			void *ctx)
 {
-	for (; e; e = e->next) {
-		char *path = e->path ? strdup(e->path) : join_path(dir, e->name);
-		char *slash = path ? strrchr(path, '/') : NULL;
+	char *path = join_path(dir, file);
+	char *slash = path ? strrchr(path, '/') : NULL;
 
-		if (slash && slash != path) {
-			*slash = '\0';
-			fn(ctx, path);
-		}
-		free(path);
+	if (slash && slash != path) {
+		*slash = '\0';
+		fn(ctx, path);
 	}
+	free(path);
+}
+
+/* Where a module was found, or where it would have been. */
+static void each_module_dir(const struct unit *u, void (*fn)(void *ctx, const char *dir), void *ctx)
+{
+	char file[NAME_MAX_LEN + 16];
+
+	for (const struct extra *e = u->modules; e; e = e->next) {
+		if (module_file(e->name, "lib/", file, sizeof(file)))
+			tell_dir_of(u->dir, file, fn, ctx);
+		if (module_file(e->name, "", file, sizeof(file)))
+			tell_dir_of(u->dir, file, fn, ctx);
+	}
+}
+
+static void each_data_dir(const struct unit *u, void (*fn)(void *ctx, const char *dir), void *ctx)
+{
+	for (const struct extra *e = u->data; e; e = e->next)
+		if (e->code != MF_E_PERM)
+			tell_dir_of(u->dir, e->name, fn, ctx);
 }
 
 void mf_source_set_each_dir(struct mf_source_set *set, void (*fn)(void *ctx, const char *dir),
@@ -982,8 +999,8 @@ void mf_source_set_each_dir(struct mf_source_set *set, void (*fn)(void *ctx, con
 	for (size_t i = 0; i < set->dir_cnt; i++)
 		fn(ctx, set->dirs[i]);
 	for (size_t i = 0; i < set->cnt; i++) {
-		each_extra_dir(set->units[i]->modules, set->units[i]->dir, fn, ctx);
-		each_extra_dir(set->units[i]->data, set->units[i]->dir, fn, ctx);
+		each_module_dir(set->units[i], fn, ctx);
+		each_data_dir(set->units[i], fn, ctx);
 	}
 	pthread_mutex_unlock(&set->lock);
 }

@@ -9,7 +9,7 @@
  * first event the thread waits until nothing more has come for the debounce time (but not for ever: a directory that is
  * always busy must not keep a change back), and calls changed(), which looks at the contents. The list of directories is
  * made anew before and after every call, on a new inotify instance: events that had arrived on the old one in between
- * count as a further change, so nothing is missed.
+ * count as a further change, and so does a list that is not the one before, so nothing is missed.
  *
  * Where inotify cannot be had (limits of instances or watches), changed() is called at an interval.
  */
@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/hash.h"
 #include "core/policy/runtime.h"
 
 #define POLL_MS 2000 /* between two looks without inotify */
@@ -41,19 +42,22 @@ struct mf_watch {
 	struct mf_watch_ops ops;
 	uint32_t debounce_ms;
 	pthread_t thread;
-	int stop;    /* eventfd */
-	int inotify; /* -1: polling */
-	bool told;   /* that it is polling */
+	int stop;      /* eventfd */
+	int inotify;   /* -1: polling */
+	bool told;     /* that it is polling */
+	uint64_t seen; /* hash of the directories that are watched */
 };
 
 struct adding {
 	int fd;
 	unsigned cnt;
 	bool failed; /* a limit was hit: this instance does not see everything */
+	uint64_t hash;
 };
 
 static void add_dir(struct adding *a, const char *dir)
 {
+	a->hash = mf_hash_bytes(dir, strlen(dir), a->hash);
 	if (a->cnt++ >= WATCHES_MAX || (inotify_add_watch(a->fd, dir, EVENTS) < 0 &&
 					errno != ENOENT && errno != ENOTDIR && errno != EACCES))
 		a->failed = true;
@@ -121,7 +125,9 @@ static bool renew(struct mf_watch *w)
 		w->ops.each_path(w->ops.ctx, add_path, &a);
 	else
 		a.failed = true;
-	dirty = has_input(w->inotify);
+	/* What happened in a directory before it was watched was not seen. */
+	dirty = has_input(w->inotify) || (w->seen != a.hash && !a.failed);
+	w->seen = a.hash;
 	if (w->inotify >= 0)
 		close(w->inotify);
 	w->inotify = a.fd;

@@ -469,17 +469,26 @@ static void the_watch_reloads_what_editors_and_links_change(void **state)
 	await_events("policy_loaded", 4);
 	assert_int_equal(ask("a.example", 1), 0);
 	assert_string_equal(d.reason, "new m");
+	/* A module that is missing, from a directory that nothing was read from so far. */
+	tree_write("v1/p/lib/deep/other.lua", "return 'unused'");
+	tree_write("v1/p/policy.lua", "local m = require 'deep.m'\nreturn { name = 'p', connect = "
+				      "function(c) return deny(m) end }");
+	await_events("policy_reload_failed", 3);
+	tree_write("v1/p/lib/deep/m.lua", "return 'deep'");
+	await_events("policy_loaded", 5);
+	assert_int_equal(ask("a.example", 1), 0);
+	assert_string_equal(d.reason, "deep");
 	/* The link to the directory is swapped. */
 	tree_link("v2", "now");
-	await_events("policy_loaded", 5);
+	await_events("policy_loaded", 6);
 	assert_int_equal(ask("a.example", 1), 0);
 	assert_string_equal(d.reason, "v2");
 	/* Deleted and created. */
 	tree_remove("v2/p/policy.lua");
-	await_events("policy_reload_failed", 3);
+	await_events("policy_reload_failed", 4);
 	tree_write("v2/p/policy.lua",
 		   "return { name = 'p', connect = function(c) return deny 'back' end }");
-	await_events("policy_loaded", 6);
+	await_events("policy_loaded", 7);
 	assert_int_equal(ask("a.example", 1), 0);
 	assert_string_equal(d.reason, "back");
 	mf_runtime_unwatch(rt);
