@@ -29,7 +29,8 @@ struct bucket {
 _Static_assert(sizeof(struct bucket) == 64, "a bucket is a cache line");
 
 struct mf_domain_set {
-	struct bucket *buckets;
+	struct bucket *buckets; // within table, at the beginning of a cache line
+	void *table;
 	uint8_t *pool;
 	size_t pool_len;
 	uint64_t seed;
@@ -606,14 +607,14 @@ uint32_t mf_domain_set_count(const struct mf_domain_set *set)
 
 size_t mf_domain_set_bytes(const struct mf_domain_set *set)
 {
-	return sizeof(*set) + set->pool_len + set->bucket_cnt * sizeof(*set->buckets);
+	return sizeof(*set) + set->pool_len + (set->bucket_cnt + (size_t)1) * sizeof(*set->buckets);
 }
 
 void mf_domain_set_free(struct mf_domain_set *set)
 {
 	if (!set)
 		return;
-	free(set->buckets);
+	free(set->table);
 	free(set->pool);
 	free(set);
 }
@@ -701,10 +702,10 @@ int mf_domain_set_builder_seal(struct mf_domain_set_builder *b, struct mf_domain
 	// Load 17/20, and always a free slot, or a probe would not end.
 	slots = (uint64_t)b->cnt * 20 / 17 + 1;
 	set->bucket_cnt = (uint32_t)(slots / BUCKET_SLOTS) + 1;
-	set->buckets = aligned_alloc(64, set->bucket_cnt * sizeof(*set->buckets));
-	if (!set->buckets)
+	set->table = calloc(set->bucket_cnt + (size_t)1, sizeof(*set->buckets));
+	if (!set->table)
 		goto nomem;
-	memset(set->buckets, 0, set->bucket_cnt * sizeof(*set->buckets));
+	set->buckets = (void *)(((uintptr_t)set->table + 63) & ~(uintptr_t)63);
 	set->pool = b->pool;
 	fill(set, b);
 	b->pool = NULL;

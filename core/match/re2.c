@@ -265,11 +265,14 @@ static int char_class(struct re2 *r)
 			if (e)
 				return e;
 		} else if (c == '[' && peek(r, 1) == ':') {
-			const char *end = memmem(r->p + r->i + 2, r->len - r->i - 2, ":]", 2);
-			size_t n = end ? (size_t)(end - (r->p + r->i)) + 2 : 0;
+			size_t n = 2;
 
-			if (!end || n > 14)
+			// The longest name is xdigit, with ^ before it.
+			while (n < 10 && peek(r, n) >= 0 && peek(r, n) != ':')
+				n++;
+			if (peek(r, n) != ':' || peek(r, n + 1) != ']')
 				return refuse(r, "[: needs the name of a class and :]");
+			n += 2;
 			put(r, r->p + r->i, n);
 			r->i += n;
 		} else if (c == '[') {

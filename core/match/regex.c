@@ -87,6 +87,43 @@ static int set_code(struct mf_regex *re, const char *pattern, size_t len, unsign
 	return 0;
 }
 
+// Whether every alternative of the top level ends in $ or \z; false also where a (?m) may turn $ into something else.
+static bool ends_anchored(const char *p, size_t len)
+{
+	bool in_class = false, end = false;
+	size_t depth = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		bool was = end;
+
+		end = false;
+		if (p[i] == '\\') {
+			end = !in_class && ++i < len && p[i] == 'z';
+		} else if (in_class) {
+			in_class = p[i] != ']';
+		} else if (p[i] == '[') {
+			in_class = true;
+			// A ] that comes first is a member.
+			i += i + 1 < len && p[i + 1] == '^';
+			i += i + 1 < len && p[i + 1] == ']';
+		} else if (p[i] == '(') {
+			depth++;
+			if (i + 1 < len && p[i + 1] == '?')
+				for (size_t k = i + 2; k < len && p[k] != ':' && p[k] != ')'; k++)
+					if (p[k] == 'm')
+						return false;
+		} else if (p[i] == ')') {
+			depth -= depth > 0;
+		} else if (p[i] == '|' && !depth) {
+			if (!was)
+				return false;
+		} else {
+			end = p[i] == '$' && !depth;
+		}
+	}
+	return end;
+}
+
 static int finish(struct mf_regex *re, const char *pattern, size_t len, struct mf_err *err)
 {
 	size_t size = 0, jit = 0;
@@ -98,7 +135,8 @@ static int finish(struct mf_regex *re, const char *pattern, size_t len, struct m
 	pcre2_pattern_info(re->code, PCRE2_INFO_JITSIZE, &jit);
 	pcre2_pattern_info(re->code, PCRE2_INFO_ALLOPTIONS, &all);
 	re->bytes = sizeof(*re) + size + jit;
-	re->anchored = (all & PCRE2_ANCHORED) && (all & PCRE2_ENDANCHORED);
+	re->anchored = (all & PCRE2_ANCHORED) &&
+		       ((all & PCRE2_ENDANCHORED) || ends_anchored(pattern, len));
 	if (size + jit > re->limits.compiled_max)
 		return bad(err, MF_E_LIMIT, pattern, len, 0, "it is too large when compiled");
 	return 0;

@@ -231,6 +231,47 @@ static void subjects_that_are_not_utf8_are_no_error(void **state)
 			 0);
 }
 
+static void an_expression_that_can_only_match_all_is_known_as_such(void **state)
+{
+	static const struct {
+		const char *pattern;
+		unsigned flags;
+		bool want;
+	} cases[] = {
+		{ "^a$", 0, true },
+		{ "^a\\z", 0, true },
+		{ "^(a|b)$", 0, true },
+		{ "^a$|^b$", 0, true },
+		{ "a", MF_REGEX_FULL, true },
+		{ "^a", 0, false },
+		{ "a$", 0, false },
+		{ "a", 0, false },
+		{ "^a|b$", 0, false },
+		{ "^a|^b$", 0, false },
+		{ "^a\\$", 0, false },
+		{ "^a[]$]", 0, false },
+		{ "(?m)^a$", 0, false },
+		{ "^a(?m:x)$", 0, false },
+		{ "(^|\\.)a$", 0, false },
+		{ "^(a$)", 0, false },
+		{ "^[^]$]x$", 0, true },
+		{ "", 0, false },
+		{ "^$", 0, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(cases); i++) {
+		struct mf_regex *re;
+		int r = mf_regex_compile(cases[i].pattern, strlen(cases[i].pattern),
+					 cases[i].flags | MF_REGEX_RE2, NULL, &re, NULL);
+
+		assert_int_equal(r, 0);
+		if (mf_regex_is_anchored(re) != cases[i].want)
+			fail_msg("%s", cases[i].pattern);
+		mf_regex_free(re);
+	}
+}
+
 struct shared {
 	const struct mf_regex *re;
 	unsigned wrong;
@@ -278,6 +319,7 @@ int main(void)
 		cmocka_unit_test(what_re2_refuses_is_refused_with_its_place),
 		cmocka_unit_test(what_re2_has_means_the_same),
 		cmocka_unit_test(subjects_that_are_not_utf8_are_no_error),
+		cmocka_unit_test(an_expression_that_can_only_match_all_is_known_as_such),
 		cmocka_unit_test(threads_share_one_expression),
 	};
 
