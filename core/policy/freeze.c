@@ -110,15 +110,19 @@ static int frozen_len(lua_State *L)
 	return 1;
 }
 
-/* __index of a frozen table whose own metatable has a function there. Upvalues: shadow, function. */
+/* __index of a frozen table whose own metatable has no table there. Upvalues: shadow, function or other value. */
 static int frozen_index(lua_State *L)
 {
 	lua_settop(L, 2);
 	lua_pushvalue(L, 2);
 	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
 		return 1;
+	lua_settop(L, 2);
+	if (lua_type(L, lua_upvalueindex(2)) != LUA_TFUNCTION) {
+		lua_gettable(L, lua_upvalueindex(2));
+		return 1;
+	}
 	lua_pushvalue(L, lua_upvalueindex(2));
-	lua_replace(L, 3);
 	lua_insert(L, 1);
 	lua_call(L, 2, 1);
 	return 1;

@@ -10,7 +10,8 @@
 
 #include <string.h>
 
-#define PRINT_MAX 1024 /* bytes of one print() */
+#define PRINT_MAX   1024 /* bytes of one print() */
+#define PCALL_DEPTH 100	 /* calls deep that pcall() may stand, see check_depth() */
 
 static int base_assert(lua_State *L)
 {
@@ -54,10 +55,23 @@ static int finish_pcall(lua_State *L, int status, lua_KContext skip)
 	return lua_gettop(L) - (int)skip;
 }
 
+/*
+ * For each error that is caught Lua walks the stack that is left, and a limit is raised again in every pcall() on its way
+ * out. Thousands of pcalls under thousands of calls would take tens of milliseconds to unwind, so they may not stand deep.
+ */
+static void check_depth(lua_State *L)
+{
+	lua_Debug ar;
+
+	mf_sandbox_charge(L, 8);
+	if (lua_getstack(L, PCALL_DEPTH, &ar))
+		luaL_error(L, "pcall stands more than %d calls deep", PCALL_DEPTH);
+}
+
 static int base_pcall(lua_State *L)
 {
 	luaL_checkany(L, 1);
-	mf_sandbox_charge(L, 8);
+	check_depth(L);
 	lua_pushboolean(L, 1);
 	lua_insert(L, 1);
 	return finish_pcall(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, finish_pcall),
@@ -96,7 +110,7 @@ static int base_xpcall(lua_State *L)
 	int narg = lua_gettop(L) - 2;
 
 	luaL_checktype(L, 2, LUA_TFUNCTION);
-	mf_sandbox_charge(L, 8);
+	check_depth(L);
 	lua_pushvalue(L, 2);
 	lua_insert(L, 1); // handler, function, handler, arguments
 	lua_pushboolean(L, 1);

@@ -8,7 +8,9 @@
 #include "core/policy/sandbox_internal.h"
 
 #define RESUME_STEPS 16
-#define RESULTS_MAX  250 /* values through one resume or yield */
+#define NESTED_MAX \
+	16 /* coroutines that wait for one another: bounds how many pcalls a limit has to leave */
+#define RESULTS_MAX 250 /* values through one resume or yield */
 
 static lua_State *check_coroutine(lua_State *L)
 {
@@ -29,10 +31,16 @@ static int resume(lua_State *L, lua_State *co, int narg)
 		lua_pushliteral(L, "too many arguments to resume");
 		return -1;
 	}
+	if (sb->resumed >= NESTED_MAX) {
+		lua_pushfstring(L, "more than %d coroutines wait for one another", NESTED_MAX);
+		return -1;
+	}
 	lua_xmove(L, co, narg);
 	sb->running = co;
+	sb->resumed++;
 	mf_sandbox_arm(sb, co);
 	status = lua_resume(co, L, narg, &nres);
+	sb->resumed--;
 	sb->running = L;
 	mf_sandbox_arm(sb, L);
 	mf_sandbox_stopped(L);

@@ -19,7 +19,8 @@
  *
  * The end. What ends a call is remembered in `why`; from then on the hook fires at each instruction and raises again, and
  * pcall, xpcall and coroutine.resume raise again as soon as control comes back to them. The error value is a light
- * userdata, so raising allocates nothing.
+ * userdata, so raising allocates nothing. How far pcalls may stand from the bottom, and how many coroutines may wait for one
+ * another, is bounded, because leaving each of them costs a walk over the stack that is left.
  */
 #include "core/policy/sandbox_internal.h"
 
@@ -347,6 +348,7 @@ static void begin(struct mf_sandbox *sb, const struct mf_sandbox_limits *limits)
 	sb->why_file[0] = '\0';
 	sb->why_line = 0;
 	sb->syntax = false;
+	sb->resumed = 0;
 	sb->longest = sb->kept_longest;
 	sb->metas = sb->kept_metas;
 	sb->block = 0;

@@ -46,7 +46,8 @@ struct mf_sandbox {
 	bool why_placed;
 	char why_file[256];
 	unsigned why_line;
-	bool syntax; /* the error that is being raised is one of the parser */
+	unsigned resumed; /* coroutines that wait for one another */
+	bool syntax;	  /* the error that is being raised is one of the parser */
 
 	/* what makes single instructions dear; decides how often the hook looks (see mf_sandbox_arm) */
 	int interval;

@@ -183,7 +183,8 @@ int mf_lib_require(lua_State *L)
 	lua_settop(L, 1);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, load->modules_ref);
 	if (lua_getfield(L, 2, name) == LUA_TBOOLEAN && !lua_toboolean(L, -1))
-		return luaL_error(L, "require '%s': the module requires itself", name);
+		return luaL_error(L, "require '%s': the module requires itself, or failed before",
+				  name);
 	if (!lua_isnil(L, -1))
 		return 1;
 	source = load->source->find ? load->source->find(load->source->ctx, name) : NULL;

@@ -3,7 +3,7 @@
 -- call: steps
 return function()
   local f = function() while true do end end
-  for _ = 1, 150 do local g = f f = function() pcall(g) end end
+  for _ = 1, 45 do local g = f f = function() pcall(g) end end
   f()
   return "survived"
 end
