@@ -5,10 +5,11 @@
 #include "util.h"
 
 struct heap {
-	uint64_t asked; /* allocations so far */
-	uint64_t fail;	/* the one that fails; 0 for none */
-	bool for_ever;	/* and all after it */
-	size_t live;	/* blocks */
+	uint64_t
+		asked; /* allocations and growths so far; shrinking is allowed to fail, see below */
+	uint64_t fail; /* the one that fails; 0 for none */
+	bool for_ever; /* and all after it */
+	size_t live;   /* blocks */
 };
 
 static void *count_alloc(void *ctx, void *ptr, size_t old_size, size_t size)
@@ -16,12 +17,13 @@ static void *count_alloc(void *ctx, void *ptr, size_t old_size, size_t size)
 	struct heap *h = ctx;
 	void *p;
 
-	(void)old_size;
 	if (size == 0) {
 		h->live -= ptr != NULL;
 		free(ptr);
 		return NULL;
 	}
+	if (ptr && size <= old_size)
+		return h->fail && h->for_ever ? NULL : realloc(ptr, size);
 	h->asked++;
 	if (h->fail && (h->asked == h->fail || (h->for_ever && h->asked > h->fail)))
 		return NULL;
@@ -103,7 +105,8 @@ static void memory_may_be_gone_for_good(void **state)
 	for (n = 1; n <= total; n += 3) {
 		h = (struct heap){ .fail = n, .for_ever = true };
 		code = live_once(&h, result);
-		assert_true(code == MF_E_MEMORY || code == MF_E_NOMEM);
+		// Strings hash with another seed in each state, so one life may take an allocation less.
+		assert_true(code == MF_E_MEMORY || code == MF_E_NOMEM || (code == 0 && h.asked < n));
 		assert_int_equal(h.live, 0);
 	}
 }
