@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tls_bridge.h - two TLS connections joined: what redirect{tls="rewrite_sni"} needs
+ *
+ * A ClientHello cannot be changed on its way: both ends prove at the end of the handshake that they saw the same messages
+ * (RFC 5246 7.4.9, RFC 8446 4.4.1). So the connection is cut in two. Towards the server we are a client that sends the new
+ * name and verifies the server's certificate for it against the host's trust store; towards the client we are a server with
+ * a certificate of the session's authority for the name that was asked for. docs/internals/tls.md says what that means.
+ *
+ * The server's handshake comes first: only when it is done, and its certificate is good, is the client answered, with the
+ * application protocol (ALPN) that the server chose.
+ *
+ * Memory is bounded: a direction reads only while the other side's ciphertext has been sent, so at most one record waits in
+ * each. The bridge has no events of its own: its owner sets readable[] and writable[] (edge-triggered, as mf_relay) and
+ * pumps.
+ */
+#ifndef MF_PROXIES_TLS_BRIDGE_H
+#define MF_PROXIES_TLS_BRIDGE_H
+
+#include <openssl/types.h>
+
+#include "core/base/span.h"
+#include "proxies/relay.h"
+#include "proxies/tls_authority.h"
+
+struct mf_tls_bridge;
+
+struct mf_tls_bridge_options {
+	struct mf_tls_authority *authority;
+	SSL_CTX *upstream;	 /* mf_tls_upstream_new(); a reference is taken */
+	const char *client_name; /* what the client asked for: its certificate's name */
+	const char *server_name; /* what the server is asked for and must prove: a name or an address */
+	struct mf_span alpn;	 /* the client's list as in its hello (RFC 7301: length-prefixed names), may be empty */
+	struct mf_span first;	 /* what was already read from the client */
+};
+
+/** mf_tls_upstream_new() - A client context that trusts what the host trusts; Return: NULL without memory */
+SSL_CTX *mf_tls_upstream_new(void);
+
+/** mf_tls_bridge_new() - Return: 0, MF_E_NOMEM, MF_E_INVAL (a name that cannot be verified) */
+int mf_tls_bridge_new(const struct mf_tls_bridge_options *options, struct mf_tls_bridge **ret_bridge);
+void mf_tls_bridge_free(struct mf_tls_bridge *b); /* closes no descriptor; NULL is fine */
+
+/** mf_tls_bridge_is_joined() - Whether the server's handshake is done: from now on a failure cannot be tried elsewhere */
+bool mf_tls_bridge_is_joined(const struct mf_tls_bridge *b);
+
+/** mf_tls_bridge_error() - Why it broke, for the event; "" when it was an ordinary end; valid as long as @b */
+const char *mf_tls_bridge_error(const struct mf_tls_bridge *b);
+
+/**
+ * mf_tls_bridge_pump() - Move what can be moved
+ * @r: the descriptors and their readiness; dir[].bytes counts plaintext
+ */
+enum mf_relay_state mf_tls_bridge_pump(struct mf_tls_bridge *b, struct mf_relay *r);
+
+#endif
