@@ -17,6 +17,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+	{ "run", NULL, mf_cmd_run, "run a command behind the fence" },
 	{ "policy", "check", mf_cmd_policy_check, "find the mistakes in policies before they run" },
 	{ "policy", "test", mf_cmd_policy_test, "run the tests of policies" },
 	{ "policy", "explain", mf_cmd_policy_explain,
