@@ -427,6 +427,93 @@ static void literals_and_prefixes_can_be_read_back(void **state)
 	mf_glob_free(g);
 }
 
+// The next `quoted` text of a table's cell; NULL at the cell's end.
+static const char *next_quoted(const char **at, char *out, size_t room)
+{
+	const char *p = *at, *end;
+
+	while (*p && *p != '|' && *p != '`')
+		p++;
+	if (*p != '`')
+		return NULL;
+	end = strchr(++p, '`');
+	assert_non_null(end);
+	snprintf(out, room, "%.*s", (int)(end - p), p);
+	*at = end + 1;
+	return out;
+}
+
+static unsigned run_row(const char *row, char sep)
+{
+	char pattern[128], subject[128];
+	unsigned cnt = 0;
+
+	assert_non_null(next_quoted(&row, pattern, sizeof(pattern)));
+	for (int want = YES; want >= NO; want--) {
+		row = strchr(row, '|') + 1;
+		while (next_quoted(&row, subject, sizeof(subject))) {
+			if (ask(pattern, subject, sep, 0) != (enum answer)want)
+				fail_msg("docs/patterns.md: %s and %s", pattern, subject);
+			cnt++;
+		}
+	}
+	return cnt;
+}
+
+static void the_examples_of_the_docs_are_true(void **state)
+{
+	FILE *f = fopen(MF_SOURCE_DIR "/docs/patterns.md", "r");
+	char line[1024], sep = 0;
+	unsigned cnt = 0;
+
+	(void)state;
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "The separator of host names", 27) == 0)
+			sep = '.';
+		else if (strncmp(line, "The separator of paths", 22) == 0)
+			sep = '/';
+		else if (line[0] == '`' || line[0] == '#')
+			sep = 0;
+		else if (sep && strncmp(line, "| `", 3) == 0)
+			cnt += run_row(line + 2, sep);
+	}
+	fclose(f);
+	assert_true(cnt > 50);
+}
+
+static void the_docs_tell_the_dialects_apart_as_they_are(void **state)
+{
+	static const struct {
+		const char *pattern, *subject;
+		char sep;
+		enum answer here, gobwas;
+	} cases[] = {
+		{ "/a/**/b/*.txt", "/a/b/f.txt", '/', YES, NO },
+		{ "**/x", "x", '/', YES, NO },
+		{ "aba**aba", "aba", '/', NO, YES },
+		{ "[!a]", "/", '/', NO, YES },
+		{ "[^a]", "b", '/', YES, NO },
+		{ "[^a]", "a", '/', NO, YES },
+		{ "[^a]", "^", '/', YES, YES },
+		{ "[a-cx]", "x", '/', YES, ERROR },
+		{ "?.x", "\xc3\xa9.x", '.', YES, NO },
+		{ "{*.,}x.com", "x.com", '.', YES, NO },
+		{ "{*.,}x.com", "a.x.com", '.', YES, NO },
+		{ "/x/***", "/x/", '/', YES, NO },
+		{ "/x/{a,b", "/x/a", '/', ERROR, YES },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(cases); i++) {
+		assert_int_equal(ask(cases[i].pattern, cases[i].subject, cases[i].sep, 0),
+				 cases[i].here);
+		assert_int_equal(
+			ask(cases[i].pattern, cases[i].subject, cases[i].sep, MF_GLOB_GOBWAS),
+			cases[i].gobwas);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -442,6 +529,8 @@ int main(void)
 		cmocka_unit_test(text_that_is_not_utf8_counts_byte_by_byte),
 		cmocka_unit_test(globs_that_domain_sets_can_hold_are_recognised),
 		cmocka_unit_test(literals_and_prefixes_can_be_read_back),
+		cmocka_unit_test(the_examples_of_the_docs_are_true),
+		cmocka_unit_test(the_docs_tell_the_dialects_apart_as_they_are),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
