@@ -142,6 +142,8 @@ int mf_rules_builder_new(const struct mf_rules_options *options, struct mf_rules
 /* --- errors ----------------------------------------------------------------------------------------------------- */
 
 static void note_error(struct mf_rules_builder *b, const char *label, unsigned line,
+		       const char *fmt, va_list ap) __attribute__((format(printf, 4, 0)));
+static void note_error(struct mf_rules_builder *b, const char *label, unsigned line,
 		       const char *fmt, va_list ap)
 {
 	char text[512];

@@ -11,6 +11,8 @@
 ---@field dns_redirects moonfence.DnsRedirect[]? Names that are answered with an address of your own.
 ---@field connect_redirects moonfence.ConnectRedirect[]? Connections that go elsewhere.
 ---@field file_rules moonfence.FileRule[]? Rules about file operations.
+---@field dns_default "resolve_known"|"allow"|"deny"? Names that no network rule decided; docs/rules.md.
+---@field redirect_target_policy "check"|"trusted"? Whether `network_rules` must not deny what redirects dial; `check`.
 ---@field dns fun(q: moonfence.DnsRequest): moonfence.Verdict? Asked before a name is resolved.
 ---@field connect fun(c: moonfence.ConnectRequest): moonfence.Verdict? Asked before a connection is dialled.
 ---@field sni fun(s: moonfence.SniRequest): moonfence.Verdict? Asked once a ClientHello was read.
@@ -24,6 +26,7 @@ local Policy = {}
 ---@field domains string[]? Globs over the host name.
 ---@field ports (integer|string)[]? Ports, ranges as text.
 ---@field cidrs string[]? Networks of the address that is dialled.
+---@field timeout string? How long an approval is waited for: "5s", "1h30m".
 ---@field decision "allow"|"deny"|"approve"|"audit" What happens.
 ---@field message string? For the person at the terminal.
 local NetworkRule = {}
@@ -33,7 +36,9 @@ local NetworkRule = {}
 ---@field match string? Glob over the whole name; one of `match`, `regex`, `search`.
 ---@field regex string? Regular expression over the whole name.
 ---@field search string? Regular expression found anywhere in the name, as agentsh's `match`.
----@field resolve_to string The address to answer with.
+---@field resolve_to string? The address to answer with; this or `resolve_to6`.
+---@field resolve_to6 string? The IPv6 address to answer with beside it.
+---@field ttl integer? Seconds; 60.
 ---@field visibility "audit_only"|"silent"|"warn"? As for verdicts.
 ---@field on_failure "fail_closed"|"fail_open"|"retry_original"? As for `redirect`.
 local DnsRedirect = {}
@@ -45,6 +50,7 @@ local DnsRedirect = {}
 ---@field search string? Regular expression found anywhere in `name:port`, as agentsh's `match`.
 ---@field redirect_to string? `host:port` to dial instead.
 ---@field redirect_to_unix string? Unix socket to dial instead; one of the two.
+---@field redirect_target_policy "check"|"trusted"? As for the policy, for this rule.
 ---@field tls { mode: "passthrough"|"rewrite_sni", sni: string? }? What happens to the server name.
 ---@field visibility "audit_only"|"silent"|"warn"? As for verdicts.
 ---@field message string? For the person at the terminal.
