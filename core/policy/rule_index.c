@@ -334,6 +334,7 @@ static int fail_nomem(struct mf_err *err)
 static int canon_glob(const char *glob, size_t len, char *out, size_t room, struct mf_err *err)
 {
 	char name[MF_NAME_ROOM];
+	int shown = len < 200 ? (int)len : 200; /* @glob need not end in a NUL */
 	size_t lead = 0;
 	int n;
 
@@ -354,9 +355,9 @@ static int canon_glob(const char *glob, size_t len, char *out, size_t room, stru
 		for (size_t i = 0; i < len; i++)
 			if ((unsigned char)out[i] > 127)
 				return mf_err_set(err, MF_E_SYNTAX,
-						  "\"%s\" mixes wildcards with letters beyond "
+						  "\"%.*s\" mixes wildcards with letters beyond "
 						  "ASCII: write the name as xn--",
-						  glob);
+						  shown, glob);
 		return (int)len;
 	}
 	/* An address is no name but may be written where names are; it is compared as it stands. */
@@ -364,7 +365,7 @@ static int canon_glob(const char *glob, size_t len, char *out, size_t room, stru
 		return (int)len;
 	n = mf_name_canon(out + lead, len - lead, name);
 	if (n < 0)
-		return mf_err_set(err, MF_E_SYNTAX, "\"%s\" is not a host name", glob);
+		return mf_err_set(err, MF_E_SYNTAX, "\"%.*s\" is not a host name", shown, glob);
 	if (lead + (size_t)n >= room)
 		return mf_err_set(err, MF_E_LIMIT, "the pattern is too long");
 	memcpy(out + lead, name, (size_t)n + 1);

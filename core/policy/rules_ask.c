@@ -351,7 +351,7 @@ static void gather_names(struct mf_request *req, struct candidates *c)
 	hosts = mf_request_peek(req, MF_F_HOSTS);
 	if (host.type == MF_T_STR && host.len)
 		add_candidate(c, host);
-	while ((text = mf_list_next(&hosts, &at, &len)))
+	while (hosts.type == MF_T_LIST && (text = mf_list_next(&hosts, &at, &len)))
 		if (len)
 			add_candidate(c, (struct mf_value){ .type = MF_T_STR,
 							    .len = (uint32_t)len,

@@ -274,6 +274,8 @@ static void rules_have_the_line_they_stand_in(void **state)
 
 /* Every case: a policy, and pieces of the message in order, '|' between. */
 static const char *const refused[][2] = {
+	{ "network_rules = { { decision = 'deny', domains = { '{a,b}.*.ex\xc3\xa4mple' } } }",
+	  "domains|mixes wildcards with letters beyond ASCII" },
 	{ "network_rules = { { decision = 'allwo' } }",
 	  "network_rules[1]|decision must be allow, deny, approve or audit|\"allwo\"|did you mean "
 	  "\"allow\"" },
