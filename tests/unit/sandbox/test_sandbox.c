@@ -191,6 +191,81 @@ static void a_line_hook_sees_every_line_once(void **state)
 	box_close(&b);
 }
 
+static void garbage_of_calls_is_collected_between_them(void **state)
+{
+	size_t before, most = 0;
+	struct box b;
+	int i;
+
+	(void)state;
+	box_open(&b);
+	assert_int_equal(box_load(&b, "return function() local t = {} for i = 1, 50 do t[i] = { i "
+				      ".. 'x' } end end"),
+			 0);
+	before = mf_sandbox_bytes(b.sb);
+	for (i = 0; i < 5000; i++) { // 30 MB in all
+		assert_int_equal(box_call(&b), 0);
+		if (mf_sandbox_bytes(b.sb) > most)
+			most = mf_sandbox_bytes(b.sb);
+	}
+	assert_true(most < before + (1 << 20));
+	box_close(&b);
+}
+
+static void garbage_is_collected_when_nobody_asks_for_it(void **state)
+{
+	struct box b;
+	int i;
+
+	(void)state;
+	box_open(&b);
+	assert_int_equal(box_load(&b, "return function() local s = ('x'):rep(60000) for i = 1, 20 "
+				      "do s = s:reverse() end end"),
+			 0);
+	for (i = 0; i < 100; i++) { // 120 MB in all
+		assert_int_equal(mf_sandbox_call(b.sb, LOAD_LIMITS, box_call_fn, &b, &b.err), 0);
+		assert_true(mf_sandbox_bytes(b.sb) < 16 << 20);
+	}
+	box_close(&b);
+}
+
+static void what_a_policy_keeps_is_bounded(void **state)
+{
+	struct box b;
+
+	(void)state;
+	box_open(&b);
+	assert_int_equal(
+		box_load(
+			&b,
+			"local t = {} for i = 1, 150 do t[i] = ('x'):rep(60000) .. i end return t"),
+		MF_E_MEMORY);
+	assert_string_equal(b.err.file, "p.lua");
+	assert_true(mf_sandbox_bytes(b.sb) < 1 << 20);
+	assert_int_equal(box_load(&b, "local t = {} for i = 1, 100 do t[i] = ('x'):rep(60000) .. i "
+				      "end return function() return #t end"),
+			 0);
+	assert_int_equal(box_call(&b), 0);
+	assert_string_equal(b.result, "100");
+	box_close(&b);
+}
+
+static void long_file_names_come_whole_in_errors(void **state)
+{
+	static const char name[] = "/etc/moonfence/policies/a-rather-long-directory-name/"
+				   "another-one/and-a-file-name.lua";
+	struct mf_sandbox_source src = { .name = name, .text = "\nlocal x = nil + 1", .len = 18 };
+	struct box b;
+
+	(void)state;
+	box_open(&b);
+	assert_int_equal(mf_sandbox_load(b.sb, LOAD_LIMITS, &src, &b.ref, &b.err), MF_E_POLICY);
+	assert_string_equal(b.err.file, name);
+	assert_int_equal(b.err.line, 2);
+	assert_string_equal(b.err.msg, "attempt to perform arithmetic on a nil value");
+	box_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +278,10 @@ int main(void)
 		cmocka_unit_test(errors_name_file_and_line),
 		cmocka_unit_test(require_finds_modules_of_the_policy_only),
 		cmocka_unit_test(a_line_hook_sees_every_line_once),
+		cmocka_unit_test(garbage_of_calls_is_collected_between_them),
+		cmocka_unit_test(garbage_is_collected_when_nobody_asks_for_it),
+		cmocka_unit_test(what_a_policy_keeps_is_bounded),
+		cmocka_unit_test(long_file_names_come_whole_in_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
