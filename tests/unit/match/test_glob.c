@@ -473,7 +473,7 @@ static void the_examples_of_the_docs_are_true(void **state)
 			sep = '.';
 		else if (strncmp(line, "The separator of paths", 22) == 0)
 			sep = '/';
-		else if (line[0] == '`' || line[0] == '#')
+		else if (strncmp(line, "The compiler of globs", 21) == 0 || line[0] == '#')
 			sep = 0;
 		else if (sep && strncmp(line, "| `", 3) == 0)
 			cnt += run_row(line + 2, sep);
