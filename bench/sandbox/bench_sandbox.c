@@ -198,8 +198,8 @@ int main(int argc, char **argv)
 		printf("%-44s %10.0f ns (ratio %.2f)\n", "the same in plain Lua without a hook",
 		       plain, loop / plain);
 		printf("\nstop of a hostile policy: overshoot beyond a limit of 5 ms, %u rounds, "
-		       "us\n",
-		       rounds);
+		       "us of %s\n",
+		       rounds, wall ? "wall time" : "CPU time");
 		printf("%-30s %10s %10s\n", "script", "median", "max");
 		for (i = 0; i < cnt; i++)
 			printf("%-30s %10.1f %10.1f\n", over[i].name, (double)over[i].median / 1000,
