@@ -112,25 +112,26 @@ static bool is_number(unsigned type)
 	return type == MF_T_INT || type == MF_T_BOOL;
 }
 
+/* Each field is hashed with a seed of its own, and not one after another: the multiplications overlap. */
 uint64_t mf_memo_hash(const struct mf_memo *m, const struct mf_request *req)
 {
 	const struct mf_memo_key *key = &m->keys[req->kind];
-	uint64_t h = m->seed ^ req->kind;
+	uint64_t seed = m->seed + req->kind, h = 0;
 	const union mf_slot *slot;
 	unsigned i, field;
 
-	for (i = 0; i < key->cnt; i++) {
+	for (i = 0; i < key->cnt; i++, seed += UINT64_C(0x9e3779b97f4a7c15)) {
 		field = key->fields[i].field;
 		slot = &req->slots[key->fields[i].slot];
 		if (!(req->set & MF_FIELD_BIT(field)))
-			h = mf_hash_u64(absence(req, field), h);
+			h ^= mf_hash_u64(absence(req, field), seed);
 		else if (is_number(key->fields[i].type))
-			h = mf_hash_u64((uint64_t)slot->num, h);
+			h ^= mf_hash_u64((uint64_t)slot->num, seed);
 		else
-			h = mf_hash_bytes(req->pool + slot->off, slot->len, h);
+			h ^= mf_hash_bytes(req->pool + slot->off, slot->len, seed);
 	}
 	if (key->labels)
-		h = mf_hash_bytes(req->pool + req->labels_off, req->labels_len, h);
+		h ^= mf_hash_bytes(req->pool + req->labels_off, req->labels_len, seed);
 	return h;
 }
 
@@ -268,25 +269,43 @@ static uint32_t set_of(const struct mf_memo *m, uint64_t hash)
 	return ((uint32_t)hash & m->set_mask) * WAYS;
 }
 
+/*
+ * The ways of a set whose tag is @tag, without a branch: bit 16 x lane of the first four, bit 16 x lane + 1 of the last
+ * four. May have a false one above a true one (a borrow): look at the tag again.
+ */
+static uint64_t ways_with(const uint16_t *tags, uint16_t tag)
+{
+	const uint64_t ones = UINT64_C(0x0001000100010001);
+	uint64_t a, b;
+
+	memcpy(&a, tags, 8);
+	memcpy(&b, tags + 4, 8);
+	a ^= tag * ones;
+	b ^= tag * ones;
+	a = (a - ones) & ~a & (ones << 15);
+	b = (b - ones) & ~b & (ones << 15);
+	return a >> 15 | b >> 14;
+}
+
 struct mf_memo_entry *mf_memo_find(struct mf_memo *m, const struct mf_request *req, uint64_t hash)
 {
 	const struct mf_memo_key *key = &m->keys[req->kind];
 	struct mf_memo_entry *e;
-	const uint16_t *tags;
-	uint32_t base;
+	uint64_t ways;
+	uint32_t base, i;
 	uint16_t tag = tag_of(hash);
-	unsigned i;
+	unsigned bit;
 
 	if (__builtin_expect(!m->entries, 0))
 		return NULL;
 	base = set_of(m, hash);
-	tags = m->tags + base;
-	for (i = 0; i < WAYS; i++) {
-		if (tags[i] != tag)
-			continue;
-		e = &m->entries[base + i];
+	for (ways = ways_with(m->tags + base, tag); ways; ways &= ways - 1) {
+		bit = (unsigned)__builtin_ctzll(ways);
+		i = base + (bit >> 4) + ((bit & 1) << 2);
+		e = &m->entries[i];
 		__builtin_prefetch((const char *)e + LINE);
-		if (e->kind != req->kind || e->epoch != key->epoch || !key_is(key, e, req))
+		if (m->tags[i] != tag || e->kind != req->kind || e->epoch != key->epoch ||
+		    !key_is(key, e, req))
 			continue;
 		if (!e->used)
 			e->used = 1;
