@@ -137,6 +137,8 @@ bool mf_run_pred(lua_State *L, struct mf_vm_state *s, enum mf_pred_op op, struct
 	} else if (arg) {
 		mf_arg_unref(s->preds, arg);
 	}
+	if (mf_pred_is_slow(op))
+		mf_sandbox_check_time(L);
 	return r > 0;
 }
 
@@ -430,6 +432,11 @@ static int ask_policy(struct mf_vm_state *s, size_t i, struct course *course,
 	int r;
 
 	*ret = NULL;
+	if (p->health.quarantined && !p->quarantine_seen) {
+		/* What it said while it was well is forgotten as well: from now on its fail mode decides. */
+		p->quarantine_seen = true;
+		mf_memo_flush(&s->memo);
+	}
 	if (p->health.quarantined)
 		return mf_err_set(&s->err, MF_E_POLICY,
 				  "policy %s is in quarantine after %u errors in a row", p->name,
@@ -480,6 +487,7 @@ static int decide_slowly(struct mf_vm_state *s, struct mf_request *req, struct m
 	int r;
 
 	mf_ask_begin(s, req);
+	s->ask.deadline_ns = start + s->config->options.time_limit_us * MF_NS_PER_US;
 	for (i = 0; i < s->policy_cnt && !o; i++) {
 		course.from_graph = false;
 		r = ask_policy(s, i, &course, &o);

@@ -10,6 +10,7 @@
 #include "core/base/err.h"
 
 #define NODES_MIN  16
+#define SLOW_ASKED 4  /* patterns asked between two looks at the clock */
 #define HAND_STEPS 32 /* nodes that the hand looks at for one new node */
 
 enum node_type {
@@ -334,6 +335,7 @@ enum mf_graph_result mf_graph_walk(struct mf_graph *g, uint32_t root, struct mf_
 	uint32_t id = root;
 	struct mf_value v;
 	struct node *n;
+	unsigned slow = 0;
 	int r;
 
 	*ret = NULL;
@@ -360,7 +362,9 @@ enum mf_graph_result mf_graph_walk(struct mf_graph *g, uint32_t root, struct mf_
 			r = mf_pred_eval(ask->preds, (enum mf_pred_op)n->op, n->arg, ask->req,
 					 ask->now);
 			/* A limit was hit: the hook must see the error. */
-			if (r < 0)
+			if (r < 0 ||
+			    (mf_pred_is_slow((enum mf_pred_op)n->op) && ++slow % SLOW_ASKED == 0 &&
+			     mf_clock_now(ask->clock) >= ask->deadline_ns))
 				return MF_GRAPH_MISS;
 			id = n->child[r];
 			continue;

@@ -54,6 +54,7 @@ struct mf_ask {
 	const struct mf_clock *clock;
 	bool now_valid;
 	bool minute_read, second_read; /* what the answer so far depends on */
+	uint64_t deadline_ns;	       /* monotonic: after this no walk goes on */
 };
 
 enum mf_graph_result { MF_GRAPH_MISS, MF_GRAPH_HIT, MF_GRAPH_UNCACHED, MF_GRAPH_IMPURE };
@@ -70,7 +71,7 @@ uint32_t mf_graph_add_root(struct mf_graph *g, enum mf_kind kind);
 /**
  * mf_graph_walk() - Look for the answer
  * @ret: on a hit the answer, NULL for "no opinion"; borrowed until the graph changes
- * Return: MF_GRAPH_HIT; MF_GRAPH_MISS or MF_GRAPH_UNCACHED: ask Lua
+ * Return: MF_GRAPH_HIT; MF_GRAPH_MISS or MF_GRAPH_UNCACHED: ask Lua (also when time is over: Lua's limit then says so)
  */
 enum mf_graph_result mf_graph_walk(struct mf_graph *g, uint32_t root, struct mf_ask *ask,
 				   struct mf_outcome **ret);

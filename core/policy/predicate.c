@@ -368,6 +368,9 @@ int mf_arg_make(struct mf_preds *ps, enum mf_arg_type type, unsigned flags, cons
 	if (len > MF_REQUEST_STR_MAX)
 		return mf_err_set(err, MF_E_LIMIT, "the argument is longer than %u bytes",
 				  MF_REQUEST_STR_MAX);
+	if (len > MF_PATTERN_MAX && (type == MF_A_GLOB || type == MF_A_REGEX))
+		return mf_err_set(err, MF_E_LIMIT, "the pattern is longer than %u bytes",
+				  MF_PATTERN_MAX);
 	arg = calloc(1, sizeof(*arg));
 	if (!arg)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
@@ -504,6 +507,8 @@ static int eval_subject(struct mf_preds *ps, enum mf_pred_op op, const struct mf
 	case MF_P_UNDER:
 		return name_in(arg, op == MF_P_UNDER, text, v.len);
 	case MF_P_GLOB:
+		if ((uint64_t)arg->len * v.len > MF_GLOB_WORK)
+			return MF_E_LIMIT;
 		return mf_glob_match(arg->glob, text, v.len);
 	default:
 		return mf_regex_match(arg->regex, ps->scratch, text, v.len);

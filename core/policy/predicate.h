@@ -23,6 +23,13 @@
 #include "core/policy/now.h"
 #include "core/policy/request.h"
 
+/*
+ * Bounds of one question, whatever the author wrote: a pattern's length bounds its compilation (under a millisecond), and
+ * a glob costs at most pattern x subject steps of some nanoseconds. Regexes have their own match limit (regex.h).
+ */
+#define MF_PATTERN_MAX 1024
+#define MF_GLOB_WORK   262144
+
 enum mf_pred_op {
 	MF_P_IS,
 	MF_P_UNDER,
@@ -120,10 +127,16 @@ static inline bool mf_pred_is_time(enum mf_pred_op op)
 	return op == MF_P_BETWEEN;
 }
 
+/** mf_pred_is_slow() - Whether one question may take a millisecond: who asks several looks at the clock in between */
+static inline bool mf_pred_is_slow(enum mf_pred_op op)
+{
+	return op == MF_P_REGEX || op == MF_P_GLOB;
+}
+
 /**
  * mf_pred_eval() - Ask
  * @now: set when mf_pred_is_time(@op)
- * Return: 1 yes, 0 no, MF_E_LIMIT when a regex used up its steps, MF_E_NOMEM
+ * Return: 1 yes, 0 no, MF_E_LIMIT when a pattern used up its steps, MF_E_NOMEM
  */
 int mf_pred_eval(struct mf_preds *ps, enum mf_pred_op op, const struct mf_arg *arg,
 		 struct mf_request *req, const struct mf_now *now);

@@ -46,6 +46,7 @@ struct mf_policy {
 	struct mf_rules *rules;	     /* may be NULL */
 	bool has_rules[MF_KIND_NUM];
 	struct mf_policy_health health;
+	bool quarantine_seen; /* the memo was flushed for it */
 };
 
 /* One run of one hook. */

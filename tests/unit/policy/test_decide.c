@@ -317,18 +317,25 @@ static void test_files_may_be_looked_at_by_default(void **state)
 static void test_a_quarantined_policy_is_not_asked(void **state)
 {
 	struct fence f;
-	struct mf_request *req = ask_dns("a.example");
+	struct mf_request *req = ask_dns("a.example"), *other = ask_dns("b.example");
 	struct mf_decision d;
 
 	(void)state;
 	fence_open(&f, "return { name = 'p', dns = function(q) return allow() end }");
 	assert_int_equal(fence_ask(&f, req, &d), 0);
 	mf_vm_state_health(f.state, 0)->quarantined = true;
-	mf_vm_state_flush(f.state);
+	/* The first question that is no repeat makes the memo forget the repeats. */
+	mf_request_set_str(other, MF_F_TYPE, "MX", 2);
+	mf_request_set_str(other, MF_F_NAME, "b.example", 9);
+	mf_request_set_str(other, MF_F_SOURCE, "api", 3);
+	mf_vm_state_set_cache(f.state, false);
+	assert_int_equal(fence_ask(&f, other, &d), MF_E_POLICY);
+	mf_vm_state_set_cache(f.state, true);
 	assert_int_equal(fence_ask(&f, req, &d), MF_E_POLICY);
 	assert_int_equal(d.verdict, MF_DENY);
 	assert_int_equal(lua_entries(&f), 1);
 	mf_request_free(req);
+	mf_request_free(other);
 	fence_done(&f);
 }
 
@@ -789,6 +796,52 @@ static void test_an_explanation_uses_up_no_budget(void **state)
 	fence_done(&f);
 }
 
+static uint64_t ticking(void *ctx)
+{
+	struct fence *f = ctx;
+
+	/* Each reading of the clock costs a tenth of a millisecond. */
+	f->mono_ns += 100000;
+	return f->mono_ns;
+}
+
+static void test_patterns_are_bounded(void **state)
+{
+	struct fence f;
+	struct mf_request *req;
+	struct mf_decision d;
+	static char path[60001];
+
+	(void)state;
+	fence_open(&f,
+		   "return { name = 'p',\n"
+		   "dns = function(q)\n"
+		   "  if q.type == 'A' then return q:regex(('a'):rep(2000)) end\n"
+		   "  local n = 0\n"
+		   "  for i = 1, 200 do if q:regex('x' .. i) then n = n + 1 end end\n"
+		   "  return deny 'done'\n"
+		   "end,\n"
+		   "file = function(f) if f:glob '/**a**b**c**d' then return allow() end end }");
+	req = ask_dns("a.example");
+	assert_int_equal(fence_ask(&f, req, &d), MF_E_POLICY);
+	assert_non_null(strstr(d.reason, "longer than 1024 bytes"));
+	/* Many patterns: the clock is looked at between them, in Lua and in the graph. */
+	mf_request_set_str(req, MF_F_TYPE, "TXT", 3);
+	assert_int_equal(fence_ask(&f, req, &d), 0);
+	f.config.clock.monotonic = ticking;
+	mf_vm_state_flush(f.state);
+	assert_int_equal(fence_ask(&f, req, &d), MF_E_TIME);
+	mf_request_free(req);
+	/* A long subject times a long pattern is refused before it is begun. */
+	memset(path, 'a', sizeof(path) - 1);
+	path[0] = '/';
+	req = ask_file("write", path);
+	assert_true(fence_ask(&f, req, &d) < 0);
+	assert_non_null(strstr(d.reason, "used up its match steps"));
+	mf_request_free(req);
+	fence_done(&f);
+}
+
 static void test_a_set_from_a_file_is_built_once_for_all_vms(void **state)
 {
 	struct fence f;
@@ -871,6 +924,7 @@ int main(void)
 		cmocka_unit_test(test_a_regex_that_gives_up_is_an_error_each_time),
 		cmocka_unit_test(test_an_explanation_names_every_step),
 		cmocka_unit_test(test_an_explanation_uses_up_no_budget),
+		cmocka_unit_test(test_patterns_are_bounded),
 		cmocka_unit_test(test_a_set_from_a_file_is_built_once_for_all_vms),
 		cmocka_unit_test(test_a_bad_line_of_a_data_file_is_named),
 	};
