@@ -25,6 +25,7 @@
 #include "core/observe/events.h"
 #include "core/observe/metrics.h"
 #include "proxies/proxy.h"
+#include "proxies/tls_authority.h"
 
 #define POLICIES_MAX 64
 #define LABELS_MAX   32
@@ -115,6 +116,7 @@ struct run {
 	struct mf_session session;
 	struct event_base *base;
 	struct mf_proxy *proxy;
+	struct mf_tls_authority *authority;
 	struct mf_capture_event exited;
 	uint64_t started_ns;
 	char id[64];
@@ -546,6 +548,7 @@ static int set_up(struct run *r, struct mf_err *err, int *ret_status)
 	fill_session(r);
 	r->proxy_options.tcp_fd = mf_capture_tcp_fd(r->capture);
 	r->proxy_options.udp_fd = mf_capture_udp_fd(r->capture);
+	r->proxy_options.tls_authority = r->authority;
 	return 0;
 }
 
@@ -576,6 +579,7 @@ static void tear_down(struct run *r)
 	if (r->summary)
 		mf_summary_print(r->summary, stderr, r->id);
 	mf_summary_free(r->summary);
+	mf_tls_authority_free(r->authority);
 	mf_names_free(r->names);
 	mf_metrics_free(r->metrics);
 	if (r->base)
@@ -609,8 +613,10 @@ int mf_cmd_run(int argc, char **argv)
 	capture_options.keep_fd_cnt = r->keep_fd_cnt;
 	capture_options.log = &r->log;
 	status = EXIT_SETUP;
-	// First of all: it forks, and must do so before there are threads.
-	rc = mf_capture_new(&capture_options, &r->capture, &err);
+	rc = mf_tls_authority_new(r->id, &r->authority, &err);
+	// It forks, and must do so before there are threads.
+	if (rc == 0)
+		rc = mf_capture_new(&capture_options, &r->capture, &err);
 	if (rc == 0)
 		rc = set_up(r, &err, &status);
 	if (rc == 0)

@@ -2,6 +2,7 @@
 /* proxy.c - putting the proxies of a session together, and taking them apart */
 #include "proxies/proxy.h"
 
+#include <openssl/ssl.h>
 #include <stdlib.h>
 
 #include "proxies/dns_proxy.h"
@@ -89,6 +90,7 @@ void mf_proxy_stop(struct mf_proxy *p)
 	mf_timeouts_free(p->timeouts);
 	mf_request_free(p->request);
 	mf_relay_pool_done(&p->pool);
+	SSL_CTX_free(p->tls_upstream);
 	free(p);
 }
 

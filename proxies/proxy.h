@@ -24,6 +24,7 @@
 
 struct event_base;
 struct mf_proxy;
+struct mf_tls_authority; /* tls_authority.h */
 
 #define MF_PROXY_DNS_SERVERS_MAX 8
 
@@ -71,6 +72,11 @@ struct mf_proxy_options {
 	uint32_t udp_flows_max;	      /* 4,096: the least recently used goes */
 	uint32_t dns_inflight_max;    /* 512 */
 
+	/*
+	 * Signs the certificates of bridges for redirect{tls="rewrite_sni"} (tls_bridge.h); borrowed until mf_proxy_stop().
+	 * NULL: the name is changed in the hello itself, which only a peer that changes it back can complete.
+	 */
+	struct mf_tls_authority *tls_authority;
 	/* Skip the check of redirect targets by connect (P21). */
 	bool redirect_target_trusted;
 };
@@ -80,7 +86,7 @@ struct mf_proxy_stats {
 	size_t size; /* in: sizeof(struct mf_proxy_stats) */
 	uint64_t tcp_accepted, tcp_allowed, tcp_denied, tcp_redirected, tcp_failed,
 		tcp_refused_limit;
-	uint64_t tcp_open, tls_hellos, tls_bad, sni_denied, sni_rewritten;
+	uint64_t tcp_open, tls_hellos, tls_bad, sni_denied, sni_rewritten, tls_bridged;
 	uint64_t udp_flows, udp_allowed, udp_denied, udp_redirected, udp_open, udp_evicted;
 	uint64_t dns_queries, dns_allowed, dns_denied, dns_redirected, dns_failed, dns_bad,
 		dns_inflight;

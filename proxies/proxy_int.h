@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <openssl/types.h>
 
 #include "core/observe/metrics.h"
 #include "proxies/ask.h"
@@ -33,6 +34,7 @@ struct mf_proxy {
 	struct mf_dns_proxy *dns;
 	struct mf_tcp_proxy *tcp;
 	struct mf_udp_proxy *udp;
+	SSL_CTX *tls_upstream; /* of bridges; made with the first */
 	struct mf_event event; /* being written; big, so not on the stack of every handler */
 	const char *cut;       /* not NULL: nothing is served any more, and why */
 };

@@ -23,6 +23,8 @@
  *   later (STARTTLS) is not inspected.
  *   What looks like the beginning of an HTTP request is held for denial_grace_ms at most, so that its Host can be checked,
  *   and then passes unchecked: it may be any protocol of words.
+ * BRIDGE: in place of RELAY where the server name is changed: two TLS connections (tls_bridge.h). @setup stays until the
+ *   server's handshake is done, since its failure may still be answered by the original (on_failure).
  * GRACE: denied; the client has a moment to show whether it speaks TLS or HTTP, so that it can be told in its language.
  * LINGER: an alert or a 403 was sent; what still comes is thrown away, so that no reset overtakes the refusal.
  *
@@ -34,6 +36,7 @@
 
 #include "proxies/dns_upstream.h"
 #include "proxies/proxy_int.h"
+#include "proxies/tls_bridge.h"
 #include "proxies/tls_hello.h"
 
 /* How each socket is watched: once, edge-triggered; EV_CLOSED tells of an end that came with the last bytes. */
@@ -43,6 +46,7 @@ enum mf_tcp_state {
 	MF_TCP_HELLO,
 	MF_TCP_OPENING,
 	MF_TCP_RELAY,
+	MF_TCP_BRIDGE,
 	MF_TCP_GRACE,
 	MF_TCP_LINGER,
 	MF_TCP_STATE_NUM
@@ -53,6 +57,9 @@ struct mf_tcp_setup {
 	struct mf_tls_scan scan;
 	uint8_t *in; /* what the client said so far */
 	uint32_t in_len, in_room;
+	uint8_t *alpn; /* of the client's hello, as on the wire; for a bridge */
+	uint32_t alpn_len;
+	bool bridge;	    /* the server name is changed by a bridge */
 	uint8_t *rewritten; /* goes out in place of the first scan.wire_len bytes of @in */
 	uint32_t rewritten_len;
 	struct mf_kept *plan; /* redirect, route: where to; or the denial; NULL: the original */
@@ -80,8 +87,9 @@ struct mf_tcp_conn {
 	struct mf_relay relay;
 	struct mf_flow flow;
 	struct mf_tcp_setup *setup;
-	char *host;	     /* for events; NULL: none */
-	uint64_t seen_bytes; /* when idleness was checked last */
+	struct mf_tls_bridge *bridge; /* state BRIDGE only */
+	char *host;		      /* for events; NULL: none */
+	uint64_t seen_bytes;	      /* when idleness was checked last */
 	uint64_t start_ms;
 	uint8_t state;	 /* enum mf_tcp_state */
 	bool has_server; /* ev[1] is registered */
@@ -102,6 +110,12 @@ struct mf_tcp_proxy {
 /* tcp_proxy.c */
 void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error);
 void mf_tcp_conn_start_relay(struct mf_tcp_conn *c);
+void mf_tcp_conn_pump_later(struct mf_tcp_conn *c);
+void mf_tcp_conn_free_setup(struct mf_tcp_conn *c);
+/* tcp_bridge.c: rewrite_sni by a bridge of two TLS connections */
+bool mf_tcp_conn_plan_bridge(struct mf_tcp_conn *c, const struct mf_tls_hello *hello);
+void mf_tcp_conn_start_bridge(struct mf_tcp_conn *c);
+void mf_tcp_conn_pump_bridge(struct mf_tcp_conn *c);
 void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx);
 
 /* tcp_judge.c: what the client's words mean */

@@ -283,6 +283,8 @@ static bool rewrite(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 
 	if (!wants_rewrite(s))
 		return true;
+	if (c->tcp->proxy->opt.tls_authority)
+		return mf_tcp_conn_plan_bridge(c, h);
 	s->rewritten = malloc(MF_TLS_WIRE_MAX);
 	if (s->rewritten)
 		n = mf_tls_rewrite_sni(h, mf_span_of(s->in, s->in_len), mf_span_str(s->plan->d.sni),

@@ -10,6 +10,8 @@
 
 static void drop_server(struct mf_tcp_conn *c)
 {
+	mf_tls_bridge_free(c->bridge);
+	c->bridge = NULL;
 	if (!c->has_server)
 		return;
 	event_del(&c->ev[1]);
@@ -58,7 +60,7 @@ static bool fall_back(struct mf_tcp_conn *c, const char *error)
 	if (denied)
 		return false;
 	c->setup->fell_back = true;
-	/* the name was changed for the target, not for the original */
+	/* the name is changed for the target, not for the original */
 	free(c->setup->rewritten);
 	c->setup->rewritten = NULL;
 	return true;

@@ -23,7 +23,7 @@ static void unlink_conn(struct mf_tcp_conn *c)
 		c->next->prev = c->prev;
 }
 
-static void free_setup(struct mf_tcp_conn *c)
+void mf_tcp_conn_free_setup(struct mf_tcp_conn *c)
 {
 	struct mf_tcp_setup *s = c->setup;
 
@@ -33,6 +33,7 @@ static void free_setup(struct mf_tcp_conn *c)
 		mf_resolve_cancel(s->resolve);
 	free(s->in);
 	free(s->rewritten);
+	free(s->alpn);
 	free(s->plan);
 	free(s);
 	c->setup = NULL;
@@ -72,7 +73,7 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 {
 	struct mf_proxy *p = c->tcp->proxy;
 
-	if (c->state == MF_TCP_RELAY || error)
+	if (c->state == MF_TCP_RELAY || c->state == MF_TCP_BRIDGE || error)
 		send_close_event(c, error);
 	p->stats.bytes_to_server += c->relay.dir[0].bytes;
 	p->stats.bytes_to_client += c->relay.dir[1].bytes;
@@ -80,11 +81,12 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 	if (c->has_server)
 		close_fd(c, 1, reset);
 	mf_relay_done(&c->relay, &p->pool);
+	mf_tls_bridge_free(c->bridge);
 	if (c->held)
 		mf_names_release(p->session->names, &c->flow.server.addr);
 	mf_timeout_disarm(&c->timeout);
 	forget_again(c);
-	free_setup(c);
+	mf_tcp_conn_free_setup(c);
 	unlink_conn(c);
 	p->stats.tcp_open--;
 	free(c->host);
@@ -96,7 +98,7 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 static void pump(struct mf_tcp_conn *c);
 
 /* Go on in the loop's next turn: event_active() would come before new events are even looked for. */
-static void pump_later(struct mf_tcp_conn *c)
+void mf_tcp_conn_pump_later(struct mf_tcp_conn *c)
 {
 	static const struct timeval at_once = { 0, 0 };
 	struct mf_tcp_proxy *tcp = c->tcp;
@@ -122,7 +124,10 @@ static void on_again(evutil_socket_t fd, short what, void *ctx)
 	while ((c = tcp->running)) {
 		tcp->running = c->again_next;
 		c->again = false;
-		pump(c);
+		if (c->state == MF_TCP_BRIDGE)
+			mf_tcp_conn_pump_bridge(c);
+		else if (c->state == MF_TCP_RELAY)
+			pump(c);
 	}
 }
 
@@ -147,7 +152,7 @@ static void pump(struct mf_tcp_conn *c)
 	case MF_RELAY_WAITING:
 		return;
 	case MF_RELAY_BUSY:
-		pump_later(c);
+		mf_tcp_conn_pump_later(c);
 		return;
 	case MF_RELAY_FINISHED:
 		mf_tcp_conn_close(c, false, NULL);
@@ -166,6 +171,10 @@ void mf_tcp_conn_start_relay(struct mf_tcp_conn *c)
 	uint32_t skip = s->rewritten ? s->scan.wire_len : 0;
 	int r = 0;
 
+	if (s->bridge && !s->fell_back) {
+		mf_tcp_conn_start_bridge(c);
+		return;
+	}
 	if (s->rewritten)
 		r = mf_relay_queue(&c->relay, 0, s->rewritten, s->rewritten_len);
 	if (r == 0 && s->in_len > skip)
@@ -178,7 +187,7 @@ void mf_tcp_conn_start_relay(struct mf_tcp_conn *c)
 	c->relay.writable[1] = true;
 	c->held = p->session->names && mf_names_hold(p->session->names, &c->flow.server.addr);
 	c->state = MF_TCP_RELAY;
-	free_setup(c);
+	mf_tcp_conn_free_setup(c);
 	mf_timeout_arm(&c->timeout, &c->tcp->idle);
 	pump(c);
 }
@@ -197,6 +206,9 @@ void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx)
 	switch ((enum mf_tcp_state)c->state) {
 	case MF_TCP_RELAY:
 		pump(c);
+		return;
+	case MF_TCP_BRIDGE:
+		mf_tcp_conn_pump_bridge(c);
 		return;
 	case MF_TCP_HELLO:
 	case MF_TCP_OPENING:

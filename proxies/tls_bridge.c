@@ -62,7 +62,8 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 	(void)arg;
 	SSL_get0_alpn_selected(b->side[SERVER].ssl, &chosen, &len);
 	for (unsigned at = 0; len && at < in_len; at += 1u + in[at]) {
-		if (in[at] == len && at + 1 + len <= in_len && memcmp(in + at + 1, chosen, len) == 0) {
+		if (in[at] == len && at + 1 + len <= in_len &&
+		    memcmp(in + at + 1, chosen, len) == 0) {
 			*out = in + at + 1;
 			*out_len = (unsigned char)len;
 			return SSL_TLSEXT_ERR_OK;
@@ -96,7 +97,8 @@ static bool name_server(SSL *ssl, const char *name)
 	struct mf_addr literal;
 
 	if (mf_addr_parse(name, strlen(name), &literal) == 0)
-		return X509_VERIFY_PARAM_set1_ip(param, literal.bytes, literal.family == 4 ? 4 : 16) == 1;
+		return X509_VERIFY_PARAM_set1_ip(param, literal.bytes,
+						 literal.family == 4 ? 4 : 16) == 1;
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	return SSL_set_tlsext_host_name(ssl, name) == 1 && SSL_set1_host(ssl, name) == 1;
 }
@@ -116,11 +118,12 @@ int mf_tls_bridge_new(const struct mf_tls_bridge_options *o, struct mf_tls_bridg
 	SSL_set_connect_state(b->side[SERVER].ssl);
 	r = MF_E_INVAL;
 	if (!name_server(b->side[SERVER].ssl, o->server_name) ||
-	    (o->alpn.len && SSL_set_alpn_protos(b->side[SERVER].ssl, o->alpn.ptr, (unsigned)o->alpn.len)))
+	    (o->alpn.len &&
+	     SSL_set_alpn_protos(b->side[SERVER].ssl, o->alpn.ptr, (unsigned)o->alpn.len)))
 		goto fail;
 	r = MF_E_NOMEM;
-	if (o->first.len && BIO_write(b->side[CLIENT].in, o->first.ptr, (int)o->first.len) !=
-				    (int)o->first.len)
+	if (o->first.len &&
+	    BIO_write(b->side[CLIENT].in, o->first.ptr, (int)o->first.len) != (int)o->first.len)
 		goto fail;
 	ERR_clear_error();
 	*ret_bridge = b;
@@ -224,7 +227,13 @@ static enum step fill(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 	return MOVED;
 }
 
-static enum step shake(struct mf_tls_bridge *b, unsigned i)
+/* TLS wants more than there was. It has used that up all the same, so a socket that may have more is looked at again. */
+static enum step wants_more(const struct mf_relay *r, unsigned i)
+{
+	return r->readable[i] ? MOVED : IDLE;
+}
+
+static enum step shake(struct mf_tls_bridge *b, const struct mf_relay *r, unsigned i)
 {
 	struct side *s = &b->side[i];
 	int n, error;
@@ -237,7 +246,7 @@ static enum step shake(struct mf_tls_bridge *b, unsigned i)
 	}
 	error = SSL_get_error(s->ssl, n);
 	if (error == SSL_ERROR_WANT_READ && !s->eof)
-		return IDLE;
+		return wants_more(r, i);
 	say(b, i, s->eof ? "it ended in the handshake" : "handshake failed");
 	return BROKEN;
 }
@@ -262,11 +271,12 @@ static enum step carry(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 	}
 	error = SSL_get_error(from->ssl, n);
 	if (error == SSL_ERROR_WANT_READ && !from->eof)
-		return IDLE;
+		return wants_more(r, i);
 	if (error == SSL_ERROR_ZERO_RETURN || from->eof) {
 		from->ended = true;
 		// An end without close_notify is passed on as what it is: an end without one.
-		if (SSL_get_shutdown(from->ssl) & SSL_RECEIVED_SHUTDOWN && error == SSL_ERROR_ZERO_RETURN)
+		if (SSL_get_shutdown(from->ssl) & SSL_RECEIVED_SHUTDOWN &&
+		    error == SSL_ERROR_ZERO_RETURN)
 			SSL_shutdown(to->ssl);
 		to->told = true;
 		return MOVED;
@@ -275,31 +285,32 @@ static enum step carry(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 	return BROKEN;
 }
 
+/* The side whose handshake is due, if it is @i; the server's comes first. */
+static enum step shake_in_turn(struct mf_tls_bridge *b, const struct mf_relay *r, unsigned i)
+{
+	unsigned due = b->side[SERVER].shaken ? CLIENT : SERVER;
+
+	return i == due && !b->side[i].shaken ? shake(b, r, i) : IDLE;
+}
+
 static enum step step_once(struct mf_tls_bridge *b, struct mf_relay *r)
 {
-	enum step moved = IDLE, s;
+	enum step moved = IDLE;
 
 	for (unsigned i = 0; i < 2; i++) {
-		s = fill(b, r, i);
-		if (s != BROKEN && !b->side[SERVER].shaken)
-			s = i == SERVER ? shake(b, SERVER) : s;
-		else if (s != BROKEN && !b->side[CLIENT].shaken)
-			s = i == CLIENT ? shake(b, CLIENT) : s;
-		if (s == BROKEN) {
-			flush(b, r, CLIENT);
-			flush(b, r, SERVER);
+		enum step filled = fill(b, r, i);
+		enum step worked = filled == BROKEN ? BROKEN : shake_in_turn(b, r, i), sent[2];
+
+		if (worked != BROKEN && b->side[CLIENT].shaken)
+			worked = carry(b, r, i);
+		// Also after a failure: an alert says what is wrong.
+		sent[CLIENT] = flush(b, r, CLIENT);
+		sent[SERVER] = flush(b, r, SERVER);
+		if (worked == BROKEN || sent[CLIENT] == BROKEN || sent[SERVER] == BROKEN)
 			return BROKEN;
-		}
-		if (s == MOVED)
+		if (filled == MOVED || worked == MOVED || sent[CLIENT] == MOVED ||
+		    sent[SERVER] == MOVED)
 			moved = MOVED;
-	}
-	for (unsigned i = 0; i < 2; i++) {
-		s = b->side[CLIENT].shaken ? carry(b, r, i) : IDLE;
-		if (s == MOVED)
-			moved = MOVED;
-		// An alert about what is wrong goes out too.
-		if (flush(b, r, 1 - i) == BROKEN || s == BROKEN)
-			return BROKEN;
 	}
 	return moved;
 }

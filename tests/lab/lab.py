@@ -48,6 +48,7 @@ sneaky.allowed.example. CNAME denied.example.
 api.vendor.example. A {WEB2_4}
 api.vendor.example. AAAA {WEB2_6}
 api.vendor.example. HTTPS 1 . alpn=h2,h3 ipv4hint={WEB2_4} ipv6hint={WEB2_6}
+wrong.vendor.example. A {WEB2_4}
 llm.corp.example. A {LLM4}
 llm.corp.example. AAAA {LLM6}
 mirror.corp.example. A {LLM4}

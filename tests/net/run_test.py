@@ -188,6 +188,18 @@ class Redirects:
                              r)
             self.assertTrue(r.find("connect_redirect", domain="api.vendor.example"), r)
 
+    def test_a_large_body_through_the_bridge(self):
+        r = self.fence("curl -sSk --max-time 60 https://api.vendor.example/big | sha256sum")
+        with open(self.lab.path("www/big"), "rb") as f:
+            want = hashlib.sha256(f.read()).hexdigest()
+        self.assertEqual((r.status, r.out.split()[0]), (0, want), r)
+
+    def test_the_redirects_target_must_prove_its_name(self):
+        r = self.fence([*CURL, "-k", "https://wrong.vendor.example/"])
+        self.assertNotIn(r.status, (0, 28), r)
+        self.assertTrue([e for e in r.find("net_close") if "mismatch" in e["fields"].get("error", "")], r)
+        self.assertEqual([line for line in self.lab.web_log().splitlines() if "wrong.vendor" in line], [])
+
     def test_retry_original_after_a_refused_target(self):
         r = self.fence("printf 'back\\n' | nc -N -w 30 refusing.example 7")
         self.assertEqual((r.status, r.out), (0, "back\n"), r)

@@ -20,6 +20,9 @@ return {
     if c:is "api.vendor.example" then
       return redirect { to = "llm.corp.example:8443", tls = "rewrite_sni", sni = "llm.corp.example" }
     end
+    if c:is "wrong.vendor.example" then
+      return redirect { to = "llm.corp.example:8443", tls = "rewrite_sni", sni = "other.corp.example" }
+    end
     if c:is "refusing.example" then
       return redirect { to = "echo.example:9", on_failure = c.port == 7 and "retry_original" or "fail_closed" }
     end
