@@ -160,7 +160,7 @@ bool mf_ask_name_known(struct mf_proxy *p, const struct mf_flow *flow, const cha
 	for (size_t i = 0; i < MF_ARRAY_SIZE(known_ports); i++) {
 		probe.server.port = known_ports[i];
 		mf_ask_connect(p, &probe, name, d);
-		if (d->matched && d->origin != MF_FROM_FAIL_MODE && mf_verdict_rank(d) < 4)
+		if (d->matched && mf_verdict_rank(d) < 4)
 			return true;
 	}
 	return false;
@@ -188,8 +188,7 @@ bool mf_ask_alias_denied(struct mf_proxy *p, const struct mf_flow *flow, const c
 	place = place_of(&any);
 	if (mf_ask_dns(p, flow, alias, "A", "IN", d) < 0)
 		return false;
-	return d->verdict == MF_DENY && d->matched && d->origin != MF_FROM_FAIL_MODE &&
-	       place_of(d) != place;
+	return d->verdict == MF_DENY && d->matched && place_of(d) != place;
 }
 
 /* The verdict for one candidate, or for an alias on the way from it to the address that a policy denies by name. */
@@ -211,8 +210,7 @@ static void ask_candidate(struct mf_proxy *p, const struct mf_flow *flow,
 	}
 	for (size_t i = 0; i < chain_cnt; i++) {
 		mf_ask_connect(p, flow, chain[i].name, d);
-		if (d->verdict == MF_DENY && d->matched && d->origin != MF_FROM_FAIL_MODE &&
-		    place_of(d) != place)
+		if (d->verdict == MF_DENY && d->matched && place_of(d) != place)
 			return;
 	}
 	fill_connect(p, MF_CONNECT, flow, name->name, items, cnt);

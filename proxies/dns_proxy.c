@@ -127,7 +127,7 @@ static void refuse(struct turn *t, const struct mf_decision *d, const char *why)
 
 	a.rcode = d->verdict == MF_DENY && d->rcode && d->rcode < 16 ? (enum mf_dns_rcode)d->rcode
 								     : MF_DNS_REFUSED;
-	a.ede = d->origin == MF_FROM_DEFAULT ? MF_DNS_EDE_PROHIBITED : MF_DNS_EDE_BLOCKED;
+	a.ede = d->matched ? MF_DNS_EDE_BLOCKED : MF_DNS_EDE_PROHIBITED;
 	if (d->rule)
 		snprintf(text, sizeof(text), "%s (policy %s, %s)", why, d->policy ? d->policy : "?",
 			 d->rule);
@@ -439,7 +439,7 @@ static int ask_or_known(struct turn *t, struct mf_decision *d)
 {
 	int r = mf_ask_dns(t->p, t->flow, t->name, t->type, t->class, d);
 
-	if (r < 0 || d->matched || d->verdict != MF_DENY || d->origin != MF_FROM_DEFAULT ||
+	if (r < 0 || d->matched || d->verdict != MF_DENY || d->origin == MF_FROM_FAIL_MODE ||
 	    t->p->opt.dns_default != MF_PROXY_DNS_RESOLVE_KNOWN)
 		return r;
 	if (!mf_ask_name_known(t->p, t->flow, t->name, d))

@@ -151,10 +151,10 @@ const char *mf_decision_reason(const struct mf_decision *d)
 		return d->message;
 	if (d->reason && *d->reason)
 		return d->reason;
-	if (d->origin == MF_FROM_DEFAULT)
-		return "no policy allows it";
 	if (d->origin == MF_FROM_FAIL_MODE)
 		return "the policy failed";
+	if (!d->matched)
+		return "no policy allows it";
 	return "denied by policy";
 }
 

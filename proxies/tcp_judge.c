@@ -334,7 +334,7 @@ static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 		return;
 	mf_ask_sni(p, &c->flow, h, verified, &d);
 	/* Where no policy has an opinion on the name, what connect said stands. */
-	if (d.origin == MF_FROM_DEFAULT && !d.matched) {
+	if (!d.matched && d.origin != MF_FROM_FAIL_MODE) {
 		announce_hello(c, h, verified, NULL, "allowed");
 	} else if (mf_verdict_rank(&d) == 4) {
 		p->stats.sni_denied++;

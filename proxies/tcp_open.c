@@ -111,7 +111,7 @@ static const char *check_target(struct mf_tcp_conn *c, const struct mf_endpoint 
 	if (host && mf_addr_parse(host, strlen(host), &literal) == 0)
 		host = NULL;
 	mf_ask_connect(p, &flow, host, &d);
-	return mf_verdict_rank(&d) == 4 && d.origin != MF_FROM_DEFAULT
+	return mf_verdict_rank(&d) == 4 && (d.matched || d.origin == MF_FROM_FAIL_MODE)
 		       ? "the policy denies the redirect's target"
 		       : NULL;
 }

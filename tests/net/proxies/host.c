@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// The proxies on loopback listeners, for tests that need no capture: each loopback address that a client connects to
+// stands for an original destination.
+//
+//	proxy_host --policy PATH --tcp PORT [--udp ADDR:PORT] --dns ADDR:PORT --events FILE [--map 127.0.0.N=ADDR:PORT]...
+//	           [--name NAME=ADDR]... [--hello-ms N] [--dial-ms N] [--idle-ms N] [--udp-idle-ms N] [--dns-ms N] [--hosts FILE]
+//
+// Prints "ready", then a line of counters at the end (SIGTERM).
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/err.h"
+#include "core/names/correlation.h"
+#include "core/observe/events.h"
+#include "proxies/proxy.h"
+
+enum { MAPS_MAX = 32 };
+
+struct map {
+	struct mf_addr from;
+	struct mf_endpoint to;
+};
+
+static struct map maps[MAPS_MAX];
+static unsigned map_cnt;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "proxy_host: %s\n", what);
+	exit(1);
+}
+
+static struct mf_endpoint parse_endpoint(const char *text)
+{
+	struct mf_endpoint ep = { 0 };
+	const char *host;
+	size_t len;
+
+	if (mf_hostport_parse(text, strlen(text), &host, &len, &ep.port) < 0 ||
+	    mf_addr_parse(host, len, &ep.addr) < 0)
+		die(text);
+	return ep;
+}
+
+static int find_server(void *ctx, int fd, struct mf_endpoint *ret)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct mf_endpoint local;
+
+	(void)ctx;
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
+	    !mf_endpoint_from_sockaddr(&local, (struct sockaddr *)&ss))
+		return MF_E_IO;
+	for (unsigned i = 0; i < map_cnt; i++) {
+		if (mf_addr_eq(&maps[i].from, &local.addr)) {
+			*ret = maps[i].to;
+			return 0;
+		}
+	}
+	return MF_E_NOENT;
+}
+
+static int make_socket(int type, const struct mf_endpoint *ep)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = (socklen_t)mf_endpoint_to_sockaddr(ep, false, &ss);
+	int fd = socket(ss.ss_family, type | SOCK_NONBLOCK, 0), one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_IP, IP_RECVORIGDSTADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&ss, len) < 0 ||
+	    (type == SOCK_STREAM && listen(fd, 64) < 0))
+		die("cannot listen");
+	return fd;
+}
+
+static void tie(struct mf_names *names, char *arg)
+{
+	char *eq = strchr(arg, '=');
+	struct mf_addr addr;
+	struct mf_names_answer a = {
+		.question = arg, .addrs = &addr, .addr_cnt = 1, .ttl_s = 3600
+	};
+
+	if (!eq || mf_addr_parse(eq + 1, strlen(eq + 1), &addr) < 0)
+		die(arg);
+	a.question_len = (size_t)(eq - arg);
+	if (mf_names_learn(names, &a) < 0)
+		die(arg);
+}
+
+static int refuse_udp(void *ctx, const struct mf_flow *flow, const uint8_t *packet, size_t len)
+{
+	(void)ctx;
+	(void)flow;
+	(void)packet;
+	(void)len;
+	printf("refused udp\n");
+	fflush(stdout);
+	return 0;
+}
+
+static void on_term(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	event_base_loopbreak(ctx);
+}
+
+struct setup {
+	const char *policy, *events;
+	struct mf_proxy_options o;
+	struct mf_session session;
+};
+
+static void parse_args(struct setup *s, int argc, char **argv)
+{
+	struct mf_endpoint any = { .addr = { .family = 4 } };
+
+	for (int i = 1; i + 1 < argc; i += 2) {
+		char *key = argv[i], *v = argv[i + 1], *eq;
+
+		if (!strcmp(key, "--policy")) {
+			s->policy = v;
+		} else if (!strcmp(key, "--events")) {
+			s->events = v;
+		} else if (!strcmp(key, "--tcp")) {
+			any.port = (uint16_t)atoi(v);
+			s->o.tcp_fd = make_socket(SOCK_STREAM, &any);
+		} else if (!strcmp(key, "--udp")) {
+			struct mf_endpoint ep = parse_endpoint(v);
+
+			s->o.udp_fd = make_socket(SOCK_DGRAM, &ep);
+		} else if (!strcmp(key, "--dns")) {
+			s->o.dns_servers[s->o.dns_server_cnt++] = parse_endpoint(v);
+		} else if (!strcmp(key, "--map") && (eq = strchr(v, '=')) && map_cnt < MAPS_MAX) {
+			if (mf_addr_parse(v, (size_t)(eq - v), &maps[map_cnt].from) < 0)
+				die(v);
+			maps[map_cnt++].to = parse_endpoint(eq + 1);
+		} else if (!strcmp(key, "--name")) {
+			tie(s->session.names, v);
+		} else if (!strcmp(key, "--hello-ms")) {
+			s->o.hello_timeout_ms = (uint32_t)atoi(v);
+		} else if (!strcmp(key, "--dial-ms")) {
+			s->o.dial_timeout_ms = (uint32_t)atoi(v);
+		} else if (!strcmp(key, "--idle-ms")) {
+			s->o.tcp_idle_ms = (uint32_t)atoi(v);
+		} else if (!strcmp(key, "--udp-idle-ms")) {
+			s->o.udp_idle_ms = (uint32_t)atoi(v);
+		} else if (!strcmp(key, "--dns-ms")) {
+			s->o.dns_timeout_ms = (uint32_t)atoi(v);
+		} else if (!strcmp(key, "--hosts")) {
+			s->o.hosts_file = v;
+		} else {
+			die(key);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct setup s = { .o = { .size = sizeof(s.o),
+				  .tcp_fd = -1,
+				  .udp_fd = -1,
+				  .find_server = find_server },
+			   .session = { .id = "test",
+					.source = "session",
+					.ops = { .refuse_udp = refuse_udp } } };
+	struct mf_runtime_options ro = { .size = sizeof(ro),
+					 .stdlib_dir = MF_SOURCE_DIR "/lua/stdlib" };
+	struct mf_proxy_stats st = { .size = sizeof(st) };
+	struct event_base *base = event_base_new();
+	struct event *term = evsignal_new(base, SIGTERM, on_term, base);
+	struct mf_runtime *rt = NULL;
+	struct mf_proxy *proxy = NULL;
+	struct mf_err err;
+	char text[1200];
+
+	signal(SIGPIPE, SIG_IGN);
+	if (mf_names_new(NULL, &s.session.names, &err) < 0)
+		die(err.msg);
+	parse_args(&s, argc, argv);
+	if (mf_runtime_new(&ro, &rt, &err) < 0 || mf_runtime_load(rt, &s.policy, 1, &err) < 0 ||
+	    mf_vm_new(rt, &s.session.vm, &err) < 0 ||
+	    mf_events_new(NULL, &s.session.events, &err) < 0 ||
+	    mf_events_add_file(s.session.events, s.events, &err) < 0 ||
+	    mf_proxy_start(base, &s.session, &s.o, &proxy, &err) < 0)
+		die(mf_err_format(&err, text, sizeof(text)));
+	event_add(term, NULL);
+	printf("ready\n");
+	fflush(stdout);
+	event_base_dispatch(base);
+	mf_proxy_get_stats(proxy, &st);
+	printf("accepted %llu allowed %llu denied %llu redirected %llu failed %llu open %llu "
+	       "queries %llu\n",
+	       (unsigned long long)st.tcp_accepted, (unsigned long long)st.tcp_allowed,
+	       (unsigned long long)st.tcp_denied, (unsigned long long)st.tcp_redirected,
+	       (unsigned long long)st.tcp_failed, (unsigned long long)st.tcp_open,
+	       (unsigned long long)st.dns_queries);
+	mf_proxy_stop(proxy);
+	event_free(term);
+	event_base_free(base);
+	mf_vm_free(s.session.vm);
+	mf_runtime_free(rt);
+	mf_events_free(s.session.events);
+	mf_names_free(s.session.names);
+	close(s.o.tcp_fd);
+	return 0;
+}
