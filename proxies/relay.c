@@ -269,7 +269,9 @@ static enum mf_relay_state pump_dir(struct mf_relay *r, unsigned i, struct mf_re
 		if (s == STEP_ON)
 			s = flush_pipe(r, i, pool);
 		if (s == STEP_ON && d->eof) {
-			mf_sock_shutdown_write(r->fd[1 - i]);
+			/* the second end of two is told by closing */
+			if (!r->dir[1 - i].done)
+				mf_sock_shutdown_write(r->fd[1 - i]);
 			d->done = true;
 			return MF_RELAY_WAITING;
 		}

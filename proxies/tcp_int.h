@@ -62,6 +62,7 @@ struct mf_tcp_setup {
 	bool bridge;	    /* the server name is changed by a bridge */
 	uint8_t *rewritten; /* goes out in place of the first scan.wire_len bytes of @in */
 	uint32_t rewritten_len;
+	uint32_t sent;	      /* of @rewritten, or of @in, with the connecting */
 	struct mf_kept *plan; /* redirect, route: where to; or the denial; NULL: the original */
 	struct mf_resolve *resolve;
 	uint8_t addr_cnt, addr_next;

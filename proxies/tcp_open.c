@@ -116,6 +116,30 @@ static const char *check_target(struct mf_tcp_conn *c, const struct mf_endpoint 
 		       : NULL;
 }
 
+static void next_or_fail(struct mf_tcp_conn *c, const char *error);
+
+/*
+ * Send the client's words with the connecting: a connection that stands at once (a server nearby) saves a turn of the
+ * loop, and one that does not says "not now", as it says when it cannot be made.
+ */
+static void send_early(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+	ssize_t n = mf_sock_send(c->relay.fd[1], s->rewritten ? s->rewritten : s->in,
+				 s->rewritten ? s->rewritten_len : s->in_len);
+
+	if (n == MF_E_AGAIN)
+		return;
+	if (n < 0) {
+		next_or_fail(c, strerror(errno));
+		return;
+	}
+	s->sent = (uint32_t)n;
+	s->dialling = false;
+	s->connected = true;
+	mf_tcp_conn_start_relay(c);
+}
+
 static void watch_server(struct mf_tcp_conn *c, int fd)
 {
 	struct mf_tcp_setup *s = c->setup;
@@ -124,10 +148,15 @@ static void watch_server(struct mf_tcp_conn *c, int fd)
 	c->has_server = true;
 	s->dialling = true;
 	event_assign(&c->ev[1], c->tcp->proxy->base, fd, MF_TCP_EVENTS, mf_tcp_conn_on_side, c);
-	if (event_add(&c->ev[1], NULL) < 0)
+	if (event_add(&c->ev[1], NULL) < 0) {
 		mf_tcp_conn_open_failed(c, true, "the event loop is full");
-	else if (s->judged)
-		mf_timeout_arm(&c->timeout, &c->tcp->dial);
+		return;
+	}
+	if (!s->judged)
+		return;
+	mf_timeout_arm(&c->timeout, &c->tcp->dial);
+	if (s->in_len)
+		send_early(c);
 }
 
 static const char *dial_error(int r)
@@ -164,6 +193,18 @@ static void dial_next(struct mf_tcp_conn *c)
 		mf_tcp_conn_open_failed(c, tried, error);
 	else
 		watch_server(c, fd);
+}
+
+/* This address did not answer: the target's next one, or the end of trying. */
+static void next_or_fail(struct mf_tcp_conn *c, const char *error)
+{
+	struct mf_tcp_setup *s = c->setup;
+
+	drop_server(c);
+	if (s->plan && !s->fell_back && s->addr_next < s->addr_cnt)
+		dial_next(c);
+	else
+		mf_tcp_conn_open_failed(c, true, error);
 }
 
 static void on_resolved(void *ctx, int result, const struct mf_addr *addrs, size_t cnt)
@@ -220,11 +261,7 @@ void mf_tcp_conn_server_ready(struct mf_tcp_conn *c, short what)
 	if (s->dialling && what & (EV_WRITE | EV_READ)) {
 		err = mf_sock_error(c->relay.fd[1]);
 		if (err) {
-			drop_server(c);
-			if (s->plan && !s->fell_back && s->addr_next < s->addr_cnt)
-				dial_next(c);
-			else
-				mf_tcp_conn_open_failed(c, true, strerror(err));
+			next_or_fail(c, strerror(err));
 			return;
 		}
 		s->dialling = false;

@@ -163,22 +163,34 @@ static void pump(struct mf_tcp_conn *c)
 	}
 }
 
+/* Send first bytes without storing them; what does not fit at once is stored. */
+static int send_or_queue(struct mf_tcp_conn *c, const uint8_t *ptr, size_t len)
+{
+	ssize_t n = 0;
+
+	if (len == 0)
+		return 0;
+	if (!c->relay.dir[0].stash)
+		n = mf_sock_send(c->relay.fd[1], ptr, len);
+	/* an error shows again when the stash is sent */
+	n = n < 0 ? 0 : n;
+	c->relay.dir[0].bytes += (uint64_t)n;
+	return (size_t)n == len ? 0 : mf_relay_queue(&c->relay, 0, ptr + n, len - (size_t)n);
+}
+
 /* Connected, and the client's words are judged: what was read goes first. */
 void mf_tcp_conn_start_relay(struct mf_tcp_conn *c)
 {
 	struct mf_proxy *p = c->tcp->proxy;
 	struct mf_tcp_setup *s = c->setup;
-	uint32_t skip = s->rewritten ? s->scan.wire_len : 0;
+	uint32_t skip = s->rewritten ? s->scan.wire_len : s->sent;
 	int r = 0;
 
-	if (s->bridge && !s->fell_back) {
-		mf_tcp_conn_start_bridge(c);
-		return;
-	}
+	c->relay.dir[0].bytes = s->sent;
 	if (s->rewritten)
-		r = mf_relay_queue(&c->relay, 0, s->rewritten, s->rewritten_len);
+		r = send_or_queue(c, s->rewritten + s->sent, s->rewritten_len - s->sent);
 	if (r == 0 && s->in_len > skip)
-		r = mf_relay_queue(&c->relay, 0, s->in + skip, s->in_len - skip);
+		r = send_or_queue(c, s->in + skip, s->in_len - skip);
 	if (r < 0) {
 		mf_tcp_conn_close(c, true, "out of memory");
 		return;

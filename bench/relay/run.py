@@ -99,8 +99,23 @@ class Bench:
         out = sh(" ".join(self.in_c(self.load, what, SERVER, str(port), *[str(m) for m in more])))
         return [float(x) for x in out.split()[1:]]
 
-    def record(self, row, who, value):
-        self.results.setdefault(row, {}).setdefault(who, []).append(value)
+    def cpu(self, who):
+        """CPU seconds that a proxy has used, user and system, from the scheduler's own account (ns)."""
+        return int(open(f"/proc/{self.procs[who].pid}/schedstat").read().split()[0]) / 1e9 if who in LISTEN else 0.0
+
+    def timed(self, row, unit, what, who, *more):
+        """One client run: its figure, and what an operation cost the proxy, which other load on the machine moves less."""
+        before, start = self.cpu(who), time.monotonic()
+        v = self.client(what, who, *more)[0]
+        spent = self.cpu(who) - before
+        self.record(f"{row} ({unit})", who, v)
+        if who in LISTEN:
+            done = more[1] / 1024 if what == "bulk" else v * (time.monotonic() - start)
+            self.record(f"  CPU of the proxy ({'ms per GiB' if what == 'bulk' else 'us each'})", who,
+                        spent / done * (1e3 if what == "bulk" else 1e6), row)
+
+    def record(self, row, who, value, under=""):
+        self.results.setdefault((under, row) if under else (row, ""), {}).setdefault(who, []).append(value)
 
     def measure(self):
         a = self.args
@@ -108,12 +123,10 @@ class Bench:
         for r in range(a.rounds):
             for w in who if r % 2 == 0 else who[::-1]:
                 for n in (1, 4):
-                    self.record(f"bulk, {n} connection{'s' * (n > 1)} (Gbit/s)", w, self.client("bulk", w, n, a.mib)[0])
+                    self.timed(f"bulk, {n} connection{'s' * (n > 1)}", "Gbit/s", "bulk", w, n, a.mib)
                 for n in (1, 64):
-                    v = self.client("rr", w, n, a.seconds)
-                    self.record(f"1 KiB request/response, {n} connection{'s' * (n > 1)} (/s)", w, v[0])
-                v = self.client("conn", w, 64, a.seconds)
-                self.record("new connections with SNI inspection (/s)", w, v[0])
+                    self.timed(f"1 KiB request/response, {n} connection{'s' * (n > 1)}", "/s", "rr", w, n, a.seconds)
+                self.timed("new connections with SNI inspection", "/s", "conn", w, 64, a.seconds)
 
     def rss(self, who):
         pid = self.procs[who].pid
@@ -148,9 +161,10 @@ class Bench:
 
     def report(self):
         rows = []
-        for row, v in self.results.items():
+        for (under, row), v in self.results.items():
+            row, of = (row, under) if row else (under, None)
             m, h = statistics.median(v["moonfence"]), statistics.median(v["haproxy"]) if "haproxy" in v else None
-            rows.append({"what": row, "moonfence": round(m, 2), "haproxy": h and round(h, 2),
+            rows.append({"what": row, "of": of, "moonfence": round(m, 2), "haproxy": h and round(h, 2),
                          "direct": round(statistics.median(v["direct"]), 2) if "direct" in v else None,
                          "ratio": h and round(m / h, 3), "samples": v})
         info = {"machine": platform.platform(), "cpus": os.cpu_count(), "rounds": self.args.rounds,
