@@ -83,8 +83,15 @@ static int unshare_failed(int e, struct mf_err *err)
 			  strerror(e));
 }
 
-static int map_failed(int e, struct mf_err *err)
+static int map_failed(bool root, int e, struct mf_err *err)
 {
+	if (root && (e == EPERM || e == EACCES))
+		return mf_err_set(
+			err, MF_E_PERM,
+			"user 0 lacks CAP_SETUID, CAP_SETGID or CAP_SETFCAP here (inside a "
+			"session, or a container without them), so it cannot be mapped into a "
+			"namespace; run as an ordinary user, or give the container these "
+			"capabilities");
 	if (e == EPERM || e == EACCES)
 		return mf_err_set(
 			err, MF_E_PERM,
@@ -169,7 +176,7 @@ static int make_namespaces(const struct mf_capture_plan *plan, struct mf_err *er
 	/* A root without CAP_SETUID is an ordinary user. */
 	if (root && e)
 		e = map_self(plan);
-	return e ? map_failed(e, err) : 0;
+	return e ? map_failed(root, e, err) : 0;
 }
 
 static uint64_t lap(uint64_t *since)

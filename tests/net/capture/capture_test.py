@@ -422,6 +422,33 @@ class Isolation(Case):
         self.assertEqual(self.run_in(["bash", "-c", script])[2], "")
 
 
+class Unusable(Case):
+    """Where no session can be made, it says why and what to do, and runs nothing."""
+
+    def refused(self, *wrapper):
+        mark = os.path.join(self.folder, "ran")
+        r = subprocess.run(PREFIX + [*wrapper, HOST, "--", "touch", mark], capture_output=True, text=True, check=False)
+        self.assertEqual((r.returncode, os.path.exists(mark)), (77, False), r.stderr)
+        return r.stderr
+
+    def test_a_limit_on_namespaces_is_named(self):
+        for name in ("user", "net"):
+            err = self.refused("unshare", "-Ur", "sh", "-c", f'echo 0 >/proc/sys/user/max_{name}_namespaces; exec "$0" "$@"')
+            self.assertIn("max_user_namespaces", err)
+
+    def test_forbidden_user_namespaces_are_named_with_what_to_do(self):
+        # A process whose user is not mapped may not make a user namespace.
+        self.assertIn("sysctl", self.refused("unshare", "-U"))
+
+    @unittest.skipUnless(UID == 0, "root only")
+    def test_root_without_capabilities_is_told_which(self):
+        self.assertIn("CAP_SETFCAP", self.refused("setpriv", "--bounding-set", "-all", "--inh-caps", "-all"))
+
+    def test_a_user_namespace_around_is_no_obstacle(self):
+        r = subprocess.run(PREFIX + ["unshare", "-Ur", HOST, "--", "id", "-u"], capture_output=True, text=True, check=False)
+        self.assertEqual((r.returncode, r.stdout), (0, "0\n"), r.stderr)
+
+
 class Drift(Case):
     def begin(self, *options):
         loop = (f"import socket, time, os\nopen('{self.folder}/up', 'w').close()\nwhile True:\n  try:\n"
