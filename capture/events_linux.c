@@ -111,6 +111,34 @@ static const char *describe_route_msg(uint16_t type)
 	}
 }
 
+/*
+ * IPv6 tells of an address and its own local route from a work queue, at times only after the watch began. More of both
+ * on lo leads nowhere but to lo, so these are no drift, whoever made them.
+ */
+static bool stays_on_lo(const struct nlmsghdr *h)
+{
+	const struct ifaddrmsg *ifa = NLMSG_DATA(h);
+	const struct rtmsg *rtm = NLMSG_DATA(h);
+	const struct rtattr *a;
+	size_t room;
+
+	if (h->nlmsg_type == RTM_NEWADDR)
+		return h->nlmsg_len >= NLMSG_LENGTH(sizeof(*ifa)) && ifa->ifa_index == 1;
+	if (h->nlmsg_type != RTM_NEWROUTE || h->nlmsg_len < NLMSG_LENGTH(sizeof(*rtm)) ||
+	    (rtm->rtm_type != RTN_LOCAL && rtm->rtm_type != RTN_UNICAST))
+		return false;
+	room = RTM_PAYLOAD(h);
+	for (a = RTM_RTA(rtm); RTA_OK(a, room); a = RTA_NEXT(a, room)) {
+		int oif;
+
+		if (a->rta_type != RTA_OIF)
+			continue;
+		memcpy(&oif, RTA_DATA(a), sizeof(oif));
+		return oif == 1;
+	}
+	return false;
+}
+
 static void on_route_watch(struct mf_capture *cap)
 {
 	char buf[8192] __attribute__((aligned(8)));
@@ -128,7 +156,7 @@ static void on_route_watch(struct mf_capture *cap)
 			return;
 		}
 		/* After a cut the first messages are our own. */
-		if (cap->drifted || cap->cut)
+		if (cap->drifted || cap->cut || stays_on_lo(h))
 			continue;
 		if (h->nlmsg_type == RTM_NEWLINK)
 			(void)mf_capture_links_count(cap->fd[MF_CAPTURE_FD_ROUTE], name,

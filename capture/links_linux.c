@@ -401,6 +401,19 @@ static void note_link(void *ctx, int index, const char *name)
 		snprintf(l->foreign, sizeof(l->foreign), "%.15s", name);
 }
 
+/* With lo down, IPv4 would go on to send into the void; so it is told. (IPv6 has lost its route with the device.) */
+static int prohibit_all(int fd)
+{
+	struct request q;
+	struct rtmsg *m = request_begin(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*m));
+
+	m->rtm_family = AF_INET;
+	m->rtm_table = RT_TABLE_LOCAL;
+	m->rtm_protocol = RTPROT_STATIC;
+	m->rtm_type = RTN_PROHIBIT;
+	return request_run(fd, &q);
+}
+
 int mf_capture_links_down(int route_fd)
 {
 	struct link_list l = { .cnt = 0 };
@@ -412,6 +425,7 @@ int mf_capture_links_down(int route_fd)
 		if (e && e != ENODEV)
 			r = MF_E_IO;
 	}
+	(void)prohibit_all(route_fd);
 	return r < 0 ? r : 0;
 }
 

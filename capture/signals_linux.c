@@ -61,6 +61,19 @@ static bool has_it_already(struct mf_capture *cap, const struct signalfd_siginfo
 	return si->ssi_pid && mf_capture_ops_is_inside(cap, si->ssi_pid);
 }
 
+/*
+ * Was the command continued since we were told that it stopped? A shell continues the whole group, and the command may
+ * have been stopped again meanwhile: to continue it then would undo that.
+ */
+static bool has_changed(const struct mf_capture *cap)
+{
+	siginfo_t si = { 0 };
+
+	return waitid(P_PID, (id_t)cap->command, &si,
+		      WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT) == 0 &&
+	       si.si_pid != 0;
+}
+
 void mf_capture_signals_forward(struct mf_capture *cap, const struct signalfd_siginfo *si)
 {
 	int sig = (int)si->ssi_signo;
@@ -69,6 +82,9 @@ void mf_capture_signals_forward(struct mf_capture *cap, const struct signalfd_si
 		return;
 	/* Sent to the group for reading from or writing to the terminal: each process is told for itself. */
 	if (sig == SIGTTIN || sig == SIGTTOU)
+		return;
+	/* A shell's for the whole group may be read late, when the command has been stopped anew. */
+	if (sig == SIGCONT && (!cap->stopped || has_changed(cap)))
 		return;
 	if (!has_it_already(cap, si))
 		(void)kill(cap->command, sig);
@@ -110,19 +126,6 @@ static void stop_self(int sig)
 	(void)kill(getpid(), sig);
 	(void)sigprocmask(SIG_UNBLOCK, &one, NULL); /* stops here */
 	(void)sigprocmask(SIG_BLOCK, &one, NULL);
-}
-
-/*
- * Was the command continued since we were told that it stopped? A shell continues the whole group, and the command may
- * have been stopped again meanwhile: to continue it then would undo that.
- */
-static bool has_changed(const struct mf_capture *cap)
-{
-	siginfo_t si = { 0 };
-
-	return waitid(P_PID, (id_t)cap->command, &si,
-		      WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT) == 0 &&
-	       si.si_pid != 0;
 }
 
 void mf_capture_stop_like(struct mf_capture *cap, const struct mf_capture_event *ev)
