@@ -1,0 +1,443 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures every figure that Moonfence promises, and prints one table: what, must reach, measured, beside whom.
+
+The release preset is built first. Each program of bench/ runs several times, spread over the whole run; figures are
+medians over all of these. Where a peer is named, peer and Moonfence take turns within one run, and the ratio is the
+median of the ratios of their neighbouring runs. Rows without a target stand beside those that have one. As root the
+programs run at the highest niceness priority, both sides alike, so that other work on the machine disturbs less.
+
+  bench/run.py                      the whole table
+  bench/run.py relay startup        only rows of these programs, or single rows by their key (see --list)
+  bench/run.py --save now.json      keep everything that was measured, --from now.json prints it again
+  bench/run.py --from now.json --markdown > docs/figures.md
+"""
+import argparse, datetime, json, os, platform, re, resource, shutil, statistics, subprocess, sys, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(HERE)
+TEMPLATE = os.path.join(HERE, "figures.md.in")
+
+
+class Failed(Exception):
+    """A program could not measure; the text says why."""
+
+
+# --- programs -------------------------------------------------------------------------------------------------------
+# Each function runs one program once. Return: {figure: [ours, ...]} or {figure: ([ours, ...], [peer, ...])} where a
+# peer was measured in turns; the lists are parallel.
+
+def output(argv, env=None):
+    try:
+        p = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=150,
+                           env={**os.environ, **(env or {})})
+    except subprocess.TimeoutExpired:
+        raise Failed("took more than 150 s") from None
+    except OSError as e:
+        raise Failed(str(e)) from None
+    if p.returncode:
+        said = (p.stderr.strip() or p.stdout.strip()).split("\n")[-1]
+        raise Failed(f"exit status {p.returncode}: {said}")
+    return p.stdout
+
+
+def flat(values):
+    return {k: [v] for k, v in values.items() if isinstance(v, (int, float))}
+
+
+def named(text):
+    return {v["name"]: [v["value"]] for v in json.loads(text)}
+
+
+def run_decide(a):
+    return flat(json.loads(output([a.program("decide"), "--json", "--seconds", str(a.scale)])))
+
+
+def run_sandbox(a):
+    return flat(json.loads(output([a.program("sandbox"), "--json", str(round(20 * a.scale) or 1)])))
+
+
+def run_packet(a):
+    return named(output([a.program("packet"), "--json", "--seconds", str(0.12 * a.scale)]))
+
+
+def run_match(a):
+    r = named(output([a.program("match"), "--json", "--seconds", str(0.1 * a.scale)]))
+    r["domain_set_per_second"] = [1e9 / v for v in r["domain_set_under_ns"]]
+    return r
+
+
+def run_rules(a):
+    r = {}
+    for line in output([a.program("rules"), "1000", "10000"]).splitlines():
+        m = re.match(r"\s*(\d+) rules\s+load\s+([\d.]+) ms", line)
+        if not m:
+            raise Failed(f"cannot read: {line}")
+        r[f"load_{m[1]}_ms"] = [float(m[2])]
+        for kind, mean in re.findall(r"(dns|connect|file)\s+([\d.]+) ns", line):
+            r[f"{kind}_{m[1]}_ns"] = [float(mean)]
+    return r
+
+
+def run_relay(a):
+    if not shutil.which("haproxy"):
+        raise Failed("haproxy is not installed")
+    d = json.loads(output([os.path.join(HERE, "relay/run.sh"), "--json", "--rounds", "2", "--seconds",
+                           str(0.6 * a.scale), "--mib", str(int(768 * a.scale) or 1), "--build", a.build]))
+    a.versions["HAProxy"] = re.search(r"\d[\d.]+", d["haproxy"])[0]
+    return {r["what"]: (r["samples"]["moonfence"], r["samples"].get("haproxy") or []) for r in d["rows"]}
+
+
+def run_startup(a):
+    d = json.loads(output([sys.executable, os.path.join(HERE, "startup/startup.py"), "--json", "--runs",
+                           str(int(40 * a.scale) or 2), "--build", a.build]))
+    r = {}
+    for who, m in d.items():
+        if "moonfence" in m["failed"]:
+            raise Failed(f"moonfence run as {who}: {m['failed']['moonfence']}")
+        for k, part in enumerate(("start", "whole")):
+            bare = statistics.median([x[k] for x in m["samples"]["bare"]])
+            more = {name: [x[k] - bare for x in v] for name, v in m["samples"].items()}
+            for peer in ("unshare", "bwrap"):
+                r[f"{who}_{part}_{peer}"] = (more["moonfence"], more.get(peer, []))
+    return r
+
+
+# Programs in the order of a pass, with the passes they make; short ones more often.
+PROGRAMS = {
+    "decide": (run_decide, 5), "sandbox": (run_sandbox, 2), "packet": (run_packet, 3), "match": (run_match, 2),
+    "rules": (run_rules, 3), "relay": (run_relay, 4), "startup": (run_startup, 2),
+}
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+
+class Row:
+    """One line of the table. @goal: (">=" or "<=", value in @unit, or times the peer when @of is "peer")."""
+
+    def __init__(self, key, what, program, figure, unit, goal=None, of="self", peer=None, pick=statistics.median):
+        self.key, self.what, self.program, self.figure, self.unit = key, what, program, figure, unit
+        self.goal, self.of, self.peer, self.pick = goal, of, peer, pick
+
+    def goal_text(self):
+        if not self.goal:
+            return "–"
+        sign = "≥" if self.goal[0] == ">=" else "≤"
+        return f"{sign} {self.goal[1]:.2f} × {self.peer}" if self.of == "peer" else f"{sign} {show(self.goal[1], self.unit)}"
+
+    def judge(self, samples):
+        """What the samples of this row come to, as a dictionary for the table and --json."""
+        ours, theirs = samples
+        value = self.pick(ours)
+        out = {"key": self.key, "what": self.what, "goal": self.goal_text(), "unit": self.unit, "value": value,
+               "low": min(ours), "high": max(ours), "runs": len(ours), "peer": None, "peer_value": None,
+               "ratio": None, "reached": None}
+        if theirs:
+            out.update(peer=self.peer, peer_value=self.pick(theirs),
+                       ratio=statistics.median([a / b for a, b in zip(ours, theirs) if b]))
+        if self.goal and (self.of == "self" or theirs):
+            x = out["ratio"] if self.of == "peer" else value
+            out["reached"] = x >= self.goal[1] if self.goal[0] == ">=" else x <= self.goal[1]
+        return out
+
+
+BULK, RR = "bulk, {} (Gbit/s)", "1 KiB request/response, {} (/s)"
+HA = {"peer": "HAProxy", "of": "peer"}
+
+ROWS = [
+    Row("graph-rate", "decision found in the graph, 30-rule policy, one core", "decide", "memo_per_second", "/s",
+        (">=", 10e6)),
+    Row("graph-p99", "its 99th percentile", "decide", "memo_p99_ns", "ns", ("<=", 250)),
+    Row("graph-filled", "the same with the request filled anew each time", "decide", "filled_per_second", "/s"),
+    Row("graph-walk", "answered by rules and graph without the memo of exact repeats", "decide", "graph_per_second",
+        "/s"),
+    Row("graph-walk-p99", "its 99th percentile", "decide", "graph_p99_ns", "ns"),
+    Row("lua", "decision through Lua, same policy, median", "decide", "lua_p50_ns", "ns", ("<=", 2000)),
+    Row("stop", "stop of a hostile policy, beyond its limit: median of the corpus", "sandbox",
+        "stop_overshoot_median_ns", "ns", ("<=", 1e6)),
+    Row("stop-script", "the slowest script, its median", "sandbox", "stop_overshoot_worst_script_median_ns", "ns",
+        ("<=", 1e6)),
+    Row("stop-max", "the slowest single stop of all", "sandbox", "stop_overshoot_max_ns", "ns", ("<=", 1e6), pick=max),
+    Row("packet", "view + NAT hit + rewrite + checksum, 64-byte TCP, one core", "packet", "packet_path", "M packets/s",
+        (">=", 10)),
+    Row("packet-verify", "and both checksums of each packet verified first", "packet", "packet_path_verified",
+        "M packets/s"),
+    Row("packet-1m", "the first with 1,000,000 flows in random order", "packet", "packet_path_1m_flows",
+        "M packets/s"),
+    Row("bulk-1", "TCP relay, bulk, 1 connection", "relay", BULK.format("1 connection"), "Gbit/s", (">=", 1.15), **HA),
+    Row("bulk-4", "TCP relay, bulk, 4 connections", "relay", BULK.format("4 connections"), "Gbit/s", (">=", 1.15),
+        **HA),
+    Row("rr-1", "TCP relay, 1 KiB request/response, 1 connection", "relay", RR.format("1 connection"), "/s",
+        (">=", 1.15), **HA),
+    Row("rr-64", "TCP relay, 1 KiB request/response, 64 connections", "relay", RR.format("64 connections"), "/s",
+        (">=", 1.15), **HA),
+    Row("connections", "new connections with SNI inspection", "relay", "new connections with SNI inspection (/s)", "/s",
+        (">=", 1.0), **HA),
+    Row("memory", "user memory per idle relayed connection", "relay", "private memory per idle connection (bytes)",
+        "bytes", ("<=", 1500), peer="HAProxy"),
+    Row("start-root", "`moonfence run` as root: more than the bare command, until it runs", "startup",
+        "root_start_bwrap", "ms", ("<=", 30), peer="bwrap"),
+    Row("start-user", "`moonfence run` as a user: more than the bare command, until it runs", "startup",
+        "user_start_bwrap", "ms", ("<=", 30), peer="bwrap"),
+    Row("start-unshare", "the same beside `unshare`", "startup", "user_start_unshare", "ms", peer="unshare"),
+    Row("whole-root", "until all is taken down again, as root", "startup", "root_whole_bwrap", "ms", ("<=", 30),
+        peer="bwrap"),
+    Row("whole-user", "until all is taken down again, as a user", "startup", "user_whole_bwrap", "ms", ("<=", 30),
+        peer="bwrap"),
+    Row("domains-load", "domain set of 1,000,000 names: file read and table made", "match", "domain_set_load_ms", "ms"),
+    Row("domains-bytes", "its memory per name (a name has 20 bytes itself)", "match", "domain_set_bytes_per_name",
+        "bytes"),
+    Row("domains-lookups", "look-ups of names below an entry, half of them hits, one core", "match",
+        "domain_set_per_second", "/s"),
+    Row("nat-lookups", "NAT table of 1,000,000 entries: look-ups in bursts of 32", "packet", "nat_1m_lookups_burst",
+        "M/s"),
+    Row("nat-single", "look-ups one at a time", "packet", "nat_1m_lookups", "M/s"),
+    Row("nat-inserts", "insertions, memory touched the first time", "packet", "nat_1m_inserts", "M/s"),
+    Row("nat-bytes", "memory per entry, both directions indexed", "packet", "nat_1m_bytes_per_entry", "bytes"),
+    Row("nat-wait", "longest wait of a packet while all entries expire", "packet", "nat_1m_expire_packet_max", "µs"),
+]
+for n in (1000, 10000):
+    ROWS.append(Row(f"rules-{n}-load", f"{n:,} declarative rules: loading", "rules", f"load_{n}_ms", "ms"))
+    for kind in ("dns", "connect", "file"):
+        ROWS.append(Row(f"rules-{n}-{kind}", f"`{kind}` decided by {n:,} rules, nothing cached", "rules",
+                        f"{kind}_{n}_ns", "ns"))
+
+
+def show(v, unit):
+    """A figure with three digits, in a unit that a person reads."""
+    for name, steps in (("ns", ("ns", "µs", "ms", "s")), ("/s", ("/s", "k/s", "M/s", "G/s"))):
+        if unit == name:
+            i = 0
+            while abs(v) >= 1000 and i < 3:
+                v, i = v / 1000, i + 1
+            unit = steps[i]
+            break
+    if unit == "bytes":
+        return f"{v:,.0f} B" if v >= 100 else f"{v:.1f} B"
+    digits = 0 if abs(v) >= 100 else 1 if abs(v) >= 10 else 2
+    text = f"{v:.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} {unit}"
+
+
+# --- the machine ----------------------------------------------------------------------------------------------------
+
+def read(path):
+    try:
+        with open(path) as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+def busy_seconds():
+    """Processor seconds that programs of this machine used, and those that its host took away, since boot."""
+    v = [int(x) / os.sysconf("SC_CLK_TCK") for x in read("/proc/stat").split("\n")[0].split()[1:]]
+    return v[0] + v[1] + v[2], v[7] if len(v) > 7 else 0
+
+
+def own_seconds():
+    return sum(resource.getrusage(w).ru_utime + resource.getrusage(w).ru_stime
+               for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def describe_machine():
+    m = re.search(r"model name\s*:\s*(.*)", read("/proc/cpuinfo"))
+    system = re.search(r'PRETTY_NAME="(.*)"', read("/etc/os-release"))
+    kib = re.search(r"MemTotal:\s+(\d+)", read("/proc/meminfo"))
+    return {"cpu": m[1] if m else platform.machine(), "cores": os.cpu_count(), "kernel": platform.release(),
+            "system": system[1] if system else platform.system(), "memory_gib": round(int(kib[1]) / 2**20, 1) if kib else 0,
+            "load": os.getloadavg()[0], "date": datetime.date.today().isoformat()}
+
+
+class Meter:
+    """How much of the machine other programs used between construction and used()."""
+
+    def __init__(self):
+        self.wall, self.busy, self.own = time.monotonic(), busy_seconds(), own_seconds()
+
+    def used(self):
+        wall, (busy, steal) = time.monotonic() - self.wall, busy_seconds()
+        others = busy - self.busy[0] - (own_seconds() - self.own)
+        return max(others, 0) / max(wall, 0.01), (steal - self.busy[1]) / max(wall, 0.01)
+
+
+def wait_quiet(limit):
+    """Waits until other programs leave the machine alone for a second, at most @limit seconds."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        m = Meter()
+        time.sleep(1)
+        if m.used()[0] < 0.2:
+            return
+
+
+# --- measuring ------------------------------------------------------------------------------------------------------
+
+class Args(argparse.Namespace):
+    def program(self, name):
+        return os.path.join(self.build, f"bench/{name}/bench_{name}")
+
+
+def merge(into, result):
+    for figure, v in result.items():
+        ours, theirs = v if isinstance(v, tuple) else (v, [])
+        have = into.setdefault(figure, [[], []])
+        have[0] += ours
+        have[1] += theirs
+
+
+def measure(a, programs):
+    """Return: {program: {"figures": {figure: [[ours], [peer]]}, "passes": n, "others": share, "failed": why}}"""
+    found = {p: {"figures": {}, "passes": 0, "others": [], "failed": None} for p in programs}
+    end = time.monotonic() + a.budget
+    for i in range(max(PROGRAMS[p][1] for p in programs)):
+        for p in programs:
+            fn, passes = PROGRAMS[p]
+            f = found[p]
+            if i >= (a.passes or passes) or f["failed"] or (i and time.monotonic() > end):
+                continue
+            wait_quiet(min(a.wait_quiet, max(end - time.monotonic(), 0)))
+            print(f"{p}, pass {i + 1}", file=sys.stderr, flush=True)
+            meter = Meter()
+            try:
+                merge(f["figures"], fn(a))
+                f["passes"] += 1
+            except Failed as e:
+                f["failed"] = str(e)
+            f["others"].append(round(meter.used()[0], 2))
+    return found
+
+
+def build(a):
+    if not os.path.exists(os.path.join(a.build, "build.ninja")):
+        subprocess.run(["cmake", "--preset", "release"], cwd=TOP, check=True, stdout=sys.stderr)
+    subprocess.run(["cmake", "--build", "--preset", "release"], cwd=TOP, check=True, stdout=sys.stderr)
+
+
+def judge(found, rows):
+    out = []
+    for r in rows:
+        f = found.get(r.program)
+        if not f:
+            continue
+        samples = f["figures"].get(r.figure)
+        if samples and samples[0]:
+            out.append(r.judge(samples))
+        else:
+            out.append({"key": r.key, "what": r.what, "goal": r.goal_text(), "value": None, "reached": None,
+                        "failed": f["failed"] or "not measured by this program"})
+    return out
+
+
+# --- printing -------------------------------------------------------------------------------------------------------
+
+def cells(r):
+    if r["value"] is None:
+        return [r["what"], r["goal"], f"not measured: {r['failed']}", "", "", "NO" if r["goal"] != "–" else ""]
+    spread = f"{show(r['low'], r['unit'])} … {show(r['high'], r['unit'])}" if r["runs"] > 1 else ""
+    beside = f"{r['ratio']:.2f} × {r['peer']} ({show(r['peer_value'], r['unit'])})" if r["ratio"] else ""
+    reached = "" if r["reached"] is None else "yes" if r["reached"] else "NO"
+    return [r["what"], r["goal"], show(r["value"], r["unit"]), spread, beside, reached]
+
+
+HEAD = ["what", "must reach", "measured", "lowest … highest run", "beside", "reached"]
+
+
+def machine_line(d):
+    m = d["machine"]
+    others = [x for p in d["programs"].values() for x in p["others"]]
+    with_ = ", ".join(f"{k} {v}" for k, v in d["versions"].items())
+    return (f"{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB; {m['system']}, Linux {m['kernel']}"
+            f"{'; ' + with_ if with_ else ''}; commit {d['commit']}; {m['date']}; load {m['load']:.1f} at the start, other "
+            f"programs used {statistics.mean(others) if others else 0:.2f} cores while it ran"
+            f"{' (niceness -20)' if d['nice'] else ''}; {d['seconds']:.0f} s")
+
+
+def print_text(d):
+    table = [HEAD] + [cells(r) for r in d["rows"]]
+    wide = [max(len(row[i]) for row in table if i != 2 or not row[2].startswith("not ")) for i in range(6)]
+    print(machine_line(d))
+    for row in table:
+        print("  ".join(c.rjust(w) if i in (2, 3) else c.ljust(w) for i, (c, w) in enumerate(zip(row, wide))).rstrip())
+
+
+def markdown(d):
+    lines = ["| " + " | ".join(HEAD) + " |", "|---|---|--:|--:|---|---|"]
+    lines += ["| " + " | ".join(c.replace("|", "\\|") for c in cells(r)) + " |" for r in d["rows"]]
+    with open(TEMPLATE) as f:
+        return f.read().replace("@MACHINE@", machine_line(d)).replace("@TABLE@", "\n".join(lines))
+
+
+def select(words):
+    if not words:
+        return ROWS
+    known = {r.key for r in ROWS} | set(PROGRAMS)
+    for w in words:
+        if w not in known:
+            sys.exit(f"run.py: no row or program {w!r}; --list shows them")
+    return [r for r in ROWS if r.key in words or r.program in words]
+
+
+def run(a):
+    rows = select(a.rows)
+    if not a.no_build:
+        build(a)
+    data = {"machine": describe_machine(), "nice": False}
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+        data["nice"] = True
+    except PermissionError:
+        pass
+    start = time.monotonic()
+    wanted = {r.program for r in rows}
+    data["programs"] = measure(a, [p for p in PROGRAMS if p in wanted])
+    data["seconds"] = time.monotonic() - start
+    data["versions"] = a.versions
+    git = subprocess.run(["git", "-C", TOP, "describe", "--always", "--dirty"], stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL, text=True).stdout.strip() if shutil.which("git") else ""
+    data["commit"] = git or "unknown"
+    return data, rows
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("rows", nargs="*", help="programs or keys of rows; all when none is given")
+    ap.add_argument("--list", action="store_true", help="keys of the rows, with their programs")
+    ap.add_argument("--json", action="store_true")
+    ap.add_argument("--markdown", action="store_true", help="the page docs/figures.md")
+    ap.add_argument("--save", metavar="FILE", help="write what was measured, as JSON")
+    ap.add_argument("--from", dest="source", metavar="FILE", help="measure nothing, print what FILE holds")
+    ap.add_argument("--build", default=os.path.join(TOP, "build/release"), help="build directory to measure")
+    ap.add_argument("--no-build", action="store_true")
+    ap.add_argument("--passes", type=int, default=0, help="passes of each program, instead of 2 to 5")
+    ap.add_argument("--scale", type=float, default=1.0, help="length of each measurement (0.2 for a quick look)")
+    ap.add_argument("--budget", type=float, default=240, help="start no further pass after so many seconds")
+    ap.add_argument("--wait-quiet", type=float, default=0, metavar="SECONDS",
+                    help="before each pass, wait at most so long until other programs are quiet")
+    a = ap.parse_args(namespace=Args(versions={}))
+    if a.list:
+        for r in ROWS:
+            print(f"{r.key:18}{r.program:10}{r.what}")
+        return 0
+    if a.source:
+        with open(a.source) as f:
+            data, rows = json.load(f), select(a.rows)
+    else:
+        a.build = os.path.realpath(a.build)
+        data, rows = run(a)
+    if a.save:
+        with open(a.save, "w") as f:
+            json.dump(data, f)
+    data["rows"] = judge(data["programs"], rows)
+    if a.json:
+        json.dump({k: v for k, v in data.items()}, sys.stdout, ensure_ascii=False, indent=1)
+        print()
+    elif a.markdown:
+        print(markdown(data), end="")
+    else:
+        print_text(data)
+    return 1 if any(r["value"] is None for r in data["rows"]) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
