@@ -155,7 +155,8 @@ static void watch_server(struct mf_tcp_conn *c, int fd)
 	if (!s->judged)
 		return;
 	mf_timeout_arm(&c->timeout, &c->tcp->dial);
-	if (s->in_len)
+	/* a bridge speaks for itself: the client's own hello must not reach the target */
+	if (s->in_len && !(s->bridge && !s->fell_back))
 		send_early(c);
 }
 

@@ -57,15 +57,19 @@ static void send_close_event(struct mf_tcp_conn *c, const char *error)
 	mf_ask_send(p, ev);
 }
 
+/*
+ * The descriptor goes first: closing takes a socket out of the loop's table by itself, and event_del() then finds that out
+ * for the price of a failed call, which libevent expects.
+ */
 static void close_fd(struct mf_tcp_conn *c, unsigned side, bool reset)
 {
 	if (c->relay.fd[side] < 0)
 		return;
-	event_del(&c->ev[side]);
 	if (reset)
 		mf_sock_reset(c->relay.fd[side]);
 	else
 		mf_sock_close(c->relay.fd[side]);
+	event_del(&c->ev[side]);
 	c->relay.fd[side] = -1;
 }
 
@@ -186,6 +190,10 @@ void mf_tcp_conn_start_relay(struct mf_tcp_conn *c)
 	uint32_t skip = s->rewritten ? s->scan.wire_len : s->sent;
 	int r = 0;
 
+	if (s->bridge && !s->fell_back) {
+		mf_tcp_conn_start_bridge(c);
+		return;
+	}
 	c->relay.dir[0].bytes = s->sent;
 	if (s->rewritten)
 		r = send_or_queue(c, s->rewritten + s->sent, s->rewritten_len - s->sent);

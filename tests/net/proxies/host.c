@@ -211,6 +211,7 @@ int main(int argc, char **argv)
 	mf_runtime_free(rt);
 	mf_events_free(s.session.events);
 	mf_names_free(s.session.names);
-	close(s.o.tcp_fd);
+	if (s.o.tcp_fd >= 0)
+		close(s.o.tcp_fd);
 	return 0;
 }
