@@ -115,11 +115,11 @@ static const char *describe_route_msg(uint16_t type)
  * IPv6 tells of an address and its own local route from a work queue, at times only after the watch began. More of both
  * on lo leads nowhere but to lo, so these are no drift, whoever made them.
  */
-static bool stays_on_lo(const struct nlmsghdr *h)
+static bool stays_on_lo(struct nlmsghdr *h)
 {
 	const struct ifaddrmsg *ifa = NLMSG_DATA(h);
-	const struct rtmsg *rtm = NLMSG_DATA(h);
-	const struct rtattr *a;
+	struct rtmsg *rtm = NLMSG_DATA(h);
+	struct rtattr *a;
 	size_t room;
 
 	if (h->nlmsg_type == RTM_NEWADDR)

@@ -232,6 +232,8 @@ int mf_capture_lock_scope(void)
 /* System calls                                                                                                     */
 
 #define KEEP_LOW 0xffffffffu
+/* All fields, unlike libseccomp's macros. @b is the value after a mask, else 0 */
+#define ARG(number, how, a, b) ((struct scmp_arg_cmp){ (number), (how), (a), (b) })
 
 struct filter {
 	scmp_filter_ctx ctx;
@@ -261,18 +263,18 @@ static void add_socket_rules(struct filter *f)
 	for (unsigned family = 3; family < AF_NETLINK; family++)
 		if (family != AF_INET6)
 			add_rule(f, EAFNOSUPPORT, SCMP_SYS(socket), 1,
-				 &SCMP_A0(SCMP_CMP_EQ, family));
-	add_rule(f, EAFNOSUPPORT, SCMP_SYS(socket), 1, &SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
+				 &ARG(0, SCMP_CMP_EQ, family, 0));
+	add_rule(f, EAFNOSUPPORT, SCMP_SYS(socket), 1, &ARG(0, SCMP_CMP_GT, AF_NETLINK, 0));
 	/* NETLINK_ROUTE, NETLINK_SOCK_DIAG (ss) and NETLINK_KOBJECT_UEVENT (libudev) pass. */
 	for (size_t i = 0; i < MF_ARRAY_SIZE(netlink_refused); i++) {
-		struct scmp_arg_cmp args[] = { SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
-					       SCMP_A2(SCMP_CMP_EQ, netlink_refused[i]) };
+		struct scmp_arg_cmp args[] = { ARG(0, SCMP_CMP_EQ, AF_NETLINK, 0),
+					       ARG(2, SCMP_CMP_EQ, netlink_refused[i], 0) };
 
 		add_rule(f, EPROTONOSUPPORT, SCMP_SYS(socket), 2, args);
 	}
 	add_rule(f, EPROTONOSUPPORT, SCMP_SYS(socket), 2,
-		 (struct scmp_arg_cmp[]){ SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
-					  SCMP_A2(SCMP_CMP_GT, 15) });
+		 (struct scmp_arg_cmp[]){ ARG(0, SCMP_CMP_EQ, AF_NETLINK, 0),
+					  ARG(2, SCMP_CMP_GT, 15, 0) });
 }
 
 static void add_other_rules(struct filter *f)
@@ -282,7 +284,7 @@ static void add_other_rules(struct filter *f)
 	/* The kernel looks at 32 bits of the request. */
 	for (size_t i = 0; i < MF_ARRAY_SIZE(ioctls); i++)
 		add_rule(f, EPERM, SCMP_SYS(ioctl), 1,
-			 &SCMP_A1(SCMP_CMP_MASKED_EQ, KEEP_LOW, ioctls[i]));
+			 &ARG(1, SCMP_CMP_MASKED_EQ, KEEP_LOW, ioctls[i]));
 	add_rule(f, ENOSYS, SCMP_SYS(io_uring_setup), 0, NULL);
 	add_rule(f, ENOSYS, SCMP_SYS(io_uring_enter), 0, NULL);
 	add_rule(f, ENOSYS, SCMP_SYS(io_uring_register), 0, NULL);
