@@ -20,6 +20,9 @@ if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" OR CMAKE_BUILD_TYPE STREQUAL "Rele
   target_compile_definitions(mf_flags INTERFACE _FORTIFY_SOURCE=2)
 endif()
 
+# Bugs that a release survives stop a debug build, so that tests find them.
+target_compile_definitions(mf_flags INTERFACE $<$<CONFIG:Debug>:MF_BUG_ABORTS>)
+
 if(MF_SANITIZE)
   target_compile_options(mf_flags INTERFACE -fsanitize=${MF_SANITIZE} -fno-omit-frame-pointer)
   if(NOT MF_SANITIZE STREQUAL "thread")

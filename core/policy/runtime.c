@@ -234,7 +234,8 @@ static void report_policy(struct mf_vm *vm, enum mf_event_type type, size_t poli
 	mf_event_add_cstr(&ev, MF_EVF_ERROR, d->reason ? d->reason : mf_strerror(code));
 	mf_event_add_cstr(&ev, MF_EVF_FILE, d->file);
 	mf_event_add_int(&ev, MF_EVF_LINE, d->line);
-	mf_event_add_int(&ev, MF_EVF_ERRORS, errors);
+	if (type == MF_EV_POLICY_QUARANTINED)
+		mf_event_add_int(&ev, MF_EVF_ERRORS, errors);
 	mf_event_add_int(&ev, MF_EVF_GENERATION, (int64_t)d->generation);
 	mf_event_add_cstr(&ev, MF_EVF_FAIL_MODE, modes[rt->config.options.fail_mode[kind]]);
 	emit(rt, &ev);
