@@ -195,7 +195,7 @@ static int take_ready(struct mf_capture *cap, struct mf_err *err)
 	cap->command = (pid_t)m.pid;
 	cap->plan.has6 = m.value;
 	cap->timing = m.timing;
-	return 0;
+	return mf_capture_events_record(cap, err);
 }
 
 /* Return: 1 when the command has made its probes */

@@ -3,8 +3,10 @@
  * events_linux.c - what happens while a session runs: the command's changes, drift, refusals, new sockets of the host
  *
  * One epoll descriptor holds all sources; each is read without blocking, and what comes of it goes into a short queue.
- * Nothing may change in the namespace once it is built, so each message of the watches over links, routes and rules is
- * drift, no matter what it says; so is a watch that overflows, an opener that ends or does not answer.
+ * Nothing may change in the namespace once it is built. A message of the watches over links, routes and rules is a reason
+ * to look, as is every tick of the timer: what is there is compared with what was built, and a difference is drift. The
+ * kernel announces some things twice (an IPv6 address when its work queue has got to it), so a message alone says nothing.
+ * An opener that ends or does not answer is drift too.
  */
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -28,7 +30,8 @@
 
 #define RESCAN_MS	2000
 #define REFUSED_PER_S	20
-#define RESCAN_LATE_MAX 3  /* ticks without an answer of the opener */
+#define RESCAN_LATE_MAX 3 /* ticks without an answer of the opener, and */
+#define RESCAN_LATE_NS	MF_NS_PER_S
 #define BATCH		16 /* messages of one source in one turn */
 
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -90,118 +93,90 @@ static void push_refused(struct mf_capture *cap, int64_t pid, const char *text)
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Drift                                                                                                            */
 
-static const char *describe_route_msg(uint16_t type)
+int mf_capture_events_record(struct mf_capture *cap, struct mf_err *err)
 {
-	switch (type) {
-	case RTM_NEWLINK:
-		return "a network device appeared or changed";
-	case RTM_DELLINK:
-		return "a network device was removed";
-	case RTM_NEWADDR:
-	case RTM_DELADDR:
-		return "an address was changed";
-	case RTM_NEWROUTE:
-	case RTM_DELROUTE:
-		return "a route was changed";
-	case RTM_NEWRULE:
-	case RTM_DELRULE:
-		return "a routing rule was changed";
-	default:
-		return "the network configuration was changed";
-	}
+	uint64_t seed;
+	int r;
+
+	memcpy(&seed, cap->plan.nonce, sizeof(seed));
+	r = mf_capture_netstate_read(cap->fd[MF_CAPTURE_FD_STATE], seed, &cap->state_seq,
+				     &cap->built);
+	if (r < 0 || cap->built.more)
+		return mf_err_set(err, MF_E_IO,
+				  "cannot read the network of the session's namespace");
+	cap->has_generation =
+		mf_capture_rules_generation(cap->fd[MF_CAPTURE_FD_NFT], &cap->generation) == 0;
+	return 0;
 }
 
-/*
- * IPv6 tells of an address and its own local route from a work queue, at times only after the watch began. More of both
- * on lo leads nowhere but to lo, so these are no drift, whoever made them.
- */
-static bool stays_on_lo(struct nlmsghdr *h)
+/* After a cut there is nothing left to lose, and the changes are our own. */
+static void check_network(struct mf_capture *cap)
 {
-	const struct ifaddrmsg *ifa = NLMSG_DATA(h);
-	struct rtmsg *rtm = NLMSG_DATA(h);
-	struct rtattr *a;
-	size_t room;
+	char text[200];
 
-	if (h->nlmsg_type == RTM_NEWADDR)
-		return h->nlmsg_len >= NLMSG_LENGTH(sizeof(*ifa)) && ifa->ifa_index == 1;
-	if (h->nlmsg_type != RTM_NEWROUTE || h->nlmsg_len < NLMSG_LENGTH(sizeof(*rtm)) ||
-	    (rtm->rtm_type != RTN_LOCAL && rtm->rtm_type != RTN_UNICAST))
-		return false;
-	room = RTM_PAYLOAD(h);
-	for (a = RTM_RTA(rtm); RTA_OK(a, room); a = RTA_NEXT(a, room)) {
-		int oif;
+	if (cap->cut)
+		return;
+	if (mf_capture_netstate_read(cap->fd[MF_CAPTURE_FD_STATE], cap->built.seed, &cap->state_seq,
+				     &cap->now) < 0)
+		mf_capture_events_drift(cap,
+					"the network of the session's namespace cannot be read, "
+					"or does not stand still");
+	else if (mf_capture_netstate_differs(&cap->built, &cap->now, text, sizeof(text)))
+		mf_capture_events_drift(cap, "in the session's namespace %s", text);
+}
 
-		if (a->rta_type != RTA_OIF)
+static void check_rules(struct mf_capture *cap)
+{
+	uint32_t now;
+
+	if (cap->cut || !cap->has_generation)
+		return;
+	if (mf_capture_rules_generation(cap->fd[MF_CAPTURE_FD_NFT], &now) < 0)
+		mf_capture_events_drift(cap, "the nftables rules of the session's namespace cannot "
+					     "be read");
+	else if (now != cap->generation)
+		mf_capture_events_drift(
+			cap, "in the session's namespace the nftables rules were changed");
+}
+
+/* Empty a watch, BATCH messages at most. Return: how many there were; more than went in (ENOBUFS) counts as one */
+static int drain(struct mf_capture *cap, int fd, const char *what)
+{
+	char buf[8192] __attribute__((aligned(8)));
+
+	for (int i = 0; i < BATCH; i++) {
+		if (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) >= 0 || errno == ENOBUFS)
 			continue;
-		memcpy(&oif, RTA_DATA(a), sizeof(oif));
-		return oif == 1;
+		if (errno != EAGAIN && errno != EINTR)
+			mf_capture_events_drift(cap, "the watch over %s failed: %s", what,
+						strerror(errno));
+		return i;
 	}
-	return false;
+	return BATCH;
 }
 
 static void on_route_watch(struct mf_capture *cap)
 {
-	char buf[8192] __attribute__((aligned(8)));
-	struct nlmsghdr *h = (struct nlmsghdr *)buf;
-	char name[32] = "";
-
-	for (int i = 0; i < BATCH; i++) {
-		ssize_t n =
-			recv(cap->fd[MF_CAPTURE_FD_ROUTE_WATCH], buf, sizeof(buf), MSG_DONTWAIT);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n < 0 || !NLMSG_OK(h, (size_t)n)) {
-			mf_capture_events_drift(cap, "the watch over links and routes failed");
-			return;
-		}
-		/* After a cut the first messages are our own. */
-		if (cap->drifted || cap->cut || stays_on_lo(h))
-			continue;
-		if (h->nlmsg_type == RTM_NEWLINK)
-			(void)mf_capture_links_count(cap->fd[MF_CAPTURE_FD_ROUTE], name,
-						     sizeof(name));
-		mf_capture_events_drift(cap, "in the session's namespace %s%s%s",
-					describe_route_msg(h->nlmsg_type), *name ? ": " : "", name);
-	}
+	if (drain(cap, cap->fd[MF_CAPTURE_FD_ROUTE_WATCH], "links and routes"))
+		check_network(cap);
 }
 
 static void on_nft_watch(struct mf_capture *cap)
 {
-	char buf[8192] __attribute__((aligned(8)));
-
-	for (int i = 0; i < BATCH; i++) {
-		ssize_t n = recv(cap->fd[MF_CAPTURE_FD_NFT_WATCH], buf, sizeof(buf), MSG_DONTWAIT);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		mf_capture_events_drift(cap,
-					n < 0 ? "the watch over nftables rules failed"
-					      : "in the session's namespace the nftables rules "
-						"were changed");
-		if (n < 0)
-			return;
-	}
-}
-
-/* The same by looking, in case a message should ever be lost. */
-static void check_state(struct mf_capture *cap)
-{
-	char name[32] = "";
-	uint32_t now;
-	int links;
-
-	if (cap->cut)
+	if (!drain(cap, cap->fd[MF_CAPTURE_FD_NFT_WATCH], "nftables rules"))
 		return;
-	links = mf_capture_links_count(cap->fd[MF_CAPTURE_FD_ROUTE], name, sizeof(name));
-	if (links != 1)
-		mf_capture_events_drift(cap, "the session's namespace has another device: %s",
-					name);
-	if (cap->has_generation &&
-	    mf_capture_rules_generation(cap->fd[MF_CAPTURE_FD_NFT], &now) == 0 &&
-	    now != cap->generation)
+	check_rules(cap);
+	/* Where the kernel does not tell their generation, the message is all we have. */
+	if (!cap->has_generation)
 		mf_capture_events_drift(
 			cap, "in the session's namespace the nftables rules were changed");
+}
+
+/* The same in case a message should ever be lost. */
+static void check_state(struct mf_capture *cap)
+{
+	check_network(cap);
+	check_rules(cap);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -267,11 +242,13 @@ static void on_timer(struct mf_capture *cap)
 	if (cap->opener_sock < 0)
 		return;
 	/* One tick at a time: after we were stopped ourselves many have gone by at once. */
-	if (cap->rescanning && ++cap->rescan_late >= RESCAN_LATE_MAX)
+	if (cap->rescanning && ++cap->rescan_late >= RESCAN_LATE_MAX &&
+	    mf_clock_now(&mf_clock_system) - cap->rescan_since_ns >= RESCAN_LATE_NS)
 		mf_capture_events_drift(cap, "the session's opener does not answer");
 	if (cap->rescanning)
 		return;
 	cap->rescan_late = 0;
+	cap->rescan_since_ns = mf_clock_now(&mf_clock_system);
 	cap->rescanning = mf_capture_msg_send(cap->opener_sock, &m, NULL, 0) == 0;
 }
 
@@ -502,8 +479,6 @@ int mf_capture_events_begin(struct mf_capture *cap, struct mf_err *err)
 	if (cap->epoll_fd < 0 || cap->signal_fd < 0 || cap->timer_fd < 0 ||
 	    timerfd_settime(cap->timer_fd, 0, &every, NULL) < 0)
 		return mf_err_set(err, MF_E_IO, "cannot watch the session: %s", strerror(errno));
-	cap->has_generation =
-		mf_capture_rules_generation(cap->fd[MF_CAPTURE_FD_NFT], &cap->generation) == 0;
 	for (size_t i = 0; i < MF_ARRAY_SIZE(sources); i++) {
 		struct epoll_event e = { .events = EPOLLIN, .data.u64 = i };
 		int fd = source_fd(cap, i);

@@ -85,6 +85,7 @@ enum mf_capture_fd_kind {
 	MF_CAPTURE_FD_TCP,
 	MF_CAPTURE_FD_UDP,
 	MF_CAPTURE_FD_ROUTE,	   /* NETLINK_ROUTE for requests */
+	MF_CAPTURE_FD_STATE,	   /* NETLINK_ROUTE for looking, see netstate_linux.c */
 	MF_CAPTURE_FD_ROUTE_WATCH, /* NETLINK_ROUTE, changes of links, addresses, routes, rules */
 	MF_CAPTURE_FD_NFT_WATCH,   /* NETLINK_NETFILTER, changes of rules */
 	MF_CAPTURE_FD_NFT,	   /* NETLINK_NETFILTER for requests */
@@ -177,8 +178,32 @@ int mf_capture_links_open(bool has6, int fds[static MF_CAPTURE_FD_NUM], struct m
 int mf_capture_links_open_udp(int family);
 /* Every device down, through @route_fd; any process may call it that owns the namespace. Return: 0, MF_E_IO */
 int mf_capture_links_down(int route_fd);
-/* @ret_name: one that is not lo, "" if there is none. Return: number of devices or MF_E_IO */
-int mf_capture_links_count(int route_fd, char *ret_name, size_t size);
+
+/* netstate_linux.c: links, addresses, routes and rules of the namespace, to be compared with what was built */
+
+#define MF_CAPTURE_STATE_MAX 64 /* entries; about 20 are built */
+
+struct mf_capture_netstate_entry {
+	uint64_t hash;	/* over all that counts */
+	char text[120]; /* "the route to 10.0.0.0/8 in table 254" */
+};
+
+struct mf_capture_netstate {
+	struct mf_capture_netstate_entry v[MF_CAPTURE_STATE_MAX];
+	size_t cnt;
+	bool more; /* than that; the socket is of no use any more then */
+	uint64_t seed;
+};
+
+/*
+ * Look, through a NETLINK_ROUTE socket that is used for nothing else; never blocks. @seed: of the hashes, the same for
+ * all states that are compared; @seq: counts the requests. Cost: four system calls and some. Return: 0, MF_E_IO,
+ * MF_E_AGAIN (three times something changed meanwhile)
+ */
+int mf_capture_netstate_read(int fd, uint64_t seed, uint32_t *seq, struct mf_capture_netstate *ret);
+/* Return: true with the first difference in @text */
+bool mf_capture_netstate_differs(const struct mf_capture_netstate *built,
+				 const struct mf_capture_netstate *now, char *text, size_t size);
 
 /* rules_linux.c */
 int mf_capture_rules_load(bool has6, bool *ret_logs, struct mf_err *err);
@@ -242,8 +267,12 @@ struct mf_capture {
 	bool cut, drifted;
 	bool rescanning; /* asked and not answered */
 	unsigned rescan_late;
+	uint64_t rescan_since_ns;
 	bool has_generation;
 	uint32_t generation; /* of the rules as we loaded them */
+	struct mf_capture_netstate built,
+		now; /* links to rules: as we built them, and at the last look */
+	uint32_t state_seq;
 	uint64_t refused_since_ns;
 	unsigned refused_cnt; /* told since then */
 
@@ -256,6 +285,8 @@ struct mf_capture {
 
 /* events_linux.c */
 int mf_capture_events_begin(struct mf_capture *cap, struct mf_err *err);
+/* Remember the namespace as it was built: as early as its descriptors are there */
+int mf_capture_events_record(struct mf_capture *cap, struct mf_err *err);
 void mf_capture_events_drift(struct mf_capture *cap, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* A message of the opener that came while something else was awaited; @fds are taken */

@@ -297,6 +297,7 @@ int mf_capture_links_open(bool has6, int fds[static MF_CAPTURE_FD_NUM], struct m
 		[MF_CAPTURE_FD_TCP] = "transparent TCP listener",
 		[MF_CAPTURE_FD_UDP] = "transparent UDP listener",
 		[MF_CAPTURE_FD_ROUTE] = "routing socket",
+		[MF_CAPTURE_FD_STATE] = "second routing socket",
 		[MF_CAPTURE_FD_ROUTE_WATCH] = "watch over links and routes",
 		[MF_CAPTURE_FD_NFT_WATCH] = "watch over nftables rules",
 		[MF_CAPTURE_FD_NFT] = "nftables socket",
@@ -310,6 +311,7 @@ int mf_capture_links_open(bool has6, int fds[static MF_CAPTURE_FD_NUM], struct m
 	fds[MF_CAPTURE_FD_TCP] = open_listener(SOCK_STREAM, has6);
 	fds[MF_CAPTURE_FD_UDP] = open_listener(SOCK_DGRAM, has6);
 	fds[MF_CAPTURE_FD_ROUTE] = open_netlink(NETLINK_ROUTE);
+	fds[MF_CAPTURE_FD_STATE] = open_netlink(NETLINK_ROUTE);
 	fds[MF_CAPTURE_FD_ROUTE_WATCH] = open_route_watch(has6);
 	fds[MF_CAPTURE_FD_NFT_WATCH] = open_nft_watch();
 	fds[MF_CAPTURE_FD_NFT] = open_netlink(NETLINK_NETFILTER);
@@ -344,13 +346,19 @@ int mf_capture_links_open_udp(int family)
 	return -1;
 }
 
-/* Call @fn for each device. Return: their number or MF_E_IO */
-static int each_link(int fd, void (*fn)(void *ctx, int index, const char *name), void *ctx)
+#define LINKS_MAX 64
+
+struct link_list {
+	int index[LINKS_MAX];
+	int cnt;
+};
+
+/* Return: 0 or MF_E_IO */
+static int list_links(int fd, struct link_list *ret)
 {
 	char buf[16384] __attribute__((aligned(8)));
 	struct request q;
 	struct ifinfomsg *m = request_begin(&q, RTM_GETLINK, NLM_F_DUMP, sizeof(*m));
-	int cnt = 0;
 
 	m->ifi_family = AF_UNSPEC;
 	if (send(fd, &q, q.h.nlmsg_len, 0) < 0)
@@ -366,39 +374,15 @@ static int each_link(int fd, void (*fn)(void *ctx, int index, const char *name),
 		for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, left);
 		     h = NLMSG_NEXT(h, left)) {
 			struct ifinfomsg *i = NLMSG_DATA(h);
-			struct rtattr *a = IFLA_RTA(i);
-			size_t room = IFLA_PAYLOAD(h);
-			const char *name = "?";
 
 			if (h->nlmsg_type == NLMSG_DONE)
-				return cnt;
+				return 0;
 			if (h->nlmsg_type != RTM_NEWLINK)
 				return MF_E_IO;
-			for (; RTA_OK(a, room); a = RTA_NEXT(a, room))
-				if (a->rta_type == IFLA_IFNAME)
-					name = RTA_DATA(a);
-			fn(ctx, i->ifi_index, name);
-			cnt++;
+			if (ret->cnt < LINKS_MAX)
+				ret->index[ret->cnt++] = i->ifi_index;
 		}
 	}
-}
-
-#define LINKS_MAX 64
-
-struct link_list {
-	int index[LINKS_MAX];
-	int cnt;
-	char foreign[IFNAMSIZ];
-};
-
-static void note_link(void *ctx, int index, const char *name)
-{
-	struct link_list *l = ctx;
-
-	if (l->cnt < LINKS_MAX)
-		l->index[l->cnt++] = index;
-	if (index != 1)
-		snprintf(l->foreign, sizeof(l->foreign), "%.15s", name);
 }
 
 /* With lo down, IPv4 would go on to send into the void; so it is told. (IPv6 has lost its route with the device.) */
@@ -417,7 +401,7 @@ static int prohibit_all(int fd)
 int mf_capture_links_down(int route_fd)
 {
 	struct link_list l = { .cnt = 0 };
-	int r = each_link(route_fd, note_link, &l);
+	int r = list_links(route_fd, &l);
 
 	for (int i = 0; r >= 0 && i < l.cnt; i++) {
 		int e = set_link(route_fd, l.index[i], false);
@@ -426,15 +410,5 @@ int mf_capture_links_down(int route_fd)
 			r = MF_E_IO;
 	}
 	(void)prohibit_all(route_fd);
-	return r < 0 ? r : 0;
-}
-
-int mf_capture_links_count(int route_fd, char *ret_name, size_t size)
-{
-	struct link_list l = { .cnt = 0 };
-	int r = each_link(route_fd, note_link, &l);
-
-	if (size)
-		snprintf(ret_name, size, "%s", l.foreign);
 	return r;
 }
