@@ -64,7 +64,8 @@ static void announce(struct mf_tcp_conn *c, const struct mf_decision *d)
 	bool denied = mf_verdict_rank(d) == 4;
 	char text[MF_ADDR_TEXT_MAX];
 
-	if (c->setup->announced)
+	/* A denial is told also after an allowance: the client's words may undo it. */
+	if (c->setup->announced && !denied)
 		return;
 	c->setup->announced = true;
 	p->stats.tcp_denied += denied;
