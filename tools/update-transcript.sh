@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 
 # Colours off, and what differs from run to run made the same: session names and temporary folders.
 python3 examples/demo/demo.py "$moonfence" --no-shell </dev/null >"$work/raw" 2>&1 || { cat "$work/raw"; exit 1; }
-sed -e 's/\x1b\[[0-9;]*m//g' -e 's/run-[0-9T]*-[0-9]*/run-…/g' -e "s#/tmp/moonfence-lab-[a-z0-9_]*/##g" -e 's/[[:space:]]*$//' \
+sed -e 's/\x1b\[[0-9;]*m//g' -e 's/run-[0-9T]*-[0-9]*/run-…/g' -e 's/ id: [0-9]*/ id: …/' -e "s#/tmp/moonfence-lab-[a-z0-9_]*/##g" -e 's/[[:space:]]*$//' \
   "$work/raw" | sed -n '/^# moonfence run/,$p' >"$work/transcript"
 awk -v file="$work/transcript" '
   /^<!-- end of transcript -->/ { skip = 0 }

@@ -31,7 +31,7 @@ say 'Refused: at once, and with the reason.'
 show dig +noall +comments +nocookie denied.example
 show curl -sS http://denied.example/
 show curl -sS http://169.254.169.254/latest/meta-data/
-show curl -sS http://11.0.0.80/
+show curl -sS http://11.0.0.66/
 
 say 'Now the policy is edited while the fence stands: allowed.example joins the block list.'
 edit_policy
@@ -53,7 +53,8 @@ def main():
         edited = lab.write("edited.lua", text.replace('domains { "denied.example"',
                                                       'domains { "allowed.example", "denied.example"'))
         fence = [program, "run", "--policy", policy, "--events", events]
-        env = dict(os.environ, CURL_CA_BUNDLE=lab.path("ca.pem"), SSL_CERT_FILE=lab.path("ca.pem"))
+        # moonfence verifies redirect targets by the host's bundle, to which the lab has added its CA.
+        env = dict(os.environ, SSL_CERT_FILE="/etc/ssl/certs/ca-certificates.crt")
         # The edit is a rename over the old file, as editors do; the fenced command waits until the event says that the
         # new generation is in force.
         script = lab.write("show.sh", f"""

@@ -204,8 +204,18 @@ class Lab:
         os.chmod(key, 0o644)
         os.chmod(ca, 0o644)
 
+    def trust(self):
+        """The lab's CA becomes one of the host's, as an administrator would add it."""
+        bundle = os.path.realpath("/etc/ssl/certs/ca-certificates.crt")
+        if not os.path.exists(bundle):
+            raise LabError("no CA bundle on this machine: install ca-certificates")
+        with open(bundle) as system, open(self.path("ca.pem")) as ca:
+            text = system.read() + ca.read()
+        subprocess.run(self._in(self.host) + ["mount", "--bind", self.write("bundle.pem", text), bundle], check=True)
+
     def serve(self):
         self.certificates()
+        self.trust()
         self._serve_dns()
         self._serve_web()
         self._serve_plain()
