@@ -52,6 +52,14 @@ struct mf_capture_options {
 	/* Inherited descriptors that the command keeps though they are sockets or alike; 0, 1, 2 always stay. */
 	const int *keep_fds;
 	size_t keep_fd_cnt;
+	/*
+	 * A certificate authority in PEM that the command is to trust, besides those that it trusts anyway; NULL for none.
+	 * The bundle of the system, and those that SSL_CERT_FILE, CURL_CA_BUNDLE, GIT_SSL_CAINFO, REQUESTS_CA_BUNDLE,
+	 * NODE_EXTRA_CA_CERTS and NIX_SSL_CERT_FILE name (regular files of at most 8 MiB), appear with it at their end, in
+	 * the session only. SSL_CERT_FILE and NODE_EXTRA_CA_CERTS are set where they are not. At most 64 KiB; borrowed until
+	 * mf_capture_exec().
+	 */
+	const char *extra_ca_pem;
 	bool own_sighup; /* the caller wants SIGHUP for itself: neither blocked nor forwarded */
 	bool own_sigusr; /* the same for SIGUSR1 and SIGUSR2 */
 	unsigned prove_timeout_ms; /* 0: 5,000 */

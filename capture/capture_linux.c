@@ -129,6 +129,12 @@ int mf_capture_new(const struct mf_capture_options *options, struct mf_capture *
 	err = err ? err : &local;
 	if (options->size != sizeof(*options) || !options->argv || !options->argv[0])
 		return mf_err_set(err, MF_E_INVAL, "a command is needed");
+	if (options->extra_ca_pem &&
+	    (!strstr(options->extra_ca_pem, "-----BEGIN CERTIFICATE-----") ||
+	     strnlen(options->extra_ca_pem, MF_CAPTURE_CA_MAX + 1) > MF_CAPTURE_CA_MAX))
+		return mf_err_set(err, MF_E_INVAL,
+				  "extra_ca_pem is no certificate in PEM of at most %u bytes",
+				  MF_CAPTURE_CA_MAX);
 	cap = calloc(1, sizeof(*cap));
 	if (!cap)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");

@@ -52,11 +52,23 @@ static _Noreturn void execute(const struct mf_capture_plan *plan)
 
 	if (plan->options->envp)
 		environ = (char **)(uintptr_t)plan->options->envp;
+	mf_capture_trust_set_variables(plan);
 	(void)sigprocmask(SIG_SETMASK, &plan->command_mask, NULL);
 	execvp(argv[0], argv);
 	m.value = errno == EACCES && !exists(argv[0]) ? ENOENT : errno;
 	(void)mf_capture_msg_send(plan->command_sock, &m, NULL, 0);
 	_exit(m.value == ENOENT ? 127 : 126);
+}
+
+/* What came up while the namespace was built. */
+static void tell_note(const struct mf_capture_plan *plan)
+{
+	struct mf_capture_msg m = { .kind = MF_CAPTURE_MSG_NOTE };
+
+	if (!*plan->trust.note)
+		return;
+	snprintf(m.text, sizeof(m.text), "%s", plan->trust.note);
+	(void)mf_capture_msg_send(plan->command_sock, &m, NULL, 0);
 }
 
 _Noreturn void mf_capture_command_main(struct mf_capture_plan *plan)
@@ -75,6 +87,7 @@ _Noreturn void mf_capture_command_main(struct mf_capture_plan *plan)
 		m.value = mf_capture_lock_scope();
 		r = mf_capture_lock_syscalls(&notify, &err);
 	}
+	tell_note(plan);
 	locked = mf_clock_now(&mf_clock_system);
 	if (r == 0)
 		r = mf_capture_probe_send(plan, &err);

@@ -112,6 +112,25 @@ int mf_capture_msg_send(int sock, const struct mf_capture_msg *m, const int *fds
 /* Received descriptors are close-on-exec. @fds has MF_CAPTURE_MSG_FDS_MAX places; Return: 1, 0 nothing yet, MF_E_CLOSED, ... */
 int mf_capture_msg_recv(int sock, bool wait, struct mf_capture_msg *m, int *fds, size_t *fd_cnt);
 
+#define MF_CAPTURE_BUNDLES_MAX 9	  /* of certificate authorities */
+#define MF_CAPTURE_BUNDLE_MAX  (8u << 20) /* bytes */
+#define MF_CAPTURE_CA_MAX      (64u << 10)
+
+struct mf_capture_bundle {
+	char *path; /* without symbolic links */
+	int fd;
+	size_t size;
+};
+
+struct mf_capture_trust {
+	struct mf_capture_bundle bundle[MF_CAPTURE_BUNDLES_MAX];
+	size_t cnt;
+	const char *
+		system; /* the first bundle of the system by its usual name, NULL if there is none */
+	char alone[128]; /* path of a file of the session's certificate only, "" if there is none */
+	char note[640];	 /* for the log, "" if there is nothing to say */
+};
+
 /* What the children know: made by the caller before it forks. */
 struct mf_capture_plan {
 	const struct mf_capture_options *options;
@@ -129,8 +148,9 @@ struct mf_capture_plan {
 	int command_sock; /* the command's end */
 	/* the caller's ends, to be closed by the children */
 	int caller_opener_sock, caller_command_sock;
-	bool has6;	   /* set by the opener */
-	uint8_t nonce[16]; /* of the probes */
+	bool has6;		       /* set by the opener */
+	struct mf_capture_trust trust; /* filled by the opener, before it clones the command */
+	uint8_t nonce[16];	       /* of the probes */
 	uint64_t started_ns;
 };
 
@@ -178,6 +198,15 @@ int mf_capture_links_open(bool has6, int fds[static MF_CAPTURE_FD_NUM], struct m
 int mf_capture_links_open_udp(int family);
 /* Every device down, through @route_fd; any process may call it that owns the namespace. Return: 0, MF_E_IO */
 int mf_capture_links_down(int route_fd);
+
+/* trust_linux.c; without options->extra_ca_pem all three do nothing */
+
+/* Open the bundles that are to be covered, before anything else is mounted. @ret_room: bytes that their copies take */
+int mf_capture_trust_open(struct mf_capture_plan *plan, size_t *ret_room, struct mf_err *err);
+/* Write the copies into the tmpfs at @dir and mount them; closes what was opened */
+int mf_capture_trust_place(struct mf_capture_plan *plan, const char *dir, struct mf_err *err);
+/* In the command, when environ is what it will have: SSL_CERT_FILE and NODE_EXTRA_CA_CERTS where they are not set */
+void mf_capture_trust_set_variables(const struct mf_capture_plan *plan);
 
 /* netstate_linux.c: links, addresses, routes and rules of the namespace, to be compared with what was built */
 

@@ -237,26 +237,44 @@ static int lock_root(struct mf_err *err)
 	return r;
 }
 
-/* Our few files live in a small tmpfs that is attached at /tmp for a moment: nobody but us is in the namespace yet. */
-static int cover_with_ours(struct mf_capture_plan *plan, struct mf_err *err)
+#define OURS_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+static int fill_ours(struct mf_capture_plan *plan, struct mf_err *err)
 {
 	int r;
 
-	if (mount("moonfence", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		  "size=64k,mode=755") < 0)
+	if (mkdir("/tmp/empty", 0555) < 0 || write_file("/tmp/resolv.conf", plan->resolv) < 0 ||
+	    (plan->has_nsswitch && write_file("/tmp/nsswitch.conf", plan->nsswitch) < 0))
+		return mf_err_set(err, MF_E_IO, "cannot write the session's resolv.conf: %s",
+				  strerror(errno));
+	r = cover_file("/tmp/resolv.conf", "/etc/resolv.conf", err);
+	if (r == 0 && plan->has_nsswitch)
+		r = cover_file("/tmp/nsswitch.conf", "/etc/nsswitch.conf", err);
+	if (r == 0)
+		r = hide_dirs(plan, "/tmp/empty", err);
+	if (r == 0)
+		r = mf_capture_trust_place(plan, "/tmp", err);
+	/* The files belong to the command's user, who could change their modes and then themselves. */
+	if (r == 0 && mount(NULL, "/tmp", NULL, MS_REMOUNT | MS_RDONLY | OURS_FLAGS, NULL) < 0)
+		r = mf_err_set(err, MF_E_IO, "cannot make the session's files read-only: %s",
+			       strerror(errno));
+	return r;
+}
+
+/* Our few files live in a small tmpfs that is attached at /tmp for a moment: nobody but us is in the namespace yet. */
+static int cover_with_ours(struct mf_capture_plan *plan, struct mf_err *err)
+{
+	char options[64];
+	size_t room;
+	int r = mf_capture_trust_open(plan, &room, err);
+
+	if (r < 0)
+		return r;
+	snprintf(options, sizeof(options), "size=%zuk,mode=755", 64 + room / 1024);
+	if (mount("moonfence", "/tmp", "tmpfs", OURS_FLAGS, options) < 0)
 		return mf_err_set(err, mf_capture_errno_code(errno), "cannot mount a tmpfs: %s",
 				  strerror(errno));
-	if (mkdir("/tmp/empty", 0555) < 0 || write_file("/tmp/resolv.conf", plan->resolv) < 0 ||
-	    (plan->has_nsswitch && write_file("/tmp/nsswitch.conf", plan->nsswitch) < 0)) {
-		r = mf_err_set(err, MF_E_IO, "cannot write the session's resolv.conf: %s",
-			       strerror(errno));
-	} else {
-		r = cover_file("/tmp/resolv.conf", "/etc/resolv.conf", err);
-		if (r == 0 && plan->has_nsswitch)
-			r = cover_file("/tmp/nsswitch.conf", "/etc/nsswitch.conf", err);
-		if (r == 0)
-			r = hide_dirs(plan, "/tmp/empty", err);
-	}
+	r = fill_ours(plan, err);
 	if (umount2("/tmp", MNT_DETACH) < 0 && r == 0)
 		r = mf_err_set(err, MF_E_IO, "cannot uncover /tmp: %s", strerror(errno));
 	return r;

@@ -2,7 +2,7 @@
 /*
  * capture_host.c - the smallest host of a captured session, for tests and benches
  *
- *	capture_host [--report FILE] [--allow PATH]... [--keep-fd N] [--rescan MS] [--exit-like] [--timing] -- COMMAND...
+ *	capture_host [--report FILE] [--allow PATH]... [--keep-fd N] [--rescan MS] [--ca FILE] [--exit-like] [--timing] -- COMMAND...
  *
  * It answers every TCP connection and UDP datagram with one line that says where it was going, and writes each event as
  * a JSON line into FILE. UDP to port 9 is refused. TCP to port 7 is echoed until end of file.
@@ -214,9 +214,21 @@ static void print_timing(const struct mf_capture *cap)
 		(double)t.total_ns / 1e6);
 }
 
+static const char *read_text(const char *path, char *buf, size_t size)
+{
+	FILE *f = fopen(path, "re");
+	size_t n = f ? fread(buf, 1, size - 1, f) : 0;
+
+	if (f)
+		fclose(f);
+	buf[n] = '\0';
+	return buf;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct mf_log log = { log_line, NULL };
+	static char ca[128 * 1024];
 	const char *allow[16];
 	int keep[16], code, i;
 	struct mf_capture_options o = {
@@ -244,6 +256,9 @@ int main(int argc, char **argv)
 			i++;
 		} else if (strcmp(argv[i], "--rescan") == 0) {
 			o.rescan_ms = (unsigned)atoi(value);
+			i++;
+		} else if (strcmp(argv[i], "--ca") == 0) {
+			o.extra_ca_pem = read_text(value, ca, sizeof(ca));
 			i++;
 		} else {
 			return 2;

@@ -599,6 +599,117 @@ class Drift(Case):
         self.assertEqual((read(f"{self.folder}/down"), s.events("drift")), (str(errno.ECONNREFUSED), []))
 
 
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+
+
+class Trust(Case):
+    """The session's certificate authority in the command's bundles."""
+
+    def setUp(self):
+        super().setUp()
+        if not os.path.exists(BUNDLE) or not shutil.which("openssl"):
+            self.skipTest("needs ca-certificates and openssl")
+        self.ca = self.make_ca("Session CA")
+
+    def make_ca(self, name):
+        path = os.path.join(self.folder, name.replace(" ", "-") + ".pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", path + ".key", "-out", path, "-subj", f"/CN={name}", "-days", "2"],
+                       check=True, capture_output=True)
+        os.chmod(path, 0o644)
+        return path
+
+    def with_ca(self, *argv, env=None, options=()):
+        s, rc, out, err = self.run_in(argv, "--ca", self.ca, *options, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(env or {})})
+        self.assertEqual(rc, 0, err)
+        return out
+
+    def assert_added(self, shown, path):
+        self.assertEqual(shown.rstrip("\n"), read(path).rstrip("\n") + "\n" + read(self.ca).rstrip("\n"))
+
+    def test_the_system_s_bundle_ends_with_the_certificate_inside_and_nothing_changes_outside(self):
+        before = read(BUNDLE)
+        inside = self.with_ca("cat", BUNDLE)
+        self.assertEqual(inside, before + read(self.ca))
+        self.assertEqual(read(BUNDLE), before)
+        self.assertNotIn("moonfence", read("/proc/self/mountinfo"))
+
+    def test_without_a_certificate_nothing_of_it_is_mounted_or_set(self):
+        _, rc, out, _ = self.run_in(["sh", "-c", "cat /proc/self/mountinfo; env"], env={"PATH": "/usr/bin:/bin"})
+        self.assertEqual(rc, 0)
+        for word in (" " + os.path.realpath(BUNDLE) + " ", "/bundle", " /ca ", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"):
+            self.assertNotIn(word, out)
+
+    def test_python_trusts_a_certificate_of_the_session_s_authority(self):
+        out = self.with_ca(PYTHON, "-c", "import ssl\nc = ssl.create_default_context()\n"
+                           "print(sum('Session CA' in str(x['subject']) for x in c.get_ca_certs()), len(c.get_ca_certs()))")
+        ours, all_of_them = map(int, out.split())
+        self.assertEqual(ours, 1)
+        self.assertGreater(all_of_them, 50)
+
+    def test_curl_loads_the_bundle(self):
+        out = self.with_ca("sh", "-c", "curl -sv -m 10 https://93.184.216.34/ 2>&1; true")
+        self.assertIn(f"CAfile: {BUNDLE}", out)
+        self.assertNotIn("error setting certificate", out)
+
+    def test_node_gets_a_file_of_the_certificate_alone(self):
+        path, text = self.with_ca("sh", "-c", 'echo "$NODE_EXTRA_CA_CERTS"; cat "$NODE_EXTRA_CA_CERTS"').split("\n", 1)
+        self.assertNotEqual(path, BUNDLE)
+        self.assertEqual(text, read(self.ca))
+        self.assertFalse(os.path.exists(path), "outside")
+
+    def test_openssl_s_variable_is_set_where_it_was_not(self):
+        self.assertEqual(self.with_ca("printenv", "SSL_CERT_FILE").strip(), BUNDLE)
+        self.assertEqual(self.with_ca("printenv", "SSL_CERT_FILE", env={"SSL_CERT_DIR": "/etc/ssl/certs"}).strip(), BUNDLE)
+        # Somebody who trusts a directory of their own does not come to trust the system's bundle.
+        out = self.with_ca("sh", "-c", 'cat "$SSL_CERT_FILE"', env={"SSL_CERT_DIR": self.folder})
+        self.assertEqual(out, read(self.ca))
+
+    def test_files_that_the_environment_names_are_augmented_once_and_their_variables_stay(self):
+        own = self.make_ca("Own CA")
+        link = os.path.join(self.folder, "link.pem")
+        os.symlink(own, link)
+        bare = os.path.join(self.folder, "no newline.pem")
+        with open(bare, "w", encoding="ascii") as f:
+            f.write(read(own).rstrip("\n"))
+        names = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "NIX_SSL_CERT_FILE")
+        env = {n: own for n in names} | {"GIT_SSL_CAINFO": link, "CURL_CA_BUNDLE": bare}
+        for name in names:
+            shown = self.with_ca("sh", "-c", f'echo "${name}"; cat "${name}"', env=env).split("\n", 1)
+            self.assertEqual(shown[0], env[name])
+            self.assert_added(shown[1], env[name])
+
+    def test_what_is_no_bundle_is_left_alone(self):
+        fifo, large = os.path.join(self.folder, "fifo"), os.path.join(self.folder, "large")
+        os.mkfifo(fifo)
+        with open(large, "wb") as f:
+            f.truncate((8 << 20) + 1)
+        s, rc, out, err = self.run_in(["sh", "-c", 'ls -d "$CURL_CA_BUNDLE"; wc -c < "$GIT_SSL_CAINFO"'], "--ca", self.ca,
+                                      env={"PATH": "/usr/bin:/bin", "SSL_CERT_FILE": "/nonexistent/file", "CURL_CA_BUNDLE": fifo,
+                                           "GIT_SSL_CAINFO": large, "REQUESTS_CA_BUNDLE": self.folder, "NODE_EXTRA_CA_CERTS": ""})
+        self.assertEqual((rc, out.split("\n")), (0, [fifo, str((8 << 20) + 1), ""]), err)
+        self.assertIn(f"GIT_SSL_CAINFO: {large} is larger than", err)
+
+    def test_the_command_can_read_the_files_and_change_none(self):
+        own = self.make_ca("Own CA")
+        os.chown(own, UID, -1) if os.getuid() == 0 else None
+        script = ('umask 0; for f in "$SSL_CERT_FILE" "$CURL_CA_BUNDLE" "$NODE_EXTRA_CA_CERTS" /etc/resolv.conf; do test -r "$f" || echo unreadable "$f"; '
+                  'chmod 666 "$f" && echo chmod "$f"; (echo x >> "$f") && echo write "$f"; rm -f "$f" && echo rm "$f"; '
+                  'umount "$f" && echo umount "$f"; done 2>/dev/null; true')
+        self.assertEqual(self.with_ca("sh", "-c", script, env={"CURL_CA_BUNDLE": own}), "")
+        out = self.with_ca("sh", "-c", "umask 777; exec ls -l " + BUNDLE, env={"CURL_CA_BUNDLE": own})
+        self.assertTrue(out.startswith("-r--r--r--"), out)
+
+    def test_nonsense_instead_of_a_certificate_is_refused(self):
+        path = os.path.join(self.folder, "nonsense")
+        for text in ("hello", "-----BEGIN CERTIFICATE-----" + "A" * 70000):
+            with open(path, "w", encoding="ascii") as f:
+                f.write(text)
+            _, rc, _, err = self.run_in(["true"], "--ca", path)
+            self.assertNotEqual(rc, 0)
+            self.assertIn("no certificate in PEM", err)
+
+
 class Fidelity(Case):
     def test_exit_status_is_the_command_s(self):
         script = os.path.join(self.folder, "not-executable")
