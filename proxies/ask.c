@@ -390,6 +390,7 @@ void mf_ask_begin_event(struct mf_proxy *p, struct mf_event *ev, enum mf_event_t
 {
 	struct mf_session *s = p->session;
 	struct mf_process proc;
+	char client[MF_ENDPOINT_TEXT_MAX];
 
 	/* Who it was costs a search through /proc: made for what is refused or sent elsewhere, else only if a policy asked. */
 	if (d && mf_verdict_rank(d) > 1 && !s->asked_pid && s->ops.find_process &&
@@ -410,6 +411,9 @@ void mf_ask_begin_event(struct mf_proxy *p, struct mf_event *ev, enum mf_event_t
 				   .decision = d,
 			   });
 	mf_ask_add(ev, MF_EVF_PROTO, flow->proto == MF_UDP ? "udp" : "tcp");
+	if (flow->client.addr.family)
+		mf_ask_add(ev, MF_EVF_CLIENT,
+			   mf_endpoint_format(&flow->client, client, sizeof(client)));
 	if (!d)
 		return;
 	mf_ask_add(ev, MF_EVF_RULE, d->rule);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tcp_proxy.c - accepting, relaying and ending the session's TCP connections */
 #include <stdlib.h>
+#include <string.h>
 
 #include "proxies/dns_proxy.h"
 #include "proxies/tcp_int.h"
@@ -39,8 +40,20 @@ void mf_tcp_conn_free_setup(struct mf_tcp_conn *c)
 	c->setup = NULL;
 }
 
-static void send_close_event(struct mf_tcp_conn *c, const char *error)
+/* The ends that are nobody's error. */
+static const char *const plain_ends[] = { "idle", "policy", "session_end" };
+
+static const char *reason_of(bool reset, const char *error)
 {
+	for (size_t i = 0; error && i < MF_ARRAY_SIZE(plain_ends); i++)
+		if (strcmp(error, plain_ends[i]) == 0)
+			return error;
+	return error ? "error" : reset ? "reset" : "eof";
+}
+
+static void send_close_event(struct mf_tcp_conn *c, bool reset, const char *error)
+{
+	const char *reason = reason_of(reset, error);
 	struct mf_proxy *p = c->tcp->proxy;
 	struct mf_event *ev = &p->event;
 	char text[MF_ADDR_TEXT_MAX];
@@ -53,7 +66,9 @@ static void send_close_event(struct mf_tcp_conn *c, const char *error)
 	mf_event_add_int(ev, MF_EVF_DURATION_MS, (int64_t)(mf_now_ms() - c->start_ms));
 	mf_ask_add(ev, MF_EVF_RESOLVED_IP,
 		   mf_addr_format(&c->flow.server.addr, text, sizeof(text)));
-	mf_ask_add(ev, MF_EVF_ERROR, error);
+	mf_ask_add(ev, MF_EVF_REASON, reason);
+	if (reason != error)
+		mf_ask_add(ev, MF_EVF_ERROR, error);
 	mf_ask_send(p, ev);
 }
 
@@ -78,7 +93,7 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 	struct mf_proxy *p = c->tcp->proxy;
 
 	if (c->state == MF_TCP_RELAY || c->state == MF_TCP_BRIDGE || error)
-		send_close_event(c, error);
+		send_close_event(c, reset, error);
 	p->stats.bytes_to_server += c->relay.dir[0].bytes;
 	p->stats.bytes_to_client += c->relay.dir[1].bytes;
 	close_fd(c, 0, reset);
@@ -418,7 +433,7 @@ int mf_tcp_proxy_new(struct mf_proxy *p, struct mf_tcp_proxy **ret, struct mf_er
 void mf_tcp_proxy_cut(struct mf_tcp_proxy *tcp)
 {
 	while (tcp->conns)
-		mf_tcp_conn_close(tcp->conns, true, "cut");
+		mf_tcp_conn_close(tcp->conns, true, tcp->proxy->cut ? "policy" : "session_end");
 }
 
 void mf_tcp_proxy_free(struct mf_tcp_proxy *tcp)

@@ -95,12 +95,15 @@ static bool name_server(SSL *ssl, const char *name)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
 	struct mf_addr literal;
+	char host[256]; /* the macro below casts const away, which clang minds */
 
 	if (mf_addr_parse(name, strlen(name), &literal) == 0)
 		return X509_VERIFY_PARAM_set1_ip(param, literal.bytes,
 						 literal.family == 4 ? 4 : 16) == 1;
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	return SSL_set_tlsext_host_name(ssl, name) == 1 && SSL_set1_host(ssl, name) == 1;
+	if (snprintf(host, sizeof(host), "%s", name) >= (int)sizeof(host))
+		return false;
+	return SSL_set_tlsext_host_name(ssl, host) == 1 && SSL_set1_host(ssl, name) == 1;
 }
 
 int mf_tls_bridge_new(const struct mf_tls_bridge_options *o, struct mf_tls_bridge **ret_bridge)

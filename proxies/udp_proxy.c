@@ -118,7 +118,7 @@ static void touch(struct flow *f)
 	link_newest(f);
 }
 
-static void send_close_event(struct flow *f)
+static void send_close_event(struct flow *f, const char *reason)
 {
 	struct mf_proxy *p = f->udp->proxy;
 	char text[MF_ADDR_TEXT_MAX];
@@ -130,17 +130,18 @@ static void send_close_event(struct flow *f)
 	mf_event_add_int(&p->event, MF_EVF_BYTES_RECEIVED, (int64_t)f->received);
 	mf_ask_add(&p->event, MF_EVF_RESOLVED_IP,
 		   mf_addr_format(&f->ends.server.addr, text, sizeof(text)));
+	mf_ask_add(&p->event, MF_EVF_REASON, reason);
 	mf_ask_send(p, &p->event);
 }
 
-static void close_flow(struct flow *f)
+static void close_flow(struct flow *f, const char *reason)
 {
 	struct mf_udp_proxy *udp = f->udp;
 	struct flow **at = bucket_of(udp, &f->ends);
 
 	if (f->dns)
 		mf_dns_proxy_cancel(udp->proxy->dns, f);
-	send_close_event(f);
+	send_close_event(f, reason);
 	while (*at != f)
 		at = &(*at)->chain;
 	*at = f->chain;
@@ -169,7 +170,7 @@ static void on_idle(struct mf_timeout *t, void *ctx)
 	if (mf_now_ms() < f->last_ms + t->queue->after_ms)
 		mf_timeout_arm(t, t->queue);
 	else
-		close_flow(f);
+		close_flow(f, "idle");
 }
 
 static struct flow *new_flow(struct mf_udp_proxy *udp, const struct mf_flow *ends, bool dns)
@@ -179,7 +180,7 @@ static struct flow *new_flow(struct mf_udp_proxy *udp, const struct mf_flow *end
 
 	while (p->stats.udp_open >= p->opt.udp_flows_max && udp->oldest) {
 		p->stats.udp_evicted++;
-		close_flow(udp->oldest);
+		close_flow(udp->oldest, "idle");
 	}
 	f = calloc(1, sizeof(*f));
 	if (!f)
@@ -473,7 +474,7 @@ int mf_udp_proxy_new(struct mf_proxy *p, struct mf_udp_proxy **ret, struct mf_er
 void mf_udp_proxy_cut(struct mf_udp_proxy *udp)
 {
 	while (udp->oldest)
-		close_flow(udp->oldest);
+		close_flow(udp->oldest, udp->proxy->cut ? "policy" : "session_end");
 }
 
 void mf_udp_proxy_free(struct mf_udp_proxy *udp)
