@@ -10,8 +10,14 @@
  * Each function is called twice and must end the same way. After each script a policy that was loaded before it must give
  * the same answer as at first: it looks at the whole library, so a changed function, global or string method would be seen.
  *
- * The clock is the CPU time of the thread, in the sandbox as here: so the times do not depend on what else the machine
- * does, and no run has to be repeated.
+ * The clock is the CPU time of the thread, in the sandbox as here, so waiting for a processor costs a script nothing. Work
+ * of others still does: caches, the sibling thread of a core, and what a hypervisor takes are counted as time of ours. Such
+ * noise only ever adds. So a script that misses by time alone is measured again, up to TRIES times, and its best run
+ * counts; each repetition is printed. What misses by anything else fails at once.
+ *
+ * A build with sanitizers has the time limit, and the bound with it, multiplied by a factor that is measured at the start:
+ * how much longer a step in our library, which is instrumented, takes than an instruction of Lua, which is not. In a
+ * release the two are near one another, and no factor is applied.
  */
 #include <lauxlib.h>
 #include <stdio.h>
@@ -24,6 +30,8 @@
 #define TIME_NS	 (5 * MF_NS_PER_MS)
 #define SCRIPTS	 60 /* at least */
 #define LEAK_MAX (64 << 10)
+#define TRIES	 5
+#define SLOW_MAX 40 /* a larger factor is a mistake of the calibration */
 
 /* What a policy can see of the world, and a little of everything at work. */
 #define CANARY                                                                                   \
@@ -49,7 +57,7 @@
 	"e .. co(4) .. co(5)\n"                                                                  \
 	"end\n"
 
-static const struct mf_sandbox_limits limits = { STEPS, TIME_NS };
+static struct mf_sandbox_limits limits = { STEPS, TIME_NS }; /* calibrate() may raise the time */
 static const struct mf_sandbox_limits wide = { UINT64_MAX, MF_NS_PER_S };
 static int failures;
 
@@ -57,46 +65,94 @@ static void complain(const struct hostile *h, const char *stage, const struct ou
 		     const char *what)
 {
 	failures++;
-	printf("FAILED %s, %s: %s (%s: %s:%u: %s)\n", h->name, stage, what,
-	       hostile_code_name(o->code), o->err.file, o->err.line, o->err.msg);
+	printf("FAILED %s, %s: %s (%s, %llu us: %s:%u: %s)\n", h->name, stage, what,
+	       hostile_code_name(o->code), (unsigned long long)o->ns / 1000, o->err.file,
+	       o->err.line, o->err.msg);
 }
 
-static void check(const struct hostile *h, const char *stage, const char *allowed,
-		  const struct outcome *o, bool alone)
+/* One run of a script: loaded, called, and called again. Stages that were not reached have no name. */
+struct run {
+	struct stage {
+		const char *name, *allowed;
+		struct outcome out;
+	} stages[3];
+};
+
+/* Does it miss by time, and by nothing that time does not explain? */
+static bool is_late(const struct run *r, bool alone)
 {
-	if (alone && !hostile_allows(allowed, o->code))
-		complain(h, stage, o, "another outcome than the script says");
-	if (o->ns > 2 * TIME_NS)
-		complain(h, stage, o, "took more than twice its time");
+	for (size_t i = 0; i < 3 && r->stages[i].name; i++) {
+		const struct outcome *o = &r->stages[i].out;
+
+		if (o->ns > 2 * limits.time_ns)
+			return true;
+		if (alone && o->code == MF_E_TIME && !hostile_allows(r->stages[i].allowed, o->code))
+			return true;
+	}
+	return false;
+}
+
+static void check(const struct hostile *h, const struct stage *s, bool alone)
+{
+	const struct outcome *o = &s->out;
+
+	if (alone && !hostile_allows(s->allowed, o->code))
+		complain(h, s->name, o, "another outcome than the script says");
+	if (o->ns > 2 * limits.time_ns)
+		complain(h, s->name, o, "took more than twice its time");
 	if (o->steps > 2 * STEPS && o->code == 0)
-		complain(h, stage, o, "took more than twice its instructions");
+		complain(h, s->name, o, "took more than twice its instructions");
 	if (alone)
-		printf("%-28s %-5s %-7s %8llu %9.1f  %.60s\n", h->name, stage,
+		printf("%-28s %-5s %-7s %8llu %9.1f  %.60s\n", h->name, s->name,
 		       hostile_code_name(o->code),
 		       (unsigned long long)(o->steps < 100000000 ? o->steps : 99999999),
 		       (double)o->ns / 1000, h->attempt);
 }
 
-static void run_script(struct mf_sandbox *sb, const struct hostile *h, bool alone)
+static void check_run(const struct hostile *h, const struct run *r, bool alone)
 {
-	struct outcome load, first, second;
+	const struct outcome *first = &r->stages[1].out, *second = &r->stages[2].out;
+
+	for (size_t i = 0; i < 3 && r->stages[i].name; i++)
+		check(h, &r->stages[i], alone);
+	if (!r->stages[1].name)
+		return;
+	if (first->code == 0 && (second->code || strcmp(first->result, second->result) != 0))
+		complain(h, "again", second, "the second call gave something else");
+	if (h->has_result && strcmp(first->result, h->result) != 0)
+		complain(h, "call", first, first->result);
+}
+
+static void run_once(struct mf_sandbox *sb, const struct hostile *h, struct run *ret)
+{
 	int ref;
 
-	hostile_load(sb, h, &limits, &ref, &load);
-	check(h, "load", h->load, &load, alone);
-	if (load.code)
+	memset(ret, 0, sizeof(*ret));
+	ret->stages[0].name = "load";
+	ret->stages[0].allowed = h->load;
+	hostile_load(sb, h, &limits, &ref, &ret->stages[0].out);
+	if (ret->stages[0].out.code)
 		return;
-	if (h->call[0]) {
-		hostile_call(sb, ref, &limits, &first);
-		check(h, "call", h->call, &first, alone);
-		hostile_call(sb, ref, &limits, &second);
-		check(h, "again", h->call, &second, alone);
-		if (first.code == 0 && (second.code || strcmp(first.result, second.result) != 0))
-			complain(h, "again", &second, "the second call gave something else");
-		if (h->has_result && strcmp(first.result, h->result) != 0)
-			complain(h, "call", &first, first.result);
+	for (size_t i = 1; i < 3 && h->call[0]; i++) {
+		ret->stages[i].name = i == 1 ? "call" : "again";
+		ret->stages[i].allowed = h->call;
+		hostile_call(sb, ref, &limits, &ret->stages[i].out);
 	}
 	luaL_unref(mf_sandbox_lua(sb), LUA_REGISTRYINDEX, ref);
+}
+
+/* Return: whether the run counts; false: it was late, and is to be repeated */
+static bool run_script(struct mf_sandbox *sb, const struct hostile *h, bool alone, int try)
+{
+	struct run run;
+
+	run_once(sb, h, &run);
+	if (try < TRIES && is_late(&run, alone)) {
+		printf("%s: late, measured again (%d of %d)\n", h->name, try, TRIES);
+		return false;
+	}
+	check_run(h, &run, alone);
+	return true;
 }
 
 /* A sandbox with the canary in it, and what the canary says. */
@@ -136,10 +192,14 @@ static void run_alone(const struct hostile *all, size_t n)
 	printf("%-28s %-5s %-7s %8s %9s  %s\n", "script", "stage", "outcome", "steps", "us",
 	       "attempt");
 	for (i = 0; i < n; i++) {
-		sb = open_with_canary(&ref, &expected);
-		run_script(sb, &all[i], true);
-		check_canary(sb, ref, &expected, &all[i]);
-		mf_sandbox_free(sb);
+		bool counts = false;
+
+		for (int try = 1; !counts; try++) {
+			sb = open_with_canary(&ref, &expected);
+			counts = run_script(sb, &all[i], true, try);
+			check_canary(sb, ref, &expected, &all[i]);
+			mf_sandbox_free(sb);
+		}
 	}
 }
 
@@ -154,7 +214,8 @@ static void run_together(const struct hostile *all, size_t n)
 	lua_gc(mf_sandbox_lua(sb), LUA_GCCOLLECT);
 	bytes = mf_sandbox_bytes(sb);
 	for (i = 0; i < n; i++) {
-		run_script(sb, &all[i], false);
+		for (int try = 1; !run_script(sb, &all[i], false, try); try++)
+			;
 		check_canary(sb, ref, &expected, &all[i]);
 	}
 	lua_gc(mf_sandbox_lua(sb), LUA_GCCOLLECT);
@@ -167,11 +228,59 @@ static void run_together(const struct hostile *all, size_t n)
 	mf_sandbox_free(sb);
 }
 
+#ifdef MF_SANITIZED
+/* ns per step of @body, the best of some runs */
+static double measure(const char *body)
+{
+	char text[256];
+	struct hostile script = { .name = "calibration", .text = text };
+	struct mf_sandbox *sb = hostile_open();
+	struct outcome out;
+	double best = 0;
+	int ref;
+
+	script.len = (size_t)snprintf(text, sizeof(text), "return function() %s end", body);
+	hostile_load(sb, &script, &wide, &ref, &out);
+	for (int i = 0; i < 20 && out.code == 0; i++) {
+		hostile_call(sb, ref, &wide, &out);
+		if (i == 0 || (double)out.ns / (double)out.steps < best)
+			best = (double)out.ns / (double)out.steps;
+	}
+	if (out.code || best <= 0) {
+		printf("calibration: %s\n", out.err.msg);
+		exit(1);
+	}
+	mf_sandbox_free(sb);
+	return best;
+}
+
+static void calibrate(void)
+{
+	double lua = measure("local n = 0 for i = 1, 50000 do n = n + i % 7 end return n");
+	double lib =
+		measure("local s, n = ('a'):rep(100), 0 for _ = 1, 20 do "
+			"n = n + (s:find('(a-)b') or 0) + #s:gsub('a(a*)', '%1') end return n");
+	double slow = lib / lua;
+
+	if (slow < 1)
+		slow = 1;
+	if (slow > SLOW_MAX)
+		slow = SLOW_MAX;
+	limits.time_ns = (uint64_t)(TIME_NS * slow);
+	printf("sanitizers: %.1f ns an instruction, %.1f ns a step in the library: %.1f times the "
+	       "time\n",
+	       lua, lib, slow);
+}
+#endif
+
 int main(void)
 {
 	struct hostile *all;
 	size_t n = hostile_read_all(MF_SOURCE_DIR "/tests/hostile", &all);
 
+#ifdef MF_SANITIZED
+	calibrate();
+#endif
 	run_alone(all, n);
 	run_together(all, n);
 	if (n < SCRIPTS) {

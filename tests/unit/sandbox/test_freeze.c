@@ -270,8 +270,8 @@ static void state_in_coroutines_and_iterators_is_refused(void **state)
 {
 	static const char *const cases[] = {
 		"local co = coroutine.create(function() end) return { co }",
-		"local f = coroutine.wrap(function() while true do coroutine.yield(1) end end) "
-		"return f",
+		("local f = coroutine.wrap(function() while true do coroutine.yield(1) end end) "
+		 "return f"),
 		"local f = coroutine.wrap(function() end) return function() return f() end",
 		"local it = pairs { a = 1, b = 2 } return it",
 		"local it = pairs { 1, 2 } return function() return it end",
