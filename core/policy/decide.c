@@ -299,21 +299,28 @@ static void fill(struct mf_vm_state *s, enum mf_kind kind, const struct mf_outco
 		ret->rule = hook_rules[kind];
 }
 
-void mf_fill_decision(struct mf_vm_state *s, enum mf_kind kind, const struct mf_outcome *o,
-		      size_t policy, enum mf_origin origin, struct mf_decision *ret)
+/* A host program built with an older or a newer header. */
+static __attribute__((noinline)) void fill_other_size(struct mf_vm_state *s, enum mf_kind kind,
+						      const struct mf_outcome *o, size_t policy,
+						      enum mf_origin origin,
+						      struct mf_decision *ret)
 {
 	struct mf_decision all;
 	size_t size = ret->size;
 
-	if (__builtin_expect(size == sizeof(*ret), 1)) {
-		fill(s, kind, o, policy, origin, ret);
-		return;
-	}
-	/* A host program built with an older or a newer header. */
 	memset(&all, 0, sizeof(all));
 	fill(s, kind, o, policy, origin, &all);
 	all.size = size;
 	memcpy(ret, &all, size < sizeof(all) ? size : sizeof(all));
+}
+
+void mf_fill_decision(struct mf_vm_state *s, enum mf_kind kind, const struct mf_outcome *o,
+		      size_t policy, enum mf_origin origin, struct mf_decision *ret)
+{
+	if (__builtin_expect(ret->size == sizeof(*ret), 1))
+		fill(s, kind, o, policy, origin, ret);
+	else
+		fill_other_size(s, kind, o, policy, origin, ret);
 }
 
 void mf_fill_failure(struct mf_vm_state *s, int code, struct mf_decision *ret)

@@ -92,80 +92,73 @@ void mf_memo_cover(struct mf_memo *m, enum mf_kind kind, uint64_t fields, bool l
 		if (!(key->mask & MF_FIELD_BIT(f)))
 			continue;
 		key->fields[key->cnt].field = (uint8_t)f;
-		key->fields[key->cnt].type = mf_field_table[f].type;
 		key->fields[key->cnt++].slot = mf_field_table[f].slot;
 	}
 }
 
 /* --- keys --------------------------------------------------------------------------------------------------------- */
 
-/* What a field contributes when it has no value: nil, or "could be fetched". */
-enum { ABSENT = 0xf0, UNFETCHED = 0xf1 };
-
-static uint8_t absence(const struct mf_request *req, unsigned field)
+/*
+ * In what form the key's fields are there, two bits each: 0 nil, 1 "could be fetched", 2 a number or short text in the
+ * slot, 3 bytes in the pool. The lower bits stand in the lower half.
+ */
+static inline uint64_t forms_of(const struct mf_memo_key *key, const struct mf_request *req)
 {
-	return req->lazy & MF_FIELD_BIT(field) ? UNFETCHED : ABSENT;
+	uint64_t low = (req->set & req->wide) | (req->lazy & ~req->set);
+
+	return (req->set & key->mask) << 32 | (low & key->mask);
 }
 
-static bool is_number(unsigned type)
-{
-	return type == MF_T_INT || type == MF_T_BOOL;
-}
+#define SEED_STEP UINT64_C(0x9e3779b97f4a7c15)
 
-/* Each field is hashed with a seed of its own, and not one after another: the multiplications overlap. */
+/* Each field is hashed with a seed of its own, and not one after another: the multiplications overlap. No branches. */
 uint64_t mf_memo_hash(const struct mf_memo *m, const struct mf_request *req)
 {
 	const struct mf_memo_key *key = &m->keys[req->kind];
-	uint64_t seed = m->seed + req->kind, h = 0;
-	const union mf_slot *slot;
+	uint64_t seed = m->seed + req->kind, h = mf_hash_u64(forms_of(key, req), seed), word;
 	unsigned i, field;
 
-	for (i = 0; i < key->cnt; i++, seed += UINT64_C(0x9e3779b97f4a7c15)) {
+	for (i = 0; i < key->cnt; i++) {
 		field = key->fields[i].field;
-		slot = &req->slots[key->fields[i].slot];
-		if (!(req->set & MF_FIELD_BIT(field)))
-			h ^= mf_hash_u64(absence(req, field), seed);
-		else if (is_number(key->fields[i].type))
-			h ^= mf_hash_u64((uint64_t)slot->num, seed);
-		else
-			h ^= mf_hash_bytes(req->pool + slot->off, slot->len, seed);
+		word = req->slots[key->fields[i].slot].word;
+		word >>= MF_SLOT_OFF_BITS & -(req->wide >> field & 1);
+		word &= -(req->set >> field & 1);
+		h ^= mf_hash_u64(word, seed += SEED_STEP);
 	}
 	if (key->labels)
-		h ^= mf_hash_bytes(req->pool + req->labels_off, req->labels_len, seed);
-	return h;
+		h ^= mf_hash_bytes(req->pool + req->labels_off, req->labels_len, seed + SEED_STEP);
+	return mf_hash_u64(h, m->seed);
 }
 
-/* memcmp() == 0 for what is mostly 4 to 40 bytes: words, the last one overlapping the one before. */
-static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
+static inline uint64_t differ8(const uint8_t *a, const uint8_t *b)
 {
 	uint64_t x, y;
-	uint32_t v, w;
 
-	if (len < 4) {
-		for (; len; len--)
-			if (*a++ != *b++)
-				return false;
-		return true;
-	}
+	memcpy(&x, a, 8);
+	memcpy(&y, b, 8);
+	return x ^ y;
+}
+
+static inline uint64_t differ16(const uint8_t *a, const uint8_t *b)
+{
+	return differ8(a, b) | differ8(a + 8, b + 8);
+}
+
+/* memcmp() == 0 for what is mostly 16 to 32 bytes, with few branches: the last block overlaps the one before. */
+static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	uint64_t d = 0;
+
 	if (len < 8) {
-		memcpy(&v, a, 4);
-		memcpy(&w, b, 4);
-		if (v != w)
-			return false;
-		memcpy(&v, a + len - 4, 4);
-		memcpy(&w, b + len - 4, 4);
-		return v == w;
+		for (; len; len--)
+			d |= *a++ ^ *b++;
+		return d == 0;
 	}
-	for (; len > 8; len -= 8, a += 8, b += 8) {
-		memcpy(&x, a, 8);
-		memcpy(&y, b, 8);
-		if (x != y)
-			return false;
-	}
-	/* 1 to 8 bytes are left, and at least 8 lie before their end. */
-	memcpy(&x, a + len - 8, 8);
-	memcpy(&y, b + len - 8, 8);
-	return x == y;
+	if (len < 16)
+		return (differ8(a, b) | differ8(a + len - 8, b + len - 8)) == 0;
+	for (; len > 32; len -= 16, a += 16, b += 16)
+		d |= differ16(a, b);
+	return (d | differ16(a, b) | differ16(a + len - 16, b + len - 16)) == 0;
 }
 
 static const uint8_t *entry_bytes(const struct mf_memo_entry *e)
@@ -174,37 +167,32 @@ static const uint8_t *entry_bytes(const struct mf_memo_entry *e)
 }
 
 /*
- * The key in memory: for each field its type (or absence), then 8 bytes of number, or 2 of length and the bytes; the
- * labels last. Compared with a request without writing the request's key down.
+ * The key in memory: for each field that has a value 8 bytes of the slot, or 2 of length and the bytes; the labels last.
+ * Compared with a request of equal forms without writing the request's key down.
  */
 static bool key_is(const struct mf_memo_key *key, const struct mf_memo_entry *e,
 		   const struct mf_request *req)
 {
 	const uint8_t *p = entry_bytes(e), *end = p + e->len;
 	const union mf_slot *slot;
-	unsigned i, field, type;
+	unsigned i, field;
 	uint16_t len;
 
 	p += e->timed ? BOUNDS_BYTES : 0;
 	for (i = 0; i < key->cnt; i++) {
 		field = key->fields[i].field;
-		type = key->fields[i].type;
 		slot = &req->slots[key->fields[i].slot];
-		if (!(req->set & MF_FIELD_BIT(field))) {
-			if (*p++ != absence(req, field))
-				return false;
+		if (!(req->set >> field & 1))
 			continue;
-		}
-		if (*p++ != type)
-			return false;
-		if (is_number(type)) {
-			if (memcmp(p, &slot->num, 8) != 0)
+		if (!(req->wide >> field & 1)) {
+			if (differ8(p, slot->text))
 				return false;
 			p += 8;
 			continue;
 		}
 		memcpy(&len, p, 2);
-		if (len != slot->len || !same_bytes(p + 2, req->pool + slot->off, len))
+		if (len != mf_slot_len(*slot) ||
+		    !same_bytes(p + 2, req->pool + mf_slot_off(*slot), len))
 			return false;
 		p += 2 + len;
 	}
@@ -215,15 +203,14 @@ static bool key_is(const struct mf_memo_key *key, const struct mf_memo_entry *e,
 static size_t key_size(const struct mf_memo_key *key, const struct mf_request *req)
 {
 	size_t size = key->labels ? req->labels_len : 0;
-	unsigned i;
+	unsigned i, field;
 
 	for (i = 0; i < key->cnt; i++) {
-		if (!(req->set & MF_FIELD_BIT(key->fields[i].field)))
-			size += 1;
-		else
-			size += is_number(key->fields[i].type)
-					? 9
-					: (size_t)3 + req->slots[key->fields[i].slot].len;
+		field = key->fields[i].field;
+		if (req->set & req->wide & MF_FIELD_BIT(field))
+			size += (size_t)2 + mf_slot_len(req->slots[key->fields[i].slot]);
+		else if (req->set & MF_FIELD_BIT(field))
+			size += 8;
 	}
 	return size;
 }
@@ -237,19 +224,16 @@ static void key_write(const struct mf_memo_key *key, const struct mf_request *re
 	for (i = 0; i < key->cnt; i++) {
 		field = key->fields[i].field;
 		slot = &req->slots[key->fields[i].slot];
-		if (!(req->set & MF_FIELD_BIT(field))) {
-			*p++ = absence(req, field);
+		if (!(req->set & MF_FIELD_BIT(field)))
 			continue;
-		}
-		*p++ = key->fields[i].type;
-		if (is_number(key->fields[i].type)) {
-			memcpy(p, &slot->num, 8);
+		if (!(req->wide & MF_FIELD_BIT(field))) {
+			memcpy(p, slot, 8);
 			p += 8;
 			continue;
 		}
-		len = (uint16_t)slot->len;
+		len = (uint16_t)mf_slot_len(*slot);
 		memcpy(p, &len, 2);
-		memcpy(p + 2, req->pool + slot->off, len);
+		memcpy(p + 2, req->pool + mf_slot_off(*slot), len);
 		p += 2 + len;
 	}
 	if (key->labels && req->labels_len)
@@ -291,7 +275,7 @@ struct mf_memo_entry *mf_memo_find(struct mf_memo *m, const struct mf_request *r
 {
 	const struct mf_memo_key *key = &m->keys[req->kind];
 	struct mf_memo_entry *e;
-	uint64_t ways;
+	uint64_t ways, forms = forms_of(key, req);
 	uint32_t base, i;
 	uint16_t tag = tag_of(hash);
 	unsigned bit;
@@ -303,9 +287,8 @@ struct mf_memo_entry *mf_memo_find(struct mf_memo *m, const struct mf_request *r
 		bit = (unsigned)__builtin_ctzll(ways);
 		i = base + (bit >> 4) + ((bit & 1) << 2);
 		e = &m->entries[i];
-		__builtin_prefetch((const char *)e + LINE);
 		if (m->tags[i] != tag || e->kind != req->kind || e->epoch != key->epoch ||
-		    !key_is(key, e, req))
+		    e->forms != forms || !key_is(key, e, req))
 			continue;
 		if (!e->used)
 			e->used = 1;
@@ -363,6 +346,7 @@ void mf_memo_put(struct mf_memo *m, const struct mf_request *req, struct mf_outc
 	drop(m, at);
 	e = &m->entries[at];
 	e->outcome = outcome;
+	e->forms = forms_of(key, req);
 	e->epoch = key->epoch;
 	e->len = (uint16_t)len;
 	e->owner = (uint16_t)owner;

@@ -30,15 +30,17 @@ struct mf_memo_key {
 	bool labels;
 	uint8_t cnt;
 	struct {
-		uint8_t field, type, slot; /* enum mf_field, enum mf_type, place in the request */
+		uint8_t field, slot; /* enum mf_field, place in the request */
 	} fields[MF_F_NUM];
 	uint64_t mask;
 };
 
-#define MF_MEMO_KEY_INLINE 112 /* bytes: makes an entry two cache lines */
+#define MF_MEMO_KEY_INLINE \
+	104 /* bytes: makes an entry two cache lines; many keys need only the first */
 
 struct mf_memo_entry {
 	struct mf_outcome *outcome;
+	uint64_t forms; /* of the key's fields: see memo.c */
 	uint16_t epoch;
 	uint16_t len;	/* bytes of key, with the time bounds */
 	uint16_t owner; /* the policy that decided, or MF_MEMO_NO_OWNER */

@@ -55,8 +55,14 @@ const struct mf_field_info mf_field_table[MF_F_NUM] = {
 	[MF_F_SIZE]           = { "size",           MF_T_INT,  FILEOP,  MF_CANON_NONE,   6, INT64_MAX },
 };
 /* clang-format on */
-static_assert(MF_F_NUM <= 64, "a field mask is 64 bits");
-static_assert(offsetof(struct mf_request, slots) == 40, "the first slots stand in the first line");
+static_assert(MF_F_NUM <= 32,
+	      "the mask of wide fields has 32 bits, and so has each half of the memo's forms");
+static_assert(offsetof(struct mf_request, slots) == 32, "four slots stand in the first line");
+static_assert(offsetof(struct mf_request, inline_pool) == 3 * CACHE_LINE, "the pool has its own");
+static_assert(POOL_MAX * 2 <= 1u << MF_SLOT_OFF_BITS, "a slot can name every place of the pool");
+static_assert(MF_REQUEST_STR_MAX + MF_REQUEST_LIST_MAX * MF_LIST_ITEM_OVERHEAD <
+		      1u << MF_SLOT_LEN_BITS,
+	      "a slot can hold every length");
 static_assert(MF_F_SIZE == MF_F_NUM - 1, "the table ends with the last field");
 
 static const char *const kind_names[] = {
@@ -176,17 +182,33 @@ void mf_request_reset(struct mf_request *req, enum mf_kind kind)
 	req->label_cnt = 0;
 	req->fetch_cnt = 0;
 	req->set = req->lazy = req->locked = 0;
+	req->wide = 0;
 	req->pool_len = 0;
 	req->labels_off = req->labels_len = 0;
 	req->fetch = NULL;
 	req->fetch_ctx = NULL;
 }
 
-static bool in_pool(enum mf_field field)
+static bool in_pool(const struct mf_request *req, int field)
 {
-	uint8_t type = mf_field_table[field].type;
+	return (req->set & req->wide & MF_FIELD_BIT(field)) != 0;
+}
 
-	return type != MF_T_INT && type != MF_T_BOOL;
+/* Seedless: a peer who makes texts collide shares the eight ways of one set of the memo, and is compared eight times. */
+static uint64_t print_of(const uint8_t *bytes, size_t len, uint64_t before)
+{
+	return mf_hash_bytes(bytes, len, before) >> (MF_SLOT_OFF_BITS + MF_SLOT_LEN_BITS);
+}
+
+static union mf_slot make_slot(uint32_t off, uint32_t len, uint64_t print)
+{
+	return (union mf_slot){ .word = print << (MF_SLOT_OFF_BITS + MF_SLOT_LEN_BITS) |
+					(uint64_t)len << MF_SLOT_OFF_BITS | off };
+}
+
+static void move_slot(union mf_slot *slot, uint32_t off)
+{
+	slot->word = mf_slot_print(*slot) << MF_SLOT_OFF_BITS | off;
 }
 
 /* Bytes of the pool that some field or the labels still use. */
@@ -196,8 +218,8 @@ static size_t pool_live(const struct mf_request *req)
 	int f;
 
 	for (f = 0; f < MF_F_NUM; f++)
-		if (req->set & MF_FIELD_BIT(f) && in_pool((enum mf_field)f))
-			live += req->slots[mf_field_table[f].slot].len + 1;
+		if (in_pool(req, f))
+			live += mf_slot_len(req->slots[mf_field_table[f].slot]) + 1;
 	return live;
 }
 
@@ -228,10 +250,11 @@ static int pool_rebuild(struct mf_request *req, size_t more)
 	if (!pool)
 		return MF_E_NOMEM;
 	for (f = 0; f < MF_F_NUM; f++) {
-		if (!(req->set & MF_FIELD_BIT(f)) || !in_pool((enum mf_field)f))
+		if (!in_pool(req, f))
 			continue;
 		slot = mf_request_slot(req, (enum mf_field)f);
-		slot->off = move_bytes(pool, &len, req->pool + slot->off, slot->len + 1);
+		move_slot(slot, move_bytes(pool, &len, req->pool + mf_slot_off(*slot),
+					   mf_slot_len(*slot) + 1));
 	}
 	req->labels_off = move_bytes(pool, &len, req->pool + req->labels_off, req->labels_len);
 	if (req->pool != req->inline_pool)
@@ -395,6 +418,27 @@ static size_t canon_room(size_t len)
 	return (len > 254 ? len : 254) + 1;
 }
 
+/* The canonical text of @len bytes at @off, the end of the pool, becomes the field's value. */
+static void put_text(struct mf_request *req, enum mf_field field, uint32_t off, uint32_t len)
+{
+	union mf_slot *slot = mf_request_slot(req, field);
+	uint8_t *text = req->pool + off;
+
+	req->set |= MF_FIELD_BIT(field);
+	if (len <= MF_SLOT_TEXT_MAX) {
+		slot->word = 0;
+		memcpy(slot->text, text, len);
+		slot->text[MF_SLOT_TEXT_MAX] = (uint8_t)(MF_SLOT_TEXT_MAX - len);
+		req->wide &= ~(UINT32_C(1) << field);
+		req->pool_len = off;
+		return;
+	}
+	text[len] = '\0';
+	*slot = make_slot(off, len, print_of(text, len, 0));
+	req->wide |= UINT32_C(1) << field;
+	req->pool_len = off + len + 1;
+}
+
 int mf_request_set_str(struct mf_request *req, enum mf_field field, const char *str, size_t len)
 {
 	uint32_t off;
@@ -415,11 +459,7 @@ int mf_request_set_str(struct mf_request *req, enum mf_field field, const char *
 		req->pool_len = off;
 		return r;
 	}
-	req->pool[off + (uint32_t)r] = '\0';
-	req->pool_len = off + (uint32_t)r + 1;
-	mf_request_slot(req, field)->off = off;
-	mf_request_slot(req, field)->len = (uint32_t)r;
-	req->set |= MF_FIELD_BIT(field);
+	put_text(req, field, off, (uint32_t)r);
 	return 0;
 }
 
@@ -458,9 +498,10 @@ static int set_addr(struct mf_request *req, enum mf_field field, const struct mf
 	if (r < 0)
 		return r;
 	memcpy(req->pool + off, addr, sizeof(*addr));
-	mf_request_slot(req, field)->off = off;
-	mf_request_slot(req, field)->len = sizeof(*addr);
+	*mf_request_slot(req, field) =
+		make_slot(off, sizeof(*addr), print_of(req->pool + off, sizeof(*addr), 0));
 	req->set |= MF_FIELD_BIT(field);
+	req->wide |= UINT32_C(1) << field;
 	if (field == MF_F_IP) {
 		mf_request_slot(req, MF_F_FAMILY)->num = addr->family;
 		req->set |= MF_FIELD_BIT(MF_F_FAMILY);
@@ -487,26 +528,28 @@ int mf_request_set_addr_text(struct mf_request *req, enum mf_field field, const 
 }
 
 /* Make the list's bytes the last of the pool, with room for @more behind them. */
-static int list_to_end(struct mf_request *req, uint32_t *off, uint32_t len, size_t more)
+static int list_to_end(struct mf_request *req, union mf_slot *slot, size_t more)
 {
-	uint32_t at;
+	uint32_t at, len = mf_slot_len(*slot);
 	int r;
 
 	/* The last of the pool already; the byte behind every value is free to be used again. */
-	if (len && *off + len + 1 == req->pool_len && more < req->pool_room - req->pool_len) {
+	if (len && mf_slot_off(*slot) + len + 1 == req->pool_len &&
+	    more < req->pool_room - req->pool_len) {
 		req->pool_len += (uint32_t)more;
 		return 0;
 	}
 	r = pool_take(req, len + more, &at);
 	if (r < 0)
 		return r;
-	memmove(req->pool + at, req->pool + *off, len);
-	*off = at;
+	memmove(req->pool + at, req->pool + mf_slot_off(*slot), len);
+	move_slot(slot, at);
 	return 0;
 }
 
 int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *str, size_t len)
 {
+	uint8_t *cnt, *item;
 	union mf_slot *slot;
 	uint32_t n;
 	int r;
@@ -515,32 +558,35 @@ int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *
 	if (r < 0)
 		return r;
 	slot = mf_request_slot(req, field);
+	cnt = &req->list_cnt[mf_field_table[field].slot];
 	if (!(req->set & MF_FIELD_BIT(field))) {
-		slot->off = slot->len = 0;
-		req->list_cnt[mf_field_table[field].slot] = 0;
+		*slot = make_slot(0, 0, 0);
+		*cnt = 0;
 	}
-	if (req->list_cnt[mf_field_table[field].slot] >= MF_REQUEST_LIST_MAX)
+	if (*cnt >= MF_REQUEST_LIST_MAX)
 		return MF_E_LIMIT;
-	if (len > MF_REQUEST_STR_MAX || slot->len + len > MF_REQUEST_STR_MAX)
+	if (len > MF_REQUEST_STR_MAX || mf_slot_len(*slot) + len > MF_REQUEST_STR_MAX)
 		return MF_E_SYNTAX;
 	/* The slot follows the bytes when the pool moves: while it is set, pool_rebuild() keeps it up to date. */
-	r = list_to_end(req, &slot->off, slot->len, canon_room(len) + MF_LIST_ITEM_OVERHEAD);
+	r = list_to_end(req, slot, canon_room(len) + MF_LIST_ITEM_OVERHEAD);
 	if (r < 0)
 		return r;
-	r = canon_text((enum mf_canon)mf_field_table[field].canon, str, len,
-		       (char *)req->pool + slot->off + slot->len + 4);
+	item = req->pool + mf_slot_off(*slot) + mf_slot_len(*slot);
+	r = canon_text((enum mf_canon)mf_field_table[field].canon, str, len, (char *)item + 4);
 	if (r < 0) {
-		req->pool_len = slot->off + slot->len;
+		req->pool_len = mf_slot_off(*slot) + mf_slot_len(*slot);
 		return r;
 	}
 	n = (uint32_t)r;
-	memcpy(req->pool + slot->off + slot->len, &n, 4);
-	req->pool[slot->off + slot->len + 4 + n] = '\0';
-	slot->len += n + MF_LIST_ITEM_OVERHEAD;
-	req->pool_len = slot->off + slot->len +
-			1; /* pool_rebuild() copies one byte more than len of every slot */
-	req->list_cnt[mf_field_table[field].slot]++;
+	memcpy(item, &n, 4);
+	item[4 + n] = '\0';
+	*slot = make_slot(mf_slot_off(*slot), mf_slot_len(*slot) + n + MF_LIST_ITEM_OVERHEAD,
+			  print_of(item + 4, n, mf_slot_print(*slot)));
+	/* pool_rebuild() copies one byte more than the length of every value. */
+	req->pool_len = mf_slot_off(*slot) + mf_slot_len(*slot) + 1;
 	req->set |= MF_FIELD_BIT(field);
+	req->wide |= UINT32_C(1) << field;
+	++*cnt;
 	return 0;
 }
 

@@ -48,16 +48,41 @@ extern const struct mf_field_info mf_field_table[MF_F_NUM];
 
 #define MF_FIELD_BIT(field) (UINT64_C(1) << (field))
 
+/*
+ * A value in eight bytes. Short text (most types, operations, protocols) is the slot itself: its bytes, zeros up to the
+ * seventh, and in the last byte 7 - length, which ends a text of seven bytes as well. Longer text, addresses and lists are
+ * "wide": the slot says where they stand in the pool, and holds a few bits of hash, made while the bytes were at hand. Which
+ * form a value has follows from the value alone.
+ */
+#define MF_SLOT_TEXT_MAX 7
+#define MF_SLOT_OFF_BITS 24
+#define MF_SLOT_LEN_BITS 17
+
 union mf_slot {
-	int64_t num; /* int, bool */
-	struct {
-		uint32_t off, len; /* in the pool */
-	};
+	int64_t num;	 /* int, bool */
+	uint8_t text[8]; /* short text */
+	uint64_t word;	 /* wide: offset (lowest), length, hash */
 };
 
+static inline uint32_t mf_slot_off(union mf_slot slot)
+{
+	return (uint32_t)(slot.word & ((UINT64_C(1) << MF_SLOT_OFF_BITS) - 1));
+}
+
+static inline uint32_t mf_slot_len(union mf_slot slot)
+{
+	return (uint32_t)(slot.word >> MF_SLOT_OFF_BITS & ((UINT64_C(1) << MF_SLOT_LEN_BITS) - 1));
+}
+
+/* What does not depend on the place: equal for equal values. */
+static inline uint64_t mf_slot_print(union mf_slot slot)
+{
+	return slot.word >> MF_SLOT_OFF_BITS;
+}
+
 /*
- * What a decision looks at stands first, so that it is few cache lines: the masks, the slots of the kind (dns 5, connect 6,
- * sni 12, file 7), then those of every kind, then the bytes.
+ * What a decision looks at stands first, so that it is few cache lines: the masks and the slots of the kind (dns 5,
+ * connect 6, sni 12, file 7), then those of every kind, then at a line of its own the pool.
  */
 #define MF_SLOT_COMMON 12
 #define MF_SLOT_NUM    20
@@ -66,15 +91,15 @@ struct mf_request {
 	uint8_t kind;  /* enum mf_kind */
 	bool fetching; /* inside the fetch callback */
 	uint8_t label_cnt;
-	uint32_t pool_len;
+	uint32_t wide; /* of those set: the slot names bytes in the pool */
 	uint64_t set, lazy;
 	uint8_t *pool;
+	union mf_slot slots[MF_SLOT_NUM];
+	uint8_t inline_pool[256]; /* most requests need no more */
+	uint32_t pool_len, pool_room;
 	/* Labels sorted by key, as a list of key, value, key, value ... in the pool. */
 	uint32_t labels_off, labels_len;
-	union mf_slot slots[MF_SLOT_NUM];
-	uint8_t inline_pool[240]; /* most requests need no more */
 	uint64_t locked;
-	uint32_t pool_room;
 	uint16_t fetch_cnt; /* calls of the callback since the reset */
 	uint8_t list_cnt[MF_SLOT_NUM];
 	mf_fetch_fn fetch;
@@ -88,7 +113,6 @@ static inline void mf_request_prefetch(const struct mf_request *req)
 	__builtin_prefetch(req);
 	__builtin_prefetch((const char *)req + 64);
 	__builtin_prefetch(req->inline_pool);
-	__builtin_prefetch(req->inline_pool + 64);
 }
 
 static inline union mf_slot *mf_request_slot(struct mf_request *req, enum mf_field field)
@@ -110,8 +134,13 @@ static inline struct mf_value mf_request_peek(const struct mf_request *req, enum
 		v.num = slot->num;
 		return v;
 	}
-	v.ptr = req->pool + slot->off;
-	v.len = slot->len;
+	if (!(req->wide & MF_FIELD_BIT(field))) {
+		v.ptr = slot->text;
+		v.len = (uint32_t)MF_SLOT_TEXT_MAX - slot->text[MF_SLOT_TEXT_MAX];
+		return v;
+	}
+	v.ptr = req->pool + mf_slot_off(*slot);
+	v.len = mf_slot_len(*slot);
 	if (type == MF_T_LIST)
 		v.num = req->list_cnt[mf_field_table[field].slot];
 	return v;
