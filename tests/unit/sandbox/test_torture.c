@@ -51,8 +51,10 @@ static const char policy[] =
 /* One life: new, seal, load, call. Return: 0 or the first error */
 static int live_once(struct heap *h, char *result)
 {
+	static uint64_t always;
+	static const struct mf_clock still = { still_now, still_now, &always };
 	struct mf_sandbox_options opt = {
-		.memory = 16 << 20, .clock = &mf_clock_system, .alloc = count_alloc, .alloc_ctx = h
+		.memory = 16 << 20, .clock = &still, .alloc = count_alloc, .alloc_ctx = h
 	};
 	struct box b = { .ref = LUA_NOREF };
 	int code;
@@ -106,7 +108,8 @@ static void memory_may_be_gone_for_good(void **state)
 		h = (struct heap){ .fail = n, .for_ever = true };
 		code = live_once(&h, result);
 		// Strings hash with another seed in each state, so one life may take an allocation less.
-		assert_true(code == MF_E_MEMORY || code == MF_E_NOMEM || (code == 0 && h.asked < n));
+		assert_true(code == MF_E_MEMORY || code == MF_E_NOMEM ||
+			    (code == 0 && h.asked < n));
 		assert_int_equal(h.live, 0);
 	}
 }
@@ -115,7 +118,7 @@ static void a_sandbox_works_again_after_a_failed_call(void **state)
 {
 	struct heap h = { 0 };
 	struct mf_sandbox_options opt = { .alloc = count_alloc, .alloc_ctx = &h };
-	uint64_t n, before;
+	uint64_t n, total, refused = 0;
 	struct box b;
 	char good[1024];
 
@@ -125,16 +128,29 @@ static void a_sandbox_works_again_after_a_failed_call(void **state)
 	assert_int_equal(box_load(&b, policy), 0);
 	assert_int_equal(box_call(&b), 0);
 	snprintf(good, sizeof(good), "%s", b.result);
-	before = h.asked;
+	total = h.asked;
 	assert_int_equal(box_call(&b), 0);
-	for (n = h.asked - before; n > 0; n--) {
+	total = h.asked - total;
+	for (n = total; n > 0; n--) {
+		/*
+		 * Not every call allocates as often as the one before it: strings that are still interned are found
+		 * again, and which are depends on hashes with another seed in each state. So it is what was refused that
+		 * must fail, no more and no less.
+		 */
 		h.fail = h.asked + n;
 		h.for_ever = n % 2;
-		assert_int_equal(box_call(&b), MF_E_MEMORY);
+		if (box_call(&b) == MF_E_MEMORY) {
+			assert_true(h.asked >= h.fail);
+			refused++;
+		} else {
+			assert_int_equal(b.err.code, 0);
+			assert_true(h.asked < h.fail);
+		}
 		h.fail = 0;
 		assert_int_equal(box_call(&b), 0);
 		assert_string_equal(b.result, good);
 	}
+	assert_true(refused >= total - total / 8);
 	box_close(&b);
 	assert_int_equal(h.live, 0);
 }
