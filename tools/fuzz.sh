@@ -26,7 +26,11 @@ fuzz_one() {
 export -f fuzz_one
 found=()
 if [ $# -gt 0 ]; then
-  for t in "$@"; do mapfile -t -O "${#found[@]}" found < <(find build/fuzz -type f -name "fuzz_$t"); done
+  for t in "$@"; do
+    path=$(find build/fuzz -type f -executable -name "fuzz_$t" | head -1)
+    [ -n "$path" ] || { echo "no fuzz target $t" >&2; exit 1; }
+    found+=("$path")
+  done
   targets=("${found[@]}")
 fi
 printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -c 'fuzz_one {} '"$seconds"

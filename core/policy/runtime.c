@@ -29,8 +29,10 @@ struct mf_runtime {
 	pthread_mutex_t reload_lock;
 	pthread_mutex_t lock;
 	struct mf_source_set *set; /* of the current generation; under lock */
-	struct mf_source_set *
-		tried; /* what did not load last, for the watch; NULL after a good load; under lock */
+	/* What did not load last, for the watch; NULL after a good load; under lock, changed under reload_lock too */
+	struct mf_source_set *tried;
+	bool tried_may_pass; /* the same text may load later; under reload_lock */
+	struct mf_err told;  /* the failure that the watch reported last; under reload_lock */
 	atomic_uint_least64_t generation;
 	unsigned event_run; /* first part of event ids */
 	atomic_uint_least64_t event_number;
@@ -399,6 +401,12 @@ static int run_tests(struct mf_runtime *rt, struct mf_source_set *set, size_t *r
 	return r;
 }
 
+/* Is the same text worth another try? What the policies themselves are to blame for is not. */
+static bool may_pass(int code)
+{
+	return code == MF_E_TIME || code == MF_E_NOMEM || code == MF_E_IO;
+}
+
 /* What a load that failed has looked at is watched as well: there it will be mended. */
 static void keep_tried(struct mf_runtime *rt, struct mf_source_set *set)
 {
@@ -436,8 +444,10 @@ static int load(struct mf_runtime *rt, const char *const *paths, size_t path_cnt
 	set = NULL;
 	keep_tried(rt, NULL);
 out:
-	if (set)
+	if (set) {
 		keep_tried(rt, set);
+		rt->tried_may_pass = may_pass(r);
+	}
 	return r;
 }
 
@@ -531,22 +541,44 @@ static void each_watched(void *ctx, void (*add)(void *add_ctx, const char *path)
 	}
 }
 
-static void watched_changed(void *ctx)
+/* Under reload_lock. What did not load is not tried, and not reported, again while it stays as it is. */
+static bool is_known(struct mf_runtime *rt)
+{
+	const char *const *paths = (const char *const *)rt->paths;
+
+	if (rt->set && mf_source_set_is_current(rt->set, paths, rt->path_cnt)) {
+		keep_tried(rt, NULL);
+		return true;
+	}
+	return rt->tried && !rt->tried_may_pass &&
+	       mf_source_set_is_current(rt->tried, paths, rt->path_cnt);
+}
+
+/* Under reload_lock. What is looked for again and again (a file that is missing) is reported once. */
+static bool is_told(struct mf_runtime *rt, const struct mf_err *why)
+{
+	bool told = (why->code == MF_E_NOENT || may_pass(why->code)) &&
+		    why->code == rt->told.code && strcmp(why->msg, rt->told.msg) == 0;
+
+	rt->told = *why;
+	return told;
+}
+
+static bool watched_changed(void *ctx)
 {
 	struct mf_runtime *rt = ctx;
 	struct mf_err why = { 0 };
-	bool same;
+	bool told;
 	int r = 0;
 
 	pthread_mutex_lock(&rt->reload_lock);
-	same = rt->paths == NULL ||
-	       (rt->set &&
-		mf_source_set_is_current(rt->set, (const char *const *)rt->paths, rt->path_cnt));
-	if (!same)
+	if (rt->paths && !is_known(rt))
 		r = load(rt, (const char *const *)rt->paths, rt->path_cnt, &why);
+	told = is_told(rt, &why);
 	pthread_mutex_unlock(&rt->reload_lock);
-	if (r < 0)
+	if (r < 0 && !told)
 		report_failed(rt, &why);
+	return may_pass(r);
 }
 
 int mf_runtime_watch(struct mf_runtime *rt, uint32_t debounce_ms, struct mf_err *err)

@@ -44,7 +44,8 @@ struct mf_watch;
 struct mf_watch_ops {
 	/* Calls @add for every path whose change matters: directories, and files named by the operator. */
 	void (*each_path)(void *ctx, void (*add)(void *add_ctx, const char *path), void *add_ctx);
-	void (*changed)(void *ctx); /* in the watch's thread */
+	/* In the watch's thread; Return: true to be called again later though nothing changes (with growing pauses) */
+	bool (*changed)(void *ctx);
 	void *ctx;
 	const struct mf_log *log;
 };

@@ -11,6 +11,9 @@
  * made anew before and after every call, on a new inotify instance: events that had arrived on the old one in between
  * count as a further change, and so does a list that is not the one before, so nothing is missed.
  *
+ * A change that could not be looked at for a passing reason (no memory, no file descriptor, a machine so busy that loading
+ * took too long) brings no further event when the reason is gone: changed() says so and is called again.
+ *
  * Where inotify cannot be had (limits of instances or watches), changed() is called at an interval.
  */
 #include <errno.h>
@@ -33,7 +36,9 @@
 #define POLL_MS 2000 /* between two looks without inotify */
 #define LONGEST_MS \
 	2000 /* a change waits at most so long for quiet, or ten times the debounce time */
-#define WATCHES_MAX 4096
+#define AGAIN_MS     500 /* until changed() is called again on its own wish; twice as long each time */
+#define AGAIN_MAX_MS 60000 /* but not longer */
+#define WATCHES_MAX  4096
 #define EVENTS                                                                                   \
 	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | \
 	 IN_MOVE_SELF | IN_ATTRIB | IN_ONLYDIR)
@@ -188,19 +193,34 @@ static bool settle(struct mf_watch *w)
 	return r >= 0;
 }
 
+/* How long to wait for events at most; @again_ms: 0 when changed() has no wish */
+static int longest_wait(const struct mf_watch *w, int again_ms)
+{
+	if (w->inotify < 0 && (again_ms == 0 || again_ms > POLL_MS))
+		return POLL_MS;
+	return again_ms ? again_ms : -1;
+}
+
+static int longer(int again_ms)
+{
+	if (again_ms == 0)
+		return AGAIN_MS;
+	return again_ms < AGAIN_MAX_MS / 2 ? again_ms * 2 : AGAIN_MAX_MS;
+}
+
 static void *run(void *arg)
 {
 	struct mf_watch *w = arg;
 	bool dirty = true; /* what happened between loading and watching */
-	int r;
+	int again_ms = 0, r;
 
 	(void)renew(w);
 	for (;;) {
-		r = dirty ? 1 : wait_events(w, w->inotify < 0 ? POLL_MS : -1);
+		r = dirty ? 1 : wait_events(w, longest_wait(w, again_ms));
 		if (r < 0 || (r > 0 && !settle(w)))
 			break;
 		(void)renew(w);
-		w->ops.changed(w->ops.ctx);
+		again_ms = w->ops.changed(w->ops.ctx) ? longer(again_ms) : 0;
 		dirty = renew(w);
 	}
 	return NULL;

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/policy/runtime.h"
 #include "tests/unit/runtime/tree.h"
 
 #include <cmocka.h>
@@ -75,11 +76,12 @@ static void await_events(const char *type, size_t cnt)
 	struct timespec until;
 	int r = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	/* Not by the wall clock, which may be set meanwhile. */
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += 60;
 	pthread_mutex_lock(&events.lock);
 	while (r == 0 && count_events(type) < cnt)
-		r = pthread_cond_timedwait(&events.more, &events.lock, &until);
+		r = pthread_cond_clockwait(&events.more, &events.lock, CLOCK_MONOTONIC, &until);
 	pthread_mutex_unlock(&events.lock);
 	if (r)
 		fail_msg("no %s number %zu in time: %s", type, cnt, json_dumps(events.all, 0));
@@ -495,6 +497,83 @@ static void the_watch_reloads_what_editors_and_links_change(void **state)
 	mf_runtime_unwatch(rt);
 }
 
+static void the_watch_reports_a_broken_text_once(void **state)
+{
+	(void)state;
+	start();
+	tree_write("p.lua", "return { name = 'p' }");
+	must_load("p.lua");
+	assert_int_equal(mf_runtime_watch(rt, 1, &err), 0);
+	tree_write("p.lua", "return {");
+	await_events("policy_reload_failed", 1);
+	/* Each of these is something to look at; whether the watch comes to it before the next is the same. */
+	for (int i = 0; i < 20; i++) {
+		tree_write("other.txt", i % 2 ? "x" : "y");
+		tree_write("p.lua", "return {");
+	}
+	tree_write("p.lua", "return { name = 'p', conect = 1 }");
+	await_events("policy_reload_failed", 2);
+	assert_non_null(strstr(
+		json_string_value(json_object_get(last_event("policy_reload_failed"), "error")),
+		"conect"));
+	/* Mended and broken again is told again. */
+	tree_write("p.lua", "return { name = 'p' }");
+	tree_write("p.lua", "return {");
+	await_events("policy_reload_failed", 3);
+	tree_remove("p.lua");
+	await_events("policy_reload_failed", 4);
+	tree_write("p.lua", "return { name = 'p', connect = function(c) return allow() end }");
+	await_events("policy_loaded", 2);
+	assert_int_equal(count_events("policy_reload_failed"), 4);
+}
+
+/* A watch of its own, whose owner has not the means at first. */
+struct wisher {
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	unsigned calls;
+};
+
+static void watch_nothing(void *ctx, void (*add)(void *add_ctx, const char *path), void *add_ctx)
+{
+	(void)ctx;
+	add(add_ctx, tree_dir);
+}
+
+static bool wish_thrice(void *ctx)
+{
+	struct wisher *w = ctx;
+	unsigned calls;
+
+	pthread_mutex_lock(&w->lock);
+	calls = ++w->calls;
+	pthread_cond_broadcast(&w->more);
+	pthread_mutex_unlock(&w->lock);
+	return calls < 4;
+}
+
+static void the_watch_calls_again_when_the_reason_may_pass(void **state)
+{
+	struct wisher w = { .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER };
+	const struct mf_watch_ops ops = { watch_nothing, wish_thrice, &w, NULL };
+	struct mf_watch *watch;
+	struct timespec until;
+	int r = 0;
+
+	(void)state;
+	assert_int_equal(mf_watch_start(&ops, 1, &watch, &err), 0);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += 60;
+	pthread_mutex_lock(&w.lock);
+	/* The first call or two are owed to the start of the watch; nothing ever changes. */
+	while (r == 0 && w.calls < 4)
+		r = pthread_cond_clockwait(&w.more, &w.lock, CLOCK_MONOTONIC, &until);
+	pthread_mutex_unlock(&w.lock);
+	mf_watch_stop(watch);
+	assert_int_equal(r, 0);
+	assert_int_equal(w.calls, 4);
+}
+
 static void a_watched_file_alone_is_seen_too(void **state)
 {
 	(void)state;
@@ -533,6 +612,8 @@ int main(void)
 		T(options_that_are_wrong_are_refused),
 		T(the_watch_reloads_what_editors_and_links_change),
 		T(a_watched_file_alone_is_seen_too),
+		T(the_watch_reports_a_broken_text_once),
+		T(the_watch_calls_again_when_the_reason_may_pass),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
