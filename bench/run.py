@@ -63,7 +63,8 @@ def run_packet(a):
 
 def run_match(a):
     r = named(output([a.program("match"), "--json", "--seconds", str(0.1 * a.scale)]))
-    r["domain_set_per_second"] = [1e9 / v for v in r["domain_set_under_ns"]]
+    for what in ("under", "hot"):
+        r[f"domain_set_{what}_per_second"] = [1e9 / v for v in r[f"domain_set_{what}_ns"]]
     return r
 
 
@@ -85,7 +86,8 @@ def run_relay(a):
     d = json.loads(output([os.path.join(HERE, "relay/run.sh"), "--json", "--rounds", "2", "--seconds",
                            str(0.6 * a.scale), "--mib", str(int(768 * a.scale) or 1), "--build", a.build]))
     a.versions["HAProxy"] = re.search(r"\d[\d.]+", d["haproxy"])[0]
-    return {r["what"]: (r["samples"]["moonfence"], r["samples"].get("haproxy") or []) for r in d["rows"]}
+    return {(r["of"] + ": " if r["of"] else "") + r["what"].strip():
+            (r["samples"]["moonfence"], r["samples"].get("haproxy") or []) for r in d["rows"]}
 
 
 def run_startup(a):
@@ -173,6 +175,10 @@ ROWS = [
         (">=", 1.15), **HA),
     Row("connections", "new connections with SNI inspection", "relay", "new connections with SNI inspection (/s)", "/s",
         (">=", 1.0), **HA),
+    Row("rr-64-cpu", "the proxy's processor time per request and response, 64 connections", "relay",
+        "1 KiB request/response, 64 connections: CPU of the proxy (us each)", "µs", peer="HAProxy"),
+    Row("connections-cpu", "the proxy's processor time per new connection", "relay",
+        "new connections with SNI inspection: CPU of the proxy (us each)", "µs", peer="HAProxy"),
     Row("memory", "user memory per idle relayed connection", "relay", "private memory per idle connection (bytes)",
         "bytes", ("<=", 1500), peer="HAProxy"),
     Row("start-root", "`moonfence run` as root: more than the bare command, until it runs", "startup",
@@ -188,7 +194,8 @@ ROWS = [
     Row("domains-bytes", "its memory per name (a name has 20 bytes itself)", "match", "domain_set_bytes_per_name",
         "bytes"),
     Row("domains-lookups", "look-ups of names below an entry, half of them hits, one core", "match",
-        "domain_set_per_second", "/s"),
+        "domain_set_under_per_second", "/s"),
+    Row("domains-hot", "the same, 1,024 questions again and again", "match", "domain_set_hot_per_second", "/s"),
     Row("nat-lookups", "NAT table of 1,000,000 entries: look-ups in bursts of 32", "packet", "nat_1m_lookups_burst",
         "M/s"),
     Row("nat-single", "look-ups one at a time", "packet", "nat_1m_lookups", "M/s"),
