@@ -284,6 +284,81 @@ static int pool_take(struct mf_request *req, size_t len, uint32_t *ret_off)
 /* Canonical text                                                                                                   */
 
 /*
+ * Eight bytes at once. The functions below get a word of bytes and return a word that has, for each byte, its highest bit
+ * set or not and all others clear.
+ */
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+#define HIGH	   EACH(0x80)
+
+/* The word whose lowest byte stands first in memory; and back. */
+static inline uint64_t little(uint64_t w)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	return __builtin_bswap64(w);
+#else
+	return w;
+#endif
+}
+
+static inline uint64_t load8(const char *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, 8);
+	return w;
+}
+
+/* ASCII bytes from @first to @last. */
+static inline uint64_t bytes_between(uint64_t w, unsigned first, unsigned last)
+{
+	uint64_t low = w & ~HIGH;
+
+	return ~w & HIGH & ((low + EACH(0x80 - first)) ^ (low + EACH(0x7f - last)));
+}
+
+static inline uint64_t bytes_equal(uint64_t w, unsigned byte)
+{
+	return bytes_between(w, byte, byte);
+}
+
+/* Bit i of the result: byte i, as they stand in memory. */
+static inline uint64_t bits_of(uint64_t high_bits)
+{
+	return (little(high_bits) >> 7) * UINT64_C(0x0102040810204080) >> 56;
+}
+
+/*
+ * Plain names of 8 to 63 bytes, eight bytes at a time; the last eight may overlap the ones before. Return: false for all
+ * that needs a closer look.
+ */
+static bool canon_plain_words(const char *str, size_t len, char *out)
+{
+	uint64_t w, upper, hyphen, dot, good, all = HIGH, dots = 0, hyphens = 0;
+	size_t at, i = 0;
+
+	do {
+		at = i + 8 <= len ? i : len - 8;
+		w = load8(str + at);
+		upper = bytes_between(w, 'A', 'Z');
+		w |= upper >> 2; /* 0x20 */
+		hyphen = bytes_equal(w, '-');
+		dot = bytes_equal(w, '.');
+		good = bytes_between(w, 'a', 'z') | bytes_between(w, '0', '9');
+		all &= good | hyphen | dot | bytes_equal(w, '_');
+		memcpy(out + at, &w, 8);
+		dots |= bits_of(dot) << at;
+		hyphens |= bits_of(hyphen) << at;
+		i += 8;
+	} while (i < len);
+	/* Empty labels; "--", which may be the beginning of an A-label that decodes to nonsense. */
+	if (all != HIGH || dots & (dots << 1 | 1) || dots >> (len - 1) || hyphens & hyphens << 1)
+		return false;
+	/* A last label that begins with a digit may be an address literal. */
+	at = dots ? 64 - (size_t)__builtin_clzll(dots) : 0;
+	return out[at] < '0' || out[at] > '9';
+}
+
+/*
  * Names. Plain ASCII (letters, digits, '-', '_', '.') is by far the most frequent and is done here in one pass; the rest
  * (IDNA, escapes, spaces) goes to core/names. Return: length, MF_E_SYNTAX, or MF_E_AGAIN for "not plain".
  */
@@ -296,6 +371,8 @@ static int canon_plain_name(const char *str, size_t len, char *out)
 		len--;
 	if (len == 0 || len > 253)
 		return len > 1024 ? MF_E_SYNTAX : MF_E_AGAIN;
+	if (len >= 8 && len <= 63 && canon_plain_words(str, len, out))
+		return (int)len;
 	for (i = 0; i < len; i++) {
 		c = (unsigned char)str[i];
 		if (c >= 'A' && c <= 'Z')
@@ -337,6 +414,23 @@ static int canon_name(const char *str, size_t len, char *out)
 	return r;
 }
 
+/* Whether a path of 8 to 64 bytes is as it should be: no slash before a slash, a dot or the end, no NUL. */
+static bool path_is_plain(const char *path, size_t len)
+{
+	uint64_t w, slashes = 0, dots = 0, zeros = 0;
+	size_t i, at;
+
+	for (i = 0; i < len; i += 8) {
+		at = i + 8 <= len ? i : len - 8;
+		w = load8(path + at);
+		zeros |= bytes_equal(w, 0);
+		slashes |= bits_of(bytes_equal(w, '/')) << at;
+		dots |= bits_of(bytes_equal(w, '.')) << at;
+	}
+	return slashes & 1 && !zeros && !(slashes << 1 & (slashes | dots)) &&
+	       !(slashes >> (len - 1));
+}
+
 /* "//", "." and ".." go; "/.." at the root stays at the root. Never longer than the input. */
 static int canon_path(const char *str, size_t len, char *out)
 {
@@ -372,6 +466,11 @@ static int canon_text(enum mf_canon canon, const char *str, size_t len, char *ou
 
 	if (canon == MF_CANON_NAME)
 		return canon_name(str, len, out);
+	if ((canon == MF_CANON_PATH || canon == MF_CANON_LPATH) && len >= 8 && len <= 64 &&
+	    path_is_plain(str, len)) {
+		memcpy(out, str, len);
+		return (int)len;
+	}
 	if (memchr(str, '\0', len))
 		return MF_E_SYNTAX;
 	if (canon == MF_CANON_PATH || (canon == MF_CANON_LPATH && len && str[0] == '/'))
@@ -413,9 +512,42 @@ static int check_field(const struct mf_request *req, enum mf_field field, enum m
 	return 0;
 }
 
-static size_t canon_room(size_t len)
+/* The first @len bytes (1 to 7) of a word as it stands in memory. */
+static inline uint64_t load_short(const char *str, size_t len)
 {
-	return (len > 254 ? len : 254) + 1;
+	const uint8_t *p = (const uint8_t *)str;
+	uint64_t w;
+	size_t i;
+
+	if (len >= 4) {
+		w = (uint64_t)(p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24);
+		i = len - 4;
+		w |= (uint64_t)(p[i] | p[i + 1] << 8 | p[i + 2] << 16 | (uint32_t)p[i + 3] << 24)
+		     << i * 8;
+	} else {
+		w = p[0] | (uint64_t)p[len / 2] << len / 2 * 8 |
+		    (uint64_t)p[len - 1] << (len - 1) * 8;
+	}
+	return little(w);
+}
+
+/* Words: canonical in a register. Return: 0 or MF_E_SYNTAX for a NUL in them. */
+static int set_word(struct mf_request *req, enum mf_field field, const char *str, size_t len)
+{
+	const struct mf_field_info *info = &mf_field_table[field];
+	uint64_t w = len ? load_short(str, len) : 0;
+
+	req->set &= ~MF_FIELD_BIT(field);
+	if (little(bytes_equal(w, 0)) << 8 << (MF_SLOT_TEXT_MAX - len) * 8)
+		return MF_E_SYNTAX;
+	if (info->canon == MF_CANON_LOWER)
+		w |= bytes_between(w, 'A', 'Z') >> 2;
+	else if (info->canon == MF_CANON_UPPER)
+		w ^= bytes_between(w, 'a', 'z') >> 2;
+	req->slots[info->slot].word = w | little((uint64_t)(MF_SLOT_TEXT_MAX - len) << 56);
+	req->wide &= ~(UINT32_C(1) << field);
+	req->set |= MF_FIELD_BIT(field);
+	return 0;
 }
 
 /* The canonical text of @len bytes at @off, the end of the pool, becomes the field's value. */
@@ -439,25 +571,50 @@ static void put_text(struct mf_request *req, enum mf_field field, uint32_t off, 
 	req->pool_len = off + len + 1;
 }
 
+/* A name that is not plain: its canonical form may be longer. */
+static __attribute__((noinline)) int set_odd_name(struct mf_request *req, enum mf_field field,
+						  const char *str, size_t len)
+{
+	char name[MF_NAME_ROOM];
+	uint32_t off;
+	int n, r;
+
+	n = canon_name(str, len, name);
+	if (n < 0)
+		return n;
+	r = pool_take(req, (size_t)n + 1, &off);
+	if (r < 0)
+		return r;
+	memcpy(req->pool + off, name, (size_t)n);
+	put_text(req, field, off, (uint32_t)n);
+	return 0;
+}
+
 int mf_request_set_str(struct mf_request *req, enum mf_field field, const char *str, size_t len)
 {
+	enum mf_canon canon;
 	uint32_t off;
 	int r;
 
 	r = check_field(req, field, MF_T_STR);
 	if (r < 0)
 		return r;
+	canon = (enum mf_canon)mf_field_table[field].canon;
+	if (len <= MF_SLOT_TEXT_MAX && canon <= MF_CANON_UPPER)
+		return set_word(req, field, str, len);
 	if (len > MF_REQUEST_STR_MAX)
 		return MF_E_SYNTAX;
 	req->set &= ~MF_FIELD_BIT(field);
-	r = pool_take(req, canon_room(len), &off);
+	r = pool_take(req, len + 1, &off);
 	if (r < 0)
 		return r;
-	r = canon_text((enum mf_canon)mf_field_table[field].canon, str, len,
-		       (char *)req->pool + off);
+	if (canon == MF_CANON_NAME)
+		r = canon_plain_name(str, len, (char *)req->pool + off);
+	else
+		r = canon_text(canon, str, len, (char *)req->pool + off);
 	if (r < 0) {
 		req->pool_len = off;
-		return r;
+		return r == MF_E_AGAIN ? set_odd_name(req, field, str, len) : r;
 	}
 	put_text(req, field, off, (uint32_t)r);
 	return 0;
@@ -549,6 +706,8 @@ static int list_to_end(struct mf_request *req, union mf_slot *slot, size_t more)
 
 int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *str, size_t len)
 {
+	enum mf_canon canon;
+	char name[MF_NAME_ROOM];
 	uint8_t *cnt, *item;
 	union mf_slot *slot;
 	uint32_t n;
@@ -567,12 +726,21 @@ int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *
 		return MF_E_LIMIT;
 	if (len > MF_REQUEST_STR_MAX || mf_slot_len(*slot) + len > MF_REQUEST_STR_MAX)
 		return MF_E_SYNTAX;
+	canon = (enum mf_canon)mf_field_table[field].canon;
+	if (canon == MF_CANON_NAME) {
+		r = canon_name(str, len, name);
+		if (r < 0)
+			return r;
+		str = name;
+		len = (size_t)r;
+		canon = MF_CANON_NONE;
+	}
 	/* The slot follows the bytes when the pool moves: while it is set, pool_rebuild() keeps it up to date. */
-	r = list_to_end(req, slot, canon_room(len) + MF_LIST_ITEM_OVERHEAD);
+	r = list_to_end(req, slot, len + MF_LIST_ITEM_OVERHEAD + 1);
 	if (r < 0)
 		return r;
 	item = req->pool + mf_slot_off(*slot) + mf_slot_len(*slot);
-	r = canon_text((enum mf_canon)mf_field_table[field].canon, str, len, (char *)item + 4);
+	r = canon_text(canon, str, len, (char *)item + 4);
 	if (r < 0) {
 		req->pool_len = mf_slot_off(*slot) + mf_slot_len(*slot);
 		return r;

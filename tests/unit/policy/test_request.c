@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "core/base/err.h"
+#include "core/names/canonical.h"
 #include "core/policy/request.h"
 
 static const char *text_of(struct mf_request *req, enum mf_field field)
@@ -42,6 +44,135 @@ static void test_names_become_canonical(void **state)
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		assert_int_equal(set(req, MF_F_NAME, rows[i].in), 0);
 		assert_string_equal(text_of(req, MF_F_NAME), rows[i].out);
+	}
+	mf_request_free(req);
+}
+
+static uint32_t next_random(uint32_t *seed)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return *seed >> 16;
+}
+
+/* Text of @len bytes from an alphabet in which the odd ones are frequent. */
+static void make_text(uint32_t *seed, const char *alphabet, char *out, size_t len)
+{
+	size_t n = strlen(alphabet), i;
+
+	for (i = 0; i < len; i++)
+		out[i] = alphabet[next_random(seed) % n];
+	out[len] = '\0';
+}
+
+/* The setter's short cuts for plain names against the one careful way. */
+static void test_names_become_what_the_careful_way_makes_of_them(void **state)
+{
+	static const char *const alphabets[] = { "abcDEFxyZ089", "aZ.m-_9x", "xnXN--.ab",
+						 "abcdefghijklmnopqrstuvwxyz.@[`{/:" };
+	struct mf_request *req = mf_request_new(MF_DNS);
+	char in[300], out[MF_NAME_ROOM];
+	uint32_t seed = 7, round;
+	size_t len, good = 0;
+	int want, got;
+
+	(void)state;
+	for (round = 0; round < 40000; round++) {
+		len = next_random(&seed) % (round % 8 ? 72 : 290);
+		make_text(&seed, alphabets[round % 4], in, len);
+		if (round % 3 == 0 && len)
+			in[len - 1] = '.';
+		want = mf_name_canon(in, len, out);
+		mf_request_reset(req, MF_DNS);
+		got = mf_request_set_str(req, MF_F_NAME, in, len);
+		assert_int_equal(got, want < 0 ? want : 0);
+		if (want < 0) {
+			assert_null(text_of(req, MF_F_NAME));
+			continue;
+		}
+		good++;
+		assert_string_equal(text_of(req, MF_F_NAME), out);
+		assert_int_equal(mf_request_peek(req, MF_F_NAME).len, want);
+	}
+	assert_true(good > 5000 && good < 35000);
+	mf_request_free(req);
+}
+
+/* Component by component, with an array of what is left. */
+static void clean_path(const char *in, char *out)
+{
+	size_t starts[128], depth = 0, n = 0, len;
+
+	for (; *in; in += len) {
+		in += strspn(in, "/");
+		len = strcspn(in, "/");
+		if (len == 0 || (len == 1 && in[0] == '.'))
+			continue;
+		if (len == 2 && in[0] == '.' && in[1] == '.') {
+			n = depth ? starts[--depth] : 0;
+			continue;
+		}
+		starts[depth++] = n;
+		out[n++] = '/';
+		memcpy(out + n, in, len);
+		n += len;
+	}
+	if (n == 0)
+		out[n++] = '/';
+	out[n] = '\0';
+}
+
+static void test_paths_of_all_lengths_lose_what_they_should(void **state)
+{
+	static const char *const alphabets[] = { "/.ab", "abcdefgh/", "ab./ \xc3" };
+	struct mf_request *req = mf_request_new(MF_FILE);
+	char in[128], out[128];
+	uint32_t seed = 11, round;
+	size_t len;
+
+	(void)state;
+	for (round = 0; round < 40000; round++) {
+		len = next_random(&seed) % 100 + 1;
+		make_text(&seed, alphabets[round % 3], in, len);
+		in[0] = '/';
+		clean_path(in, out);
+		assert_int_equal(mf_request_set_str(req, MF_F_PATH, in, len), 0);
+		assert_string_equal(text_of(req, MF_F_PATH), out);
+		in[next_random(&seed) % len] = '\0';
+		assert_int_equal(mf_request_set_str(req, MF_F_PATH, in, len), MF_E_SYNTAX);
+	}
+	mf_request_free(req);
+}
+
+static void test_words_of_all_lengths_get_their_case(void **state)
+{
+	struct mf_request *req = mf_request_new(MF_DNS);
+	char in[24], upper[24];
+	uint32_t seed = 13;
+	size_t len, i;
+	unsigned c;
+
+	(void)state;
+	for (len = 0; len < sizeof(in) - 1; len++) {
+		make_text(&seed, "azAZ09@[`{", in, len);
+		for (c = 1; c < 256; c++) {
+			if (len)
+				in[c % len] = (char)c;
+			for (i = 0; i <= len; i++)
+				upper[i] =
+					(char)(in[i] >= 'a' && in[i] <= 'z' ? in[i] - 32 : in[i]);
+			assert_int_equal(mf_request_set_str(req, MF_F_TYPE, in, len), 0);
+			assert_string_equal(text_of(req, MF_F_TYPE), upper);
+			assert_int_equal(mf_request_set_str(req, MF_F_SOURCE, in, len), 0);
+			assert_string_equal(text_of(req, MF_F_SOURCE), in);
+			assert_int_equal(mf_request_peek(req, MF_F_SOURCE).len, len);
+		}
+		for (i = 0; i < len; i++) {
+			memcpy(upper, in, sizeof(in));
+			upper[i] = '\0';
+			assert_int_equal(mf_request_set_str(req, MF_F_TYPE, upper, len),
+					 MF_E_SYNTAX);
+			assert_null(text_of(req, MF_F_TYPE));
+		}
 	}
 	mf_request_free(req);
 }
@@ -297,6 +428,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_become_canonical),
+		cmocka_unit_test(test_names_become_what_the_careful_way_makes_of_them),
+		cmocka_unit_test(test_paths_of_all_lengths_lose_what_they_should),
+		cmocka_unit_test(test_words_of_all_lengths_get_their_case),
 		cmocka_unit_test(test_what_is_no_name_is_refused),
 		cmocka_unit_test(test_paths_become_canonical),
 		cmocka_unit_test(test_words_get_their_case),
