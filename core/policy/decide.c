@@ -545,7 +545,7 @@ int mf_vm_state_decide(struct mf_vm_state *s, struct mf_request *req, struct mf_
 	mf_request_prefetch(req);
 	*ret_policy = SIZE_MAX;
 	s->stats.decisions++;
-	if (__builtin_expect(s->cache_off, 0))
+	if (__builtin_expect(s->cache_off || !s->memo.entries, 0))
 		return decide_slowly(s, req, ret, ret_policy);
 	e = mf_memo_find(&s->memo, req, mf_memo_hash(&s->memo, req));
 	if (!e)

@@ -327,14 +327,18 @@ void mf_memo_put(struct mf_memo *m, const struct mf_request *req, struct mf_outc
 		 unsigned owner, uint64_t wall_from, uint64_t wall_until)
 {
 	const struct mf_memo_key *key = &m->keys[req->kind];
-	size_t len = key_size(key, req) + (wall_until ? BOUNDS_BYTES : 0);
-	uint64_t hash = mf_memo_hash(m, req);
 	struct mf_memo_entry *e;
 	uint8_t *bytes = NULL;
+	uint64_t hash;
 	uint32_t at;
+	size_t len;
 
-	if (!m->entries || len > MF_MEMO_KEY_MAX)
+	if (!m->entries)
 		return;
+	len = key_size(key, req) + (wall_until ? BOUNDS_BYTES : 0);
+	if (len > MF_MEMO_KEY_MAX)
+		return;
+	hash = mf_memo_hash(m, req);
 	e = mf_memo_find(m, req, hash); /* there already: its time was over */
 	at = e ? (uint32_t)(e - m->entries) : choose(m, set_of(m, hash));
 	if (len > MF_MEMO_KEY_INLINE) {

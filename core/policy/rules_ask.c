@@ -11,7 +11,6 @@
  * look-up may happen and connect is judged again with the real address. The index "known" has every rule that would let
  * the name be reached on some port: it answers resolve_known (P13).
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,6 +175,23 @@ static int find_in(struct mf_rule_index *ix, struct mf_rule_subject *s, uint32_t
 	return mf_rule_index_find(ix, s, limit, ret);
 }
 
+/* ":443" at @at; printf() would cost more than the look-up. Return: its length */
+static size_t put_port(char *at, unsigned port)
+{
+	char digits[8];
+	size_t n = sizeof(digits), len;
+
+	do {
+		digits[--n] = (char)('0' + port % 10);
+		port /= 10;
+	} while (port);
+	digits[--n] = ':';
+	len = sizeof(digits) - n;
+	memcpy(at, digits + n, len);
+	at[len] = '\0';
+	return len;
+}
+
 /* --- dns ---------------------------------------------------------------------------------------------------------- */
 
 /* Whether a connect_redirects expression could match the name on a port that the expressions speak of. */
@@ -189,13 +205,13 @@ static int find_redirect_any_port(struct mf_rules *rules, const struct mf_value 
 	*ret = MF_RULE_NONE;
 	if (rules->family_cnt[MF_CONNECT_REDIRECTS] == 0)
 		return 0;
+	memcpy(text, name->ptr, name->len); /* shorter than MF_NAME_ROOM */
 	for (uint32_t i = 0; r == 0 && *ret == MF_RULE_NONE && i < rules->try_port_cnt; i++) {
 		s.name = (const char *)name->ptr;
 		s.name_len = name->len;
 		s.port = rules->try_ports[i];
 		s.text = text;
-		s.text_len = (size_t)snprintf(text, sizeof(text), "%.*s:%u", (int)name->len,
-					      (const char *)name->ptr, rules->try_ports[i]);
+		s.text_len = name->len + put_port(text + name->len, rules->try_ports[i]);
 		r = find_in(rules->index[MF_CONNECT_REDIRECTS], &s, MF_RULE_NONE, ret);
 	}
 	return r;
@@ -281,6 +297,7 @@ static int ask_name(struct mf_rules *rules, const char *name, size_t len, const 
 	char addr[MF_ADDR_TEXT_MAX + 2], text[MF_NAME_ROOM + 64];
 	struct mf_rule_subject s = { .name = name, .name_len = len, .ip = ip, .port = port };
 	uint32_t net = MF_RULE_NONE, redirect = MF_RULE_NONE;
+	bool brackets;
 	int r = 0;
 
 	*ret = NULL;
@@ -301,12 +318,15 @@ static int ask_name(struct mf_rules *rules, const char *name, size_t len, const 
 			s.name = addr;
 			s.name_len = strlen(addr);
 		}
-		s.text_len = (size_t)snprintf(text, sizeof(text),
-					      !len && ip && ip->family == 6 ? "[%.*s]" : "%.*s",
-					      (int)s.name_len, s.name);
+		brackets = !len && ip && ip->family == 6;
+		text[0] = '[';
+		memcpy(text + brackets, s.name, s.name_len);
+		s.text_len = s.name_len + brackets;
+		text[s.text_len] = ']';
+		s.text_len += brackets;
+		text[s.text_len] = '\0';
 		if (port != MF_PORT_ANY)
-			s.text_len += (size_t)snprintf(text + s.text_len, sizeof(text) - s.text_len,
-						       ":%d", port);
+			s.text_len += put_port(text + s.text_len, (unsigned)port);
 		s.text = text;
 		r = find_in(rules->index[MF_CONNECT_REDIRECTS], &s, MF_RULE_NONE, &redirect);
 	}
