@@ -396,12 +396,32 @@ static void reap(pid_t *pid)
 	*pid = 0;
 }
 
+/* The opener has been reaped: what it said last may be that it has made the command, which is ours to reap then. */
+static void learn_command(struct mf_capture *cap)
+{
+	int fds[MF_CAPTURE_MSG_FDS_MAX];
+	struct mf_capture_msg m;
+	size_t cnt;
+
+	while (!cap->command && cap->opener_sock >= 0 &&
+	       mf_capture_msg_recv(cap->opener_sock, false, &m, fds, &cnt) == 1) {
+		if (m.kind == MF_CAPTURE_MSG_READY)
+			cap->command = (pid_t)m.pid;
+		while (cnt)
+			close(fds[--cnt]);
+	}
+}
+
 void mf_capture_free(struct mf_capture *cap)
 {
 	if (!cap)
 		return;
 	reap(&cap->command);
-	reap(&cap->opener);
+	if (cap->opener) {
+		reap(&cap->opener);
+		learn_command(cap);
+		reap(&cap->command);
+	}
 	close_fd(&cap->opener_sock);
 	close_fd(&cap->command_sock);
 	close_fd(&cap->epoll_fd);

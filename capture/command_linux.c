@@ -19,10 +19,13 @@ static _Noreturn void give_up(const struct mf_capture_plan *plan, const struct m
 	_exit(126);
 }
 
-/* When the caller dies, so does the command's network; it is told, so that it need not find out by time-outs. */
-static void follow_caller(const struct mf_capture_plan *plan)
+/*
+ * When the caller dies, so does the command's network; it is told by @signal, so that it need not find out by time-outs.
+ * Before there is a command all signals but SIGKILL are blocked here.
+ */
+static void follow_caller(const struct mf_capture_plan *plan, int signal)
 {
-	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+	(void)prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0);
 	if (getppid() != plan->caller)
 		_exit(126);
 }
@@ -79,7 +82,7 @@ _Noreturn void mf_capture_command_main(struct mf_capture_plan *plan)
 	int notify = -1, r;
 
 	close(plan->opener_sock);
-	follow_caller(plan);
+	follow_caller(plan, SIGKILL);
 	r = mf_capture_lock_fds(plan, &plan->command_sock, 1, &err);
 	if (r == 0)
 		r = mf_capture_lock_privileges(&err);
@@ -98,9 +101,9 @@ _Noreturn void mf_capture_command_main(struct mf_capture_plan *plan)
 	r = mf_capture_msg_send(plan->command_sock, &m, &notify, notify >= 0);
 	if (notify >= 0)
 		close(notify);
-	follow_caller(plan);
 	if (r < 0 || mf_capture_msg_recv(plan->command_sock, true, &m, NULL, NULL) != 1 ||
 	    m.kind != MF_CAPTURE_MSG_GO)
 		_exit(126);
+	follow_caller(plan, SIGTERM);
 	execute(plan);
 }

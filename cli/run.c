@@ -614,6 +614,8 @@ int mf_cmd_run(int argc, char **argv)
 	capture_options.log = &r->log;
 	status = EXIT_SETUP;
 	rc = mf_tls_authority_new(r->id, &r->authority, &err);
+	if (rc == 0)
+		capture_options.extra_ca_pem = mf_tls_authority_pem(r->authority);
 	// It forks, and must do so before there are threads.
 	if (rc == 0)
 		rc = mf_capture_new(&capture_options, &r->capture, &err);
