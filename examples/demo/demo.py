@@ -20,7 +20,7 @@ show dig +short allowed.example
 show curl -sS https://allowed.example/
 
 say 'Redirected: curl asks for api.vendor.example; it talks to llm.corp.example, and sends its name in the SNI.'
-show curl -sS --insecure https://api.vendor.example/
+show curl -sS https://api.vendor.example/
 
 say 'Redirected in DNS: every kind of question, so that no other record leads around it.'
 show dig +short registry.npm.example A

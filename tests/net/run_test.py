@@ -2,13 +2,13 @@
 """`moonfence run` with real clients against real servers, as root and as an ordinary user."""
 import hashlib
 import os
-import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
-from scenario import NOBODY, Scenario, main
+from scenario import NOBODY, PYTHON, Scenario, main
 
 CURL = ["curl", "-sS", "--max-time", "30"]
 
@@ -55,6 +55,7 @@ class Clients:
                         ["-C", f"{www}/repo.git", "update-server-info"]):
                 subprocess.run(["git", *cmd], check=True)
         target = os.path.join(self.work, f"clone-{type(self).__name__}")
+        shutil.rmtree(target, ignore_errors=True)
         r = self.fence(["git", "clone", "-q", "https://allowed.example/repo.git", target])
         self.assertEqual(r.status, 0, r)
         r = self.fence(["git", "-C", target, "log", "--format=%s"])
@@ -183,10 +184,19 @@ print(s.recv(512)[3] & 15)
 class Redirects:
     def test_connect_redirect_rewrites_the_sni(self):
         for args in ([], ["--http2"], ["--tls-max", "1.2"], ["-6"]):
-            r = self.fence([*CURL, "-k", *args, "https://api.vendor.example/"])
+            r = self.fence([*CURL, *args, "https://api.vendor.example/"])
             self.assertEqual((r.status, r.out), (0, "server=llm host=api.vendor.example sni=llm.corp.example port=8443\n"),
                              r)
             self.assertTrue(r.find("connect_redirect", domain="api.vendor.example"), r)
+
+    def test_every_client_trusts_the_bridge(self):
+        want = "server=llm host=api.vendor.example sni=llm.corp.example port=8443\n"
+        for cmd in (["wget", "-q", "-T", "30", "-t", "1", "-O", "-", "https://api.vendor.example/"],
+                    ["node", "-e", "require('https').get('https://api.vendor.example/', s => s.pipe(process.stdout))"],
+                    [PYTHON, "-c", "import urllib.request as u; print(u.urlopen('https://api.vendor.example/', timeout=30)"
+                     ".read().decode(), end='')"]):
+            r = self.fence(cmd)
+            self.assertEqual((r.status, r.out), (0, want), r)
 
     def test_a_large_body_through_the_bridge(self):
         r = self.fence("curl -sSk --max-time 60 https://api.vendor.example/big | sha256sum")
@@ -307,9 +317,15 @@ class Fidelity:
         self.assertEqual(r.out, f"{want}\n{want}\n", r)
 
     def test_a_signal_reaches_the_command(self):
-        p = self.lab.popen(self.fence_command(["bash", "-c", "trap 'echo got; exit 3' TERM; echo up; while :; do read -t 60 _ < "
-                           "<(sleep 60); done"]), user=self.user, env=self.environment(), stdout=subprocess.PIPE,
-                           stdin=subprocess.DEVNULL, text=True)
+        # Blocked and waited for: there is no moment at which the signal could be missed.
+        p = self.lab.popen(self.fence_command([PYTHON, "-c", """
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+print("up", flush=True)
+signal.sigwait({signal.SIGTERM})
+print("got", flush=True)
+sys.exit(3)
+"""]), user=self.user, env=self.environment(), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         self.assertEqual(p.stdout.readline(), "up\n")
         p.send_signal(signal.SIGTERM)
         self.assertEqual(p.stdout.readline(), "got\n")
@@ -341,6 +357,8 @@ print(socket.create_connection(l.getsockname(), 30).recv(4).decode())
 
 class Reload:
     def test_edit_while_running_and_a_broken_edit_keeps_the_old(self):
+        if os.path.exists(self.events_path):
+            os.unlink(self.events_path)
         good = self.lab.write(f"policies/reload-{type(self).__name__}.lua",
                               'return { name = "r", dns = function(q) return resolve { "11.0.0.1" } end }\n')
         p = self.lab.popen(self.fence_command(["bash", "-c", "while read -r cmd; do eval \"$cmd\"; echo done; done"],
