@@ -276,6 +276,7 @@ static void fill(struct mf_vm_state *s, enum mf_kind kind, const struct mf_outco
 {
 	const struct mf_decision *d = &o->d;
 	const struct mf_policy *p;
+	const char *rule;
 	size_t from = offsetof(struct mf_decision, verdict),
 	       addrs = offsetof(struct mf_decision, addrs),
 	       strings = offsetof(struct mf_decision, cname);
@@ -295,8 +296,8 @@ static void fill(struct mf_vm_state *s, enum mf_kind kind, const struct mf_outco
 	ret->policy = p->name;
 	ret->pack = p->source->pack;
 	ret->pack_version = p->source->pack_version;
-	if (!ret->rule)
-		ret->rule = hook_rules[kind];
+	rule = hook_rules[kind];
+	ret->rule = d->rule ? d->rule : rule; /* without a branch: one is as likely as the other */
 }
 
 /* A host program built with an older or a newer header. */
@@ -547,7 +548,7 @@ int mf_vm_state_decide(struct mf_vm_state *s, struct mf_request *req, struct mf_
 	s->stats.decisions++;
 	if (__builtin_expect(s->cache_off || !s->memo.entries, 0))
 		return decide_slowly(s, req, ret, ret_policy);
-	e = mf_memo_find(&s->memo, req, mf_memo_hash(&s->memo, req));
+	e = mf_memo_get(&s->memo, req);
 	if (!e)
 		return decide_slowly(s, req, ret, ret_policy);
 	if (__builtin_expect(e->timed, 0)) {

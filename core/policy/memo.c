@@ -112,10 +112,10 @@ static inline uint64_t forms_of(const struct mf_memo_key *key, const struct mf_r
 #define SEED_STEP UINT64_C(0x9e3779b97f4a7c15)
 
 /* Each field is hashed with a seed of its own, and not one after another: the multiplications overlap. No branches. */
-uint64_t mf_memo_hash(const struct mf_memo *m, const struct mf_request *req)
+static inline uint64_t hash_key(const struct mf_memo *m, const struct mf_memo_key *key,
+				const struct mf_request *req, uint64_t forms)
 {
-	const struct mf_memo_key *key = &m->keys[req->kind];
-	uint64_t seed = m->seed + req->kind, h = mf_hash_u64(forms_of(key, req), seed), word;
+	uint64_t seed = m->seed + req->kind, h = mf_hash_u64(forms, seed), word;
 	unsigned i, field;
 
 	for (i = 0; i < key->cnt; i++) {
@@ -128,6 +128,13 @@ uint64_t mf_memo_hash(const struct mf_memo *m, const struct mf_request *req)
 	if (key->labels)
 		h ^= mf_hash_bytes(req->pool + req->labels_off, req->labels_len, seed + SEED_STEP);
 	return mf_hash_u64(h, m->seed);
+}
+
+uint64_t mf_memo_hash(const struct mf_memo *m, const struct mf_request *req)
+{
+	const struct mf_memo_key *key = &m->keys[req->kind];
+
+	return hash_key(m, key, req, forms_of(key, req));
 }
 
 static inline uint64_t differ8(const uint8_t *a, const uint8_t *b)
@@ -271,18 +278,16 @@ static uint64_t ways_with(const uint16_t *tags, uint16_t tag)
 	return a >> 15 | b >> 14;
 }
 
-struct mf_memo_entry *mf_memo_find(struct mf_memo *m, const struct mf_request *req, uint64_t hash)
+static inline struct mf_memo_entry *find_in_set(struct mf_memo *m, const struct mf_memo_key *key,
+						const struct mf_request *req, uint64_t forms,
+						uint64_t hash)
 {
-	const struct mf_memo_key *key = &m->keys[req->kind];
 	struct mf_memo_entry *e;
-	uint64_t ways, forms = forms_of(key, req);
-	uint32_t base, i;
+	uint64_t ways;
+	uint32_t base = set_of(m, hash), i;
 	uint16_t tag = tag_of(hash);
 	unsigned bit;
 
-	if (__builtin_expect(!m->entries, 0))
-		return NULL;
-	base = set_of(m, hash);
 	for (ways = ways_with(m->tags + base, tag); ways; ways &= ways - 1) {
 		bit = (unsigned)__builtin_ctzll(ways);
 		i = base + (bit >> 4) + ((bit & 1) << 2);
@@ -295,6 +300,21 @@ struct mf_memo_entry *mf_memo_find(struct mf_memo *m, const struct mf_request *r
 		return e;
 	}
 	return NULL;
+}
+
+struct mf_memo_entry *mf_memo_find(struct mf_memo *m, const struct mf_request *req, uint64_t hash)
+{
+	const struct mf_memo_key *key = &m->keys[req->kind];
+
+	return m->entries ? find_in_set(m, key, req, forms_of(key, req), hash) : NULL;
+}
+
+struct mf_memo_entry *mf_memo_get(struct mf_memo *m, const struct mf_request *req)
+{
+	const struct mf_memo_key *key = &m->keys[req->kind];
+	uint64_t forms = forms_of(key, req);
+
+	return m->entries ? find_in_set(m, key, req, forms, hash_key(m, key, req, forms)) : NULL;
 }
 
 void mf_memo_bounds(const struct mf_memo_entry *e, uint64_t *from, uint64_t *until)

@@ -80,6 +80,9 @@ uint64_t mf_memo_hash(const struct mf_memo *m, const struct mf_request *req);
 /** mf_memo_find() - The entry of an equal key, or NULL; the caller checks the time. @hash from mf_memo_hash() */
 struct mf_memo_entry *mf_memo_find(struct mf_memo *m, const struct mf_request *req, uint64_t hash);
 
+/** mf_memo_get() - mf_memo_find() with mf_memo_hash(), in one go */
+struct mf_memo_entry *mf_memo_get(struct mf_memo *m, const struct mf_request *req);
+
 /** mf_memo_bounds() - Of an entry that is timed: true while the wall clock is in [from, until) */
 void mf_memo_bounds(const struct mf_memo_entry *e, uint64_t *from, uint64_t *until);
 
