@@ -36,6 +36,7 @@
 #define POLL_MS 2000 /* between two looks without inotify */
 #define LONGEST_MS \
 	2000 /* a change waits at most so long for quiet, or ten times the debounce time */
+#define BEGIN_MS     250 /* before inotify is begun; what changed until then is seen by its contents */
 #define AGAIN_MS     500 /* until changed() is called again on its own wish; twice as long each time */
 #define AGAIN_MAX_MS 60000 /* but not longer */
 #define WATCHES_MAX  4096
@@ -214,6 +215,9 @@ static void *run(void *arg)
 	bool dirty = true; /* what happened between loading and watching */
 	int again_ms = 0, r;
 
+	/* Closing an inotify instance costs up to 20 ms: whoever runs for a moment only shall not pay that. */
+	if (wait_events(w, BEGIN_MS) < 0)
+		return NULL;
 	(void)renew(w);
 	for (;;) {
 		r = dirty ? 1 : wait_events(w, longest_wait(w, again_ms));
