@@ -20,7 +20,11 @@ awk -v file="$work/transcript" '
   /^<!-- transcript:/ { skip = 1; print "```"; while ((getline line < file) > 0) print line; print "```" }
 ' README.md >"$work/README.md"
 if [ -n "$check" ]; then
-  diff -u README.md "$work/README.md" || { echo "the README's transcript is not what the demo prints: tools/update-transcript.sh" >&2; exit 1; }
+  # Not the summary's counts: a busy machine may make a client ask twice.
+  for file in README.md "$work/README.md"; do
+    sed '/^moonfence: session/,/^```/d' "$file" >"$work/compared-$(basename "$(dirname "$file")")"
+  done
+  diff -u "$work/compared-." "$work/compared-$(basename "$work")" || { echo "the README's transcript is not what the demo prints: tools/update-transcript.sh" >&2; exit 1; }
   echo "the README's transcript is what the demo prints"
 else
   cp "$work/README.md" README.md
