@@ -232,7 +232,7 @@ static bool is_read_like(const struct mf_value *op)
 	size_t i;
 
 	for (i = 0; op->type == MF_T_STR && i < MF_ARRAY_SIZE(words); i++)
-		if (strlen(words[i]) == op->len && memcmp(words[i], op->ptr, op->len) == 0)
+		if (words[i][0] == (char)op->ptr[0] && strcmp(words[i], (const char *)op->ptr) == 0)
 			return true;
 	return false;
 }

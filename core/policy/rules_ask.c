@@ -486,8 +486,10 @@ static int ask_path(struct mf_rules *rules, const struct mf_value *path, uint32_
 
 static uint32_t op_bit(const struct mf_value *op)
 {
+	const char *text = (const char *)op->ptr;
+
 	for (int i = 0; mf_rules_op_words[i] && op->type == MF_T_STR; i++)
-		if (strcmp(mf_rules_op_words[i], (const char *)op->ptr) == 0)
+		if (mf_rules_op_words[i][0] == text[0] && strcmp(mf_rules_op_words[i], text) == 0)
 			return UINT32_C(1) << i;
 	return 0; /* an operation that rules cannot name: only rules for all operations match */
 }
