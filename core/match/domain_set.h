@@ -24,7 +24,8 @@
 
 #include "core/base/err.h"
 
-#define MF_NAME_MAX  253 /* bytes of a name without its trailing dot (RFC 1035, 255 octets on the wire) */
+#define MF_NAME_MAX \
+	253 /* bytes of a name without its trailing dot (RFC 1035, 255 octets on the wire) */
 #define MF_NAME_ROOM 254 /* and its NUL */
 
 /* No entry matches. */

@@ -31,12 +31,14 @@
 
 /* Every member may be 0. */
 struct mf_names_options {
-	uint32_t addr_max;	 /* addresses: 65,536 */
-	uint32_t names_per_addr; /* 32, at most 64; the tie that expires first gives way to a new one */
-	uint32_t ttl_floor_s;	 /* 60 */
-	uint32_t ttl_cap_s;	 /* 3,600 */
-	uint32_t ttl_fixed_s;	 /* not 0: every tie lives so long whatever its record says (agentsh: 300) */
-	uint32_t grace_s;	 /* 3,600 */
+	uint32_t addr_max; /* addresses: 65,536 */
+	uint32_t
+		names_per_addr; /* 32, at most 64; the tie that expires first gives way to a new one */
+	uint32_t ttl_floor_s; /* 60 */
+	uint32_t ttl_cap_s;   /* 3,600 */
+	uint32_t
+		ttl_fixed_s; /* not 0: every tie lives so long whatever its record says (agentsh: 300) */
+	uint32_t grace_s;	      /* 3,600 */
 	const struct mf_clock *clock; /* mf_clock_system */
 };
 
@@ -46,7 +48,8 @@ int mf_names_new(const struct mf_names_options *options, struct mf_names **ret_n
 		 struct mf_err *err);
 void mf_names_free(struct mf_names *names);
 
-#define MF_NAMES_ALIASES_MAX 16 /* members of a CNAME chain beside the question; more are an error */
+#define MF_NAMES_ALIASES_MAX \
+	16 /* members of a CNAME chain beside the question; more are an error */
 
 /* One DNS answer. Names need not be canonical. */
 struct mf_names_answer {
@@ -70,18 +73,19 @@ int mf_names_learn(struct mf_names *names, const struct mf_names_answer *answer)
 bool mf_names_has(struct mf_names *names, const struct mf_addr *addr, const char *name, size_t len);
 
 /** mf_names_recent() - The name most recently asked for that led to @addr; Return: its length, 0 if it has none */
-size_t mf_names_recent(struct mf_names *names, const struct mf_addr *addr, char ret_name[MF_NAME_ROOM]);
+size_t mf_names_recent(struct mf_names *names, const struct mf_addr *addr,
+		       char ret_name[MF_NAME_ROOM]);
 
 struct mf_names_item {
 	char name[MF_NAME_ROOM];
 	uint8_t len;
-	bool alias;	     /* stood in a CNAME chain, and was not itself asked for */
+	bool alias;	       /* stood in a CNAME chain, and was not itself asked for */
 	uint32_t expires_in_s; /* 0: kept by an open connection only */
 };
 
 /** mf_names_list() - All names of @addr, most recent first, questions before aliases; Return: how many were filled in */
-size_t mf_names_list(struct mf_names *names, const struct mf_addr *addr, struct mf_names_item *items,
-		     size_t cap);
+size_t mf_names_list(struct mf_names *names, const struct mf_addr *addr,
+		     struct mf_names_item *items, size_t cap);
 
 /** mf_names_addrs() - The addresses of @name; Return: how many there are; the first @cap are in @addrs */
 size_t mf_names_addrs(struct mf_names *names, const char *name, size_t len, struct mf_addr *addrs,

@@ -33,130 +33,130 @@
 #include "core/base/log.h"
 
 /* id, name in the JSON, urgent (may use the reserved part of the queue whatever was decided) */
-#define MF_EVENT_TYPES(X)                                                    \
-	X(SESSION_START, "session_start", true)                              \
-	X(SESSION_END, "session_end", true)                                  \
-	X(DNS_QUERY, "dns_query", false)                                     \
-	X(DNS_REDIRECT, "dns_redirect", true)                                \
-	X(NET_CONNECT, "net_connect", false)                                 \
-	X(CONNECT_REDIRECT, "connect_redirect", true)                        \
-	X(CONNECT_REDIRECT_FALLBACK, "connect_redirect_fallback", true)      \
-	X(NET_TLS_HELLO, "net_tls_hello", false)                             \
-	X(NET_HTTP_REQUEST, "net_http_request", false)                       \
-	X(NET_CLOSE, "net_close", false)                                     \
-	X(FILE_OPEN, "file_open", false)                                     \
-	X(FILE_READ, "file_read", false)                                     \
-	X(FILE_WRITE, "file_write", false)                                   \
-	X(FILE_CREATE, "file_create", false)                                 \
-	X(FILE_DELETE, "file_delete", false)                                 \
-	X(FILE_RENAME, "file_rename", false)                                 \
-	X(FILE_STAT, "file_stat", false)                                     \
-	X(FILE_CHMOD, "file_chmod", false)                                   \
-	X(FILE_TRUNCATE, "file_truncate", false)                             \
-	X(FILE_SOFT_DELETE, "file_soft_delete", true)                        \
-	X(DIR_CREATE, "dir_create", false)                                   \
-	X(DIR_DELETE, "dir_delete", false)                                   \
-	X(DIR_LIST, "dir_list", false)                                       \
-	X(SYMLINK_CREATE, "symlink_create", false)                           \
-	X(SYMLINK_READ, "symlink_read", false)                               \
-	X(PATH_REDIRECT, "path_redirect", true)                              \
-	X(TRASH_RESTORE, "trash_restore", true)                              \
-	X(TRASH_PURGE, "trash_purge", true)                                  \
-	X(POLICY_LOADED, "policy_loaded", true)                              \
-	X(POLICY_CHANGED, "policy_changed", true)                            \
-	X(POLICY_RELOAD_FAILED, "policy_reload_failed", true)                \
-	X(POLICY_ERROR, "policy_error", true)                                \
-	X(POLICY_QUARANTINED, "policy_quarantined", true)                    \
-	X(TRANSPARENT_NET_SETUP, "transparent_net_setup", true)              \
-	X(TRANSPARENT_NET_FAILED, "transparent_net_failed", true)            \
-	X(CAPTURE_READY, "capture_ready", true)                              \
-	X(CAPTURE_DRIFT, "capture_drift", true)                              \
-	X(CAPTURE_REFUSED, "capture_refused", true)                          \
-	X(CAPTURE_MASKED, "capture_masked", true)                            \
+#define MF_EVENT_TYPES(X)                                               \
+	X(SESSION_START, "session_start", true)                         \
+	X(SESSION_END, "session_end", true)                             \
+	X(DNS_QUERY, "dns_query", false)                                \
+	X(DNS_REDIRECT, "dns_redirect", true)                           \
+	X(NET_CONNECT, "net_connect", false)                            \
+	X(CONNECT_REDIRECT, "connect_redirect", true)                   \
+	X(CONNECT_REDIRECT_FALLBACK, "connect_redirect_fallback", true) \
+	X(NET_TLS_HELLO, "net_tls_hello", false)                        \
+	X(NET_HTTP_REQUEST, "net_http_request", false)                  \
+	X(NET_CLOSE, "net_close", false)                                \
+	X(FILE_OPEN, "file_open", false)                                \
+	X(FILE_READ, "file_read", false)                                \
+	X(FILE_WRITE, "file_write", false)                              \
+	X(FILE_CREATE, "file_create", false)                            \
+	X(FILE_DELETE, "file_delete", false)                            \
+	X(FILE_RENAME, "file_rename", false)                            \
+	X(FILE_STAT, "file_stat", false)                                \
+	X(FILE_CHMOD, "file_chmod", false)                              \
+	X(FILE_TRUNCATE, "file_truncate", false)                        \
+	X(FILE_SOFT_DELETE, "file_soft_delete", true)                   \
+	X(DIR_CREATE, "dir_create", false)                              \
+	X(DIR_DELETE, "dir_delete", false)                              \
+	X(DIR_LIST, "dir_list", false)                                  \
+	X(SYMLINK_CREATE, "symlink_create", false)                      \
+	X(SYMLINK_READ, "symlink_read", false)                          \
+	X(PATH_REDIRECT, "path_redirect", true)                         \
+	X(TRASH_RESTORE, "trash_restore", true)                         \
+	X(TRASH_PURGE, "trash_purge", true)                             \
+	X(POLICY_LOADED, "policy_loaded", true)                         \
+	X(POLICY_CHANGED, "policy_changed", true)                       \
+	X(POLICY_RELOAD_FAILED, "policy_reload_failed", true)           \
+	X(POLICY_ERROR, "policy_error", true)                           \
+	X(POLICY_QUARANTINED, "policy_quarantined", true)               \
+	X(TRANSPARENT_NET_SETUP, "transparent_net_setup", true)         \
+	X(TRANSPARENT_NET_FAILED, "transparent_net_failed", true)       \
+	X(CAPTURE_READY, "capture_ready", true)                         \
+	X(CAPTURE_DRIFT, "capture_drift", true)                         \
+	X(CAPTURE_REFUSED, "capture_refused", true)                     \
+	X(CAPTURE_MASKED, "capture_masked", true)                       \
 	X(EVENTS_DROPPED, "events_dropped", true)
 
 /* id, name in the JSON, value: STR, INT, BOOL, LIST (of strings) */
-#define MF_EVENT_FIELDS(X)                               \
-	X(ACTION, "action", STR)                         \
-	X(ALIASES, "aliases", LIST)                      \
-	X(ALPN, "alpn", LIST)                            \
-	X(ARGV, "argv", LIST)                            \
-	X(BACKEND, "backend", STR)                       \
-	X(BLOCKED, "blocked", BOOL)                      \
-	X(BYTES, "bytes", INT)                           \
-	X(BYTES_RECEIVED, "bytes_received", INT)         \
-	X(BYTES_SENT, "bytes_sent", INT)                 \
-	X(CLIENT, "client", STR)                         \
-	X(CONNECTIONS, "connections", INT)               \
-	X(COUNT, "count", INT)                           \
-	X(CROSS_MOUNT, "cross_mount", BOOL)              \
-	X(DENIED, "denied", INT)                         \
-	X(DNS_PORT, "dns_port", INT)                     \
-	X(DNS_QUERIES, "dns_queries", INT)               \
-	X(DURATION_MS, "duration_ms", INT)               \
-	X(ECH, "ech", BOOL)                              \
-	X(ELAPSED_US, "elapsed_us", INT)                 \
-	X(ERROR, "error", STR)                           \
-	X(ERRORS, "errors", INT)                         \
-	X(EXIT_CODE, "exit_code", INT)                   \
-	X(FAIL_MODE, "fail_mode", STR)                   \
-	X(FAMILIES, "families", LIST)                    \
-	X(FILE, "file", STR)                             \
-	X(FROM_PATH, "from_path", STR)                   \
-	X(GENERATION, "generation", INT)                 \
-	X(HOST_IP, "host_ip", STR)                       \
-	X(IPS, "ips", LIST)                              \
-	X(JA4, "ja4", STR)                               \
-	X(KIND, "kind", STR)                             \
-	X(LINE, "line", INT)                             \
-	X(MESSAGE, "message", STR)                       \
-	X(METHOD, "method", STR)                         \
-	X(MODE, "mode", INT)                             \
-	X(NAMES, "names", LIST)                          \
-	X(NETNS, "netns", STR)                           \
-	X(NLINK, "nlink", INT)                           \
-	X(NS_IP, "ns_ip", STR)                           \
-	X(ORIGINAL, "original", STR)                     \
-	X(ORIGINAL_HOST, "original_host", STR)           \
-	X(POLICIES, "policies", LIST)                    \
-	X(POLICY, "policy", STR)                         \
+#define MF_EVENT_FIELDS(X)                                 \
+	X(ACTION, "action", STR)                           \
+	X(ALIASES, "aliases", LIST)                        \
+	X(ALPN, "alpn", LIST)                              \
+	X(ARGV, "argv", LIST)                              \
+	X(BACKEND, "backend", STR)                         \
+	X(BLOCKED, "blocked", BOOL)                        \
+	X(BYTES, "bytes", INT)                             \
+	X(BYTES_RECEIVED, "bytes_received", INT)           \
+	X(BYTES_SENT, "bytes_sent", INT)                   \
+	X(CLIENT, "client", STR)                           \
+	X(CONNECTIONS, "connections", INT)                 \
+	X(COUNT, "count", INT)                             \
+	X(CROSS_MOUNT, "cross_mount", BOOL)                \
+	X(DENIED, "denied", INT)                           \
+	X(DNS_PORT, "dns_port", INT)                       \
+	X(DNS_QUERIES, "dns_queries", INT)                 \
+	X(DURATION_MS, "duration_ms", INT)                 \
+	X(ECH, "ech", BOOL)                                \
+	X(ELAPSED_US, "elapsed_us", INT)                   \
+	X(ERROR, "error", STR)                             \
+	X(ERRORS, "errors", INT)                           \
+	X(EXIT_CODE, "exit_code", INT)                     \
+	X(FAIL_MODE, "fail_mode", STR)                     \
+	X(FAMILIES, "families", LIST)                      \
+	X(FILE, "file", STR)                               \
+	X(FROM_PATH, "from_path", STR)                     \
+	X(GENERATION, "generation", INT)                   \
+	X(HOST_IP, "host_ip", STR)                         \
+	X(IPS, "ips", LIST)                                \
+	X(JA4, "ja4", STR)                                 \
+	X(KIND, "kind", STR)                               \
+	X(LINE, "line", INT)                               \
+	X(MESSAGE, "message", STR)                         \
+	X(METHOD, "method", STR)                           \
+	X(MODE, "mode", INT)                               \
+	X(NAMES, "names", LIST)                            \
+	X(NETNS, "netns", STR)                             \
+	X(NLINK, "nlink", INT)                             \
+	X(NS_IP, "ns_ip", STR)                             \
+	X(ORIGINAL, "original", STR)                       \
+	X(ORIGINAL_HOST, "original_host", STR)             \
+	X(POLICIES, "policies", LIST)                      \
+	X(POLICY, "policy", STR)                           \
 	X(PREVIOUS_GENERATION, "previous_generation", INT) \
-	X(PROBE_MS, "probe_ms", INT)                     \
-	X(PROTO, "proto", STR)                           \
-	X(PROXY_PORT, "proxy_port", INT)                 \
-	X(QTYPE, "qtype", STR)                           \
-	X(QUIC, "quic", BOOL)                            \
-	X(RCODE, "rcode", STR)                           \
-	X(REASON, "reason", STR)                         \
-	X(REDIRECT_ATTEMPTED, "redirect_attempted", STR) \
-	X(REDIRECT_SNI, "redirect_sni", STR)             \
-	X(REDIRECT_TLS, "redirect_tls", STR)             \
-	X(REDIRECT_TO, "redirect_to", STR)               \
-	X(REDIRECT_TO_UNIX, "redirect_to_unix", STR)     \
-	X(RESOLVED_IP, "resolved_ip", STR)               \
-	X(RESOLVED_TO, "resolved_to", STR)               \
-	X(RESTORE_HINT, "restore_hint", STR)             \
-	X(RULE, "rule", STR)                             \
-	X(RULES, "rules", INT)                           \
-	X(SIGNAL, "signal", INT)                         \
-	X(SINK, "sink", STR)                             \
-	X(SIZE, "size", INT)                             \
-	X(SNI, "sni", STR)                               \
-	X(SNI_VERIFIED, "sni_verified", BOOL)            \
-	X(STAGE, "stage", STR)                           \
-	X(STATUS, "status", STR)                         \
-	X(SUBNET, "subnet", STR)                         \
-	X(TARGET, "target", STR)                         \
-	X(TESTS, "tests", INT)                           \
-	X(TLS_MODE, "tls_mode", STR)                     \
-	X(TO_PATH, "to_path", STR)                       \
-	X(TRANSPORT, "transport", STR)                   \
-	X(TRASH_TOKEN, "trash_token", STR)               \
-	X(TTL, "ttl", INT)                               \
-	X(UPSTREAM, "upstream", STR)                     \
-	X(URL_PATH, "url_path", STR)                     \
-	X(VERSION, "version", STR)                       \
-	X(VERSIONS, "versions", LIST)                    \
+	X(PROBE_MS, "probe_ms", INT)                       \
+	X(PROTO, "proto", STR)                             \
+	X(PROXY_PORT, "proxy_port", INT)                   \
+	X(QTYPE, "qtype", STR)                             \
+	X(QUIC, "quic", BOOL)                              \
+	X(RCODE, "rcode", STR)                             \
+	X(REASON, "reason", STR)                           \
+	X(REDIRECT_ATTEMPTED, "redirect_attempted", STR)   \
+	X(REDIRECT_SNI, "redirect_sni", STR)               \
+	X(REDIRECT_TLS, "redirect_tls", STR)               \
+	X(REDIRECT_TO, "redirect_to", STR)                 \
+	X(REDIRECT_TO_UNIX, "redirect_to_unix", STR)       \
+	X(RESOLVED_IP, "resolved_ip", STR)                 \
+	X(RESOLVED_TO, "resolved_to", STR)                 \
+	X(RESTORE_HINT, "restore_hint", STR)               \
+	X(RULE, "rule", STR)                               \
+	X(RULES, "rules", INT)                             \
+	X(SIGNAL, "signal", INT)                           \
+	X(SINK, "sink", STR)                               \
+	X(SIZE, "size", INT)                               \
+	X(SNI, "sni", STR)                                 \
+	X(SNI_VERIFIED, "sni_verified", BOOL)              \
+	X(STAGE, "stage", STR)                             \
+	X(STATUS, "status", STR)                           \
+	X(SUBNET, "subnet", STR)                           \
+	X(TARGET, "target", STR)                           \
+	X(TESTS, "tests", INT)                             \
+	X(TLS_MODE, "tls_mode", STR)                       \
+	X(TO_PATH, "to_path", STR)                         \
+	X(TRANSPORT, "transport", STR)                     \
+	X(TRASH_TOKEN, "trash_token", STR)                 \
+	X(TTL, "ttl", INT)                                 \
+	X(UPSTREAM, "upstream", STR)                       \
+	X(URL_PATH, "url_path", STR)                       \
+	X(VERSION, "version", STR)                         \
+	X(VERSIONS, "versions", LIST)                      \
 	X(VISIBILITY, "visibility", STR)
 
 enum mf_event_type {
@@ -173,7 +173,13 @@ enum mf_event_field {
 		MF_EVF_NUM
 };
 
-enum mf_event_value { MF_EVENT_STR, MF_EVENT_INT, MF_EVENT_BOOL, MF_EVENT_LIST, MF_EVENT_VALUE_NUM };
+enum mf_event_value {
+	MF_EVENT_STR,
+	MF_EVENT_INT,
+	MF_EVENT_BOOL,
+	MF_EVENT_LIST,
+	MF_EVENT_VALUE_NUM
+};
 
 /* What a type looks like; static storage. */
 struct mf_event_type_info {
@@ -186,8 +192,9 @@ const struct mf_event_type_info *mf_event_type_info(enum mf_event_type type);
 const char *mf_event_field_name(enum mf_event_field field);
 enum mf_event_value mf_event_field_value(enum mf_event_field field);
 
-#define MF_EVENT_ROOM	  8192 /* bytes of one line at most */
-#define MF_EVENT_TEXT_MAX 2048 /* bytes of one text before escaping; what is over is cut off and reported */
+#define MF_EVENT_ROOM 8192 /* bytes of one line at most */
+#define MF_EVENT_TEXT_MAX \
+	2048 /* bytes of one text before escaping; what is over is cut off and reported */
 
 /* The members that every event may have; what is 0 or NULL is left out. All borrowed for the call. */
 struct mf_event_head {
@@ -199,8 +206,9 @@ struct mf_event_head {
 	const struct mf_endpoint *remote; /* the address in question */
 	const char *path;		  /* file in question; any bytes */
 	size_t path_len;		  /* 0: strlen(path) */
-	const char *operation;		  /* the policy's word: "connect", "query", "delete", "reload", ... */
-	const char *effective_action;	  /* what was done in the end: "blocked", "redirected", "allowed", ... */
+	const char *operation; /* the policy's word: "connect", "query", "delete", "reload", ... */
+	const char *
+		effective_action; /* what was done in the end: "blocked", "redirected", "allowed", ... */
 	/* What was decided: member "policy", the visibility, and whether the line may use the reserved queue. */
 	const struct mf_decision *decision;
 	/* Verdict that was carried out where it is not the one decided ("deny" for an ask without a channel). */
@@ -255,8 +263,9 @@ struct mf_events_options {
 	size_t queue_bytes;	      /* per sink: 1 MiB, at least 4 x MF_EVENT_ROOM */
 	uint32_t reserve_percent;     /* of the queue, for priority events: 25 */
 	uint32_t linger_ms;	      /* how long lines gather before they are written: 5 */
-	uint32_t close_timeout_ms;    /* how long mf_events_free() waits for a sink that does not take them: 5,000 */
-	mf_notice_fn notice;	      /* NULL: notices are dropped */
+	uint32_t
+		close_timeout_ms; /* how long mf_events_free() waits for a sink that does not take them: 5,000 */
+	mf_notice_fn notice; /* NULL: notices are dropped */
 	void *notice_ctx;
 };
 
@@ -300,12 +309,12 @@ int mf_events_send_line(struct mf_events *events, const char *line, size_t len);
 int mf_events_flush(struct mf_events *events, uint32_t timeout_ms);
 
 struct mf_events_stats {
-	uint64_t sent;	     /* events queued, each once whatever the number of sinks */
-	uint64_t silent;     /* not made because the decision was silent */
-	uint64_t dropped;    /* lines that some sink had no room for */
-	uint64_t lost;	     /* lines that a sink failed to write: disk full, reader gone */
-	uint64_t truncated;  /* events with something left out */
-	uint64_t notices;    /* lines given to the notice callback */
+	uint64_t sent;	    /* events queued, each once whatever the number of sinks */
+	uint64_t silent;    /* not made because the decision was silent */
+	uint64_t dropped;   /* lines that some sink had no room for */
+	uint64_t lost;	    /* lines that a sink failed to write: disk full, reader gone */
+	uint64_t truncated; /* events with something left out */
+	uint64_t notices;   /* lines given to the notice callback */
 	uint64_t notices_dropped;
 };
 void mf_events_get_stats(struct mf_events *events, struct mf_events_stats *ret);

@@ -37,7 +37,8 @@ struct mf_histogram {
 	uint64_t bounds[MF_HISTOGRAM_BUCKETS_MAX]; /* upper bounds, ascending */
 	uint32_t bound_cnt;
 	double scale;
-	_Atomic uint64_t buckets[MF_HISTOGRAM_BUCKETS_MAX + 1]; /* not cumulative; the last is +Inf */
+	_Atomic uint64_t
+		buckets[MF_HISTOGRAM_BUCKETS_MAX + 1]; /* not cumulative; the last is +Inf */
 	_Atomic uint64_t sum;
 };
 

@@ -79,12 +79,13 @@ void mf_session_begin_request(struct mf_session *s, struct mf_request *req, enum
 
 /** mf_session_fetch_process() - Look up the process behind @flow and set the process.* fields of @req
  * For callers that install a fetch callback of their own over mf_session_begin_request()'s. Return: 0, MF_E_NOENT */
-int mf_session_fetch_process(struct mf_session *s, struct mf_request *req, const struct mf_flow *flow);
+int mf_session_fetch_process(struct mf_session *s, struct mf_request *req,
+			     const struct mf_flow *flow);
 
 /* The fields that mf_session_fetch_process() can give, for mf_request_set_fetch(). */
-#define MF_SESSION_PROCESS_FIELDS                                                                  \
-	(UINT64_C(1) << MF_F_PROCESS_PID | UINT64_C(1) << MF_F_PROCESS_PARENT |                    \
-	 UINT64_C(1) << MF_F_PROCESS_NAME | UINT64_C(1) << MF_F_PROCESS_EXE |                      \
+#define MF_SESSION_PROCESS_FIELDS                                               \
+	(UINT64_C(1) << MF_F_PROCESS_PID | UINT64_C(1) << MF_F_PROCESS_PARENT | \
+	 UINT64_C(1) << MF_F_PROCESS_NAME | UINT64_C(1) << MF_F_PROCESS_EXE |   \
 	 UINT64_C(1) << MF_F_PROCESS_ARGS | UINT64_C(1) << MF_F_PROCESS_USER)
 
 #endif

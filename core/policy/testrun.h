@@ -48,7 +48,7 @@ struct mf_test_report {
 	size_t passed, failed, skipped;
 	struct mf_test_result *results;
 	size_t result_cnt;
-	bool coverage; /* in: gather lines and rules; slow */
+	bool coverage;	    /* in: gather lines and rules; slow */
 	const char *filter; /* in: only tests whose name contains this; NULL for all */
 	/* in: told of every question before it is asked, @req borrowed for the call; may be NULL */
 	void (*on_question)(void *ctx, const struct mf_request *req);

@@ -43,34 +43,34 @@ extern "C" {
 /* Fixed numbers, the same on every system. Functions return 0 (or a count) on success and one of these on failure. */
 enum mf_error {
 	MF_OK = 0,
-	MF_E_INVAL = -1,       /* an argument is wrong: a bug of the caller */
-	MF_E_NOMEM = -2,       /* out of memory */
-	MF_E_NOENT = -3,       /* no such thing */
-	MF_E_EXIST = -4,       /* there already */
-	MF_E_IO = -5,          /* the system refused a file or socket operation; the text has the reason */
-	MF_E_SYNTAX = -6,      /* text that does not parse: policy, pattern, name, address */
-	MF_E_POLICY = -7,      /* a policy raised an error or returned what its kind cannot carry */
-	MF_E_STEPS = -8,       /* a policy used up its instructions */
-	MF_E_TIME = -9,        /* a policy used up its time */
-	MF_E_MEMORY = -10,     /* a policy used up its memory */
-	MF_E_LIMIT = -11,      /* some other configured limit was reached: match steps, table size, string length */
-	MF_E_FULL = -12,       /* a bounded table or queue has no room */
-	MF_E_AGAIN = -13,      /* more input is needed, or try later */
-	MF_E_BAD = -14,        /* malformed bytes from a wire */
-	MF_E_NOT_MINE = -15,   /* well-formed, but not of this protocol */
-	MF_E_UNSUPPORTED = -16,/* this system or build cannot do it */
-	MF_E_PERM = -17,       /* not permitted */
-	MF_E_CLOSED = -18,     /* the other side, or the runtime, has gone */
-	MF_E_TEST = -19,       /* a policy's own tests failed */
-	MF_E_BUG = -20         /* should not happen; please report */
+	MF_E_INVAL = -1, /* an argument is wrong: a bug of the caller */
+	MF_E_NOMEM = -2, /* out of memory */
+	MF_E_NOENT = -3, /* no such thing */
+	MF_E_EXIST = -4, /* there already */
+	MF_E_IO = -5, /* the system refused a file or socket operation; the text has the reason */
+	MF_E_SYNTAX = -6,    /* text that does not parse: policy, pattern, name, address */
+	MF_E_POLICY = -7,    /* a policy raised an error or returned what its kind cannot carry */
+	MF_E_STEPS = -8,     /* a policy used up its instructions */
+	MF_E_TIME = -9,	     /* a policy used up its time */
+	MF_E_MEMORY = -10,   /* a policy used up its memory */
+	MF_E_LIMIT = -11,    /* another configured limit: match steps, table size, string length */
+	MF_E_FULL = -12,     /* a bounded table or queue has no room */
+	MF_E_AGAIN = -13,    /* more input is needed, or try later */
+	MF_E_BAD = -14,	     /* malformed bytes from a wire */
+	MF_E_NOT_MINE = -15, /* well-formed, but not of this protocol */
+	MF_E_UNSUPPORTED = -16, /* this system or build cannot do it */
+	MF_E_PERM = -17,	/* not permitted */
+	MF_E_CLOSED = -18,	/* the other side, or the runtime, has gone */
+	MF_E_TEST = -19,	/* a policy's own tests failed */
+	MF_E_BUG = -20		/* should not happen; please report */
 };
 
 /* Where and why something failed; filled only on failure. @msg is one whole sentence. */
 struct mf_err {
-	int code;              /* enum mf_error */
-	unsigned line;         /* 1-based, 0 if there is none */
-	unsigned column;       /* 1-based, 0 if there is none */
-	char file[256];        /* "" if there is none */
+	int code;	 /* enum mf_error */
+	unsigned line;	 /* 1-based, 0 if there is none */
+	unsigned column; /* 1-based, 0 if there is none */
+	char file[256];	 /* "" if there is none */
 	char msg[768];
 };
 
@@ -91,42 +91,42 @@ enum mf_kind { MF_DNS, MF_CONNECT, MF_SNI, MF_FILE, MF_KIND_NUM };
  */
 enum mf_field {
 	/* every kind */
-	MF_F_SOURCE,           /* str: "session", "gateway", "nic", "replay", "api": source */
-	MF_F_SESSION_ID,       /* str: session.id */
-	MF_F_PROCESS_PID,      /* int: process.pid */
-	MF_F_PROCESS_PARENT,   /* int: process.parent, the parent's pid */
-	MF_F_PROCESS_NAME,     /* str: process.name */
-	MF_F_PROCESS_EXE,      /* str: process.exe, absolute path */
-	MF_F_PROCESS_ARGS,     /* list of str: process.args */
-	MF_F_PROCESS_USER,     /* str: process.user */
+	MF_F_SOURCE,	     /* str: "session", "gateway", "nic", "replay", "api": source */
+	MF_F_SESSION_ID,     /* str: session.id */
+	MF_F_PROCESS_PID,    /* int: process.pid */
+	MF_F_PROCESS_PARENT, /* int: process.parent, the parent's pid */
+	MF_F_PROCESS_NAME,   /* str: process.name */
+	MF_F_PROCESS_EXE,    /* str: process.exe, absolute path */
+	MF_F_PROCESS_ARGS,   /* list of str: process.args */
+	MF_F_PROCESS_USER,   /* str: process.user */
 	/* dns */
-	MF_F_NAME,             /* str: name */
-	MF_F_TYPE,             /* str: type, "A", "AAAA", "HTTPS", "TYPE65280" */
-	MF_F_CLASS,            /* str: class, "IN" */
-	MF_F_TRANSPORT,        /* str: transport, "udp", "tcp", "doh" */
-	MF_F_CLIENT,           /* addr: client, the asking address */
+	MF_F_NAME,	/* str: name */
+	MF_F_TYPE,	/* str: type, "A", "AAAA", "HTTPS", "TYPE65280" */
+	MF_F_CLASS,	/* str: class, "IN" */
+	MF_F_TRANSPORT, /* str: transport, "udp", "tcp", "doh" */
+	MF_F_CLIENT,	/* addr: client, the asking address */
 	/* connect, sni */
-	MF_F_IP,               /* addr: ip, the address that will be dialled */
-	MF_F_PORT,             /* int: port */
-	MF_F_PROTO,            /* str: proto, "tcp" or "udp" */
-	MF_F_FAMILY,           /* int: family, 4 or 6; follows from ip, cannot be set */
-	MF_F_HOST,             /* str: host, the name most recently resolved to ip by this session */
-	MF_F_HOSTS,            /* list of str: hosts, all such names */
+	MF_F_IP,     /* addr: ip, the address that will be dialled */
+	MF_F_PORT,   /* int: port */
+	MF_F_PROTO,  /* str: proto, "tcp" or "udp" */
+	MF_F_FAMILY, /* int: family, 4 or 6; follows from ip, cannot be set */
+	MF_F_HOST,   /* str: host, the name most recently resolved to ip by this session */
+	MF_F_HOSTS,  /* list of str: hosts, all such names */
 	/* sni */
-	MF_F_SNI,              /* str: sni */
-	MF_F_ALPN,             /* list of str: alpn */
-	MF_F_ECH,              /* bool: ech, a real Encrypted ClientHello, not GREASE where they can be told apart */
-	MF_F_VERSIONS,         /* list of str: versions, "TLS1.2", "TLS1.3" */
-	MF_F_JA4,              /* str: ja4 */
-	MF_F_QUIC,             /* bool: quic */
+	MF_F_SNI,  /* str: sni */
+	MF_F_ALPN, /* list of str: alpn */
+	MF_F_ECH, /* bool: ech, a real Encrypted ClientHello, not GREASE where they can be told apart */
+	MF_F_VERSIONS, /* list of str: versions, "TLS1.2", "TLS1.3" */
+	MF_F_JA4,      /* str: ja4 */
+	MF_F_QUIC,     /* bool: quic */
 	/* file */
-	MF_F_OP,               /* str: op, "open", "read", "delete", ... */
-	MF_F_PATH,             /* str: path, absolute, '/'-separated, canonical */
-	MF_F_TARGET,           /* str: target of rename, link, symlink */
-	MF_F_FLAGS,            /* list of str: flags, e.g. "read", "write", "create", "truncate", "append" */
-	MF_F_UID,              /* int: uid */
-	MF_F_GID,              /* int: gid */
-	MF_F_SIZE,             /* int: size, bytes */
+	MF_F_OP,     /* str: op, "open", "read", "delete", ... */
+	MF_F_PATH,   /* str: path, absolute, '/'-separated, canonical */
+	MF_F_TARGET, /* str: target of rename, link, symlink */
+	MF_F_FLAGS,  /* list of str: flags, e.g. "read", "write", "create", "truncate", "append" */
+	MF_F_UID,    /* int: uid */
+	MF_F_GID,    /* int: gid */
+	MF_F_SIZE,   /* int: size, bytes */
 	MF_F_NUM
 };
 
@@ -153,7 +153,8 @@ MF_API void mf_request_reset(struct mf_request *req, enum mf_kind kind);
  * Return: 0; MF_E_INVAL for a field of another type or kind; MF_E_SYNTAX for a name or path that is none (NUL, label over
  *         63 bytes, name over 253, relative path); MF_E_NOMEM
  */
-MF_API int mf_request_set_str(struct mf_request *req, enum mf_field field, const char *str, size_t len);
+MF_API int mf_request_set_str(struct mf_request *req, enum mf_field field, const char *str,
+			      size_t len);
 MF_API int mf_request_set_int(struct mf_request *req, enum mf_field field, int64_t value);
 MF_API int mf_request_set_bool(struct mf_request *req, enum mf_field field, bool value);
 
@@ -162,13 +163,15 @@ MF_API int mf_request_set_bool(struct mf_request *req, enum mf_field field, bool
  * @bytes: network order
  * @len:   4 or 16; an IPv4-mapped IPv6 address becomes its IPv4 address
  */
-MF_API int mf_request_set_addr(struct mf_request *req, enum mf_field field, const uint8_t *bytes, size_t len);
+MF_API int mf_request_set_addr(struct mf_request *req, enum mf_field field, const uint8_t *bytes,
+			       size_t len);
 
 /** mf_request_set_addr_text() - The same from text, "192.0.2.1" or "2001:db8::1" (no brackets, no zone) */
 MF_API int mf_request_set_addr_text(struct mf_request *req, enum mf_field field, const char *text);
 
 /** mf_request_add_str() - Append to a list field (at most 64 items); items of hosts are made canonical as names */
-MF_API int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *str, size_t len);
+MF_API int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *str,
+			      size_t len);
 
 /** mf_request_set_label() - Set session.labels.KEY (at most 32 labels) */
 MF_API int mf_request_set_label(struct mf_request *req, const char *key, const char *value);
@@ -181,7 +184,8 @@ MF_API int mf_request_set_label(struct mf_request *req, const char *key, const c
 typedef int (*mf_fetch_fn)(struct mf_request *req, enum mf_field field, void *ctx);
 
 /** mf_request_set_fetch() - Install the callback for the fields in @fields, a mask of (UINT64_C(1) << MF_F_...) */
-MF_API void mf_request_set_fetch(struct mf_request *req, mf_fetch_fn fetch, void *ctx, uint64_t fields);
+MF_API void mf_request_set_fetch(struct mf_request *req, mf_fetch_fn fetch, void *ctx,
+				 uint64_t fields);
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Decisions                                                                                                        */
@@ -189,13 +193,13 @@ MF_API void mf_request_set_fetch(struct mf_request *req, mf_fetch_fn fetch, void
 enum mf_verdict {
 	MF_ALLOW,
 	MF_DENY,
-	MF_RESOLVE,            /* dns: answer with addrs or cname */
-	MF_REDIRECT,           /* connect, sni: dial redirect_host:redirect_port or redirect_unix instead */
-	MF_ROUTE,              /* sni: dial redirect_host:redirect_port, the hello unchanged */
-	MF_TERMINATE,          /* sni: intercept TLS */
-	MF_ASK,                /* hold until a person answers; deny without a channel */
-	MF_SOFT_DELETE,        /* file: keep what would be lost in the trash */
-	MF_REDIRECT_PATH,      /* file: act on path_target instead */
+	MF_RESOLVE,   /* dns: answer with addrs or cname */
+	MF_REDIRECT,  /* connect, sni: dial redirect_host:redirect_port or redirect_unix instead */
+	MF_ROUTE,     /* sni: dial redirect_host:redirect_port, the hello unchanged */
+	MF_TERMINATE, /* sni: intercept TLS */
+	MF_ASK,	      /* hold until a person answers; deny without a channel */
+	MF_SOFT_DELETE,	  /* file: keep what would be lost in the trash */
+	MF_REDIRECT_PATH, /* file: act on path_target instead */
 	MF_VERDICT_NUM
 };
 
@@ -205,20 +209,20 @@ enum mf_tls_mode { MF_TLS_PASSTHROUGH, MF_TLS_REWRITE_SNI, MF_TLS_MODE_NUM };
 
 /* How the decision was found. */
 enum mf_origin {
-	MF_FROM_MEMO,          /* exact repeat of the fields that matter */
-	MF_FROM_GRAPH,         /* decision graph: no Lua was entered */
-	MF_FROM_RULES,         /* declarative rules only, first time */
-	MF_FROM_LUA,           /* a Lua hook ran */
-	MF_FROM_DEFAULT,       /* nobody had an opinion: the configured default of the kind */
-	MF_FROM_FAIL_MODE,     /* the policy failed: its fail mode decided */
+	MF_FROM_MEMO,	   /* exact repeat of the fields that matter */
+	MF_FROM_GRAPH,	   /* decision graph: no Lua was entered */
+	MF_FROM_RULES,	   /* declarative rules only, first time */
+	MF_FROM_LUA,	   /* a Lua hook ran */
+	MF_FROM_DEFAULT,   /* nobody had an opinion: the configured default of the kind */
+	MF_FROM_FAIL_MODE, /* the policy failed: its fail mode decided */
 	MF_ORIGIN_NUM
 };
 
 #define MF_ADDRS_MAX 16
 
 struct mf_addr_out {
-	uint8_t family;        /* 4 or 6 */
-	uint8_t bytes[16];     /* network order; the first 4 for family 4 */
+	uint8_t family;	   /* 4 or 6 */
+	uint8_t bytes[16]; /* network order; the first 4 for family 4 */
 };
 
 /*
@@ -226,42 +230,47 @@ struct mf_addr_out {
  * not apply. Fields are only ever added at the end; @size says which ones the caller knows.
  */
 struct mf_decision {
-	size_t size;                   /* in: sizeof(struct mf_decision), by MF_DECISION_INIT */
+	size_t size; /* in: sizeof(struct mf_decision), by MF_DECISION_INIT */
 	enum mf_verdict verdict;
 	enum mf_origin origin;
 	enum mf_visibility visibility;
 	enum mf_on_failure on_failure;
 	enum mf_tls_mode tls_mode;
-	bool audit;                    /* audit(verdict): carry out @verdict, and report it as audited */
-	bool hash;                     /* soft_delete{hash=true} */
-	bool matched;                  /* false: no rule or hook had an opinion (origin default) */
+	bool audit;   /* audit(verdict): carry out @verdict, and report it as audited */
+	bool hash;    /* soft_delete{hash=true} */
+	bool matched; /* false: no rule or hook had an opinion (origin default) */
 	uint8_t addr_cnt;
-	uint16_t rcode;                /* dns deny: RCODE, 5 (REFUSED) unless said otherwise */
+	uint16_t rcode; /* dns deny: RCODE, 5 (REFUSED) unless said otherwise */
 	uint16_t redirect_port;
-	int32_t file_errno;            /* file deny: Linux errno, 13 (EACCES) unless said otherwise */
-	uint32_t ttl_s;                /* resolve: seconds */
+	int32_t file_errno; /* file deny: Linux errno, 13 (EACCES) unless said otherwise */
+	uint32_t ttl_s;	    /* resolve: seconds */
 	struct mf_addr_out addrs[MF_ADDRS_MAX];
-	const char *cname;             /* resolve */
-	const char *redirect_host;     /* redirect, route: name or address text */
-	const char *redirect_unix;     /* redirect: Unix socket path */
-	const char *sni;               /* tls_mode rewrite_sni */
-	const char *path_target;       /* redirect_path */
-	const char *reason;            /* why, in the author's words */
-	const char *message;           /* for the person at the terminal */
+	const char *cname;	   /* resolve */
+	const char *redirect_host; /* redirect, route: name or address text */
+	const char *redirect_unix; /* redirect: Unix socket path */
+	const char *sni;	   /* tls_mode rewrite_sni */
+	const char *path_target;   /* redirect_path */
+	const char *reason;	   /* why, in the author's words */
+	const char *message;	   /* for the person at the terminal */
 	/* provenance */
-	const char *pack;              /* pack or policy directory name */
+	const char *pack; /* pack or policy directory name */
 	const char *pack_version;
-	const char *policy;            /* name of the policy that decided; "default" or "fail-mode" when none did */
-	const char *rule;              /* "dns_redirects[2] npm-mirror", "connect()", ... */
-	const char *file;              /* source file of the rule or hook */
-	uint32_t line;                 /* its line, 1-based; of a hook: the line of the return */
-	int32_t error;                 /* MF_FROM_FAIL_MODE: the enum mf_error that caused it */
+	const char *
+		policy; /* name of the policy that decided; "default" or "fail-mode" when none did */
+	const char *rule; /* "dns_redirects[2] npm-mirror", "connect()", ... */
+	const char *file; /* source file of the rule or hook */
+	uint32_t line;	  /* its line, 1-based; of a hook: the line of the return */
+	int32_t error;	  /* MF_FROM_FAIL_MODE: the enum mf_error that caused it */
 	uint64_t generation;
-	uint64_t elapsed_ns;           /* time that this decision took; 0 for memo hits unless timing is on */
-	uint64_t expires_ns;           /* runtime clock: do not reuse the decision after this; UINT64_MAX: no bound */
+	uint64_t elapsed_ns; /* time that this decision took; 0 for memo hits unless timing is on */
+	uint64_t
+		expires_ns; /* runtime clock: do not reuse the decision after this; UINT64_MAX: no bound */
 };
 
-#define MF_DECISION_INIT { .size = sizeof(struct mf_decision) }
+#define MF_DECISION_INIT                           \
+	{                                          \
+		.size = sizeof(struct mf_decision) \
+	}
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Runtime                                                                                                          */
@@ -279,28 +288,28 @@ typedef void *(*mf_alloc_fn)(void *ctx, void *ptr, size_t old_size, size_t size)
 
 /* Every member may be 0: the default stands behind it. */
 struct mf_runtime_options {
-	size_t size;                              /* sizeof(struct mf_runtime_options) */
-	mf_alloc_fn alloc;                        /* realloc()/free(); used for policy VMs */
+	size_t size;	   /* sizeof(struct mf_runtime_options) */
+	mf_alloc_fn alloc; /* realloc()/free(); used for policy VMs */
 	void *alloc_ctx;
-	mf_clock_fn monotonic, wall;              /* CLOCK_MONOTONIC, CLOCK_REALTIME */
+	mf_clock_fn monotonic, wall; /* CLOCK_MONOTONIC, CLOCK_REALTIME */
 	void *clock_ctx;
-	mf_log_fn log;                            /* none */
+	mf_log_fn log; /* none */
 	void *log_ctx;
-	mf_event_fn event;                        /* none */
+	mf_event_fn event; /* none */
 	void *event_ctx;
-	uint32_t step_limit;                      /* Lua instructions a call: 100,000 */
-	uint32_t time_limit_us;                   /* microseconds a call: 5,000 */
-	size_t memory_limit;                      /* bytes a VM: 16 MiB */
-	uint32_t load_step_limit;                 /* instructions to load a policy: 50,000,000 */
-	uint32_t load_time_limit_ms;              /* milliseconds to load a policy: 10,000 */
-	uint32_t graph_nodes_max;                 /* decision graph nodes a VM: 65,536 */
-	uint32_t memo_entries_max;                /* memo entries a VM: 16,384 */
-	uint32_t quarantine_after;                /* consecutive errors of a policy: 16 */
+	uint32_t step_limit;			  /* Lua instructions a call: 100,000 */
+	uint32_t time_limit_us;			  /* microseconds a call: 5,000 */
+	size_t memory_limit;			  /* bytes a VM: 16 MiB */
+	uint32_t load_step_limit;		  /* instructions to load a policy: 50,000,000 */
+	uint32_t load_time_limit_ms;		  /* milliseconds to load a policy: 10,000 */
+	uint32_t graph_nodes_max;		  /* decision graph nodes a VM: 65,536 */
+	uint32_t memo_entries_max;		  /* memo entries a VM: 16,384 */
+	uint32_t quarantine_after;		  /* consecutive errors of a policy: 16 */
 	enum mf_fail_mode fail_mode[MF_KIND_NUM]; /* closed */
 	/* What nobody decided: by default dns, connect, sni are denied; file: read-like operations are allowed. */
 	bool default_allow[MF_KIND_NUM];
-	bool time_every_decision;                 /* fill elapsed_ns for memo hits as well */
-	const char *stdlib_dir;                   /* where require finds the standard library; the installed one */
+	bool time_every_decision; /* fill elapsed_ns for memo hits as well */
+	const char *stdlib_dir;	  /* where require finds the standard library; the installed one */
 };
 
 struct mf_runtime;
@@ -311,7 +320,8 @@ struct mf_vm;
  * @options: copied; NULL for all defaults
  * Return: 0, MF_E_INVAL, MF_E_NOMEM
  */
-MF_API int mf_runtime_new(const struct mf_runtime_options *options, struct mf_runtime **ret_rt, struct mf_err *err);
+MF_API int mf_runtime_new(const struct mf_runtime_options *options, struct mf_runtime **ret_rt,
+			  struct mf_err *err);
 
 /** mf_runtime_free() - End a runtime; its VMs must be freed before. NULL is fine. */
 MF_API void mf_runtime_free(struct mf_runtime *rt);
@@ -322,7 +332,8 @@ MF_API void mf_runtime_free(struct mf_runtime *rt);
  * Blocks for the time that loading takes; decisions go on meanwhile with the generation before.
  * Return: 0; else the old generation stays: MF_E_IO, MF_E_SYNTAX, MF_E_POLICY, MF_E_STEPS, MF_E_TIME, MF_E_MEMORY, MF_E_TEST
  */
-MF_API int mf_runtime_load(struct mf_runtime *rt, const char *const *paths, size_t path_cnt, struct mf_err *err);
+MF_API int mf_runtime_load(struct mf_runtime *rt, const char *const *paths, size_t path_cnt,
+			   struct mf_err *err);
 
 /** mf_runtime_reload() - mf_runtime_load() again from the same paths */
 MF_API int mf_runtime_reload(struct mf_runtime *rt, struct mf_err *err);
@@ -360,14 +371,15 @@ MF_API int mf_decide(struct mf_vm *vm, struct mf_request *req, struct mf_decisio
 
 /** mf_explain() - As mf_decide(), always through Lua, and a JSON text of every field read and predicate asked
  * @ret_json: owned by the VM until the next call */
-MF_API int mf_explain(struct mf_vm *vm, struct mf_request *req, struct mf_decision *ret, const char **ret_json);
+MF_API int mf_explain(struct mf_vm *vm, struct mf_request *req, struct mf_decision *ret,
+		      const char **ret_json);
 
 /* Counters of one VM since it was made. */
 struct mf_vm_stats {
-	size_t size;                   /* in: sizeof(struct mf_vm_stats) */
+	size_t size; /* in: sizeof(struct mf_vm_stats) */
 	uint64_t decisions, memo_hits, graph_hits, rule_hits, lua_entries, uncacheable, errors;
 	uint64_t graph_nodes, graph_evictions, memo_entries, memo_evictions;
-	uint64_t lua_bytes;            /* heap of the sandbox now */
+	uint64_t lua_bytes; /* heap of the sandbox now */
 };
 MF_API void mf_vm_get_stats(const struct mf_vm *vm, struct mf_vm_stats *ret);
 
