@@ -4,9 +4,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "tests/unit/test.h"
 #include "core/base/addr.h"
 #include "core/base/err.h"
+#include "tests/unit/test.h"
 
 static struct mf_addr addr_of(const char *text)
 {

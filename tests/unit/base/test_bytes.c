@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_bytes.c - loads and stores, spans, hashes and clocks */
-#include "tests/unit/test.h"
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "core/base/span.h"
+#include "tests/unit/test.h"
 
 static void numbers_are_big_endian_at_any_alignment(void **state)
 {

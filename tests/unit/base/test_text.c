@@ -2,10 +2,10 @@
 /* test_text.c - text buffers, errors and log lines */
 #include <limits.h>
 
-#include "tests/unit/test.h"
 #include "core/base/err.h"
 #include "core/base/log.h"
 #include "core/base/strbuf.h"
+#include "tests/unit/test.h"
 
 static void text_grows_piece_by_piece(void **state)
 {
