@@ -20,6 +20,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/paths.h"
+#include "cli/run_metrics.h"
 #include "cli/summary.h"
 #include "core/names/correlation.h"
 #include "core/observe/events.h"
@@ -387,8 +388,11 @@ static void tell_end(struct run *r)
 	struct mf_proxy_stats s = { .size = sizeof(s) };
 	struct mf_event ev;
 
+	// Connections that are still open count, and end before the session does.
+	mf_proxy_cut(r->proxy, "session end");
 	mf_proxy_get_stats(r->proxy, &s);
-	// Its connections end before the session does.
+	mf_run_metrics_gather(r->metrics,
+			      &(struct mf_run_metrics){ r->vm, r->names, r->events, r->proxy });
 	mf_proxy_stop(r->proxy);
 	r->proxy = NULL;
 	event_of(r, &ev, MF_EV_SESSION_END);
@@ -554,15 +558,10 @@ static int set_up(struct run *r, struct mf_err *err, int *ret_status)
 
 static void write_metrics(struct run *r)
 {
-	struct mf_strbuf buf = MF_STRBUF_INIT(16u << 20);
-	FILE *f;
+	struct mf_err err = { 0 };
 
-	mf_metrics_write(r->metrics, &buf);
-	f = fopen(r->metrics_path, "we");
-	if (!f || buf.failed || fwrite(buf.str ? buf.str : "", 1, buf.len, f) != buf.len ||
-	    fclose(f) != 0)
-		mf_log_error(&r->log, "cannot write metrics to %s", r->metrics_path);
-	mf_strbuf_done(&buf);
+	if (mf_run_metrics_write(r->metrics, r->metrics_path, &err) < 0)
+		mf_log_error(&r->log, "%s", err.msg);
 }
 
 static void tear_down(struct run *r)

@@ -346,6 +346,38 @@ print(socket.create_connection(l.getsockname(), 30).recv(4).decode())
         self.assertRegex(r.err, r"(?i)denied", r)
         self.assertIn("allowed.example", r.err, r)
 
+    def test_metrics(self):
+        path = os.path.join(self.work, f"{type(self).__name__}.prom")
+        r = self.fence(" ".join(CURL) + " http://allowed.example/; dig +short denied.example", "--metrics", path)
+        with open(path) as f:
+            text = f.read()
+        self.assertRegex(text, r'moonfence_dns_queries_total\{outcome="denied"\} 1\n', r)
+        self.assertRegex(text, r'moonfence_tcp_connections_total\{outcome="allowed"\} 1\n', r)
+        self.assertRegex(text, r'moonfence_relayed_bytes_total\{direction="to_client"\} [1-9]', r)
+
+    def test_hangup_reloads(self):
+        policy = self.lab.write(f"policies/hup-{type(self).__name__}.lua",
+                                'return { name = "h", dns = function(q) return resolve { "11.0.0.1" } end }\n')
+        if os.path.exists(self.events_path):
+            os.unlink(self.events_path)
+        # Without a watch, so that only the signal can be the cause.
+        p = self.lab.popen(self.fence_command(["bash", "-c", "dig +tries=1 +time=20 +short x.example; read -r _; "
+                           "dig +tries=1 +time=20 +short x.example"], "--no-watch", policy=policy), user=self.user,
+                           env=self.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.assertEqual(p.stdout.readline(), "11.0.0.1\n")
+        self.lab.write(policy, 'return { name = "h", dns = function(q) return resolve { "11.0.0.2" } end }\n')
+        p.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 60
+        while not any(e["type"] == "policy_changed" for e in self.read_events()):
+            self.assertLess(time.monotonic(), deadline, "no policy_changed")
+            time.sleep(0.02)
+        p.stdin.write("\n")
+        p.stdin.flush()
+        self.assertEqual(p.stdout.readline(), "11.0.0.2\n")
+        self.assertEqual(p.wait(30), 0)
+        p.stdin.close()
+        p.stdout.close()
+
     def test_usage_and_policy_errors(self):
         r = self.lab.run([self.program, "run", "--no-such-option"], user=self.user)
         self.assertEqual(r.returncode, 2, r)
