@@ -98,6 +98,7 @@ struct run {
 	size_t policy_cnt;
 	const char *events_path, *metrics_path, *session_name;
 	struct mf_session_label labels[LABELS_MAX];
+	char *label_texts[LABELS_MAX]; /* "KEY\0VALUE" */
 	size_t label_cnt;
 	const char *unix_allow[UNIX_MAX];
 	size_t unix_cnt;
@@ -130,13 +131,13 @@ static int add_label(struct run *r, const char *value)
 {
 	char *copy = strdup(value), *eq = copy ? strchr(copy, '=') : NULL;
 
-	// Kept until the process ends: the session refers to it.
 	if (!eq || eq == copy || r->label_cnt == LABELS_MAX) {
 		free(copy);
 		return mf_options_wrong(&usage, "--label wants KEY=VALUE, at most %d times: '%s'",
 					LABELS_MAX, value);
 	}
 	*eq = '\0';
+	r->label_texts[r->label_cnt] = copy;
 	r->labels[r->label_cnt++] = (struct mf_session_label){ copy, eq + 1 };
 	return 0;
 }
@@ -372,6 +373,10 @@ static void tell_start(struct run *r, char *const *command)
 	size_t argc = 0;
 
 	mf_capture_get_timing(r->capture, &t);
+	event_of(r, &ev, MF_EV_TRANSPARENT_NET_SETUP);
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, "tproxy");
+	mf_event_add_int(&ev, MF_EVF_DURATION_MS, (int64_t)(t.total_ns / MF_NS_PER_MS));
+	mf_events_send(r->events, &ev);
 	event_of(r, &ev, MF_EV_CAPTURE_READY);
 	mf_event_add_cstr(&ev, MF_EVF_BACKEND, "tproxy");
 	mf_event_add_int(&ev, MF_EVF_PROBE_MS, (int64_t)(t.probes_ns / MF_NS_PER_MS));
@@ -564,6 +569,13 @@ static void write_metrics(struct run *r)
 		mf_log_error(&r->log, "%s", err.msg);
 }
 
+static void free_run(struct run *r)
+{
+	for (size_t i = 0; i < r->label_cnt; i++)
+		free(r->label_texts[i]);
+	free(r);
+}
+
 static void tear_down(struct run *r)
 {
 	mf_proxy_stop(r->proxy);
@@ -599,7 +611,7 @@ int mf_cmd_run(int argc, char **argv)
 	r->watch = true;
 	r->proxy_options = (struct mf_proxy_options){ .size = sizeof(r->proxy_options) };
 	if (!parse(r, argc, argv, &command, &status)) {
-		free(r);
+		free_run(r);
 		return status;
 	}
 	r->log = (struct mf_log){ log_line, r };
@@ -631,9 +643,9 @@ int mf_cmd_run(int argc, char **argv)
 	if (rc == 0) {
 		struct mf_capture_event exited = r->exited;
 
-		free(r);
+		free_run(r);
 		mf_capture_exit_like(&exited);
 	}
-	free(r);
+	free_run(r);
 	return status;
 }

@@ -367,6 +367,28 @@ static void hold(struct mf_tcp_conn *c)
 	mf_timeout_arm(&c->timeout, &c->tcp->grace);
 }
 
+/* The first request of a cleartext connection that goes on; a denied one is told by its denial. */
+static void announce_http(struct mf_tcp_conn *c)
+{
+	struct mf_proxy *p = c->tcp->proxy;
+	struct mf_span method, target;
+	char text[MF_ADDR_TEXT_MAX];
+	const uint8_t *query;
+
+	if (!p->session->events ||
+	    mf_http_find_request(mf_span_of(c->setup->in, c->setup->in_len), &method, &target) < 0)
+		return;
+	query = target.len ? memchr(target.ptr, '?', target.len) : NULL;
+	mf_ask_begin_event(p, &p->event, MF_EV_NET_HTTP_REQUEST, &c->flow, c->host, "connect",
+			   "allowed", NULL);
+	mf_event_add_str(&p->event, MF_EVF_METHOD, (const char *)method.ptr, method.len);
+	mf_event_add_str(&p->event, MF_EVF_URL_PATH, (const char *)target.ptr,
+			 query ? (size_t)(query - target.ptr) : target.len);
+	mf_ask_add(&p->event, MF_EVF_RESOLVED_IP,
+		   mf_addr_format(&c->flow.server.addr, text, sizeof(text)));
+	mf_ask_send(p, &p->event);
+}
+
 /* A request's Host chooses among names, and is checked, as a server_name is. */
 static void judge_http(struct mf_tcp_conn *c)
 {
@@ -383,6 +405,7 @@ static void judge_http(struct mf_tcp_conn *c)
 		return;
 	if (r < 0 && s->differ && !judge_said(c, "", 0, &verified))
 		return;
+	announce_http(c);
 	go_on(c);
 }
 

@@ -21,6 +21,7 @@ class Clients:
             r = self.fence([*CURL, family, "http://allowed.example/"])
             self.assertEqual((r.status, r.out), (0, "server=web host=allowed.example sni= port=80\n"), r)
             self.assertTrue(r.find("net_connect", domain="allowed.example", policy__effective_decision="allow"), r)
+            self.assertTrue(r.find("net_http_request", fields__method="GET", fields__url_path="/"), r)
 
     def test_curl_https_both_families_and_http2(self):
         for args in (["-4"], ["-6"], ["--http2"], ["--http1.1"], ["--tls-max", "1.2"]):
@@ -387,6 +388,29 @@ print(socket.create_connection(l.getsockname(), 30).recv(4).decode())
         self.assertIn("bad.lua:3", r.err, r)
 
 
+class ShippedPolicy:
+    """Without --policy: the default one, from where it is installed."""
+
+    def shipped(self, cmd, *options):
+        data = self.lab.path("share")
+        if not os.path.exists(data):
+            shutil.copytree(os.path.join(os.path.dirname(__file__), "../../lua"), data)
+            subprocess.run(["chmod", "-R", "a+rX", data], check=True)
+        command = self.fence_command(["bash", "-c", cmd], *options)
+        at = command.index("--policy")
+        del command[at:at + 2]
+        done = self.lab.run(command, user=self.user, env=dict(self.environment(), MOONFENCE_DATA=data))
+        return done
+
+    def test_shipped_policy_allows_what_the_operator_names_and_refuses_the_rest(self):
+        r = self.shipped(" ".join(CURL) + " https://allowed.example/", "--label", "allow=allowed.example")
+        self.assertEqual((r.returncode, r.stdout), (0, "server=web host=allowed.example sni=allowed.example port=443\n"), r)
+        r = self.shipped("dig +tries=1 +time=20 allowed.example | grep status; " + " ".join(CURL) +
+                         " -i http://169.254.169.254/; " + " ".join(CURL) + " -i http://11.0.0.80/")
+        self.assertIn("status: NXDOMAIN", r.stdout, r)
+        self.assertEqual(r.stdout.count("HTTP/1.1 403"), 2, r)
+
+
 class Reload:
     def test_edit_while_running_and_a_broken_edit_keeps_the_old(self):
         if os.path.exists(self.events_path):
@@ -424,7 +448,7 @@ class Reload:
         p.stdout.close()
 
 
-class All(Clients, Dns, Redirects, Denials, Fidelity, Reload):
+class All(Clients, Dns, Redirects, Denials, Fidelity, ShippedPolicy, Reload):
     pass
 
 
