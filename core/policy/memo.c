@@ -12,7 +12,7 @@
 #define LINE	     64
 #define BOUNDS_BYTES 16
 
-static_assert(sizeof(struct mf_memo_entry) == 2 * LINE, "an entry is two cache lines");
+static_assert(sizeof(struct mf_memo_entry) == 3 * LINE, "an entry is three cache lines");
 static_assert(MF_REQUEST_STR_MAX > MF_MEMO_KEY_MAX && MF_MEMO_KEY_MAX < UINT16_MAX,
 	      "lengths in keys have 16 bits");
 

@@ -12,7 +12,7 @@
  * entry that is found answers for requests where nobody looked.
  *
  * The table is like a processor's cache: sets of eight ways, sixteen bytes of tags a set; the way that goes is one that
- * was not used lately. Nothing moves, nothing grows, nothing is allocated on a hit. An entry is two cache lines.
+ * was not used lately. Nothing moves, nothing grows, nothing is allocated on a hit. An entry is three cache lines.
  */
 #ifndef MF_POLICY_MEMO_H
 #define MF_POLICY_MEMO_H
@@ -35,8 +35,8 @@ struct mf_memo_key {
 	uint64_t mask;
 };
 
-#define MF_MEMO_KEY_INLINE \
-	104 /* bytes: makes an entry two cache lines; many keys need only the first */
+/* Bytes: makes an entry three cache lines, of which most keys need one or two. */
+#define MF_MEMO_KEY_INLINE 168
 
 struct mf_memo_entry {
 	struct mf_outcome *outcome;

@@ -54,7 +54,7 @@ static void test_texts_of_all_lengths_are_told_apart_in_every_byte(void **state)
 {
 	const uint64_t field = MF_FIELD_BIT(MF_F_SOURCE);
 	struct mf_request *a = mf_request_new(MF_FILE), *b = mf_request_new(MF_FILE);
-	char x[80], y[80];
+	char x[200], y[200]; /* from the slot over the entry itself to a key of its own memory */
 	size_t len, i;
 
 	(void)state;
