@@ -284,6 +284,23 @@ static void a_generation_whose_tests_fail_is_refused(void **state)
 	assert_int_equal(d.verdict, MF_DENY);
 }
 
+static void tests_of_a_pack_are_bounded_by_instructions_not_by_the_clock(void **state)
+{
+	(void)state;
+	options.time_limit_us = 1;
+	start();
+	tree_write("p/policy.lua", "return { name = 'p', connect = function(c)\n"
+				   "  for _ = 1, 10000 do end return allow() end }");
+	tree_write("p/tests/t.lua",
+		   "test('open', function(t) t:connect { port = 1 } :is_allowed() end)");
+	must_load("p");
+	assert_int_equal(ask("a.example", 1), MF_E_TIME);
+	tree_write("p/policy.lua", "return { name = 'p', connect = function(c)\n"
+				   "  while true do end end }");
+	assert_int_equal(mf_runtime_reload(rt, &err), MF_E_TEST);
+	assert_non_null(strstr(err.msg, "instructions"));
+}
+
 static void a_packs_tests_are_about_that_pack(void **state)
 {
 	(void)state;
@@ -604,6 +621,7 @@ int main(void)
 		T(counters_of_a_vm_go_on_over_reloads),
 		T(a_broken_reload_keeps_the_old_generation_and_says_where),
 		T(a_generation_whose_tests_fail_is_refused),
+		T(tests_of_a_pack_are_bounded_by_instructions_not_by_the_clock),
 		T(a_packs_tests_are_about_that_pack),
 		T(a_failing_policy_is_closed_unless_said_otherwise),
 		T(fail_mode_open_allows),
