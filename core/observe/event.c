@@ -9,25 +9,6 @@
 // What is kept free for the end of the line: }  ,"truncated":true  }
 #define TAIL 32u
 
-static const char *const verdict_names[] = {
-	[MF_ALLOW] = "allow",
-	[MF_DENY] = "deny",
-	[MF_RESOLVE] = "resolve",
-	[MF_REDIRECT] = "redirect",
-	[MF_ROUTE] = "route",
-	[MF_TERMINATE] = "terminate",
-	[MF_ASK] = "ask",
-	[MF_SOFT_DELETE] = "soft_delete",
-	[MF_REDIRECT_PATH] = "redirect_path",
-};
-_Static_assert(MF_ARRAY_SIZE(verdict_names) == MF_VERDICT_NUM, "one name per verdict");
-
-static const char *const origin_names[] = {
-	[MF_FROM_MEMO] = "memo", [MF_FROM_GRAPH] = "graph",	[MF_FROM_RULES] = "rules",
-	[MF_FROM_LUA] = "lua",	 [MF_FROM_DEFAULT] = "default", [MF_FROM_FAIL_MODE] = "fail_mode",
-};
-_Static_assert(MF_ARRAY_SIZE(origin_names) == MF_ORIGIN_NUM, "one name per origin");
-
 // ------------------------------------------------------------------------------------------------------------------
 // Text
 
@@ -233,7 +214,7 @@ static void member_base64(struct mf_event *ev, const char *name, const char *tex
 
 static void member_policy(struct mf_event *ev, const struct mf_decision *d, const char *effective)
 {
-	const char *name = (unsigned)d->verdict < MF_VERDICT_NUM ? verdict_names[d->verdict] : "?";
+	const char *name = mf_verdict_name(d->verdict);
 	uint16_t before = ev->len;
 
 	if (!key(ev, "policy") || !raw(ev, "{", 1)) {
@@ -253,8 +234,7 @@ static void member_policy(struct mf_event *ev, const struct mf_decision *d, cons
 		member_int(ev, "line", d->line);
 	if (d->generation)
 		member_int(ev, "generation", (int64_t)d->generation);
-	member_cstr(ev, "origin",
-		    (unsigned)d->origin < MF_ORIGIN_NUM ? origin_names[d->origin] : "?");
+	member_cstr(ev, "origin", mf_origin_name(d->origin));
 	if (d->error)
 		member_cstr(ev, "error", mf_strerror(d->error));
 	// Members were only written where TAIL stayed free, so this fits.
@@ -309,7 +289,7 @@ static void make_notice(struct mf_event *ev, const struct mf_event_head *head)
 	else if (head->remote)
 		mf_endpoint_format(head->remote, at, sizeof(at));
 	if ((unsigned)d->verdict < MF_VERDICT_NUM)
-		what = verdict_names[d->verdict];
+		what = mf_verdict_name(d->verdict);
 	snprintf(text, sizeof(text), "%.300s%s%s%s%.400s%s%.200s%s", head->path ? head->path : at,
 		 head->path || *at ? ": " : "", what, why && *why ? ": " : "", why ? why : "",
 		 d->rule && *d->rule ? " (" : "", d->rule ? d->rule : "",

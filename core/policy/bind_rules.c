@@ -12,7 +12,7 @@
 
 #include "core/policy/request.h"
 #include "core/policy/rules.h"
-#include "core/policy/sandbox_internal.h"
+#include "core/policy/sandbox.h"
 
 #define LIST_MAX 1000000 /* entries of one list */
 

@@ -2,7 +2,7 @@
 /* bind_table.c - reading option tables, frozen ones included: unknown keys and wrong types are errors that say so */
 #include <string.h>
 
-#include "core/policy/sandbox_internal.h" /* mf_frozen_contents() */
+#include "core/policy/sandbox.h"
 #include "core/policy/state.h"
 
 lua_Integer mf_check_keys(lua_State *L, int idx, const char *what, const char *const *keys)

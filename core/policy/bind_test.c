@@ -16,7 +16,7 @@
 
 #include "core/base/addr.h"
 #include "core/policy/request.h"
-#include "core/policy/sandbox_internal.h"
+#include "core/policy/sandbox.h"
 #include "core/policy/testrun_internal.h"
 
 #define T_META	    "mf.test.t"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* outcome.c - see outcome.h; also the names of verdicts, visibilities and origins */
+/* outcome.c - see outcome.h */
 #include "core/policy/outcome.h"
 
 #include <assert.h>
@@ -8,32 +8,6 @@
 
 #include "core/base/err.h"
 #include "core/base/hash.h"
-
-static const char *const verdict_names[] = {
-	[MF_ALLOW] = "allow",
-	[MF_DENY] = "deny",
-	[MF_RESOLVE] = "resolve",
-	[MF_REDIRECT] = "redirect",
-	[MF_ROUTE] = "route",
-	[MF_TERMINATE] = "terminate",
-	[MF_ASK] = "ask",
-	[MF_SOFT_DELETE] = "soft_delete",
-	[MF_REDIRECT_PATH] = "redirect_path",
-};
-static_assert(MF_ARRAY_SIZE(verdict_names) == MF_VERDICT_NUM, "a name for every verdict");
-
-static const char *const visibility_names[] = {
-	[MF_AUDIT_ONLY] = "audit_only",
-	[MF_SILENT] = "silent",
-	[MF_WARN] = "warn",
-};
-static_assert(MF_ARRAY_SIZE(visibility_names) == MF_VISIBILITY_NUM, "a name for every visibility");
-
-static const char *const origin_names[] = {
-	[MF_FROM_MEMO] = "memo", [MF_FROM_GRAPH] = "graph",	[MF_FROM_RULES] = "rules",
-	[MF_FROM_LUA] = "lua",	 [MF_FROM_DEFAULT] = "default", [MF_FROM_FAIL_MODE] = "fail-mode",
-};
-static_assert(MF_ARRAY_SIZE(origin_names) == MF_ORIGIN_NUM, "a name for every origin");
 
 #define KINDS_ALL (1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE)
 
@@ -179,19 +153,4 @@ bool mf_verdict_fits(enum mf_kind kind, enum mf_verdict verdict)
 	if ((unsigned)kind >= MF_KIND_NUM || (unsigned)verdict >= MF_VERDICT_NUM)
 		return false;
 	return verdict_kinds[verdict] >> kind & 1;
-}
-
-const char *mf_verdict_name(enum mf_verdict verdict)
-{
-	return (unsigned)verdict < MF_VERDICT_NUM ? verdict_names[verdict] : "?";
-}
-
-const char *mf_visibility_name(enum mf_visibility visibility)
-{
-	return (unsigned)visibility < MF_VISIBILITY_NUM ? visibility_names[visibility] : "?";
-}
-
-const char *mf_origin_name(enum mf_origin origin)
-{
-	return (unsigned)origin < MF_ORIGIN_NUM ? origin_names[origin] : "?";
 }

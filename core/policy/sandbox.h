@@ -123,6 +123,12 @@ void mf_sandbox_check_time(lua_State *L);
 /** mf_sandbox_freeze() - Freeze the value at @idx and all that it reaches; raises on impurity */
 void mf_sandbox_freeze(lua_State *L, int idx);
 
+/**
+ * mf_frozen_contents() - Push the table that holds the contents of the table at @idx: its shadow when it is frozen, else
+ * itself; Return: true when it is frozen. The shadow must never reach a policy.
+ */
+bool mf_frozen_contents(lua_State *L, int idx);
+
 /** mf_sandbox_where() - Source and line of the innermost Lua function running; "" and 0 in none. Borrowed until return
  * of that function. */
 void mf_sandbox_where(lua_State *L, const char **ret_file, unsigned *ret_line);

@@ -120,11 +120,6 @@ int mf_lib_next(lua_State *L);
 int mf_lib_pairs(lua_State *L);
 
 /* freeze.c */
-/**
- * mf_frozen_contents() - Push the table that holds the contents of the table at @idx: its shadow when it is frozen, else
- * itself; Return: true when it is frozen. The shadow must never reach a policy.
- */
-bool mf_frozen_contents(lua_State *L, int idx);
 bool mf_is_frozen(lua_State *L, int idx);
 /** mf_frozen_as_metatable() - Push what must be set so that the table at @idx works as a metatable: its contents */
 void mf_frozen_as_metatable(lua_State *L, int idx);

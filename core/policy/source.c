@@ -11,7 +11,7 @@
 
 #include "core/base/strbuf.h"
 #include "core/policy/files.h"
-#include "core/policy/sandbox_internal.h"
+#include "core/policy/sandbox.h"
 
 #define SOURCE_MAX   ((size_t)4 << 20)
 #define DATA_MAX     ((size_t)64 << 20)

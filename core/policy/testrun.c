@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/policy/counters.h"
-#include "core/policy/sandbox_internal.h"
+#include "core/policy/sandbox.h"
 #include "core/policy/state.h"
 #include "core/policy/testrun_internal.h"
 

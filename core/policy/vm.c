@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/policy/sandbox_internal.h" /* mf_frozen_contents() */
+#include "core/policy/sandbox.h"
 #include "core/policy/state.h"
 
 #define ARGS_MAX  16384	     /* interned arguments of predicates */

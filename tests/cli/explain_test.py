@@ -99,7 +99,7 @@ class Explain(Case):
 
     def test_a_policy_that_fails_is_its_fault_and_the_fail_mode_decides(self):
         trace = self.explain("file", "/a", "op=list", status=1)
-        self.assertEqual((trace["verdict"], trace["origin"]), ("deny", "fail-mode"))
+        self.assertEqual((trace["verdict"], trace["origin"]), ("deny", "fail_mode"))
         _, err = self.call("policy", "explain", "-p", self.policy, "file", "/a", "op=list", status=1)
         self.assertIn("corp.lua:24", err)
 
