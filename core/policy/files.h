@@ -3,6 +3,8 @@
 #ifndef MF_POLICY_FILES_H
 #define MF_POLICY_FILES_H
 
+#include <string.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -44,5 +46,12 @@ int mf_file_read_below(const char *dir, const char *name, size_t max, char **ret
 int mf_file_list_dir(const char *dir, size_t max, struct mf_file_list *ret_list,
 		     struct mf_err *err);
 void mf_file_list_done(struct mf_file_list *list);
+
+static inline bool mf_file_name_ends(const char *name, const char *tail)
+{
+	size_t a = strlen(name), b = strlen(tail);
+
+	return a >= b && memcmp(name + a - b, tail, b) == 0;
+}
 
 #endif

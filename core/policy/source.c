@@ -11,13 +11,12 @@
 
 #include "core/base/strbuf.h"
 #include "core/policy/files.h"
+#include "core/policy/pack.h"
 #include "core/policy/sandbox.h"
 
-#define SOURCE_MAX   ((size_t)4 << 20)
-#define DATA_MAX     ((size_t)64 << 20)
-#define FILES_MAX    1024  /* policies, tests and modules of a set */
-#define ENTRIES_MAX  16384 /* names in one directory */
-#define NAME_MAX_LEN 255
+#define DATA_MAX    ((size_t)64 << 20)
+#define FILES_MAX   1024  /* policies, tests and modules of a set */
+#define ENTRIES_MAX 16384 /* names in one directory */
 
 /* A file that was asked for by name after the first reading: a module or a data file. */
 struct extra {
@@ -76,19 +75,6 @@ static char *join_path(const char *dir, const char *name)
 	path[a] = '/';
 	memcpy(path + (dir[a - 1] == '/' ? a : a + 1), name, b + 1);
 	return path;
-}
-
-static bool ends_with(const char *str, const char *tail)
-{
-	size_t a = strlen(str), b = strlen(tail);
-
-	return a >= b && memcmp(str + a - b, tail, b) == 0;
-}
-
-static bool is_policy_name(const char *name)
-{
-	return ends_with(name, ".lua") && !ends_with(name, "_test.lua") &&
-	       strcmp(name, "pack.lua") != 0;
 }
 
 static void free_extras(struct extra *e)
@@ -193,11 +179,11 @@ static struct extra *new_extra(const char *name)
 /* Tries one place; true when the search is over, found or not. */
 static bool try_module(struct unit *u, struct extra *e, const char *dir, const char *prefix)
 {
-	char file[NAME_MAX_LEN + 16];
+	char file[MF_SOURCE_NAME_MAX + 16];
 
 	if (!dir || !module_file(e->name, prefix, file, sizeof(file)))
 		return false;
-	e->code = mf_file_read_below(dir, file, SOURCE_MAX, &e->text, &e->len, &e->err);
+	e->code = mf_file_read_below(dir, file, MF_SOURCE_FILE_MAX, &e->text, &e->len, &e->err);
 	if (e->code == MF_E_NOENT)
 		return false;
 	if (e->code == 0) {
@@ -219,7 +205,7 @@ static const struct mf_sandbox_source *find_module(void *ctx, const char *name)
 	struct extra *e;
 	bool reserved = strncmp(name, "moonfence", 9) == 0 && (name[9] == '.' || name[9] == '\0');
 
-	if (strlen(name) > NAME_MAX_LEN)
+	if (strlen(name) > MF_SOURCE_NAME_MAX)
 		return NULL;
 	pthread_mutex_lock(&set->lock);
 	e = find_extra(u->modules, name);
@@ -269,166 +255,6 @@ int mf_policy_source_data(const struct mf_policy_source *policy, const char *nam
 	return 0;
 }
 
-/* --- pack.lua --------------------------------------------------------------------------------------------------- */
-
-#define PACK_POLICIES_MAX 64
-
-struct pack {
-	const char *file;
-	char name[128], version[64];
-	int tier;
-	lua_Integer order;
-	char *policies[PACK_POLICIES_MAX];
-	size_t policy_cnt;
-	int ref;
-};
-
-static void pack_done(struct pack *p)
-{
-	for (size_t i = 0; i < p->policy_cnt; i++)
-		free(p->policies[i]);
-	p->policy_cnt = 0;
-}
-
-static void take_text(lua_State *L, const char *key, char *buf, size_t size)
-{
-	size_t len;
-	const char *str;
-
-	if (lua_type(L, -1) != LUA_TSTRING)
-		luaL_error(L, "%s must be a string, not %s", key, luaL_typename(L, -1));
-	str = lua_tolstring(L, -1, &len);
-	if (len == 0 || len >= size || strlen(str) != len)
-		luaL_error(L, "%s must have 1 to %d characters", key, (int)size - 1);
-	memcpy(buf, str, len + 1);
-}
-
-static void take_needs(lua_State *L)
-{
-	unsigned want_major, want_minor, major = 0, minor = 0;
-	char text[32], tail;
-
-	take_text(L, "needs", text, sizeof(text));
-	if (sscanf(text, "%u.%u%c", &want_major, &want_minor, &tail) != 2)
-		luaL_error(L,
-			   "needs must be \"MAJOR.MINOR\", the oldest Moonfence that will do, not "
-			   "\"%s\"",
-			   text);
-	(void)sscanf(mf_version(), "%u.%u", &major, &minor);
-	if (want_major > major || (want_major == major && want_minor > minor))
-		luaL_error(L, "needs Moonfence %s, this is %s", text, mf_version());
-}
-
-static void take_policies(lua_State *L, struct pack *p)
-{
-	if (lua_type(L, -1) != LUA_TTABLE)
-		luaL_error(L, "policies must be a list of file names");
-	(void)mf_frozen_contents(L, lua_gettop(L));
-	for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; i++) {
-		char name[NAME_MAX_LEN];
-
-		take_text(L, "an item of policies", name, sizeof(name));
-		if (!is_policy_name(name))
-			luaL_error(L, "policies[%d] \"%s\" must end in .lua and not be a test",
-				   (int)i, name);
-		if (p->policy_cnt == PACK_POLICIES_MAX)
-			luaL_error(L, "policies has more than %d items", PACK_POLICIES_MAX);
-		p->policies[p->policy_cnt] = strdup(name);
-		if (!p->policies[p->policy_cnt])
-			luaL_error(L, "out of memory");
-		p->policy_cnt++;
-		lua_pop(L, 1);
-	}
-	lua_pop(L, 2);
-}
-
-static void take_pack_key(lua_State *L, struct pack *p, const char *key)
-{
-	char tier[16];
-
-	if (strcmp(key, "name") == 0) {
-		take_text(L, key, p->name, sizeof(p->name));
-	} else if (strcmp(key, "version") == 0) {
-		take_text(L, key, p->version, sizeof(p->version));
-	} else if (strcmp(key, "needs") == 0) {
-		take_needs(L);
-	} else if (strcmp(key, "tier") == 0) {
-		take_text(L, key, tier, sizeof(tier));
-		if (strcmp(tier, "mandatory") != 0 && strcmp(tier, "normal") != 0)
-			luaL_error(L, "tier must be \"normal\" or \"mandatory\", not \"%s\"", tier);
-		p->tier = strcmp(tier, "normal") == 0;
-	} else if (strcmp(key, "order") == 0) {
-		if (!lua_isinteger(L, -1))
-			luaL_error(L, "order must be an integer");
-		p->order = lua_tointeger(L, -1);
-	} else if (strcmp(key, "policies") == 0) {
-		take_policies(L, p);
-	} else if (strcmp(key, "description") != 0) {
-		luaL_error(
-			L,
-			"unknown key \"%s\"; a pack has name, version, description, needs, tier, "
-			"order and policies",
-			key);
-	}
-}
-
-static int read_pack_table(lua_State *L)
-{
-	struct pack *p = lua_touserdata(L, 1);
-
-	lua_rawgeti(L, LUA_REGISTRYINDEX, p->ref);
-	if (lua_type(L, -1) != LUA_TTABLE)
-		return luaL_error(L, "%s must return a table", p->file);
-	(void)mf_frozen_contents(L, lua_gettop(L));
-	lua_pushnil(L);
-	while (lua_next(L, -2)) {
-		if (lua_type(L, -2) != LUA_TSTRING)
-			return luaL_error(L, "keys must be names, found %s", luaL_typename(L, -2));
-		take_pack_key(L, p, lua_tostring(L, -2));
-		lua_pop(L, 1);
-	}
-	return 0;
-}
-
-static int read_pack(const char *dir, struct pack *p, struct mf_err *err)
-{
-	struct mf_sandbox_options options = { .memory = (size_t)1 << 20,
-					      .clock = &mf_clock_system };
-	struct mf_sandbox_limits limits = { .steps = 1000000, .time_ns = MF_NS_PER_S };
-	struct mf_sandbox_source chunk = { 0 };
-	struct mf_sandbox *sb = NULL;
-	char *path = join_path(dir, "pack.lua"), *text = NULL;
-	struct mf_err why = { 0 };
-	int r;
-
-	if (!path)
-		return fail_nomem(err);
-	p->file = path;
-	r = mf_file_read_below(dir, "pack.lua", SOURCE_MAX, &text, &chunk.len, err);
-	if (r < 0)
-		goto out;
-	chunk.name = path;
-	chunk.text = text;
-	r = mf_sandbox_new(&options, &sb, err);
-	if (r == 0)
-		r = mf_sandbox_seal(sb, err);
-	if (r == 0)
-		r = mf_sandbox_load(sb, &limits, &chunk, &p->ref, err);
-	if (r < 0)
-		goto out;
-	r = mf_sandbox_call(sb, &limits, read_pack_table, p, &why);
-	if (r < 0)
-		mf_err_at(err, r, path, why.line, 0, "%s", why.msg);
-out:
-	mf_sandbox_free(sb);
-	free(text);
-	free(path);
-	p->file = NULL;
-	if (r < 0)
-		pack_done(p);
-	return r;
-}
-
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
 static int note_dir(struct mf_source_set *set, const char *dir, struct mf_err *err)
@@ -471,7 +297,7 @@ static int add_test(struct unit *u, const char *name, struct mf_err *err)
 	u->tests = more;
 	t = &more[u->test_cnt];
 	*t = (struct test_file){ 0 };
-	r = mf_file_read_below(u->dir, name, SOURCE_MAX, &t->text, &len, err);
+	r = mf_file_read_below(u->dir, name, MF_SOURCE_FILE_MAX, &t->text, &len, err);
 	if (r < 0)
 		return r;
 	u->test_cnt++;
@@ -486,7 +312,7 @@ static int add_test(struct unit *u, const char *name, struct mf_err *err)
 
 /* Reads @name below @dir (or, with @name NULL, the file @dir/@file that the operator named, links followed). */
 static int add_unit(struct mf_source_set *set, const char *dir, const char *name, bool named,
-		    const struct pack *p, struct unit **ret_unit, struct mf_err *err)
+		    const struct mf_pack *p, struct unit **ret_unit, struct mf_err *err)
 {
 	struct unit *u = calloc(1, sizeof(*u)), **more;
 	size_t len = 0;
@@ -506,8 +332,8 @@ static int add_unit(struct mf_source_set *set, const char *dir, const char *name
 	r = !u->pack || !u->pack_version || !u->dir || !u->path || !more ? fail_nomem(err)
 									 : count_file(set, err);
 	if (r == 0)
-		r = named ? mf_file_read(u->path, SOURCE_MAX, &u->text, &len, err)
-			  : mf_file_read_below(dir, name, SOURCE_MAX, &u->text, &len, err);
+		r = named ? mf_file_read(u->path, MF_SOURCE_FILE_MAX, &u->text, &len, err)
+			  : mf_file_read_below(dir, name, MF_SOURCE_FILE_MAX, &u->text, &len, err);
 	if (r < 0) {
 		free_unit(u);
 		return r;
@@ -542,7 +368,7 @@ static int add_tests_dir(struct unit *u, const char *stem, struct mf_err *err)
 {
 	struct mf_file_list list = { 0 };
 	char *dir = join_path(u->dir, "tests");
-	char name[NAME_MAX_LEN + 8];
+	char name[MF_SOURCE_NAME_MAX + 8];
 	int r = 0;
 
 	if (!dir)
@@ -553,7 +379,7 @@ static int add_tests_dir(struct unit *u, const char *stem, struct mf_err *err)
 		const char *file = list.items[i].name;
 		size_t n = stem ? strlen(stem) : 0;
 
-		if (!ends_with(file, ".lua") || list.items[i].kind == MF_FILE_DIR)
+		if (!mf_file_name_ends(file, ".lua") || list.items[i].kind == MF_FILE_DIR)
 			continue;
 		if (stem && (strncmp(file, stem, n) != 0 ||
 			     (strcmp(file + n, ".lua") != 0 && strcmp(file + n, "_test.lua") != 0)))
@@ -581,8 +407,8 @@ static const char *base_name(const char *path, char *buf, size_t size)
 static int add_file(struct mf_source_set *set, const char *dir, const char *name, bool named,
 		    struct mf_err *err)
 {
-	struct pack p = { .tier = 1 };
-	char test[NAME_MAX_LEN + 16], *path;
+	struct mf_pack p = { .tier = 1 };
+	char test[MF_SOURCE_NAME_MAX + 16], *path;
 	struct unit *u;
 	int r;
 
@@ -621,13 +447,14 @@ static int add_pack_tests(struct unit *u, struct mf_err *err)
 	int r = list_dir(u->set, u->dir, &list, err);
 
 	for (size_t i = 0; r == 0 && i < list.cnt; i++)
-		if (ends_with(list.items[i].name, "_test.lua"))
+		if (mf_file_name_ends(list.items[i].name, "_test.lua"))
 			r = add_test(u, list.items[i].name, err);
 	mf_file_list_done(&list);
 	return r < 0 ? r : add_tests_dir(u, NULL, err);
 }
 
-static int add_pack(struct mf_source_set *set, const char *dir, struct pack *p, struct mf_err *err)
+static int add_pack(struct mf_source_set *set, const char *dir, struct mf_pack *p,
+		    struct mf_err *err)
 {
 	struct unit *u, *first = NULL;
 	int r = 0;
@@ -651,18 +478,18 @@ static int add_pack(struct mf_source_set *set, const char *dir, struct pack *p, 
 }
 
 /* Fills @p from pack.lua where there is one, else from the directory's name. */
-static int describe_pack(const char *dir, struct pack *p, struct mf_err *err)
+static int describe_pack(const char *dir, struct mf_pack *p, struct mf_err *err)
 {
-	*p = (struct pack){ .tier = 1 };
+	*p = (struct mf_pack){ .tier = 1 };
 	base_name(dir, p->name, sizeof(p->name));
-	return dir_has(dir, "pack.lua") ? read_pack(dir, p, err) : 0;
+	return dir_has(dir, "pack.lua") ? mf_pack_read(dir, p, err) : 0;
 }
 
 /* A subdirectory that is a pack, remembered until all are known: they are sorted by their order. */
 struct found {
 	char *name; /* of a policy file, NULL for a pack */
 	char *dir;
-	struct pack pack;
+	struct mf_pack pack;
 	size_t at;
 };
 
@@ -686,7 +513,7 @@ static int find_entry(struct mf_source_set *set, const char *dir, const struct m
 	char *sub;
 	int r = 0;
 
-	if (is_policy_name(e->name) && e->kind != MF_FILE_DIR) {
+	if (mf_pack_is_policy_name(e->name) && e->kind != MF_FILE_DIR) {
 		f->pack.tier = 1;
 		f->name = strdup(e->name);
 		return f->name ? 1 : fail_nomem(err);
@@ -733,7 +560,7 @@ static int read_dir(struct mf_source_set *set, const char *dir, struct mf_err *e
 		r = found[i].dir ? add_pack(set, found[i].dir, &found[i].pack, err)
 				 : add_file(set, dir, found[i].name, false, err);
 	for (size_t i = 0; i < cnt; i++) {
-		pack_done(&found[i].pack);
+		mf_pack_done(&found[i].pack);
 		free(found[i].name);
 		free(found[i].dir);
 	}
@@ -746,15 +573,15 @@ static int read_dir(struct mf_source_set *set, const char *dir, struct mf_err *e
 
 static int read_named_file(struct mf_source_set *set, const char *path, struct mf_err *err)
 {
-	char name[NAME_MAX_LEN + 1], *dir;
+	char name[MF_SOURCE_NAME_MAX + 1], *dir;
 	const char *slash = strrchr(path, '/');
 	int r;
 
 	base_name(path, name, sizeof(name));
-	if (ends_with(name, ".yaml") || ends_with(name, ".yml"))
+	if (mf_file_name_ends(name, ".yaml") || mf_file_name_ends(name, ".yml"))
 		return mf_err_at(err, MF_E_UNSUPPORTED, path, 0, 0,
 				 "%s: this version reads policies in Lua only", path);
-	if (!ends_with(name, ".lua") || strlen(name) < 5)
+	if (!mf_file_name_ends(name, ".lua") || strlen(name) < 5)
 		return mf_err_at(err, MF_E_INVAL, path, 0, 0, "%s: a policy file ends in .lua",
 				 path);
 	dir = !slash	      ? strdup(".")
@@ -771,7 +598,7 @@ static int read_named_file(struct mf_source_set *set, const char *path, struct m
 
 static int read_path(struct mf_source_set *set, const char *path, struct mf_err *err)
 {
-	struct pack p;
+	struct mf_pack p;
 	int r;
 
 	switch (mf_file_kind_of(path)) {
@@ -786,7 +613,7 @@ static int read_path(struct mf_source_set *set, const char *path, struct mf_err 
 			r = describe_pack(path, &p, err);
 		if (r == 0) {
 			r = add_pack(set, path, &p, err);
-			pack_done(&p);
+			mf_pack_done(&p);
 		}
 		return r;
 	default:
@@ -975,7 +802,7 @@ static void tell_dir_of(const char *dir, const char *file, void (*fn)(void *ctx,
 /* Where a module was found, or where it would have been. */
 static void each_module_dir(const struct unit *u, void (*fn)(void *ctx, const char *dir), void *ctx)
 {
-	char file[NAME_MAX_LEN + 16];
+	char file[MF_SOURCE_NAME_MAX + 16];
 
 	for (const struct extra *e = u->modules; e; e = e->next) {
 		if (module_file(e->name, "lib/", file, sizeof(file)))
