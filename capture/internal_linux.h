@@ -330,9 +330,10 @@ void mf_capture_signals_forward(struct mf_capture *cap, const struct signalfd_si
 void mf_capture_signals_note_stop(struct mf_capture *cap);
 
 /* ops_linux.c */
-int mf_capture_ops_find_process(void *ctx, const struct mf_flow *flow, struct mf_process *ret);
-int mf_capture_ops_open_udp(void *ctx, const struct mf_flow *flow);
-int mf_capture_ops_refuse_udp(void *ctx, const struct mf_flow *flow, const uint8_t *packet,
+int mf_capture_ops_find_process(void *ctx, const struct mf_session_flow *flow,
+				struct mf_process *ret);
+int mf_capture_ops_open_udp(void *ctx, const struct mf_session_flow *flow);
+int mf_capture_ops_refuse_udp(void *ctx, const struct mf_session_flow *flow, const uint8_t *packet,
 			      size_t len);
 /* @pid runs in the session's network namespace */
 bool mf_capture_ops_is_inside(struct mf_capture *cap, int64_t pid);

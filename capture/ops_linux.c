@@ -63,7 +63,7 @@ static int refill(struct mf_capture *cap, int family)
 	return 0;
 }
 
-int mf_capture_ops_open_udp(void *ctx, const struct mf_flow *flow)
+int mf_capture_ops_open_udp(void *ctx, const struct mf_session_flow *flow)
 {
 	struct mf_capture *cap = ctx;
 	struct mf_capture_pool *pool = &cap->pool[flow->server.addr.family == 6];
@@ -110,8 +110,8 @@ static uint16_t checksum(const uint8_t *p, size_t len)
 }
 
 /* The refused datagram as it was: IP and UDP headers and what fits of the payload. Return: bytes written */
-static size_t quote(const struct mf_flow *f, const uint8_t *payload, size_t len, size_t room,
-		    uint8_t *out)
+static size_t quote(const struct mf_session_flow *f, const uint8_t *payload, size_t len,
+		    size_t room, uint8_t *out)
 {
 	bool six = f->client.addr.family == 6;
 	size_t head = six ? 40 : 20, cut;
@@ -144,7 +144,7 @@ static size_t quote(const struct mf_flow *f, const uint8_t *payload, size_t len,
 	return head + 8 + cut;
 }
 
-int mf_capture_ops_refuse_udp(void *ctx, const struct mf_flow *flow, const uint8_t *packet,
+int mf_capture_ops_refuse_udp(void *ctx, const struct mf_session_flow *flow, const uint8_t *packet,
 			      size_t len)
 {
 	struct mf_capture *cap = ctx;
@@ -212,7 +212,7 @@ static uint32_t diag_lookup(int fd, int family, int proto, const struct mf_endpo
 	return m->id.idiag_sport == htons(local->port) ? m->idiag_inode : 0;
 }
 
-static uint32_t find_inode(struct mf_capture *cap, const struct mf_flow *f)
+static uint32_t find_inode(struct mf_capture *cap, const struct mf_session_flow *f)
 {
 	int family = f->client.addr.family == 6 ? AF_INET6 : AF_INET;
 	int fd = cap->fd[MF_CAPTURE_FD_DIAG];
@@ -368,7 +368,8 @@ static void read_exe(int64_t pid, struct mf_capture_who *w)
 		w->exe[n - (ssize_t)(sizeof(gone) - 1)] = '\0';
 }
 
-int mf_capture_ops_find_process(void *ctx, const struct mf_flow *flow, struct mf_process *ret)
+int mf_capture_ops_find_process(void *ctx, const struct mf_session_flow *flow,
+				struct mf_process *ret)
 {
 	struct mf_capture *cap = ctx;
 	struct mf_capture_who *w = &cap->who;

@@ -226,7 +226,7 @@ int mf_capture_probe_take_udp(const struct mf_capture_plan *plan, int udp_fd,
 			    .msg_iovlen = 1,
 			    .msg_control = control,
 			    .msg_controllen = sizeof(control) };
-	struct mf_flow flow = { .proto = MF_UDP };
+	struct mf_session_flow flow = { .proto = MF_UDP };
 	size_t len = make_query(plan->nonce, query);
 	ssize_t n = recvmsg(udp_fd, &h, MSG_DONTWAIT);
 	int which, fd;

@@ -104,8 +104,8 @@ static void decide(struct mf_proxy *p, struct mf_decision *d)
 	(void)mf_decide(p->session->vm, p->request, d);
 }
 
-int mf_ask_dns(struct mf_proxy *p, const struct mf_flow *flow, const char *name, const char *type,
-	       const char *class, struct mf_decision *d)
+int mf_ask_dns(struct mf_proxy *p, const struct mf_session_flow *flow, const char *name,
+	       const char *type, const char *class, struct mf_decision *d)
 {
 	struct mf_request *q = p->request;
 	const char *transport = flow->proto == MF_TCP ? "tcp" : "udp";
@@ -125,7 +125,7 @@ int mf_ask_dns(struct mf_proxy *p, const struct mf_flow *flow, const char *name,
 }
 
 /* What connect and sni have in common. @host, @items: may be NULL, 0 */
-static void fill_connect(struct mf_proxy *p, enum mf_kind kind, const struct mf_flow *flow,
+static void fill_connect(struct mf_proxy *p, enum mf_kind kind, const struct mf_session_flow *flow,
 			 const char *host, const struct mf_names_item *items, size_t cnt)
 {
 	struct mf_request *q = p->request;
@@ -145,17 +145,17 @@ static void fill_connect(struct mf_proxy *p, enum mf_kind kind, const struct mf_
 		(void)mf_request_add_str(q, MF_F_HOSTS, host, strlen(host));
 }
 
-void mf_ask_connect(struct mf_proxy *p, const struct mf_flow *flow, const char *host,
+void mf_ask_connect(struct mf_proxy *p, const struct mf_session_flow *flow, const char *host,
 		    struct mf_decision *d)
 {
 	fill_connect(p, MF_CONNECT, flow, host, NULL, 0);
 	decide(p, d);
 }
 
-bool mf_ask_name_known(struct mf_proxy *p, const struct mf_flow *flow, const char *name,
+bool mf_ask_name_known(struct mf_proxy *p, const struct mf_session_flow *flow, const char *name,
 		       struct mf_decision *d)
 {
-	struct mf_flow probe = { .proto = MF_TCP, .client = flow->client };
+	struct mf_session_flow probe = { .proto = MF_TCP, .client = flow->client };
 
 	for (size_t i = 0; i < MF_ARRAY_SIZE(known_ports); i++) {
 		probe.server.port = known_ports[i];
@@ -166,18 +166,19 @@ bool mf_ask_name_known(struct mf_proxy *p, const struct mf_flow *flow, const cha
 	return false;
 }
 
-bool mf_ask_name_redirected(struct mf_proxy *p, const struct mf_flow *flow, const char *name)
+bool mf_ask_name_redirected(struct mf_proxy *p, const struct mf_session_flow *flow,
+			    const char *name)
 {
-	struct mf_flow probe = { .proto = MF_TCP,
-				 .client = flow->client,
-				 .server = { .port = 443 } };
+	struct mf_session_flow probe = { .proto = MF_TCP,
+					 .client = flow->client,
+					 .server = { .port = 443 } };
 	struct mf_decision d;
 
 	mf_ask_connect(p, &probe, name, &d);
 	return d.verdict == MF_REDIRECT;
 }
 
-bool mf_ask_alias_denied(struct mf_proxy *p, const struct mf_flow *flow, const char *alias,
+bool mf_ask_alias_denied(struct mf_proxy *p, const struct mf_session_flow *flow, const char *alias,
 			 struct mf_decision *d)
 {
 	struct mf_decision any;
@@ -192,7 +193,7 @@ bool mf_ask_alias_denied(struct mf_proxy *p, const struct mf_flow *flow, const c
 }
 
 /* The verdict for one candidate, or for an alias on the way from it to the address that a policy denies by name. */
-static void ask_candidate(struct mf_proxy *p, const struct mf_flow *flow,
+static void ask_candidate(struct mf_proxy *p, const struct mf_session_flow *flow,
 			  const struct mf_names_item *items, size_t cnt, size_t which, bool aliases,
 			  struct mf_decision *d)
 {
@@ -217,7 +218,7 @@ static void ask_candidate(struct mf_proxy *p, const struct mf_flow *flow,
 	decide(p, d);
 }
 
-static size_t list_names(struct mf_proxy *p, const struct mf_flow *flow,
+static size_t list_names(struct mf_proxy *p, const struct mf_session_flow *flow,
 			 struct mf_names_item *items)
 {
 	return p->session->names ? mf_names_list(p->session->names, &flow->server.addr, items,
@@ -234,7 +235,7 @@ static bool has_alias(const struct mf_names_item *items, size_t cnt)
 }
 
 /* connect under the candidates, strictest first wins; @ret->differ says whether they agree */
-static void ask_all(struct mf_proxy *p, const struct mf_flow *flow,
+static void ask_all(struct mf_proxy *p, const struct mf_session_flow *flow,
 		    const struct mf_names_item *items, size_t cnt, struct mf_decision *d,
 		    struct mf_ask_result *ret)
 {
@@ -266,8 +267,8 @@ static void ask_all(struct mf_proxy *p, const struct mf_flow *flow,
 	memcpy(ret->host, items[strictest].name, items[strictest].len + 1u);
 }
 
-void mf_ask_connect_names(struct mf_proxy *p, const struct mf_flow *flow, struct mf_decision *d,
-			  struct mf_ask_result *ret)
+void mf_ask_connect_names(struct mf_proxy *p, const struct mf_session_flow *flow,
+			  struct mf_decision *d, struct mf_ask_result *ret)
 {
 	struct mf_names_item items[MF_ASK_NAMES_MAX];
 	size_t cnt = list_names(p, flow, items);
@@ -276,7 +277,7 @@ void mf_ask_connect_names(struct mf_proxy *p, const struct mf_flow *flow, struct
 	ask_all(p, flow, items, cnt, d, ret);
 }
 
-void mf_ask_connect_said(struct mf_proxy *p, const struct mf_flow *flow, const char *said,
+void mf_ask_connect_said(struct mf_proxy *p, const struct mf_session_flow *flow, const char *said,
 			 size_t said_len, struct mf_decision *d, struct mf_ask_result *ret,
 			 bool *ret_verified)
 {
@@ -327,8 +328,8 @@ static int fetch_sni(struct mf_request *req, enum mf_field field, void *ctx)
 	return mf_request_set_str(req, MF_F_JA4, ja4, MF_TLS_JA4_LEN);
 }
 
-void mf_ask_sni(struct mf_proxy *p, const struct mf_flow *flow, const struct mf_tls_hello *h,
-		bool verified, struct mf_decision *d)
+void mf_ask_sni(struct mf_proxy *p, const struct mf_session_flow *flow,
+		const struct mf_tls_hello *h, bool verified, struct mf_decision *d)
 {
 	struct mf_names_item items[MF_ASK_NAMES_MAX];
 	size_t cnt = list_names(p, flow, items), first = 0;
@@ -385,8 +386,8 @@ static void add_int(struct mf_event *ev, enum mf_event_field field, int64_t valu
 }
 
 void mf_ask_begin_event(struct mf_proxy *p, struct mf_event *ev, enum mf_event_type type,
-			const struct mf_flow *flow, const char *domain, const char *operation,
-			const char *action, const struct mf_decision *d)
+			const struct mf_session_flow *flow, const char *domain,
+			const char *operation, const char *action, const struct mf_decision *d)
 {
 	struct mf_session *s = p->session;
 	struct mf_process proc;

@@ -33,25 +33,26 @@ struct mf_kept *mf_kept_new(const struct mf_decision *d);
 int mf_verdict_rank(const struct mf_decision *d);
 
 /** mf_ask_dns() - @name: text; @type: "A"; Return: 0 with *d filled, MF_E_SYNTAX for a name that no policy can be asked about */
-int mf_ask_dns(struct mf_proxy *p, const struct mf_flow *flow, const char *name, const char *type,
-	       const char *class, struct mf_decision *d);
+int mf_ask_dns(struct mf_proxy *p, const struct mf_session_flow *flow, const char *name,
+	       const char *type, const char *class, struct mf_decision *d);
 
 /**
  * mf_ask_name_known() - Could a connect rule allow this name (P13, resolve_known)?
  * connect is asked about the name on some well-known ports, without an address.
  */
-bool mf_ask_name_known(struct mf_proxy *p, const struct mf_flow *flow, const char *name,
+bool mf_ask_name_known(struct mf_proxy *p, const struct mf_session_flow *flow, const char *name,
 		       struct mf_decision *d);
 
 /** mf_ask_name_redirected() - Does connect send this name's TLS port elsewhere (then no HTTPS records, P74)? */
-bool mf_ask_name_redirected(struct mf_proxy *p, const struct mf_flow *flow, const char *name);
+bool mf_ask_name_redirected(struct mf_proxy *p, const struct mf_session_flow *flow,
+			    const char *name);
 
 /** mf_ask_alias_denied() - Is a CNAME target denied by a dns rule that means it? */
-bool mf_ask_alias_denied(struct mf_proxy *p, const struct mf_flow *flow, const char *alias,
+bool mf_ask_alias_denied(struct mf_proxy *p, const struct mf_session_flow *flow, const char *alias,
 			 struct mf_decision *d);
 
 /** mf_ask_connect() - One question about flow->server under one name (NULL: none) */
-void mf_ask_connect(struct mf_proxy *p, const struct mf_flow *flow, const char *host,
+void mf_ask_connect(struct mf_proxy *p, const struct mf_session_flow *flow, const char *host,
 		    struct mf_decision *d);
 
 /* What came of asking under all names of an address. */
@@ -62,27 +63,27 @@ struct mf_ask_result {
 };
 
 /** mf_ask_connect_names() - connect under all candidate names of flow->server */
-void mf_ask_connect_names(struct mf_proxy *p, const struct mf_flow *flow, struct mf_decision *d,
-			  struct mf_ask_result *ret);
+void mf_ask_connect_names(struct mf_proxy *p, const struct mf_session_flow *flow,
+			  struct mf_decision *d, struct mf_ask_result *ret);
 
 /**
  * mf_ask_connect_said() - The same once the client has said a name (SNI or Host)
  * @ret_verified: the name is one of the candidates
  */
-void mf_ask_connect_said(struct mf_proxy *p, const struct mf_flow *flow, const char *said,
+void mf_ask_connect_said(struct mf_proxy *p, const struct mf_session_flow *flow, const char *said,
 			 size_t said_len, struct mf_decision *d, struct mf_ask_result *ret,
 			 bool *ret_verified);
 
 /** mf_ask_sni() - sni about a hello (NULL for QUIC that was not read) on a flow whose connect was not denied */
-void mf_ask_sni(struct mf_proxy *p, const struct mf_flow *flow, const struct mf_tls_hello *hello,
-		bool verified, struct mf_decision *d);
+void mf_ask_sni(struct mf_proxy *p, const struct mf_session_flow *flow,
+		const struct mf_tls_hello *hello, bool verified, struct mf_decision *d);
 
 /* --- events ------------------------------------------------------------------------------------------------------ */
 
 /** mf_ask_begin_event() - Envelope, decision, and reason, rule, policy, file, line, generation where the type has them */
 void mf_ask_begin_event(struct mf_proxy *p, struct mf_event *ev, enum mf_event_type type,
-			const struct mf_flow *flow, const char *domain, const char *operation,
-			const char *action, const struct mf_decision *d);
+			const struct mf_session_flow *flow, const char *domain,
+			const char *operation, const char *action, const struct mf_decision *d);
 /** mf_ask_add() - A text field, unless the event's type does not have it */
 void mf_ask_add(struct mf_event *ev, enum mf_event_field field, const char *text);
 void mf_ask_send(struct mf_proxy *p, struct mf_event *ev);

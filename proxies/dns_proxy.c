@@ -23,7 +23,7 @@ enum {
 struct mf_dns_job {
 	struct mf_dns_proxy *dns;
 	struct mf_dns_job *prev, *next;
-	struct mf_flow flow;
+	struct mf_session_flow flow;
 	struct mf_dns_query query; /* the program's */
 	struct mf_dns_ask *ask;
 	mf_dns_reply_fn reply;
@@ -37,7 +37,7 @@ struct mf_dns_job {
 struct turn {
 	struct mf_dns_proxy *dns;
 	struct mf_proxy *p;
-	const struct mf_flow *flow;
+	const struct mf_session_flow *flow;
 	struct mf_dns_query q;
 	char name[MF_DNS_TEXT_MAX], type[16], class[16];
 	mf_dns_reply_fn reply;
@@ -70,7 +70,7 @@ static void end_job(struct mf_dns_job *j)
 	free(j);
 }
 
-static size_t limit_of(const struct mf_dns_query *q, const struct mf_flow *flow)
+static size_t limit_of(const struct mf_dns_query *q, const struct mf_session_flow *flow)
 {
 	if (flow->proto == MF_TCP)
 		return MF_DNS_MESSAGE_MAX;
@@ -78,7 +78,7 @@ static size_t limit_of(const struct mf_dns_query *q, const struct mf_flow *flow)
 }
 
 static void reply_answer(struct mf_dns_proxy *dns, const struct mf_dns_query *q,
-			 const struct mf_flow *flow, const struct mf_dns_answer *a,
+			 const struct mf_session_flow *flow, const struct mf_dns_answer *a,
 			 mf_dns_reply_fn reply, void *ctx)
 {
 	int len = mf_dns_write_answer(q, a, dns->out, sizeof(dns->out), limit_of(q, flow));
@@ -87,8 +87,8 @@ static void reply_answer(struct mf_dns_proxy *dns, const struct mf_dns_query *q,
 }
 
 static void reply_error(struct mf_dns_proxy *dns, const struct mf_dns_query *q,
-			const struct mf_flow *flow, enum mf_dns_rcode rcode, enum mf_dns_ede ede,
-			const char *text, mf_dns_reply_fn reply, void *ctx)
+			const struct mf_session_flow *flow, enum mf_dns_rcode rcode,
+			enum mf_dns_ede ede, const char *text, mf_dns_reply_fn reply, void *ctx)
 {
 	struct mf_dns_answer a = { .rcode = rcode, .ede = ede, .ede_text = text };
 
@@ -97,9 +97,9 @@ static void reply_error(struct mf_dns_proxy *dns, const struct mf_dns_query *q,
 
 /* --- events --------------------------------------------------------------------------------------------------------- */
 
-static void begin_event(struct mf_proxy *p, enum mf_event_type type, const struct mf_flow *flow,
-			const struct mf_dns_query *q, const char *name, const char *action,
-			const struct mf_decision *d)
+static void begin_event(struct mf_proxy *p, enum mf_event_type type,
+			const struct mf_session_flow *flow, const struct mf_dns_query *q,
+			const char *name, const char *action, const struct mf_decision *d)
 {
 	char buf[16];
 
@@ -108,7 +108,7 @@ static void begin_event(struct mf_proxy *p, enum mf_event_type type, const struc
 	mf_ask_add(&p->event, MF_EVF_TRANSPORT, flow->proto == MF_TCP ? "tcp" : "udp");
 }
 
-static void send_query_event(struct mf_proxy *p, const struct mf_flow *flow,
+static void send_query_event(struct mf_proxy *p, const struct mf_session_flow *flow,
 			     const struct mf_dns_query *q, const char *name, const char *action,
 			     const struct mf_decision *d, unsigned rcode, const char *error)
 {
@@ -530,8 +530,8 @@ static void reply_unreadable(struct turn *t, struct mf_span msg, int why)
 		    MF_DNS_EDE_NONE, NULL, t->reply, t->ctx);
 }
 
-void mf_dns_proxy_ask(struct mf_dns_proxy *dns, const struct mf_flow *flow, struct mf_span msg,
-		      mf_dns_reply_fn reply, void *ctx)
+void mf_dns_proxy_ask(struct mf_dns_proxy *dns, const struct mf_session_flow *flow,
+		      struct mf_span msg, mf_dns_reply_fn reply, void *ctx)
 {
 	struct turn t = { .dns = dns, .p = dns->proxy, .flow = flow, .reply = reply, .ctx = ctx };
 	int r = mf_dns_read_query(msg, &t.q);

@@ -26,12 +26,12 @@ void mf_dns_proxy_free(struct mf_dns_proxy *dns);
 typedef void (*mf_dns_reply_fn)(void *ctx, const uint8_t *msg, size_t len);
 
 /** mf_dns_proxy_ask() - Serve one message; @flow says who and by which transport */
-void mf_dns_proxy_ask(struct mf_dns_proxy *dns, const struct mf_flow *flow, struct mf_span msg,
-		      mf_dns_reply_fn reply, void *ctx);
+void mf_dns_proxy_ask(struct mf_dns_proxy *dns, const struct mf_session_flow *flow,
+		      struct mf_span msg, mf_dns_reply_fn reply, void *ctx);
 /** mf_dns_proxy_cancel() - @ctx has gone: none of its questions is answered any more */
 void mf_dns_proxy_cancel(struct mf_dns_proxy *dns, void *ctx);
 
 /** mf_dns_tcp_serve() - Take over an accepted connection to port 53; owns @fd */
-void mf_dns_tcp_serve(struct mf_dns_proxy *dns, int fd, const struct mf_flow *flow);
+void mf_dns_tcp_serve(struct mf_dns_proxy *dns, int fd, const struct mf_session_flow *flow);
 
 #endif

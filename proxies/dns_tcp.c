@@ -22,7 +22,7 @@ struct mf_dns_tcp {
 	bool eof, failed,
 		busy; /* busy: inside serve_messages(), which ends the connection itself */
 	unsigned pending;
-	struct mf_flow flow;
+	struct mf_session_flow flow;
 	uint8_t *in, *out;
 	size_t in_len, out_len, out_room;
 };
@@ -155,7 +155,7 @@ static void on_idle(struct mf_timeout *t, void *ctx)
 	close_conn((struct mf_dns_tcp *)((char *)t - offsetof(struct mf_dns_tcp, timeout)));
 }
 
-void mf_dns_tcp_serve(struct mf_dns_proxy *dns, int fd, const struct mf_flow *flow)
+void mf_dns_tcp_serve(struct mf_dns_proxy *dns, int fd, const struct mf_session_flow *flow)
 {
 	struct mf_dns_tcp *c = NULL;
 

@@ -86,7 +86,7 @@ struct mf_tcp_conn {
 	struct mf_timeout timeout;
 	struct event ev[2]; /* client, server */
 	struct mf_relay relay;
-	struct mf_flow flow;
+	struct mf_session_flow flow;
 	struct mf_tcp_setup *setup;
 	struct mf_tls_bridge *bridge; /* state BRIDGE only */
 	char *host;		      /* for events; NULL: none */

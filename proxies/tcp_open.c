@@ -100,7 +100,7 @@ static const char *check_target(struct mf_tcp_conn *c, const struct mf_endpoint 
 {
 	struct mf_proxy *p = c->tcp->proxy;
 	const char *host = c->setup->plan->d.redirect_host;
-	struct mf_flow flow = { .proto = MF_TCP, .client = c->flow.client, .server = *to };
+	struct mf_session_flow flow = { .proto = MF_TCP, .client = c->flow.client, .server = *to };
 	struct mf_decision d;
 	struct mf_addr literal;
 

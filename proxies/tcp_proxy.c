@@ -280,7 +280,7 @@ static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_en
 {
 	struct mf_proxy *p = tcp->proxy;
 	struct mf_tcp_conn *c;
-	struct mf_flow flow = { .proto = MF_TCP, .client = *client };
+	struct mf_session_flow flow = { .proto = MF_TCP, .client = *client };
 
 	p->stats.tcp_accepted++;
 	if (!find_server(tcp, fd, &flow.server) || p->cut) {

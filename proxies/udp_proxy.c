@@ -37,7 +37,7 @@ struct flow {
 	struct flow *chain;	    /* in its bucket */
 	struct flow *newer, *older; /* by last use */
 	struct mf_timeout timeout;
-	struct mf_flow ends;
+	struct mf_session_flow ends;
 	struct event inner_ev, outer_ev;
 	int inner, outer; /* sockets towards client and server; -1: none */
 	bool dns;
@@ -59,7 +59,7 @@ struct mf_udp_proxy {
 
 /* --- the table ------------------------------------------------------------------------------------------------------ */
 
-static struct flow **bucket_of(struct mf_udp_proxy *udp, const struct mf_flow *f)
+static struct flow **bucket_of(struct mf_udp_proxy *udp, const struct mf_session_flow *f)
 {
 	uint64_t h = mf_hash_bytes(&f->client, sizeof(f->client), udp->seed);
 
@@ -67,13 +67,13 @@ static struct flow **bucket_of(struct mf_udp_proxy *udp, const struct mf_flow *f
 	return &udp->buckets[h & (udp->bucket_cnt - 1)];
 }
 
-static bool same_ends(const struct mf_flow *a, const struct mf_flow *b)
+static bool same_ends(const struct mf_session_flow *a, const struct mf_session_flow *b)
 {
 	return memcmp(&a->client, &b->client, sizeof(a->client)) == 0 &&
 	       memcmp(&a->server, &b->server, sizeof(a->server)) == 0;
 }
 
-static struct flow *find_flow(struct mf_udp_proxy *udp, const struct mf_flow *ends)
+static struct flow *find_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends)
 {
 	struct flow *f = *bucket_of(udp, ends);
 
@@ -173,7 +173,7 @@ static void on_idle(struct mf_timeout *t, void *ctx)
 		close_flow(f, "idle");
 }
 
-static struct flow *new_flow(struct mf_udp_proxy *udp, const struct mf_flow *ends, bool dns)
+static struct flow *new_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, bool dns)
 {
 	struct mf_proxy *p = udp->proxy;
 	struct flow *f, **bucket;
@@ -295,7 +295,7 @@ static void serve(struct flow *f, const uint8_t *buf, size_t len)
 
 /* --- judging -------------------------------------------------------------------------------------------------------- */
 
-static void announce(struct mf_proxy *p, const struct mf_flow *ends, const char *host,
+static void announce(struct mf_proxy *p, const struct mf_session_flow *ends, const char *host,
 		     const char *action, const struct mf_decision *d)
 {
 	char text[MF_ADDR_TEXT_MAX], to[300];
@@ -314,7 +314,7 @@ static void announce(struct mf_proxy *p, const struct mf_flow *ends, const char 
 	mf_ask_send(p, &p->event);
 }
 
-static void refuse(struct mf_udp_proxy *udp, const struct mf_flow *ends, const uint8_t *buf,
+static void refuse(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, const uint8_t *buf,
 		   size_t len)
 {
 	struct mf_session_ops *ops = &udp->proxy->session->ops;
@@ -327,8 +327,8 @@ static void refuse(struct mf_udp_proxy *udp, const struct mf_flow *ends, const u
  * Judge a new flow. @to: where to. Redirects of UDP need an address: a name would make the datagram wait for the
  * resolver, and what holds for hosts of redirects (checks, fall-back) is TCP's.
  */
-static bool judge(struct mf_udp_proxy *udp, const struct mf_flow *ends, struct mf_endpoint *to,
-		  char **ret_host)
+static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
+		  struct mf_endpoint *to, char **ret_host)
 {
 	struct mf_proxy *p = udp->proxy;
 	struct mf_ask_result res;
@@ -366,7 +366,7 @@ static bool judge(struct mf_udp_proxy *udp, const struct mf_flow *ends, struct m
 	return true;
 }
 
-static struct flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_flow *ends,
+static struct flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 			       const uint8_t *buf, size_t len)
 {
 	struct mf_proxy *p = udp->proxy;
@@ -418,9 +418,9 @@ static void on_datagrams(evutil_socket_t fd, short what, void *ctx)
 						     .room = ROOM };
 		cnt = mf_sock_recv_from((int)fd, d, BATCH);
 		for (size_t i = 0; i < cnt; i++) {
-			struct mf_flow ends = { .proto = MF_UDP,
-						.client = d[i].client,
-						.server = d[i].server };
+			struct mf_session_flow ends = { .proto = MF_UDP,
+							.client = d[i].client,
+							.server = d[i].server };
 			struct flow *f;
 
 			/* without both ends there is nobody to answer to, or nothing to judge */

@@ -10,7 +10,7 @@ static int set_text(struct mf_request *req, enum mf_field field, const char *tex
 }
 
 int mf_session_fetch_process(struct mf_session *s, struct mf_request *req,
-			     const struct mf_flow *flow)
+			     const struct mf_session_flow *flow)
 {
 	struct mf_process p = { 0 };
 	int r;
@@ -44,7 +44,7 @@ static int fetch(struct mf_request *req, enum mf_field field, void *ctx)
 }
 
 void mf_session_begin_request(struct mf_session *s, struct mf_request *req, enum mf_kind kind,
-			      const struct mf_flow *flow)
+			      const struct mf_session_flow *flow)
 {
 	mf_request_reset(req, kind);
 	s->asked = flow;

@@ -21,7 +21,7 @@ struct mf_names;   /* core/names/correlation.h */
 enum mf_proto { MF_TCP, MF_UDP, MF_PROTO_NUM };
 
 /* One flow as the session's program sees it. */
-struct mf_flow {
+struct mf_session_flow {
 	enum mf_proto proto;
 	struct mf_endpoint client; /* the program's end */
 	struct mf_endpoint server; /* where it meant to go: the original destination */
@@ -37,15 +37,16 @@ struct mf_process {
 /* What a capture backend does for the proxies. Each may be NULL: then the thing cannot be done and is reported so. */
 struct mf_session_ops {
 	/* The process that owns the client end of @flow. Return: 0, MF_E_NOENT */
-	int (*find_process)(void *ctx, const struct mf_flow *flow, struct mf_process *ret);
+	int (*find_process)(void *ctx, const struct mf_session_flow *flow, struct mf_process *ret);
 	/*
 	 * A UDP socket on the session's side, bound to @flow's server and connected to its client, so that what is sent
 	 * on it comes from the address that the program expects. Non-blocking. Return: fd or MF_E_*
 	 */
-	int (*open_udp)(void *ctx, const struct mf_flow *flow);
+	int (*open_udp)(void *ctx, const struct mf_session_flow *flow);
 	/* Tell the client of a UDP flow "administratively prohibited" (ICMP type 3 code 13, ICMPv6 type 1 code 1);
 	 * @packet is the payload that was refused (its beginning is enough). Return: 0 or MF_E_* */
-	int (*refuse_udp)(void *ctx, const struct mf_flow *flow, const uint8_t *packet, size_t len);
+	int (*refuse_udp)(void *ctx, const struct mf_session_flow *flow, const uint8_t *packet,
+			  size_t len);
 	void *ctx;
 };
 
@@ -65,7 +66,7 @@ struct mf_session {
 	const struct mf_log *log;   /* may be NULL */
 	struct mf_session_ops ops;
 	/* Of the request begun last, written by session.c: its flow, and its process once somebody asked for it (else 0). */
-	const struct mf_flow *asked;
+	const struct mf_session_flow *asked;
 	int64_t asked_pid, asked_parent;
 };
 
@@ -75,12 +76,12 @@ struct mf_session {
  * @flow: borrowed until @req is reset or freed
  */
 void mf_session_begin_request(struct mf_session *s, struct mf_request *req, enum mf_kind kind,
-			      const struct mf_flow *flow);
+			      const struct mf_session_flow *flow);
 
 /** mf_session_fetch_process() - Look up the process behind @flow and set the process.* fields of @req
  * For callers that install a fetch callback of their own over mf_session_begin_request()'s. Return: 0, MF_E_NOENT */
 int mf_session_fetch_process(struct mf_session *s, struct mf_request *req,
-			     const struct mf_flow *flow);
+			     const struct mf_session_flow *flow);
 
 /* The fields that mf_session_fetch_process() can give, for mf_request_set_fetch(). */
 #define MF_SESSION_PROCESS_FIELDS                                               \

@@ -48,7 +48,7 @@ static void report(struct host *h, const char *fmt, ...)
 	fflush(h->report);
 }
 
-static void report_flow(struct host *h, const struct mf_flow *f, const char *verdict)
+static void report_flow(struct host *h, const struct mf_session_flow *f, const char *verdict)
 {
 	char client[MF_ENDPOINT_TEXT_MAX], server[MF_ENDPOINT_TEXT_MAX];
 	struct mf_process p = { 0 };
@@ -79,7 +79,7 @@ static void echo(int fd)
 
 static void serve_tcp(struct host *h)
 {
-	struct mf_flow f = { .proto = MF_TCP };
+	struct mf_session_flow f = { .proto = MF_TCP };
 	struct sockaddr_storage peer, self;
 	socklen_t peer_len = sizeof(peer), self_len = sizeof(self);
 	char line[128], server[MF_ENDPOINT_TEXT_MAX];
@@ -120,7 +120,7 @@ static bool read_original(struct msghdr *m, struct mf_endpoint *ret)
 
 static void serve_udp(struct host *h)
 {
-	struct mf_flow f = { .proto = MF_UDP };
+	struct mf_session_flow f = { .proto = MF_UDP };
 	char data[2048], control[256] __attribute__((aligned(8))), server[MF_ENDPOINT_TEXT_MAX];
 	struct sockaddr_storage from;
 	struct iovec iov = { data, sizeof(data) };

@@ -96,7 +96,8 @@ static void tie(struct mf_names *names, char *arg)
 		die(arg);
 }
 
-static int refuse_udp(void *ctx, const struct mf_flow *flow, const uint8_t *packet, size_t len)
+static int refuse_udp(void *ctx, const struct mf_session_flow *flow, const uint8_t *packet,
+		      size_t len)
 {
 	(void)ctx;
 	(void)flow;
