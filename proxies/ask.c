@@ -432,3 +432,38 @@ void mf_ask_send(struct mf_proxy *p, struct mf_event *ev)
 	/* a full sink is counted by the sink */
 	(void)mf_events_send(p->session->events, ev);
 }
+
+static void add_plan(struct mf_event *ev, const struct mf_decision *d)
+{
+	char to[300] = "";
+
+	if (d->redirect_host)
+		snprintf(to, sizeof(to), strchr(d->redirect_host, ':') ? "[%s]:%u" : "%s:%u",
+			 d->redirect_host, d->redirect_port);
+	mf_ask_add(ev, MF_EVF_REDIRECT_TO, to);
+	mf_ask_add(ev, MF_EVF_REDIRECT_TO_UNIX, d->redirect_unix);
+	mf_ask_add(ev, MF_EVF_TLS_MODE,
+		   d->tls_mode == MF_TLS_REWRITE_SNI ? "rewrite_sni" : "passthrough");
+	mf_ask_add(ev, MF_EVF_REDIRECT_TLS,
+		   d->tls_mode == MF_TLS_REWRITE_SNI ? "rewrite_sni" : NULL);
+	mf_ask_add(ev, MF_EVF_REDIRECT_SNI, d->sni);
+	mf_ask_add(ev, MF_EVF_SNI, d->sni);
+	mf_ask_add(ev, MF_EVF_VISIBILITY, mf_visibility_name(d->visibility));
+}
+
+void mf_ask_announce_connect(struct mf_proxy *p, const struct mf_session_flow *flow,
+			     const char *host, const char *action, const struct mf_decision *d)
+{
+	bool redirect = d->verdict == MF_REDIRECT || d->verdict == MF_ROUTE;
+	char text[MF_ADDR_TEXT_MAX];
+
+	if (!p->session->events)
+		return;
+	mf_ask_begin_event(p, &p->event, redirect ? MF_EV_CONNECT_REDIRECT : MF_EV_NET_CONNECT,
+			   flow, host, "connect", action, d);
+	mf_ask_add(&p->event, MF_EVF_RESOLVED_IP,
+		   mf_addr_format(&flow->server.addr, text, sizeof(text)));
+	if (redirect)
+		add_plan(&p->event, d);
+	mf_ask_send(p, &p->event);
+}

@@ -87,5 +87,8 @@ void mf_ask_begin_event(struct mf_proxy *p, struct mf_event *ev, enum mf_event_t
 /** mf_ask_add() - A text field, unless the event's type does not have it */
 void mf_ask_add(struct mf_event *ev, enum mf_event_field field, const char *text);
 void mf_ask_send(struct mf_proxy *p, struct mf_event *ev);
+/** mf_ask_announce_connect() - The event of a connect decision about a flow; @host: the name that it belongs to, or NULL */
+void mf_ask_announce_connect(struct mf_proxy *p, const struct mf_session_flow *flow,
+			     const char *host, const char *action, const struct mf_decision *d);
 
 #endif

@@ -90,6 +90,7 @@ void mf_proxy_stop(struct mf_proxy *p)
 	mf_timeouts_free(p->timeouts);
 	mf_request_free(p->request);
 	mf_relay_pool_done(&p->pool);
+	mf_judged_free(p->judged);
 	SSL_CTX_free(p->tls_upstream);
 	free(p);
 }

@@ -20,6 +20,7 @@
 
 #include <moonfence/moonfence.h>
 
+#include "core/packet/nat.h"
 #include "core/policy/session.h"
 
 struct event_base;
@@ -43,7 +44,7 @@ struct mf_proxy_options {
 
 	/*
 	 * Listening, non-blocking, any family; stays the caller's. The local address of an accepted connection is where
-	 * its client meant to go (IP_TRANSPARENT with TPROXY); @find_server replaces that rule for other captures.
+	 * its client meant to go (IP_TRANSPARENT with TPROXY); @find_flow replaces that rule for other captures.
 	 */
 	int tcp_fd;
 	/*
@@ -51,9 +52,14 @@ struct mf_proxy_options {
 	 * sockets of mf_session_ops.open_udp; without that function they are sent on udp_fd itself.
 	 */
 	int udp_fd;
-	/* Where the client of accepted connection @fd meant to go; NULL: getsockname(). Return: 0, MF_E_* (refused) */
-	int (*find_server)(void *ctx, int fd, struct mf_endpoint *ret);
-	void *find_server_ctx;
+	/*
+	 * The flow behind a connection or datagram that reached a listener, where a source of packets changed its addresses
+	 * on the way: @peer is where it comes from and @local where it arrived, as the socket says. NULL: the client is
+	 * @peer, the server @local. Return: 0; MF_E_*: nobody's, dropped unread
+	 */
+	int (*find_flow)(void *ctx, enum mf_proto proto, const struct mf_endpoint *peer,
+			 const struct mf_endpoint *local, struct mf_session_flow *ret);
+	void *find_flow_ctx;
 
 	/* Real resolvers; none: the nameservers of @resolv_conf. Port 0 means 53. */
 	struct mf_endpoint dns_servers[MF_PROXY_DNS_SERVERS_MAX];
@@ -109,6 +115,21 @@ void mf_proxy_stop(struct mf_proxy *proxy);
 
 /** mf_proxy_cut() - Reset every open connection and flow and refuse new ones: what drift of the capture asks for */
 void mf_proxy_cut(struct mf_proxy *proxy, const char *reason);
+
+/* What mf_proxy_judge() says of a flow. */
+struct mf_proxy_judgement {
+	bool serve;	   /* hand its packets to the listener; else refuse it */
+	bool has_redirect; /* connect sends it elsewhere */
+	struct mf_nat_redirect redirect;
+};
+
+/**
+ * mf_proxy_judge() - Ask connect about a flow before its first packet is answered, for sources that see packets
+ * A refusal is told and counted here. Of a flow that is to be served the answer is kept until its connection or datagram
+ * arrives (a few seconds, the last 1,024 flows), so that policies and their counters are asked once.
+ */
+void mf_proxy_judge(struct mf_proxy *proxy, const struct mf_session_flow *flow,
+		    struct mf_proxy_judgement *ret);
 
 void mf_proxy_get_stats(const struct mf_proxy *proxy, struct mf_proxy_stats *ret);
 

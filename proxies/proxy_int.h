@@ -34,10 +34,22 @@ struct mf_proxy {
 	struct mf_dns_proxy *dns;
 	struct mf_tcp_proxy *tcp;
 	struct mf_udp_proxy *udp;
-	SSL_CTX *tls_upstream; /* of bridges; made with the first */
-	struct mf_event event; /* being written; big, so not on the stack of every handler */
-	const char *cut;       /* not NULL: nothing is served any more, and why */
+	struct mf_judged *judged; /* judged.c; made with the first */
+	SSL_CTX *tls_upstream;	  /* of bridges; made with the first */
+	struct mf_event event;	  /* being written; big, so not on the stack of every handler */
+	const char *cut;	  /* not NULL: nothing is served any more, and why */
 };
+
+/* judged.c: answers of connect that came before the flow itself */
+void mf_judged_keep(struct mf_proxy *p, const struct mf_session_flow *flow,
+		    const struct mf_decision *d, const struct mf_ask_result *res);
+/* Return: the decision, which is the caller's to free, and *ret_res; NULL: @flow was not judged, or too long ago */
+struct mf_kept *mf_judged_take(struct mf_proxy *p, const struct mf_session_flow *flow,
+			       struct mf_ask_result *ret_res);
+void mf_judged_free(struct mf_judged *judged);
+/* The flow that a listener's socket sees. Return: false: nobody's */
+bool mf_proxy_find_flow(struct mf_proxy *p, enum mf_proto proto, const struct mf_endpoint *peer,
+			const struct mf_endpoint *local, struct mf_session_flow *ret);
 
 /* tcp_proxy.c */
 int mf_tcp_proxy_new(struct mf_proxy *p, struct mf_tcp_proxy **ret, struct mf_err *err);
@@ -48,5 +60,8 @@ void mf_tcp_proxy_cut(struct mf_tcp_proxy *tcp);
 int mf_udp_proxy_new(struct mf_proxy *p, struct mf_udp_proxy **ret, struct mf_err *err);
 void mf_udp_proxy_free(struct mf_udp_proxy *udp);
 void mf_udp_proxy_cut(struct mf_udp_proxy *udp);
+/* connect's answer about a new flow, with what is special about UDP; tells nobody */
+void mf_udp_proxy_ask(struct mf_proxy *p, const struct mf_session_flow *ends, struct mf_decision *d,
+		      struct mf_ask_result *res);
 
 #endif

@@ -38,31 +38,12 @@ static void set_host(struct mf_tcp_conn *c, const char *host)
 	c->host = copy;
 }
 
-static void add_plan(struct mf_event *ev, const struct mf_decision *d)
-{
-	char to[300] = "";
-
-	if (d->redirect_host)
-		snprintf(to, sizeof(to), strchr(d->redirect_host, ':') ? "[%s]:%u" : "%s:%u",
-			 d->redirect_host, d->redirect_port);
-	mf_ask_add(ev, MF_EVF_REDIRECT_TO, to);
-	mf_ask_add(ev, MF_EVF_REDIRECT_TO_UNIX, d->redirect_unix);
-	mf_ask_add(ev, MF_EVF_TLS_MODE,
-		   d->tls_mode == MF_TLS_REWRITE_SNI ? "rewrite_sni" : "passthrough");
-	mf_ask_add(ev, MF_EVF_REDIRECT_TLS,
-		   d->tls_mode == MF_TLS_REWRITE_SNI ? "rewrite_sni" : NULL);
-	mf_ask_add(ev, MF_EVF_REDIRECT_SNI, d->sni);
-	mf_ask_add(ev, MF_EVF_SNI, d->sni);
-	mf_ask_add(ev, MF_EVF_VISIBILITY, mf_visibility_name(d->visibility));
-}
-
 /* The event of the connect decision, once. */
 static void announce(struct mf_tcp_conn *c, const struct mf_decision *d)
 {
 	struct mf_proxy *p = c->tcp->proxy;
 	bool redirect = d->verdict == MF_REDIRECT || d->verdict == MF_ROUTE;
 	bool denied = mf_verdict_rank(d) == 4;
-	char text[MF_ADDR_TEXT_MAX];
 
 	/* A denial is told also after an allowance: the client's words may undo it. */
 	if (c->setup->announced && !denied)
@@ -71,19 +52,11 @@ static void announce(struct mf_tcp_conn *c, const struct mf_decision *d)
 	p->stats.tcp_denied += denied;
 	p->stats.tcp_redirected += redirect;
 	p->stats.tcp_allowed += !denied && !redirect;
-	if (!p->session->events)
-		return;
-	mf_ask_begin_event(p, &p->event, redirect ? MF_EV_CONNECT_REDIRECT : MF_EV_NET_CONNECT,
-			   &c->flow, c->host, "connect",
-			   denied     ? "blocked"
-			   : redirect ? "redirected"
-				      : "allowed",
-			   d);
-	mf_ask_add(&p->event, MF_EVF_RESOLVED_IP,
-		   mf_addr_format(&c->flow.server.addr, text, sizeof(text)));
-	if (redirect)
-		add_plan(&p->event, d);
-	mf_ask_send(p, &p->event);
+	mf_ask_announce_connect(p, &c->flow, c->host,
+				denied	   ? "blocked"
+				: redirect ? "redirected"
+					   : "allowed",
+				d);
 }
 
 static void announce_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h, bool verified,
@@ -554,18 +527,25 @@ void mf_tcp_conn_begin(struct mf_tcp_conn *c)
 	struct mf_tcp_setup *s = c->setup;
 	struct mf_ask_result res;
 	struct mf_decision d;
+	struct mf_kept *kept;
+	bool goes_on;
 
-	if (tcp->listener_is_here && !tcp->proxy->opt.find_server &&
+	if (tcp->listener_is_here && !tcp->proxy->opt.find_flow &&
 	    tcp->listener.port == c->flow.server.port) {
 		deny_ourselves(c, "a connection to moonfence's own listener would loop",
 			       MF_TLS_ACCESS_DENIED);
 		return;
 	}
-	mf_ask_connect_names(tcp->proxy, &c->flow, &d, &res);
+	kept = mf_judged_take(tcp->proxy, &c->flow, &res);
+	if (kept)
+		d = kept->d;
+	else
+		mf_ask_connect_names(tcp->proxy, &c->flow, &d, &res);
 	s->differ = res.differ;
-	if (!res.differ && !take_connect(c, &d, res.host)) {
+	goes_on = res.differ || take_connect(c, &d, res.host);
+	free(kept);
+	if (!goes_on)
 		return;
-	}
 	c->state = MF_TCP_HELLO;
 	mf_timeout_arm(&c->timeout, &tcp->hello);
 	if (!s->differ && !wants_rewrite(s) && !is_tls_port(c->flow.server.port)) {

@@ -267,23 +267,16 @@ void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx)
 
 /* --- accepting ------------------------------------------------------------------------------------------------------ */
 
-static bool find_server(struct mf_tcp_proxy *tcp, int fd, struct mf_endpoint *ret)
-{
-	const struct mf_proxy_options *o = &tcp->proxy->opt;
-
-	if (o->find_server)
-		return o->find_server(o->find_server_ctx, fd, ret) == 0;
-	return mf_sock_local(fd, ret);
-}
-
-static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_endpoint *client)
+static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_endpoint *peer)
 {
 	struct mf_proxy *p = tcp->proxy;
 	struct mf_tcp_conn *c;
-	struct mf_session_flow flow = { .proto = MF_TCP, .client = *client };
+	struct mf_endpoint local;
+	struct mf_session_flow flow;
 
 	p->stats.tcp_accepted++;
-	if (!find_server(tcp, fd, &flow.server) || p->cut) {
+	if (p->cut || !mf_sock_local(fd, &local) ||
+	    !mf_proxy_find_flow(p, MF_TCP, peer, &local, &flow)) {
 		mf_sock_reset(fd);
 		return;
 	}
@@ -324,8 +317,8 @@ static void on_accept(evutil_socket_t listener, short what, void *ctx)
 
 	(void)what;
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
-		struct mf_endpoint client;
-		int fd = mf_sock_accept((int)listener, &client);
+		struct mf_endpoint peer;
+		int fd = mf_sock_accept((int)listener, &peer);
 
 		if (fd == MF_E_AGAIN)
 			return;
@@ -337,7 +330,7 @@ static void on_accept(evutil_socket_t listener, short what, void *ctx)
 		}
 		if (fd < 0)
 			return;
-		take_connection(tcp, fd, &client);
+		take_connection(tcp, fd, &peer);
 	}
 }
 

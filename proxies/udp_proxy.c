@@ -38,6 +38,7 @@ struct flow {
 	struct flow *newer, *older; /* by last use */
 	struct mf_timeout timeout;
 	struct mf_session_flow ends;
+	struct mf_endpoint peer; /* the client as the listener's socket sees it */
 	struct event inner_ev, outer_ev;
 	int inner, outer; /* sockets towards client and server; -1: none */
 	bool dns;
@@ -208,7 +209,7 @@ static void send_inner(struct flow *f, const void *buf, size_t len)
 	if (f->inner >= 0)
 		(void)mf_sock_send(f->inner, buf, len);
 	else
-		(void)mf_sock_send_to(f->udp->proxy->opt.udp_fd, &f->ends.client, buf, len);
+		(void)mf_sock_send_to(f->udp->proxy->opt.udp_fd, &f->peer, buf, len);
 }
 
 static void serve(struct flow *f, const uint8_t *buf, size_t len);
@@ -295,25 +296,6 @@ static void serve(struct flow *f, const uint8_t *buf, size_t len)
 
 /* --- judging -------------------------------------------------------------------------------------------------------- */
 
-static void announce(struct mf_proxy *p, const struct mf_session_flow *ends, const char *host,
-		     const char *action, const struct mf_decision *d)
-{
-	char text[MF_ADDR_TEXT_MAX], to[300];
-
-	if (!p->session->events)
-		return;
-	mf_ask_begin_event(p, &p->event,
-			   d->verdict == MF_REDIRECT ? MF_EV_CONNECT_REDIRECT : MF_EV_NET_CONNECT,
-			   ends, host, "connect", action, d);
-	mf_ask_add(&p->event, MF_EVF_RESOLVED_IP,
-		   mf_addr_format(&ends->server.addr, text, sizeof(text)));
-	if (d->verdict == MF_REDIRECT && d->redirect_host) {
-		snprintf(to, sizeof(to), "%s:%u", d->redirect_host, d->redirect_port);
-		mf_ask_add(&p->event, MF_EVF_REDIRECT_TO, to);
-	}
-	mf_ask_send(p, &p->event);
-}
-
 static void refuse(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, const uint8_t *buf,
 		   size_t len)
 {
@@ -324,46 +306,64 @@ static void refuse(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 }
 
 /*
- * Judge a new flow. @to: where to. Redirects of UDP need an address: a name would make the datagram wait for the
- * resolver, and what holds for hosts of redirects (checks, fall-back) is TCP's.
+ * Redirects of UDP need an address: a name would make the datagram wait for the resolver, and what holds for hosts of
+ * redirects (checks, fall-back) is TCP's.
  */
+void mf_udp_proxy_ask(struct mf_proxy *p, const struct mf_session_flow *ends, struct mf_decision *d,
+		      struct mf_ask_result *res)
+{
+	struct mf_addr to;
+	const char *why = NULL;
+
+	mf_ask_connect_names(p, ends, d, res);
+	if (mf_verdict_rank(d) < 4 && ends->server.port == 443 &&
+	    (res->differ || d->verdict == MF_REDIRECT))
+		why = "QUIC hides the name that decides; TCP is looked at";
+	else if (d->verdict == MF_REDIRECT &&
+		 (!d->redirect_host ||
+		  mf_addr_parse(d->redirect_host, strlen(d->redirect_host), &to) < 0))
+		why = "UDP can be redirected to an address only";
+	if (!why)
+		return;
+	d->verdict = MF_DENY;
+	d->reason = why;
+	d->message = NULL;
+}
+
+/* Judge a new flow, unless it was judged before it came. @to: where to. */
 static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 		  struct mf_endpoint *to, char **ret_host)
 {
 	struct mf_proxy *p = udp->proxy;
 	struct mf_ask_result res;
+	struct mf_kept *kept = mf_judged_take(p, ends, &res);
 	struct mf_decision d;
-	const char *why = NULL;
+	bool denied, redirect;
 
+	if (kept)
+		d = kept->d;
+	else
+		mf_udp_proxy_ask(p, ends, &d, &res);
+	denied = mf_verdict_rank(&d) == 4;
+	redirect = d.verdict == MF_REDIRECT;
 	*to = ends->server;
-	mf_ask_connect_names(p, ends, &d, &res);
-	if (mf_verdict_rank(&d) < 4 && ends->server.port == 443 &&
-	    (res.differ || d.verdict == MF_REDIRECT))
-		why = "QUIC hides the name that decides; TCP is looked at";
-	if (d.verdict == MF_REDIRECT && !why) {
+	if (redirect) {
 		memset(to, 0, sizeof(*to));
 		to->port = d.redirect_port;
-		if (!d.redirect_host ||
-		    mf_addr_parse(d.redirect_host, strlen(d.redirect_host), &to->addr) < 0)
-			why = "UDP can be redirected to an address only";
+		(void)mf_addr_parse(d.redirect_host, strlen(d.redirect_host), &to->addr);
 	}
-	if (why) {
-		d.verdict = MF_DENY;
-		d.reason = why;
-		d.message = NULL;
-	}
-	if (mf_verdict_rank(&d) == 4) {
-		p->stats.udp_denied++;
-		announce(p, ends, res.host, "blocked", &d);
-		return false;
-	}
-	if (d.verdict == MF_REDIRECT)
-		p->stats.udp_redirected++;
-	else
-		p->stats.udp_allowed++;
-	announce(p, ends, res.host, d.verdict == MF_REDIRECT ? "redirected" : "allowed", &d);
-	*ret_host = res.host[0] ? strdup(res.host) : NULL;
-	return true;
+	p->stats.udp_denied += denied;
+	p->stats.udp_redirected += !denied && redirect;
+	p->stats.udp_allowed += !denied && !redirect;
+	mf_ask_announce_connect(p, ends, res.host,
+				denied	   ? "blocked"
+				: redirect ? "redirected"
+					   : "allowed",
+				&d);
+	if (!denied)
+		*ret_host = res.host[0] ? strdup(res.host) : NULL;
+	free(kept);
+	return !denied;
 }
 
 static struct flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
@@ -418,20 +418,22 @@ static void on_datagrams(evutil_socket_t fd, short what, void *ctx)
 						     .room = ROOM };
 		cnt = mf_sock_recv_from((int)fd, d, BATCH);
 		for (size_t i = 0; i < cnt; i++) {
-			struct mf_session_flow ends = { .proto = MF_UDP,
-							.client = d[i].client,
-							.server = d[i].server };
+			struct mf_session_flow ends;
 			struct flow *f;
 
 			/* without both ends there is nobody to answer to, or nothing to judge */
-			if (!ends.client.addr.family || !ends.server.addr.family || d[i].cut ||
-			    udp->proxy->cut)
+			if (d[i].cut || udp->proxy->cut ||
+			    !mf_proxy_find_flow(udp->proxy, MF_UDP, &d[i].client, &d[i].server,
+						&ends))
 				continue;
 			f = find_flow(udp, &ends);
 			if (!f)
 				f = begin_flow(udp, &ends, d[i].buf, d[i].len);
-			if (f)
-				serve(f, d[i].buf, d[i].len);
+			if (!f)
+				continue;
+			f->peer =
+				d[i].client; /* the way back may have changed with a new first packet */
+			serve(f, d[i].buf, d[i].len);
 		}
 		if (cnt < BATCH)
 			return;

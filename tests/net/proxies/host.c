@@ -48,19 +48,16 @@ static struct mf_endpoint parse_endpoint(const char *text)
 	return ep;
 }
 
-static int find_server(void *ctx, int fd, struct mf_endpoint *ret)
+static int find_flow(void *ctx, enum mf_proto proto, const struct mf_endpoint *peer,
+		     const struct mf_endpoint *local, struct mf_session_flow *ret)
 {
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	struct mf_endpoint local;
-
 	(void)ctx;
-	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
-	    !mf_endpoint_from_sockaddr(&local, (struct sockaddr *)&ss))
-		return MF_E_IO;
+	(void)peer;
+	if (proto == MF_UDP)
+		return 0; /* arrives unchanged */
 	for (unsigned i = 0; i < map_cnt; i++) {
-		if (mf_addr_eq(&maps[i].from, &local.addr)) {
-			*ret = maps[i].to;
+		if (mf_addr_eq(&maps[i].from, &local->addr)) {
+			ret->server = maps[i].to;
 			return 0;
 		}
 	}
@@ -167,13 +164,12 @@ static void parse_args(struct setup *s, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct setup s = { .o = { .size = sizeof(s.o),
-				  .tcp_fd = -1,
-				  .udp_fd = -1,
-				  .find_server = find_server },
-			   .session = { .id = "test",
-					.source = "session",
-					.ops = { .refuse_udp = refuse_udp } } };
+	struct setup s = {
+		.o = { .size = sizeof(s.o), .tcp_fd = -1, .udp_fd = -1, .find_flow = find_flow },
+		.session = { .id = "test",
+			     .source = "session",
+			     .ops = { .refuse_udp = refuse_udp } }
+	};
 	struct mf_runtime_options ro = { .size = sizeof(ro),
 					 .stdlib_dir = MF_SOURCE_DIR "/lua/stdlib" };
 	struct mf_proxy_stats st = { .size = sizeof(st) };
