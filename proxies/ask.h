@@ -1,84 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * ask.h - the questions that proxies put to the policies, and the events that say what came of them
- *
- * How names count (specs P38, P39): a connection to an address has as many candidate names as this session's DNS answers
- * tied to it. connect is asked for each; where all agree, that is the verdict. Where they differ, what the client says
- * itself (server_name, Host) chooses among the candidates; a name that is none of them is unverified: it is asked about
- * as well and the strictest of all answers counts. A client that says nothing gets the strictest.
- * A candidate that was reached over aliases (CNAME) is denied when a policy denies one of the aliases by name: by a rule
- * or line that would not have denied just any name.
- */
+/* ask.h - the events that say what came of a question (core/ask/ask.h has the questions) */
 #ifndef MF_PROXIES_ASK_H
 #define MF_PROXIES_ASK_H
 
-#include "core/names/correlation.h"
+#include "core/ask/ask.h"
 #include "core/observe/events.h"
-#include "core/policy/session.h"
-#include "proxies/tls_hello.h"
 
 struct mf_proxy;
-
-#define MF_ASK_NAMES_MAX 16
-
-/* A decision that outlives the next question: strings are copies. */
-struct mf_kept {
-	struct mf_decision d;
-	char text[];
-};
-/** mf_kept_new() - Return: NULL without memory; free() ends it */
-struct mf_kept *mf_kept_new(const struct mf_decision *d);
-
-/** mf_verdict_rank() - How strict: deny 4 ... allow 0 (specs §1.3); what a connection cannot carry out counts as deny */
-int mf_verdict_rank(const struct mf_decision *d);
-
-/** mf_ask_dns() - @name: text; @type: "A"; Return: 0 with *d filled, MF_E_SYNTAX for a name that no policy can be asked about */
-int mf_ask_dns(struct mf_proxy *p, const struct mf_session_flow *flow, const char *name,
-	       const char *type, const char *class, struct mf_decision *d);
-
-/**
- * mf_ask_name_known() - Could a connect rule allow this name (P13, resolve_known)?
- * connect is asked about the name on some well-known ports, without an address.
- */
-bool mf_ask_name_known(struct mf_proxy *p, const struct mf_session_flow *flow, const char *name,
-		       struct mf_decision *d);
-
-/** mf_ask_name_redirected() - Does connect send this name's TLS port elsewhere (then no HTTPS records, P74)? */
-bool mf_ask_name_redirected(struct mf_proxy *p, const struct mf_session_flow *flow,
-			    const char *name);
-
-/** mf_ask_alias_denied() - Is a CNAME target denied by a dns rule that means it? */
-bool mf_ask_alias_denied(struct mf_proxy *p, const struct mf_session_flow *flow, const char *alias,
-			 struct mf_decision *d);
-
-/** mf_ask_connect() - One question about flow->server under one name (NULL: none) */
-void mf_ask_connect(struct mf_proxy *p, const struct mf_session_flow *flow, const char *host,
-		    struct mf_decision *d);
-
-/* What came of asking under all names of an address. */
-struct mf_ask_result {
-	bool differ; /* candidates disagree: what the client says chooses; *d is the strictest */
-	size_t name_cnt;	 /* candidates */
-	char host[MF_NAME_ROOM]; /* the name that *d belongs to; "" for none */
-};
-
-/** mf_ask_connect_names() - connect under all candidate names of flow->server */
-void mf_ask_connect_names(struct mf_proxy *p, const struct mf_session_flow *flow,
-			  struct mf_decision *d, struct mf_ask_result *ret);
-
-/**
- * mf_ask_connect_said() - The same once the client has said a name (SNI or Host)
- * @ret_verified: the name is one of the candidates
- */
-void mf_ask_connect_said(struct mf_proxy *p, const struct mf_session_flow *flow, const char *said,
-			 size_t said_len, struct mf_decision *d, struct mf_ask_result *ret,
-			 bool *ret_verified);
-
-/** mf_ask_sni() - sni about a hello (NULL for QUIC that was not read) on a flow whose connect was not denied */
-void mf_ask_sni(struct mf_proxy *p, const struct mf_session_flow *flow,
-		const struct mf_tls_hello *hello, bool verified, struct mf_decision *d);
-
-/* --- events ------------------------------------------------------------------------------------------------------ */
 
 /** mf_ask_begin_event() - Envelope, decision, and reason, rule, policy, file, line, generation where the type has them */
 void mf_ask_begin_event(struct mf_proxy *p, struct mf_event *ev, enum mf_event_type type,

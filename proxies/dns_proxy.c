@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/ask/dns.h"
 #include "core/base/bytes.h"
 #include "proxies/dns_proxy_int.h"
 #include "proxies/proxy_int.h"
@@ -12,10 +13,6 @@
 
 enum {
 	TTL_S = 60, /* of synthetic answers whose verdict names none */
-	TTL_CAP_S =
-		3600, /* an answer must not be used for longer than its names are tied (core/names) */
-	TIED_MAX = 256, /* addresses of one answer; more make it an error */
-	RECORDS_MAX = 1024,
 	EDE_TEXT_ROOM = 256,
 };
 
@@ -222,68 +219,6 @@ static void answer_resolve(struct turn *t, const struct mf_decision *d)
 
 /* --- answers of the real resolvers ---------------------------------------------------------------------------------- */
 
-/* The chain of an answer: who is reached over which aliases. */
-struct mf_dns_chain {
-	char names[MF_NAMES_ALIASES_MAX][MF_DNS_TEXT_MAX];
-	const char *list[MF_NAMES_ALIASES_MAX];
-	size_t cnt, addr_cnt;
-	uint32_t ttl_s;
-	struct mf_dns_name last;
-	struct mf_addr addrs[TIED_MAX];
-};
-
-/* The next alias behind @c->last, if there is one. Return: 1, 0, MF_E_* */
-static int follow_alias(struct mf_dns_chain *c, const struct mf_dns_walk *start)
-{
-	struct mf_dns_walk w = *start;
-	struct mf_dns_record r;
-	int res;
-
-	while ((res = mf_dns_next_record(&w, &r)) == 1) {
-		if (r.type != MF_DNS_CNAME || !mf_dns_name_eq(&r.owner, &c->last))
-			continue;
-		if (c->cnt == MF_NAMES_ALIASES_MAX ||
-		    mf_dns_format_name(&r.target, c->names[c->cnt], MF_DNS_TEXT_MAX) < 0)
-			return MF_E_BAD;
-		c->list[c->cnt] = c->names[c->cnt];
-		c->cnt++;
-		c->last = r.target;
-		if (r.ttl_s < c->ttl_s)
-			c->ttl_s = r.ttl_s;
-		return 1;
-	}
-	return res;
-}
-
-/* Records that hang on no link of the chain tie nothing: a connection to their addresses has no name. */
-static int read_chain(struct mf_dns_chain *c, const struct mf_dns_query *q,
-		      const struct mf_dns_walk *start)
-{
-	struct mf_dns_walk w = *start;
-	struct mf_dns_record r;
-	int res;
-
-	c->cnt = c->addr_cnt = 0;
-	c->ttl_s = TTL_CAP_S;
-	c->last = q->name;
-	if (start->answers_left > RECORDS_MAX)
-		return MF_E_LIMIT;
-	while ((res = follow_alias(c, start)) == 1)
-		;
-	if (res < 0)
-		return res;
-	while ((res = mf_dns_next_record(&w, &r)) == 1) {
-		if (!r.addr.family || !mf_dns_name_eq(&r.owner, &c->last))
-			continue;
-		if (c->addr_cnt == TIED_MAX)
-			return MF_E_LIMIT;
-		c->addrs[c->addr_cnt++] = r.addr;
-		if (r.ttl_s < c->ttl_s)
-			c->ttl_s = r.ttl_s;
-	}
-	return res;
-}
-
 static void send_answer_event(struct mf_dns_job *j, const char *name, const struct mf_dns_chain *c,
 			      unsigned rcode, const struct mf_endpoint *server)
 {
@@ -348,8 +283,8 @@ static void reply_forwarded(struct mf_dns_job *j, const char *name, struct mf_dn
 		a.ttl_s = c->ttl_s;
 		len = mf_dns_write_answer(&j->query, &a, dns->out, sizeof(dns->out), limit);
 	} else {
-		len = mf_dns_copy_response(msg, &j->query, TTL_CAP_S, dns->out, sizeof(dns->out),
-					   limit);
+		len = mf_dns_copy_response(msg, &j->query, MF_DNS_TTL_CAP_S, dns->out,
+					   sizeof(dns->out), limit);
 	}
 	if (len < 0) {
 		fail_job(j, name, "the resolver's answer is malformed", MF_DNS_EDE_OTHER);
@@ -382,13 +317,13 @@ static void on_answer(void *ctx, int result, struct mf_span msg, const struct mf
 	}
 	if (j->cname)
 		asked.name = j->target;
-	if (read_chain(c, &asked, walk) < 0) {
+	if (mf_dns_read_chain(c, &asked, walk) < 0) {
 		fail_job(j, name, "the resolver's answer is malformed", MF_DNS_EDE_OTHER);
 		end_job(j);
 		return;
 	}
 	for (size_t i = 0; i < c->cnt; i++) {
-		if (mf_ask_alias_denied(j->dns->proxy, &j->flow, c->list[i], &d)) {
+		if (mf_ask_alias_denied(&j->dns->proxy->asker, &j->flow, c->list[i], &d)) {
 			refuse_alias(j, name, c->list[i], &d);
 			end_job(j);
 			return;
@@ -428,50 +363,16 @@ static bool forward(struct turn *t, const struct mf_decision *d, const struct mf
 
 /* --- judging -------------------------------------------------------------------------------------------------------- */
 
-static bool leads_somewhere(uint16_t type)
-{
-	return type == MF_DNS_A || type == MF_DNS_AAAA || type == MF_DNS_HTTPS ||
-	       type == MF_DNS_SVCB || type == MF_DNS_ANY;
-}
-
-/* dns is asked; a name that it has no opinion about may be one that connect knows. */
-static int ask_or_known(struct turn *t, struct mf_decision *d)
-{
-	int r = mf_ask_dns(t->p, t->flow, t->name, t->type, t->class, d);
-
-	if (r < 0 || d->matched || d->verdict != MF_DENY || d->origin == MF_FROM_FAIL_MODE ||
-	    t->p->opt.dns_default != MF_PROXY_DNS_RESOLVE_KNOWN)
-		return r;
-	if (!mf_ask_name_known(t->p, t->flow, t->name, d))
-		return mf_ask_dns(t->p, t->flow, t->name, t->type, t->class, d);
-	d->verdict = MF_ALLOW; /* what connect says of it comes when it connects */
-	return 0;
-}
-
-/*
- * A policy may answer only A questions itself. What leads to an address in another way must not lead around that: all
- * such types share the fate of A, and of AAAA.
- */
 static int judge(struct turn *t, struct mf_decision *d)
 {
-	static const char *const around[] = { "A", "AAAA" };
-	int r = ask_or_known(t, d);
+	struct mf_ask_dns_question q = { .flow = t->flow,
+					 .name = t->name,
+					 .type = t->type,
+					 .class = t->class,
+					 .number = t->q.type };
 
-	if (r < 0 || d->verdict != MF_ALLOW || !leads_somewhere(t->q.type))
-		return r;
-	for (size_t i = 0; i < MF_ARRAY_SIZE(around); i++) {
-		struct mf_decision other;
-
-		if (strcmp(around[i], t->type) == 0)
-			continue;
-		if (mf_ask_dns(t->p, t->flow, t->name, around[i], t->class, &other) == 0 &&
-		    other.verdict == MF_RESOLVE) {
-			*d = other;
-			return 0;
-		}
-	}
-	/* the last question was another one: its strings have replaced those of *d */
-	return ask_or_known(t, d);
+	return mf_ask_dns_judge(&t->p->asker, &q,
+				t->p->opt.dns_default == MF_PROXY_DNS_RESOLVE_KNOWN, d);
 }
 
 static void serve(struct turn *t)
@@ -494,7 +395,7 @@ static void serve(struct turn *t)
 		refuse(t, &d, mf_decision_reason(&d));
 		return;
 	}
-	if (svcb && mf_ask_name_redirected(t->p, t->flow, t->name)) {
+	if (svcb && mf_ask_name_redirected(&t->p->asker, t->flow, t->name)) {
 		struct mf_dns_answer a = { .ede = MF_DNS_EDE_FILTERED,
 					   .soa = true,
 					   .ede_text = "connections to this name are redirected" };

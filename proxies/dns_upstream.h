@@ -11,7 +11,7 @@
 #define MF_PROXIES_DNS_UPSTREAM_H
 
 #include "core/base/err.h"
-#include "proxies/dns_wire.h"
+#include "core/wire/dns_wire.h"
 
 struct mf_proxy;
 struct mf_dns_upstream;

@@ -15,7 +15,8 @@
 
 enum {
 	SLOTS = 1024,
-	KEPT_MS = 5000, /* a SYN is answered at once; a listener's queue is drained in every turn of the loop */
+	KEPT_MS =
+		5000, /* a SYN is answered at once; a listener's queue is drained in every turn of the loop */
 };
 
 struct slot {
@@ -113,7 +114,8 @@ static void fill_redirect(const struct mf_decision *d, struct mf_proxy_judgement
 	if (d->verdict != MF_REDIRECT && d->verdict != MF_ROUTE)
 		return;
 	/* What does not fit is for statistics only: the kept decision is what is carried out. */
-	if ((host && strlen(host) >= sizeof(r->host)) || (d->sni && strlen(d->sni) >= sizeof(r->sni)))
+	if ((host && strlen(host) >= sizeof(r->host)) ||
+	    (d->sni && strlen(d->sni) >= sizeof(r->sni)))
 		return;
 	ret->has_redirect = true;
 	strcpy(r->host, host ? host : "");
@@ -136,11 +138,10 @@ void mf_proxy_judge(struct mf_proxy *p, const struct mf_session_flow *flow,
 		ret->serve = true; /* names are judged one by one */
 		return;
 	}
-	if (flow->proto == MF_UDP) {
-		mf_udp_proxy_ask(p, flow, &d, &res);
-	} else {
-		mf_ask_connect_names(p, flow, &d, &res);
-	}
+	if (flow->proto == MF_UDP)
+		mf_ask_udp(&p->asker, flow, &d, &res);
+	else
+		mf_ask_connect_names(&p->asker, flow, &d, &res);
 	/* Where names disagree a TCP client's own words decide; until then it is served. */
 	if (mf_verdict_rank(&d) == 4 && !(flow->proto == MF_TCP && res.differ)) {
 		*(flow->proto == MF_UDP ? &p->stats.udp_denied : &p->stats.tcp_denied) += 1;

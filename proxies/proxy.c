@@ -34,8 +34,8 @@ static int start_parts(struct mf_proxy *p, struct mf_err *err)
 	int r;
 
 	p->timeouts = mf_timeouts_new(p->base);
-	p->request = mf_request_new(MF_CONNECT);
-	if (!p->timeouts || !p->request || mf_relay_pool_init(&p->pool, 0) < 0)
+	p->asker.request = mf_request_new(MF_CONNECT);
+	if (!p->timeouts || !p->asker.request || mf_relay_pool_init(&p->pool, 0) < 0)
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the proxies");
 	r = mf_dns_upstream_new(p, &p->upstream, err);
 	if (r == 0)
@@ -68,6 +68,7 @@ int mf_proxy_start(struct event_base *base, struct mf_session *session,
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the proxies");
 	p->base = base;
 	p->session = session;
+	p->asker.session = session;
 	p->opt = *options;
 	set_defaults(&p->opt);
 	r = start_parts(p, err);
@@ -88,7 +89,7 @@ void mf_proxy_stop(struct mf_proxy *p)
 	mf_dns_proxy_free(p->dns);
 	mf_dns_upstream_free(p->upstream);
 	mf_timeouts_free(p->timeouts);
-	mf_request_free(p->request);
+	mf_request_free(p->asker.request);
 	mf_relay_pool_done(&p->pool);
 	mf_judged_free(p->judged);
 	SSL_CTX_free(p->tls_upstream);

@@ -27,8 +27,7 @@ struct mf_proxy {
 	struct mf_proxy_options opt;
 	struct mf_proxy_stats stats;
 	struct mf_timeouts *timeouts;
-	struct mf_request *request;		/* reused for every question */
-	const struct mf_tls_hello *asked_hello; /* of the sni question being decided */
+	struct mf_asker asker;
 	struct mf_relay_pool pool;
 	struct mf_dns_upstream *upstream;
 	struct mf_dns_proxy *dns;
@@ -60,8 +59,5 @@ void mf_tcp_proxy_cut(struct mf_tcp_proxy *tcp);
 int mf_udp_proxy_new(struct mf_proxy *p, struct mf_udp_proxy **ret, struct mf_err *err);
 void mf_udp_proxy_free(struct mf_udp_proxy *udp);
 void mf_udp_proxy_cut(struct mf_udp_proxy *udp);
-/* connect's answer about a new flow, with what is special about UDP; tells nobody */
-void mf_udp_proxy_ask(struct mf_proxy *p, const struct mf_session_flow *ends, struct mf_decision *d,
-		      struct mf_ask_result *res);
 
 #endif

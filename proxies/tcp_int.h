@@ -34,10 +34,10 @@
 #ifndef MF_PROXIES_TCP_INT_H
 #define MF_PROXIES_TCP_INT_H
 
+#include "core/wire/tls_hello.h"
 #include "proxies/dns_upstream.h"
 #include "proxies/proxy_int.h"
 #include "proxies/tls_bridge.h"
-#include "proxies/tls_hello.h"
 
 /* How each socket is watched: once, edge-triggered; EV_CLOSED tells of an end that came with the last bytes. */
 #define MF_TCP_EVENTS (EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST)

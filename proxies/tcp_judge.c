@@ -289,7 +289,7 @@ static bool judge_said(struct mf_tcp_conn *c, const char *said, size_t len, bool
 			memcmp(c->host, said, len) == 0;
 	if (*ret_verified)
 		return true;
-	mf_ask_connect_said(p, &c->flow, said, len, &d, &res, ret_verified);
+	mf_ask_connect_said(&p->asker, &c->flow, said, len, &d, &res, ret_verified);
 	c->setup->differ = false;
 	if (c->setup->started) /* already on its way to where connect sent it: only a denial can change that */
 		return mf_verdict_rank(&d) < 4 || take_connect(c, &d, res.host);
@@ -306,7 +306,7 @@ static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 	if ((h->has_sni || c->setup->differ) &&
 	    !judge_said(c, (const char *)h->sni.ptr, h->sni.len, &verified))
 		return;
-	mf_ask_sni(p, &c->flow, h, verified, &d);
+	mf_ask_sni(&p->asker, &c->flow, h, verified, &d);
 	/* Where no policy has an opinion on the name, what connect said stands. */
 	if (!d.matched && d.origin != MF_FROM_FAIL_MODE) {
 		announce_hello(c, h, verified, NULL, "allowed");
@@ -540,7 +540,7 @@ void mf_tcp_conn_begin(struct mf_tcp_conn *c)
 	if (kept)
 		d = kept->d;
 	else
-		mf_ask_connect_names(tcp->proxy, &c->flow, &d, &res);
+		mf_ask_connect_names(&tcp->proxy->asker, &c->flow, &d, &res);
 	s->differ = res.differ;
 	goes_on = res.differ || take_connect(c, &d, res.host);
 	free(kept);

@@ -51,9 +51,9 @@ static bool fall_back(struct mf_tcp_conn *c, const char *error)
 	bool denied;
 
 	if (c->host) {
-		mf_ask_connect(c->tcp->proxy, &c->flow, c->host, &d);
+		mf_ask_connect(&c->tcp->proxy->asker, &c->flow, c->host, &d);
 	} else {
-		mf_ask_connect_names(c->tcp->proxy, &c->flow, &d, &res);
+		mf_ask_connect_names(&c->tcp->proxy->asker, &c->flow, &d, &res);
 	}
 	denied = mf_verdict_rank(&d) == 4;
 	send_fallback_event(c, error, denied);
@@ -110,7 +110,7 @@ static const char *check_target(struct mf_tcp_conn *c, const struct mf_endpoint 
 		return NULL;
 	if (host && mf_addr_parse(host, strlen(host), &literal) == 0)
 		host = NULL;
-	mf_ask_connect(p, &flow, host, &d);
+	mf_ask_connect(&p->asker, &flow, host, &d);
 	return mf_verdict_rank(&d) == 4 && (d.matched || d.origin == MF_FROM_FAIL_MODE)
 		       ? "the policy denies the redirect's target"
 		       : NULL;

@@ -305,31 +305,6 @@ static void refuse(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 		(void)ops->refuse_udp(ops->ctx, ends, buf, len);
 }
 
-/*
- * Redirects of UDP need an address: a name would make the datagram wait for the resolver, and what holds for hosts of
- * redirects (checks, fall-back) is TCP's.
- */
-void mf_udp_proxy_ask(struct mf_proxy *p, const struct mf_session_flow *ends, struct mf_decision *d,
-		      struct mf_ask_result *res)
-{
-	struct mf_addr to;
-	const char *why = NULL;
-
-	mf_ask_connect_names(p, ends, d, res);
-	if (mf_verdict_rank(d) < 4 && ends->server.port == 443 &&
-	    (res->differ || d->verdict == MF_REDIRECT))
-		why = "QUIC hides the name that decides; TCP is looked at";
-	else if (d->verdict == MF_REDIRECT &&
-		 (!d->redirect_host ||
-		  mf_addr_parse(d->redirect_host, strlen(d->redirect_host), &to) < 0))
-		why = "UDP can be redirected to an address only";
-	if (!why)
-		return;
-	d->verdict = MF_DENY;
-	d->reason = why;
-	d->message = NULL;
-}
-
 /* Judge a new flow, unless it was judged before it came. @to: where to. */
 static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 		  struct mf_endpoint *to, char **ret_host)
@@ -343,7 +318,7 @@ static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 	if (kept)
 		d = kept->d;
 	else
-		mf_udp_proxy_ask(p, ends, &d, &res);
+		mf_ask_udp(&p->asker, ends, &d, &res);
 	denied = mf_verdict_rank(&d) == 4;
 	redirect = d.verdict == MF_REDIRECT;
 	*to = ends->server;

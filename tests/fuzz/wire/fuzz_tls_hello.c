@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 #include "core/base/err.h"
-#include "proxies/refusal.h"
-#include "proxies/tls_hello.h"
+#include "core/wire/http_head.h"
+#include "core/wire/tls_hello.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -24,8 +24,8 @@
  * that takes part in the handshake itself will not finish it; a rewritten hello is for targets that route by name
  * and undo the change, and for hosts that only need to see the name. PSK binders would break at once: refused.
  */
-#ifndef MF_PROXIES_TLS_HELLO_H
-#define MF_PROXIES_TLS_HELLO_H
+#ifndef MF_WIRE_TLS_HELLO_H
+#define MF_WIRE_TLS_HELLO_H
 
 #include <stdbool.h>
 #include <stdint.h>

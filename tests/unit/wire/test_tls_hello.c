@@ -11,7 +11,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
-#include "proxies/tls_hello.h"
+#include "core/wire/tls_hello.h"
 
 static const char *const clients[] = { "openssl",      "openssl-tls12", "openssl-nosni",
 				       "openssl-alpn", "openssl-psk",	"curl",

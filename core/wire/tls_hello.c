@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tls_hello.c - ClientHello: scanning records, reading the message */
-#include "proxies/tls_hello.h"
+#include "core/wire/tls_hello.h"
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"

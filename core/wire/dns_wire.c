@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dns_wire.c - DNS messages as bytes: reading questions and answers, writing our own */
-#include "proxies/dns_wire.h"
+#include "core/wire/dns_wire.h"
 
 #include <stdio.h>
 

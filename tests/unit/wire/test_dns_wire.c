@@ -12,8 +12,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
-#include "proxies/dns_upstream.h"
-#include "proxies/dns_wire.h"
+#include "core/wire/dns_wire.h"
 
 struct msg {
 	uint8_t bytes[4096];
@@ -377,23 +376,6 @@ static void names_inside_records_survive_the_copy(void **state)
 	assert_true(n > 0 && n <= 60 && out[2] & 2);
 }
 
-static void nameservers_are_read_from_resolv_conf(void **state)
-{
-	static const char text[] = "# nameserver 1.1.1.1\nsearch x\nnameserver "
-				   "192.0.2.1\nnameserver\t2001:db8::1 # two\n"
-				   "nameserver fe80::1%eth0\nnameserver bad\nnameservers "
-				   "9.9.9.9\nnameserver 127.0.0.53";
-	struct mf_endpoint ep[8];
-	char buf[MF_ENDPOINT_TEXT_MAX];
-
-	(void)state;
-	assert_int_equal(mf_resolv_conf_read(text, sizeof(text) - 1, ep, 8), 3);
-	assert_string_equal(mf_endpoint_format(&ep[0], buf, sizeof(buf)), "192.0.2.1:53");
-	assert_string_equal(mf_endpoint_format(&ep[1], buf, sizeof(buf)), "[2001:db8::1]:53");
-	assert_string_equal(mf_endpoint_format(&ep[2], buf, sizeof(buf)), "127.0.0.53:53");
-	assert_int_equal(mf_resolv_conf_read(text, sizeof(text) - 1, ep, 1), 1);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,7 +393,6 @@ int main(void)
 		cmocka_unit_test(a_pointer_that_leads_nowhere_new_ends_the_walk),
 		cmocka_unit_test(a_copied_answer_keeps_the_clients_case_and_loses_hints_and_ech),
 		cmocka_unit_test(names_inside_records_survive_the_copy),
-		cmocka_unit_test(nameservers_are_read_from_resolv_conf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,8 +4,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
-#include "proxies/dns_upstream.h"
-#include "proxies/dns_wire.h"
+#include "core/wire/dns_wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,14 +38,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t out[MF_DNS_MESSAGE_MAX];
 	struct mf_span msg = mf_span_of(data, size);
-	struct mf_endpoint servers[4];
 	struct mf_dns_query q;
 	struct mf_dns_walk w;
 	struct mf_dns_record r;
 	char text[MF_DNS_TEXT_MAX];
 	int n;
 
-	(void)mf_resolv_conf_read((const char *)data, size, servers, 4);
 	if (mf_dns_read_query(msg, &q) == 0) {
 		struct mf_dns_query again;
 		struct mf_dns_name name;

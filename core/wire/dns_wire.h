@@ -5,8 +5,8 @@
  * Pure and bounded: names are followed through at most MF_DNS_JUMPS_MAX pointers, which must lead backwards; a message
  * is walked once. Questions come from programs that are not trusted, answers from resolvers that are trusted no more.
  */
-#ifndef MF_PROXIES_DNS_WIRE_H
-#define MF_PROXIES_DNS_WIRE_H
+#ifndef MF_WIRE_DNS_WIRE_H
+#define MF_WIRE_DNS_WIRE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,7 +7,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
-#include "proxies/tls_hello.h"
+#include "core/wire/tls_hello.h"
 
 enum { RECORD_HEAD = 5, HANDSHAKE_HEAD = 4, SNI_OVERHEAD = 9 };
 

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ask.c - questions to the policies about one flow */
+#include "core/ask/ask.h"
+
+#include <stdlib.h>
+
+#include "core/base/hash.h"
+
+/* A name that no policy means: what it gets, any name gets. RFC 2606 keeps it from ever existing. */
+static const char nobody[] = "unlisted.moonfence.invalid";
+
+/* Where a name that only connect rules know is most likely wanted. */
+static const uint16_t known_ports[] = { 443, 80, 22, 8443, 8080, 9418, 853, 587 };
+
+/* --- keeping decisions -------------------------------------------------------------------------------------------- */
+
+/* Every string of a decision that a proxy or an event may want later. */
+static const char **string_at(struct mf_decision *d, unsigned i)
+{
+	const char **all[] = { &d->cname,  &d->redirect_host, &d->redirect_unix, &d->sni,
+			       &d->reason, &d->message,	      &d->pack,		 &d->pack_version,
+			       &d->policy, &d->rule,	      &d->file };
+
+	return i < MF_ARRAY_SIZE(all) ? all[i] : NULL;
+}
+
+struct mf_kept *mf_kept_new(const struct mf_decision *d)
+{
+	struct mf_decision copy = *d;
+	struct mf_kept *k;
+	const char **s;
+	size_t len = 0, at = 0;
+
+	for (unsigned i = 0; (s = string_at(&copy, i)); i++)
+		len += *s ? strlen(*s) + 1 : 0;
+	k = malloc(sizeof(*k) + len);
+	if (!k)
+		return NULL;
+	k->d = copy;
+	k->d.path_target = NULL;
+	for (unsigned i = 0; (s = string_at(&k->d, i)); i++) {
+		size_t n;
+
+		if (!*s)
+			continue;
+		n = strlen(*s) + 1;
+		memcpy(k->text + at, *s, n);
+		*s = k->text + at;
+		at += n;
+	}
+	return k;
+}
+
+int mf_verdict_rank(const struct mf_decision *d)
+{
+	switch (d->verdict) {
+	case MF_ALLOW:
+		return d->audit ? 1 : 0;
+	case MF_RESOLVE:
+	case MF_REDIRECT:
+	case MF_ROUTE:
+		return 3;
+	default:
+		/* ask has no channel yet (P4), and what a connection cannot carry out must not pass */
+		return 4;
+	}
+}
+
+const char *mf_decision_reason(const struct mf_decision *d)
+{
+	if (d->message && *d->message)
+		return d->message;
+	if (d->reason && *d->reason)
+		return d->reason;
+	if (d->origin == MF_FROM_FAIL_MODE)
+		return "the policy failed";
+	if (!d->matched)
+		return "no policy allows it";
+	return "denied by policy";
+}
+
+static uint64_t hash_text(const char *s, uint64_t h)
+{
+	return mf_hash_bytes(s ? s : "", s ? strlen(s) : 0, h);
+}
+
+/* Two decisions with one hash send a connection the same way. */
+static uint64_t way_of(const struct mf_decision *d)
+{
+	uint64_t h =
+		mf_hash_u64((uint64_t)mf_verdict_rank(d) << 32 | d->redirect_port, d->tls_mode);
+
+	h = hash_text(d->redirect_host, h);
+	h = hash_text(d->redirect_unix, h);
+	return hash_text(d->sni, h);
+}
+
+/* Two decisions with one hash were taken at the same place of the same policy, in the same words. */
+static uint64_t place_of(const struct mf_decision *d)
+{
+	uint64_t h = mf_hash_u64((uint64_t)d->verdict << 32 | d->line, 1);
+
+	h = hash_text(d->policy, h);
+	h = hash_text(d->rule, h);
+	h = hash_text(d->file, h);
+	return hash_text(d->reason, h);
+}
+
+/* --- questions ----------------------------------------------------------------------------------------------------- */
+
+static void decide(struct mf_asker *a, struct mf_decision *d)
+{
+	*d = (struct mf_decision)MF_DECISION_INIT;
+	/* The verdict is there even when the policy failed; that it failed is the VM's to count and report. */
+	(void)mf_decide(a->session->vm, a->request, d);
+}
+
+int mf_ask_dns(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,
+	       const char *type, const char *class, struct mf_decision *d)
+{
+	struct mf_request *q = a->request;
+	const char *transport = flow->proto == MF_TCP ? "tcp" : "udp";
+
+	mf_session_begin_request(a->session, q, MF_DNS, flow);
+	/* the root has no canonical form as a host name: it is asked about without one */
+	if (strcmp(name, ".") != 0 && mf_request_set_str(q, MF_F_NAME, name, strlen(name)) < 0)
+		return MF_E_SYNTAX;
+	(void)mf_request_set_str(q, MF_F_TYPE, type, strlen(type));
+	(void)mf_request_set_str(q, MF_F_CLASS, class, strlen(class));
+	(void)mf_request_set_str(q, MF_F_TRANSPORT, transport, 3);
+	if (flow->client.addr.family)
+		(void)mf_request_set_addr(q, MF_F_CLIENT, flow->client.addr.bytes,
+					  flow->client.addr.family == 4 ? 4 : 16);
+	decide(a, d);
+	return 0;
+}
+
+/* What connect and sni have in common. @host, @items: may be NULL, 0 */
+static void fill_connect(struct mf_asker *a, enum mf_kind kind, const struct mf_session_flow *flow,
+			 const char *host, const struct mf_names_item *items, size_t cnt)
+{
+	struct mf_request *q = a->request;
+	const struct mf_addr *ip = &flow->server.addr;
+
+	mf_session_begin_request(a->session, q, kind, flow);
+	if (ip->family)
+		(void)mf_request_set_addr(q, MF_F_IP, ip->bytes, ip->family == 4 ? 4 : 16);
+	(void)mf_request_set_int(q, MF_F_PORT, flow->server.port);
+	(void)mf_request_set_str(q, MF_F_PROTO, flow->proto == MF_UDP ? "udp" : "tcp", 3);
+	if (host)
+		(void)mf_request_set_str(q, MF_F_HOST, host, strlen(host));
+	for (size_t i = 0; i < cnt; i++)
+		if (!items[i].alias)
+			(void)mf_request_add_str(q, MF_F_HOSTS, items[i].name, items[i].len);
+	if (host && cnt == 0)
+		(void)mf_request_add_str(q, MF_F_HOSTS, host, strlen(host));
+}
+
+void mf_ask_connect(struct mf_asker *a, const struct mf_session_flow *flow, const char *host,
+		    struct mf_decision *d)
+{
+	fill_connect(a, MF_CONNECT, flow, host, NULL, 0);
+	decide(a, d);
+}
+
+bool mf_ask_name_known(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,
+		       struct mf_decision *d)
+{
+	struct mf_session_flow probe = { .proto = MF_TCP, .client = flow->client };
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(known_ports); i++) {
+		probe.server.port = known_ports[i];
+		mf_ask_connect(a, &probe, name, d);
+		if (d->matched && mf_verdict_rank(d) < 4)
+			return true;
+	}
+	return false;
+}
+
+bool mf_ask_name_redirected(struct mf_asker *a, const struct mf_session_flow *flow,
+			    const char *name)
+{
+	struct mf_session_flow probe = { .proto = MF_TCP,
+					 .client = flow->client,
+					 .server = { .port = 443 } };
+	struct mf_decision d;
+
+	mf_ask_connect(a, &probe, name, &d);
+	return d.verdict == MF_REDIRECT;
+}
+
+bool mf_ask_alias_denied(struct mf_asker *a, const struct mf_session_flow *flow, const char *alias,
+			 struct mf_decision *d)
+{
+	struct mf_decision any;
+	uint64_t place;
+
+	if (mf_ask_dns(a, flow, nobody, "A", "IN", &any) < 0)
+		return false;
+	place = place_of(&any);
+	if (mf_ask_dns(a, flow, alias, "A", "IN", d) < 0)
+		return false;
+	return d->verdict == MF_DENY && d->matched && place_of(d) != place;
+}
+
+/* The verdict for one candidate, or for an alias on the way from it to the address that a policy denies by name. */
+static void ask_candidate(struct mf_asker *a, const struct mf_session_flow *flow,
+			  const struct mf_names_item *items, size_t cnt, size_t which, bool aliases,
+			  struct mf_decision *d)
+{
+	struct mf_names_item chain[MF_NAMES_ALIASES_MAX];
+	const struct mf_names_item *name = &items[which];
+	size_t chain_cnt = 0;
+	uint64_t place;
+
+	if (aliases)
+		chain_cnt = mf_names_chain(a->session->names, &flow->server.addr, name->name,
+					   name->len, chain, MF_ARRAY_SIZE(chain));
+	if (chain_cnt) {
+		mf_ask_connect(a, flow, nobody, d);
+		place = place_of(d);
+	}
+	for (size_t i = 0; i < chain_cnt; i++) {
+		mf_ask_connect(a, flow, chain[i].name, d);
+		if (d->verdict == MF_DENY && d->matched && place_of(d) != place)
+			return;
+	}
+	fill_connect(a, MF_CONNECT, flow, name->name, items, cnt);
+	decide(a, d);
+}
+
+static size_t list_names(struct mf_asker *a, const struct mf_session_flow *flow,
+			 struct mf_names_item *items)
+{
+	return a->session->names ? mf_names_list(a->session->names, &flow->server.addr, items,
+						 MF_ASK_NAMES_MAX)
+				 : 0;
+}
+
+static bool has_alias(const struct mf_names_item *items, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++)
+		if (items[i].alias)
+			return true;
+	return false;
+}
+
+/* connect under the candidates, strictest first wins; @ret->differ says whether they agree */
+static void ask_all(struct mf_asker *a, const struct mf_session_flow *flow,
+		    const struct mf_names_item *items, size_t cnt, struct mf_decision *d,
+		    struct mf_ask_result *ret)
+{
+	bool aliases = has_alias(items, cnt);
+	size_t strictest = 0, last = 0;
+	uint64_t way = 0;
+	int rank = -1;
+
+	for (size_t i = 0; i < cnt; i++) {
+		if (items[i].alias)
+			continue;
+		ask_candidate(a, flow, items, cnt, i, aliases, d);
+		if (ret->name_cnt++ && way_of(d) != way)
+			ret->differ = true;
+		way = way_of(d);
+		if (mf_verdict_rank(d) > rank) {
+			rank = mf_verdict_rank(d);
+			strictest = i;
+		}
+		last = i;
+	}
+	if (rank < 0) {
+		/* reached by aliases only, or by nothing at all: no name that a program asked for */
+		mf_ask_connect(a, flow, NULL, d);
+		return;
+	}
+	if (last != strictest)
+		ask_candidate(a, flow, items, cnt, strictest, aliases, d);
+	memcpy(ret->host, items[strictest].name, items[strictest].len + 1u);
+}
+
+void mf_ask_connect_names(struct mf_asker *a, const struct mf_session_flow *flow,
+			  struct mf_decision *d, struct mf_ask_result *ret)
+{
+	struct mf_names_item items[MF_ASK_NAMES_MAX];
+	size_t cnt = list_names(a, flow, items);
+
+	memset(ret, 0, sizeof(*ret));
+	ask_all(a, flow, items, cnt, d, ret);
+}
+
+void mf_ask_connect_said(struct mf_asker *a, const struct mf_session_flow *flow, const char *said,
+			 size_t said_len, struct mf_decision *d, struct mf_ask_result *ret,
+			 bool *ret_verified)
+{
+	struct mf_names_item items[MF_ASK_NAMES_MAX];
+	size_t cnt = list_names(a, flow, items);
+	char name[MF_NAME_ROOM];
+	int rank;
+
+	memset(ret, 0, sizeof(*ret));
+	*ret_verified = false;
+	if (said_len && mf_name_canon(said, said_len, name) > 0) {
+		for (size_t i = 0; i < cnt; i++) {
+			if (items[i].alias || strcmp(items[i].name, name) != 0)
+				continue;
+			*ret_verified = true;
+			ret->name_cnt = 1;
+			memcpy(ret->host, name, items[i].len + 1u);
+			ask_candidate(a, flow, items, cnt, i, has_alias(items, cnt), d);
+			return;
+		}
+	} else {
+		name[0] = '\0';
+	}
+	ask_all(a, flow, items, cnt, d, ret);
+	if (!name[0])
+		return;
+	/* Unverified: it cannot make anything allowed, but it can make it denied. */
+	rank = mf_verdict_rank(d);
+	mf_ask_connect(a, flow, name, d);
+	if (mf_verdict_rank(d) > rank) {
+		memcpy(ret->host, name, strlen(name) + 1);
+		return;
+	}
+	memset(ret, 0, sizeof(*ret));
+	ask_all(a, flow, items, cnt, d, ret);
+}
+
+/*
+ * Redirects of UDP need an address: a name would make the datagram wait for the resolver, and what holds for hosts of
+ * redirects (checks, fall-back) is TCP's.
+ */
+static const char *udp_cannot(const struct mf_session_flow *flow, const struct mf_decision *d,
+			      const struct mf_ask_result *res)
+{
+	struct mf_addr addr;
+
+	if (mf_verdict_rank(d) == 4)
+		return NULL;
+	if (flow->server.port == 443 && (res->differ || d->verdict == MF_REDIRECT))
+		return "QUIC hides the name that decides; TCP is looked at";
+	if (d->verdict == MF_REDIRECT &&
+	    (!d->redirect_host ||
+	     mf_addr_parse(d->redirect_host, strlen(d->redirect_host), &addr) < 0))
+		return "UDP can be redirected to an address only";
+	return NULL;
+}
+
+void mf_ask_udp(struct mf_asker *a, const struct mf_session_flow *flow, struct mf_decision *d,
+		struct mf_ask_result *ret)
+{
+	const char *why;
+
+	mf_ask_connect_names(a, flow, d, ret);
+	why = udp_cannot(flow, d, ret);
+	if (!why)
+		return;
+	d->verdict = MF_DENY;
+	d->reason = why;
+	d->message = NULL;
+}
+
+static int fetch_sni(struct mf_request *req, enum mf_field field, void *ctx)
+{
+	struct mf_asker *a = ctx;
+	char ja4[MF_TLS_JA4_LEN + 1];
+
+	if (field != MF_F_JA4)
+		return mf_session_fetch_process(a->session, req, a->session->asked);
+	if (!a->asked_hello)
+		return MF_E_NOENT;
+	mf_tls_format_ja4(a->asked_hello, false, ja4);
+	return mf_request_set_str(req, MF_F_JA4, ja4, MF_TLS_JA4_LEN);
+}
+
+void mf_ask_sni(struct mf_asker *a, const struct mf_session_flow *flow,
+		const struct mf_tls_hello *h, bool verified, struct mf_decision *d)
+{
+	struct mf_names_item items[MF_ASK_NAMES_MAX];
+	size_t cnt = list_names(a, flow, items), first = 0;
+	struct mf_request *q = a->request;
+	uint64_t lazy = UINT64_C(1) << MF_F_JA4;
+
+	while (first < cnt && items[first].alias)
+		first++;
+	fill_connect(a, MF_SNI, flow, first < cnt ? items[first].name : NULL, items, cnt);
+	(void)mf_request_set_bool(q, MF_F_QUIC, false);
+	if (h->has_sni)
+		(void)mf_request_set_str(q, MF_F_SNI, (const char *)h->sni.ptr, h->sni.len);
+	for (unsigned i = 0; i < h->alpn_cnt; i++)
+		(void)mf_request_add_str(q, MF_F_ALPN, (const char *)h->alpn[i].ptr,
+					 h->alpn[i].len);
+	for (unsigned i = 0; i < h->version_cnt; i++) {
+		const char *v = mf_tls_version_name(h->versions[i]);
+
+		if (v)
+			(void)mf_request_add_str(q, MF_F_VERSIONS, v, strlen(v));
+	}
+	/* An outer hello that names what the client resolved to this address pretends; see tls_hello.h. */
+	(void)mf_request_set_bool(q, MF_F_ECH, h->ech && !verified);
+	if (a->session->ops.find_process)
+		lazy |= MF_SESSION_PROCESS_FIELDS;
+	a->asked_hello = h;
+	mf_request_set_fetch(q, fetch_sni, a, lazy);
+	decide(a, d);
+	a->asked_hello = NULL;
+}
