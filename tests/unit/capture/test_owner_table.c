@@ -63,9 +63,9 @@ static void add(struct fake *f, uint32_t pid, uint8_t proto, const char *src, ui
 		const char *dst, uint16_t dport)
 {
 	assert_true(f->cnt < MF_ARRAY_SIZE(f->rows));
-	f->rows[f->cnt++] = (struct mf_owner_row){
-		.flow = flow_of(proto, src, sport, dst, dport), .pid = pid,
-		.flags = dport ? 0 : MF_OWNER_LISTENS };
+	f->rows[f->cnt++] = (struct mf_owner_row){ .flow = flow_of(proto, src, sport, dst, dport),
+						   .pid = pid,
+						   .flags = dport ? 0 : MF_OWNER_LISTENS };
 }
 
 static struct mf_owner_table *table_over(struct fake *f)
@@ -164,8 +164,7 @@ static void failures_are_counted_and_leave_nothing_behind(void **state)
 	add(&f, 41, MF_PROTO_TCP, "192.0.2.1", 5000, "198.51.100.1", 443);
 	assert_int_equal(find(t, MS, MF_PROTO_TCP, "192.0.2.1", 5000, "198.51.100.1", 443), 41);
 	f.fail = MF_E_IO;
-	assert_int_equal(find(t, 50 * MS, MF_PROTO_TCP, "192.0.2.1", 5000, "198.51.100.1", 443),
-			 0);
+	assert_int_equal(find(t, 50 * MS, MF_PROTO_TCP, "192.0.2.1", 5000, "198.51.100.1", 443), 0);
 	mf_owner_table_get_stats(t, &s);
 	assert_int_equal(s.read_failures, 2);
 	assert_int_equal(s.finds, 2);
