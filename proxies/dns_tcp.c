@@ -5,6 +5,7 @@
 #include "core/base/bytes.h"
 #include "proxies/dns_proxy_int.h"
 #include "proxies/proxy_int.h"
+#include "proxies/sockwatch.h"
 
 enum {
 	CONNS_MAX = 256,
@@ -17,7 +18,7 @@ struct mf_dns_tcp {
 	struct mf_dns_proxy *dns;
 	struct mf_dns_tcp *prev, *next;
 	struct mf_timeout timeout;
-	struct event io;
+	struct mf_sockwatch watch;
 	int fd;
 	bool eof, failed,
 		busy; /* busy: inside serve_messages(), which ends the connection itself */
@@ -33,7 +34,7 @@ static void close_conn(struct mf_dns_tcp *c)
 
 	mf_dns_proxy_cancel(dns, c);
 	mf_timeout_disarm(&c->timeout);
-	event_del(&c->io);
+	mf_sockwatch_stop(&c->watch);
 	mf_sock_close(c->fd);
 	if (c->prev)
 		c->prev->next = c->next;
@@ -113,6 +114,11 @@ static void serve_messages(struct mf_dns_tcp *c)
 	c->in_len -= at;
 }
 
+static bool reads_on(const struct mf_dns_tcp *c)
+{
+	return !c->eof && c->pending < PENDING_MAX && c->in_len < 2 + MF_DNS_MESSAGE_MAX;
+}
+
 /* Read and serve as far as it goes, then close what has ended. */
 static void settle(struct mf_dns_tcp *c)
 {
@@ -121,8 +127,7 @@ static void settle(struct mf_dns_tcp *c)
 	c->busy = true;
 	for (;;) {
 		serve_messages(c);
-		if (c->failed || c->eof || c->pending >= PENDING_MAX ||
-		    c->in_len == 2 + MF_DNS_MESSAGE_MAX)
+		if (c->failed || !reads_on(c))
 			break;
 		n = mf_sock_recv(c->fd, c->in + c->in_len, 2 + MF_DNS_MESSAGE_MAX - c->in_len);
 		if (n == MF_E_AGAIN)
@@ -136,10 +141,13 @@ static void settle(struct mf_dns_tcp *c)
 	}
 	flush(c);
 	c->busy = false;
-	if (c->failed || (c->eof && c->pending == 0 && c->out_len == 0))
+	if (c->failed || (c->eof && c->pending == 0 && c->out_len == 0)) {
 		close_conn(c);
-	else
-		mf_timeout_arm(&c->timeout, &c->dns->idle);
+		return;
+	}
+	mf_sockwatch_want(&c->watch,
+			  (short)((reads_on(c) ? EV_READ : 0) | (c->out_len ? EV_WRITE : 0)));
+	mf_timeout_arm(&c->timeout, &c->dns->idle);
 }
 
 static void on_io(evutil_socket_t fd, short what, void *ctx)
@@ -176,9 +184,8 @@ void mf_dns_tcp_serve(struct mf_dns_proxy *dns, int fd, const struct mf_session_
 		c->next->prev = c;
 	dns->conns = c;
 	dns->conn_cnt++;
-	event_assign(&c->io, dns->proxy->base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST, on_io,
-		     c);
-	event_add(&c->io, NULL);
+	if (mf_sockwatch_start(&c->watch, dns->proxy->base, fd, on_io, c) < 0)
+		c->failed = true;
 	settle(c);
 }
 

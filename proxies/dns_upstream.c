@@ -2,18 +2,18 @@
 /* dns_upstream.c - one socket per question, checks of the answer, fail-over */
 #include "proxies/dns_upstream.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/base/bytes.h"
 #include "proxies/dns_upstream_int.h"
+#include "proxies/hostconf.h"
 #include "proxies/proxy_int.h"
+#include "proxies/sockwatch.h"
 
 enum {
 	ROUNDS = 2,
 	QUERY_MAX = 2 + MF_DNS_HEAD_LEN + MF_DNS_NAME_MAX + 4 + 11,
-	CONF_MAX = 65536,
 	STRAY_MAX = 64, /* wrong answers on one socket before the server is given up */
 };
 
@@ -24,9 +24,10 @@ struct mf_dns_ask {
 	struct mf_dns_upstream *up;
 	struct mf_dns_ask *prev, *next;
 	struct mf_timeout timeout;
-	struct event io;
-	int fd;		   /* -1: none */
-	bool tcp, failing; /* failing: no socket could be made; the time-out reports it */
+	struct event io;	   /* UDP */
+	struct mf_sockwatch watch; /* TCP */
+	int fd;			   /* -1: none */
+	bool tcp, failing;	   /* failing: no socket could be made; the time-out reports it */
 	uint8_t stray;
 	uint16_t id;
 	unsigned tries;
@@ -50,7 +51,10 @@ static void close_socket(struct mf_dns_ask *a)
 {
 	if (a->fd < 0)
 		return;
-	event_del(&a->io);
+	if (a->tcp)
+		mf_sockwatch_stop(&a->watch);
+	else
+		event_del(&a->io);
 	mf_sock_close(a->fd);
 	a->fd = -1;
 	free(a->in);
@@ -154,6 +158,7 @@ static void on_tcp(struct mf_dns_ask *a, short what)
 	ssize_t n;
 
 	while (a->out_at < a->out_len) {
+		mf_sockwatch_want(&a->watch, EV_WRITE);
 		if (!(what & EV_WRITE))
 			return;
 		n = mf_sock_send(a->fd, a->out + a->out_at, (size_t)(a->out_len - a->out_at));
@@ -165,6 +170,7 @@ static void on_tcp(struct mf_dns_ask *a, short what)
 		}
 		a->out_at += (uint16_t)n;
 	}
+	mf_sockwatch_want(&a->watch, EV_READ);
 	for (;;) {
 		uint32_t want = a->in_len < 2 ? 2 : 2u + mf_load_be16(a->in);
 
@@ -184,15 +190,17 @@ static void on_tcp(struct mf_dns_ask *a, short what)
 	}
 }
 
-static void on_io(evutil_socket_t fd, short what, void *ctx)
+static void on_udp_io(evutil_socket_t fd, short what, void *ctx)
 {
-	struct mf_dns_ask *a = ctx;
-
 	(void)fd;
-	if (a->tcp)
-		on_tcp(a, what);
-	else
-		on_udp(a);
+	(void)what;
+	on_udp(ctx);
+}
+
+static void on_tcp_io(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	on_tcp(ctx, what);
 }
 
 static void on_timeout(struct mf_timeout *t, void *ctx)
@@ -211,7 +219,6 @@ static void on_timeout(struct mf_timeout *t, void *ctx)
 static void begin_try(struct mf_dns_ask *a)
 {
 	const struct mf_endpoint *server = server_of(a);
-	short what = EV_READ | EV_PERSIST;
 	int len;
 
 	evutil_secure_rng_get_bytes(&a->id, sizeof(a->id));
@@ -225,10 +232,8 @@ static void begin_try(struct mf_dns_ask *a)
 	a->failing = false;
 	mf_timeout_arm(&a->timeout, &a->up->timeouts);
 	a->fd = a->tcp ? mf_sock_dial(server) : mf_sock_open_udp(server);
-	if (a->fd >= 0 && a->tcp) {
-		what |= EV_WRITE | EV_ET;
+	if (a->fd >= 0 && a->tcp)
 		a->in = malloc(2 + MF_DNS_MESSAGE_MAX);
-	}
 	if (a->fd >= 0 && !a->tcp && mf_sock_send(a->fd, a->out + 2, (size_t)len) < 0) {
 		mf_sock_close(a->fd);
 		a->fd = -1;
@@ -243,7 +248,12 @@ static void begin_try(struct mf_dns_ask *a)
 		mf_timeout_arm(&a->timeout, &a->up->soon);
 		return;
 	}
-	event_assign(&a->io, a->up->proxy->base, a->fd, what, on_io, a);
+	if (a->tcp) {
+		(void)mf_sockwatch_start(&a->watch, a->up->proxy->base, a->fd, on_tcp_io, a);
+		mf_sockwatch_want(&a->watch, EV_WRITE);
+		return;
+	}
+	event_assign(&a->io, a->up->proxy->base, a->fd, EV_READ | EV_PERSIST, on_udp_io, a);
 	event_add(&a->io, NULL);
 }
 
@@ -273,56 +283,6 @@ int mf_dns_upstream_ask(struct mf_dns_upstream *up, const struct mf_dns_query *q
 	return 0;
 }
 
-size_t mf_resolv_conf_read(const char *text, size_t len, struct mf_endpoint *ret, size_t cap)
-{
-	size_t cnt = 0, at = 0;
-
-	while (at < len && cnt < cap) {
-		const char *line = text + at;
-		const char *nl = memchr(line, '\n', len - at);
-		size_t n = nl ? (size_t)(nl - line) : len - at, start = 10, end;
-
-		at += n + 1;
-		if (n <= start || memcmp(line, "nameserver", start) != 0 ||
-		    !isspace((uint8_t)line[start]))
-			continue;
-		while (start < n && isspace((uint8_t)line[start]))
-			start++;
-		for (end = start; end < n && !isspace((uint8_t)line[end]) && line[end] != '#' &&
-				  line[end] != ';';)
-			end++;
-		memset(&ret[cnt], 0, sizeof(ret[cnt]));
-		if (mf_addr_parse(line + start, end - start, &ret[cnt].addr) == 0) {
-			ret[cnt].port = 53;
-			cnt++;
-		}
-	}
-	return cnt;
-}
-
-static int read_conf(struct mf_dns_upstream *up, const char *path, struct mf_err *err)
-{
-	FILE *f = fopen(path, "re");
-	char *text;
-	size_t n;
-
-	if (!f)
-		return mf_err_set(err, MF_E_IO,
-				  "cannot read %s, which names the resolvers; give them with --dns",
-				  path);
-	text = malloc(CONF_MAX);
-	n = text ? fread(text, 1, CONF_MAX, f) : 0;
-	fclose(f);
-	up->server_cnt = (unsigned)mf_resolv_conf_read(text ? text : "", n, up->servers,
-						       MF_PROXY_DNS_SERVERS_MAX);
-	free(text);
-	if (up->server_cnt == 0)
-		return mf_err_set(err, MF_E_IO,
-				  "%s has no nameserver line with an address; give one with --dns",
-				  path);
-	return 0;
-}
-
 int mf_dns_upstream_new(struct mf_proxy *p, struct mf_dns_upstream **ret, struct mf_err *err)
 {
 	struct mf_dns_upstream *up = calloc(1, sizeof(*up));
@@ -338,8 +298,13 @@ int mf_dns_upstream_new(struct mf_proxy *p, struct mf_dns_upstream **ret, struct
 	for (unsigned i = 0; i < up->server_cnt; i++)
 		if (up->servers[i].port == 0)
 			up->servers[i].port = 53;
-	if (up->server_cnt == 0)
-		r = read_conf(up, p->opt.resolv_conf, err);
+	if (up->server_cnt == 0) {
+		r = p->opt.resolv_conf
+			    ? mf_hostconf_read(p->opt.resolv_conf, up->servers,
+					       MF_PROXY_DNS_SERVERS_MAX, err)
+			    : mf_hostconf_servers(up->servers, MF_PROXY_DNS_SERVERS_MAX, err);
+		up->server_cnt = r > 0 ? (unsigned)r : 0;
+	}
 	if (r < 0) {
 		free(up);
 		return r;

@@ -37,12 +37,6 @@ int mf_dns_upstream_ask(struct mf_dns_upstream *up, const struct mf_dns_query *q
 /** mf_dns_upstream_cancel() - @fn will not be called */
 void mf_dns_upstream_cancel(struct mf_dns_ask *ask);
 
-/**
- * mf_resolv_conf_read() - The nameserver lines of resolv.conf text, in order
- * Addresses with a zone ("fe80::1%eth0") are skipped. Return: how many, at most @cap
- */
-size_t mf_resolv_conf_read(const char *text, size_t len, struct mf_endpoint *ret, size_t cap);
-
 /* --- addresses of names that policies redirect to ------------------------------------------------------------------ */
 
 #define MF_RESOLVE_ADDRS_MAX 8

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "proxies/dns_proxy.h"
+#include "proxies/hostconf.h"
 #include "proxies/proxy_int.h"
 
 static void set_defaults(struct mf_proxy_options *o)
@@ -23,10 +24,6 @@ static void set_defaults(struct mf_proxy_options *o)
 	for (size_t i = 0; i < MF_ARRAY_SIZE(numbers); i++)
 		if (*numbers[i].value == 0)
 			*numbers[i].value = numbers[i].fallback;
-	if (!o->resolv_conf)
-		o->resolv_conf = "/etc/resolv.conf";
-	if (!o->hosts_file)
-		o->hosts_file = "/etc/hosts";
 }
 
 static int start_parts(struct mf_proxy *p, struct mf_err *err)
@@ -37,6 +34,11 @@ static int start_parts(struct mf_proxy *p, struct mf_err *err)
 	p->asker.request = mf_request_new(MF_CONNECT);
 	if (!p->timeouts || !p->asker.request || mf_relay_pool_init(&p->pool, 0) < 0)
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the proxies");
+	p->pool.no_pipes = p->opt.copy_only;
+	if (!p->opt.hosts_file)
+		p->opt.hosts_file = mf_hostconf_hosts_file(p->hosts_file, sizeof(p->hosts_file));
+	if (!p->opt.hosts_file)
+		p->opt.hosts_file = "";
 	r = mf_dns_upstream_new(p, &p->upstream, err);
 	if (r == 0)
 		r = mf_dns_proxy_new(p, &p->dns, err);

@@ -64,8 +64,9 @@ struct mf_proxy_options {
 	/* Real resolvers; none: the nameservers of @resolv_conf. Port 0 means 53. */
 	struct mf_endpoint dns_servers[MF_PROXY_DNS_SERVERS_MAX];
 	size_t dns_server_cnt;
-	const char *resolv_conf; /* "/etc/resolv.conf" */
-	const char *hosts_file;	 /* "/etc/hosts": asked first for the names of redirect targets */
+	const char *
+		resolv_conf; /* in the form of resolv.conf(5); NULL: what the system's own programs ask */
+	const char *hosts_file; /* the system's; asked first for the names of redirect targets */
 	enum mf_proxy_dns_default dns_default;
 
 	uint32_t hello_timeout_ms; /* first byte to whole ClientHello or request head: 5,000 */
@@ -85,6 +86,8 @@ struct mf_proxy_options {
 	struct mf_tls_authority *tls_authority;
 	/* Skip the check of redirect targets by connect (P21). */
 	bool redirect_target_trusted;
+	/* Relay by copying even where the system can splice: what systems without splice() do, to be tested here. */
+	bool copy_only;
 };
 
 /* Counters since the start, and what is open now. */

@@ -36,6 +36,7 @@ struct mf_proxy {
 	struct mf_judged *judged; /* judged.c; made with the first */
 	SSL_CTX *tls_upstream;	  /* of bridges; made with the first */
 	struct mf_event event;	  /* being written; big, so not on the stack of every handler */
+	char hosts_file[300];	  /* the system's; opt.hosts_file may point at it */
 	const char *cut;	  /* not NULL: nothing is served any more, and why */
 };
 

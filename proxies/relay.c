@@ -185,7 +185,9 @@ static enum step copy_once(struct mf_relay *r, unsigned i, struct mf_relay_pool 
 			   size_t *ret_n)
 {
 	struct mf_relay_dir *d = &r->dir[i];
-	ssize_t n = mf_sock_recv(r->fd[i], pool->buf, COPY_LEN), sent;
+	/* with nothing better to change over to, bulk is copied in big pieces */
+	ssize_t room = pool->no_pipes ? MF_RELAY_CHUNK : COPY_LEN;
+	ssize_t n = mf_sock_recv(r->fd[i], pool->buf, (size_t)room), sent;
 
 	if (n == MF_E_AGAIN) {
 		r->readable[i] = false;
@@ -197,9 +199,9 @@ static enum step copy_once(struct mf_relay *r, unsigned i, struct mf_relay_pool 
 		d->eof = true;
 		return STEP_ON;
 	}
-	if (n < COPY_LEN)
+	if (n < room)
 		r->readable[i] = r->ended[i];
-	else
+	else if (!pool->no_pipes)
 		d->bulk = BULK_ROUNDS;
 	*ret_n = (size_t)n;
 	pool->copied += (uint64_t)n;

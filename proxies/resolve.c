@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* resolve.c - addresses of the names that policies redirect to, as the host sees them */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #include "proxies/dns_upstream_int.h"
+#include "proxies/hostconf.h"
 
-enum { TTL_MIN_S = 5, TTL_MAX_S = 300, HOSTS_MAX = 1 << 20, LINE_MAX_LEN = 1024 };
+enum { TTL_MIN_S = 5, TTL_MAX_S = 300 };
 
 struct mf_resolve {
 	struct mf_dns_upstream *up;
@@ -20,32 +20,6 @@ struct mf_resolve {
 	struct mf_addr addrs[MF_RESOLVE_ADDRS_MAX];
 	char host[MF_DNS_TEXT_MAX];
 };
-
-static size_t find_in_hosts(const char *path, const char *host, struct mf_addr *ret)
-{
-	FILE *f = fopen(path, "re");
-	char line[LINE_MAX_LEN], *save, *word;
-	size_t cnt = 0, total = 0;
-
-	while (f && cnt < MF_RESOLVE_ADDRS_MAX && total < HOSTS_MAX &&
-	       fgets(line, sizeof(line), f)) {
-		struct mf_addr addr;
-
-		total += strlen(line);
-		line[strcspn(line, "#\n")] = '\0';
-		word = strtok_r(line, " \t\r", &save);
-		if (!word || mf_addr_parse(word, strlen(word), &addr) < 0)
-			continue;
-		while ((word = strtok_r(NULL, " \t\r", &save)))
-			if (strcasecmp(word, host) == 0) {
-				ret[cnt++] = addr;
-				break;
-			}
-	}
-	if (f)
-		fclose(f);
-	return cnt;
-}
 
 static struct mf_resolve_entry *find_cached(struct mf_dns_upstream *up, const char *host,
 					    uint64_t now)
@@ -167,7 +141,7 @@ struct mf_resolve *mf_resolve_start(struct mf_dns_upstream *up, const char *host
 		fn(ctx, 0, addrs, e->cnt);
 		return NULL;
 	}
-	cnt = find_in_hosts(up->proxy->opt.hosts_file, host, addrs);
+	cnt = mf_hostconf_find_host(up->proxy->opt.hosts_file, host, addrs, MF_RESOLVE_ADDRS_MAX);
 	if (cnt) {
 		fn(ctx, 0, addrs, cnt);
 		return NULL;

@@ -3,7 +3,7 @@
  * sock.h - what the proxies want of an operating system's sockets and pipes; one file per system implements it
  *
  * All descriptors are non-blocking and closed on exec. Functions that return a descriptor return it or MF_E_AGAIN (nothing
- * there now), MF_E_FULL (out of descriptors or memory), MF_E_IO; errno keeps the reason.
+ * there now), MF_E_FULL (out of descriptors or memory), MF_E_IO; mf_sock_last_error() keeps the reason.
  */
 #ifndef MF_PROXIES_SOCK_H
 #define MF_PROXIES_SOCK_H
@@ -24,8 +24,12 @@ bool mf_sock_local(int fd, struct mf_endpoint *ret);
 /** mf_sock_dial() - Begin to connect; the result shows when the socket becomes writable (mf_sock_error()) */
 int mf_sock_dial(const struct mf_endpoint *to);
 int mf_sock_dial_unix(const char *path);
-/** mf_sock_error() - The pending error, an errno, 0 for none */
+/** mf_sock_error() - The pending error, a number of the system's, 0 for none */
 int mf_sock_error(int fd);
+/** mf_sock_last_error() - Why the last function of this header failed; valid until the next system call */
+int mf_sock_last_error(void);
+/** mf_sock_error_text() - An error number in words, the same on every system where it means the same */
+const char *mf_sock_error_text(int err);
 
 /** mf_sock_recv(), mf_sock_send() - Bytes moved; 0 at the end (recv); MF_E_AGAIN; MF_E_CLOSED for any error */
 ssize_t mf_sock_recv(int fd, void *buf, size_t len);
@@ -53,8 +57,14 @@ struct mf_datagram {
  * Return: how many; 0 when there are none now
  */
 size_t mf_sock_recv_from(int fd, struct mf_datagram *dgrams, size_t cnt);
-/** mf_sock_send_to() - Answer on the socket that received; Return: 0, MF_E_AGAIN, MF_E_CLOSED */
-int mf_sock_send_to(int fd, const struct mf_endpoint *to, const void *buf, size_t len);
+/**
+ * mf_sock_send_to() - Answer on the socket that received
+ * @from: where the client's datagram arrived, an address of ours: the answer comes from there, also where the socket is
+ *        bound to none; its port is the socket's
+ * Return: 0, MF_E_AGAIN, MF_E_CLOSED
+ */
+int mf_sock_send_to(int fd, const struct mf_endpoint *from, const struct mf_endpoint *to,
+		    const void *buf, size_t len);
 
 /* A kernel buffer that bytes pass through without being copied. */
 struct mf_pipe {

@@ -135,6 +135,16 @@ int mf_sock_error(int fd)
 	return err;
 }
 
+int mf_sock_last_error(void)
+{
+	return errno;
+}
+
+const char *mf_sock_error_text(int err)
+{
+	return strerror(err);
+}
+
 ssize_t mf_sock_recv(int fd, void *buf, size_t len)
 {
 	ssize_t n = recv(fd, buf, len, 0);
@@ -254,16 +264,55 @@ size_t mf_sock_recv_from(int fd, struct mf_datagram *dgrams, size_t cnt)
 	return n < 0 ? 0 : (size_t)n;
 }
 
-int mf_sock_send_to(int fd, const struct mf_endpoint *to, const void *buf, size_t len)
+/* Control data that makes @from the source, IPv4's also on a socket of IPv6; Return: its length */
+static size_t put_source(const struct mf_addr *from, void *buf)
 {
+	struct cmsghdr *c = buf;
+
+	if (from->family == 4) {
+		struct in_pktinfo *info = (struct in_pktinfo *)(void *)CMSG_DATA(c);
+
+		*c = (struct cmsghdr){ .cmsg_level = SOL_IP,
+				       .cmsg_type = IP_PKTINFO,
+				       .cmsg_len = CMSG_LEN(sizeof(*info)) };
+		*info = (struct in_pktinfo){ 0 };
+		memcpy(&info->ipi_spec_dst, from->bytes, 4);
+		return CMSG_SPACE(sizeof(*info));
+	}
+	if (from->family == 6) {
+		struct in6_pktinfo *info = (struct in6_pktinfo *)(void *)CMSG_DATA(c);
+
+		*c = (struct cmsghdr){ .cmsg_level = SOL_IPV6,
+				       .cmsg_type = IPV6_PKTINFO,
+				       .cmsg_len = CMSG_LEN(sizeof(*info)) };
+		*info = (struct in6_pktinfo){ 0 };
+		memcpy(&info->ipi6_addr, from->bytes, 16);
+		return CMSG_SPACE(sizeof(*info));
+	}
+	return 0;
+}
+
+int mf_sock_send_to(int fd, const struct mf_endpoint *from, const struct mf_endpoint *to,
+		    const void *buf, size_t len)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	} control;
 	struct sockaddr_storage ss;
+	struct iovec iov = { (void *)(uintptr_t)buf, len };
+	struct msghdr mh = { .msg_name = &ss, .msg_iov = &iov, .msg_iovlen = 1 };
 	/* an IPv6 socket takes IPv4 peers as mapped addresses only */
 	int domain = 0;
-	socklen_t opt_len = sizeof(domain), sa_len;
+	socklen_t opt_len = sizeof(domain);
 
 	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &opt_len);
-	sa_len = (socklen_t)mf_endpoint_to_sockaddr(to, domain == AF_INET6, &ss);
-	if (sendto(fd, buf, len, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&ss, sa_len) >= 0)
+	mh.msg_namelen = (socklen_t)mf_endpoint_to_sockaddr(to, domain == AF_INET6, &ss);
+	if (from->addr.family && from->addr.family == to->addr.family) {
+		mh.msg_control = &control;
+		mh.msg_controllen = put_source(&from->addr, &control);
+	}
+	if (sendmsg(fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
 		return 0;
 	return errno == EAGAIN ? MF_E_AGAIN : MF_E_CLOSED;
 }

@@ -28,7 +28,8 @@
  * GRACE: denied; the client has a moment to show whether it speaks TLS or HTTP, so that it can be told in its language.
  * LINGER: an alert or a 403 was sent; what still comes is thrown away, so that no reset overtakes the refusal.
  *
- * Both sockets are registered once, edge-triggered. @setup is there until RELAY and then freed: an idle relayed
+ * Both sockets are registered once, edge-triggered (sockwatch.h; where the loop knows levels only, mf_tcp_leave() asks for what
+ * the flags of the relay say was used up). @setup is there until RELAY and then freed: an idle relayed
  * connection is this struct and two entries in the loop's table.
  */
 #ifndef MF_PROXIES_TCP_INT_H
@@ -37,10 +38,8 @@
 #include "core/wire/tls_hello.h"
 #include "proxies/dns_upstream.h"
 #include "proxies/proxy_int.h"
+#include "proxies/sockwatch.h"
 #include "proxies/tls_bridge.h"
-
-/* How each socket is watched: once, edge-triggered; EV_CLOSED tells of an end that came with the last bytes. */
-#define MF_TCP_EVENTS (EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST)
 
 enum mf_tcp_state {
 	MF_TCP_HELLO,
@@ -80,11 +79,17 @@ struct mf_tcp_setup {
 	struct mf_endpoint dialled;
 };
 
+/* Whether the client's words are still looked at. */
+static inline bool mf_tcp_setup_reads(const struct mf_tcp_setup *s)
+{
+	return !s->judged && !s->client_eof && s->in_len <= MF_TLS_WIRE_MAX;
+}
+
 struct mf_tcp_conn {
 	struct mf_tcp_proxy *tcp;
 	struct mf_tcp_conn *prev, *next, *again_next;
 	struct mf_timeout timeout;
-	struct event ev[2]; /* client, server */
+	struct mf_sockwatch watch[2]; /* client, server */
 	struct mf_relay relay;
 	struct mf_session_flow flow;
 	struct mf_tcp_setup *setup;
@@ -93,7 +98,7 @@ struct mf_tcp_conn {
 	uint64_t seen_bytes;	      /* when idleness was checked last */
 	uint64_t start_ms;
 	uint8_t state;	 /* enum mf_tcp_state */
-	bool has_server; /* ev[1] is registered */
+	bool has_server; /* watch[1] is registered */
 	bool held;	 /* the names of the address are held */
 	bool again;	 /* the budget of a pump was used up: it goes on in the next turn */
 };
@@ -102,6 +107,7 @@ struct mf_tcp_proxy {
 	struct mf_proxy *proxy;
 	struct event accept_ev, again_ev;
 	struct mf_tcp_conn *conns, *again, *running;
+	struct mf_tcp_conn *current; /* whose handler runs; NULL: nobody's, or it has ended */
 	struct mf_timeout_queue hello, dial, grace, linger, idle, backoff;
 	struct mf_timeout accept_pause; /* out of descriptors */
 	struct mf_endpoint listener;
@@ -117,6 +123,12 @@ void mf_tcp_conn_free_setup(struct mf_tcp_conn *c);
 bool mf_tcp_conn_plan_bridge(struct mf_tcp_conn *c, const struct mf_tls_hello *hello);
 void mf_tcp_conn_start_bridge(struct mf_tcp_conn *c);
 void mf_tcp_conn_pump_bridge(struct mf_tcp_conn *c);
+/*
+ * Around everything that the loop starts for a connection: @c may have ended when it is over. mf_tcp_leave() takes what
+ * mf_tcp_enter() returned, which is NULL when it was entered already.
+ */
+struct mf_tcp_proxy *mf_tcp_enter(struct mf_tcp_conn *c);
+void mf_tcp_leave(struct mf_tcp_proxy *entered);
 void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx);
 
 /* tcp_judge.c: what the client's words mean */

@@ -163,7 +163,7 @@ static void forget_server(struct mf_tcp_conn *c)
 	s->connected = s->dialling = false;
 	if (!c->has_server)
 		return;
-	event_del(&c->ev[1]);
+	mf_sockwatch_stop(&c->watch[1]);
 	mf_sock_reset(c->relay.fd[1]);
 	c->relay.fd[1] = -1;
 	c->relay.readable[1] = c->relay.writable[1] = c->relay.ended[1] = false;
@@ -480,7 +480,7 @@ void mf_tcp_conn_read_client(struct mf_tcp_conn *c)
 	bool first = s->in_len == 0;
 
 	/* judged bytes wait for the server; more are not needed before */
-	if (s->judged || s->client_eof || s->in_len > MF_TLS_WIRE_MAX || !read_some(c))
+	if (!mf_tcp_setup_reads(s) || !read_some(c))
 		return;
 	if (c->state == MF_TCP_GRACE) {
 		if (s->client_eof)

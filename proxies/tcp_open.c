@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tcp_open.c - getting a server for a connection: the original or a redirect's target, and what to do when it fails */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,7 @@ static void drop_server(struct mf_tcp_conn *c)
 	c->bridge = NULL;
 	if (!c->has_server)
 		return;
-	event_del(&c->ev[1]);
+	mf_sockwatch_stop(&c->watch[1]);
 	mf_sock_close(c->relay.fd[1]);
 	c->relay.fd[1] = -1;
 	c->relay.readable[1] = c->relay.writable[1] = c->relay.ended[1] = false;
@@ -131,7 +130,7 @@ static void send_early(struct mf_tcp_conn *c)
 	if (n == MF_E_AGAIN)
 		return;
 	if (n < 0) {
-		next_or_fail(c, strerror(errno));
+		next_or_fail(c, mf_sock_error_text(mf_sock_last_error()));
 		return;
 	}
 	s->sent = (uint32_t)n;
@@ -147,8 +146,7 @@ static void watch_server(struct mf_tcp_conn *c, int fd)
 	c->relay.fd[1] = fd;
 	c->has_server = true;
 	s->dialling = true;
-	event_assign(&c->ev[1], c->tcp->proxy->base, fd, MF_TCP_EVENTS, mf_tcp_conn_on_side, c);
-	if (event_add(&c->ev[1], NULL) < 0) {
+	if (mf_sockwatch_start(&c->watch[1], c->tcp->proxy->base, fd, mf_tcp_conn_on_side, c) < 0) {
 		mf_tcp_conn_open_failed(c, true, "the event loop is full");
 		return;
 	}
@@ -162,7 +160,7 @@ static void watch_server(struct mf_tcp_conn *c, int fd)
 
 static const char *dial_error(int r)
 {
-	return r == MF_E_FULL ? "out of sockets" : strerror(errno);
+	return r == MF_E_FULL ? "out of sockets" : mf_sock_error_text(mf_sock_last_error());
 }
 
 /* The next address of a target, or the original. */
@@ -208,9 +206,9 @@ static void next_or_fail(struct mf_tcp_conn *c, const char *error)
 		mf_tcp_conn_open_failed(c, true, error);
 }
 
-static void on_resolved(void *ctx, int result, const struct mf_addr *addrs, size_t cnt)
+static void take_addresses(struct mf_tcp_conn *c, int result, const struct mf_addr *addrs,
+			   size_t cnt)
 {
-	struct mf_tcp_conn *c = ctx;
 	struct mf_tcp_setup *s = c->setup;
 
 	s->resolve = NULL;
@@ -222,6 +220,14 @@ static void on_resolved(void *ctx, int result, const struct mf_addr *addrs, size
 	s->addr_next = 0;
 	memcpy(s->addrs, addrs, s->addr_cnt * sizeof(*addrs));
 	dial_next(c);
+}
+
+static void on_resolved(void *ctx, int result, const struct mf_addr *addrs, size_t cnt)
+{
+	struct mf_tcp_proxy *entered = mf_tcp_enter(ctx);
+
+	take_addresses(ctx, result, addrs, cnt);
+	mf_tcp_leave(entered);
 }
 
 void mf_tcp_conn_open(struct mf_tcp_conn *c)
@@ -262,7 +268,7 @@ void mf_tcp_conn_server_ready(struct mf_tcp_conn *c, short what)
 	if (s->dialling && what & (EV_WRITE | EV_READ)) {
 		err = mf_sock_error(c->relay.fd[1]);
 		if (err) {
-			next_or_fail(c, strerror(err));
+			next_or_fail(c, mf_sock_error_text(err));
 			return;
 		}
 		s->dialling = false;

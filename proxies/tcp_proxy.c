@@ -14,6 +14,57 @@ enum {
 
 static void forget_again(struct mf_tcp_conn *c);
 
+/* --- levels --------------------------------------------------------------------------------------------------------- */
+
+/*
+ * What @side should tell of next where the loop knows no edges. A flag that is set has not been used up, so that nothing
+ * needs to be told; before the relay, the client's bytes are looked at as they come, until no more are wanted.
+ */
+static short wants_of(const struct mf_tcp_conn *c, unsigned side)
+{
+	const struct mf_tcp_setup *s = c->setup;
+	short what = c->relay.writable[side] ? 0 : EV_WRITE;
+	bool read = !c->relay.readable[side];
+
+	switch ((enum mf_tcp_state)c->state) {
+	case MF_TCP_HELLO:
+	case MF_TCP_OPENING:
+	case MF_TCP_GRACE:
+		if (side == 0)
+			read = mf_tcp_setup_reads(s);
+		break;
+	case MF_TCP_LINGER:
+		return EV_READ;
+	case MF_TCP_RELAY:
+	case MF_TCP_BRIDGE:
+	case MF_TCP_STATE_NUM:
+		break;
+	}
+	return (short)(what | (read ? EV_READ : 0));
+}
+
+struct mf_tcp_proxy *mf_tcp_enter(struct mf_tcp_conn *c)
+{
+	if (c->tcp->current == c)
+		return NULL;
+	c->tcp->current = c;
+	return c->tcp;
+}
+
+void mf_tcp_leave(struct mf_tcp_proxy *entered)
+{
+	struct mf_tcp_conn *c = entered ? entered->current : NULL;
+
+	if (!c)
+		return;
+	entered->current = NULL;
+	mf_sockwatch_want(&c->watch[0], wants_of(c, 0));
+	if (c->has_server)
+		mf_sockwatch_want(&c->watch[1], wants_of(c, 1));
+}
+
+/* --- ending --------------------------------------------------------------------------------------------------------- */
+
 static void unlink_conn(struct mf_tcp_conn *c)
 {
 	if (c->prev)
@@ -84,7 +135,7 @@ static void close_fd(struct mf_tcp_conn *c, unsigned side, bool reset)
 		mf_sock_reset(c->relay.fd[side]);
 	else
 		mf_sock_close(c->relay.fd[side]);
-	event_del(&c->ev[side]);
+	mf_sockwatch_stop(&c->watch[side]);
 	c->relay.fd[side] = -1;
 }
 
@@ -107,6 +158,8 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 	forget_again(c);
 	mf_tcp_conn_free_setup(c);
 	unlink_conn(c);
+	if (c->tcp->current == c)
+		c->tcp->current = NULL;
 	p->stats.tcp_open--;
 	free(c->host);
 	free(c);
@@ -132,7 +185,7 @@ void mf_tcp_conn_pump_later(struct mf_tcp_conn *c)
 
 static void on_again(evutil_socket_t fd, short what, void *ctx)
 {
-	struct mf_tcp_proxy *tcp = ctx;
+	struct mf_tcp_proxy *tcp = ctx, *entered;
 	struct mf_tcp_conn *c;
 
 	(void)fd;
@@ -143,10 +196,12 @@ static void on_again(evutil_socket_t fd, short what, void *ctx)
 	while ((c = tcp->running)) {
 		tcp->running = c->again_next;
 		c->again = false;
+		entered = mf_tcp_enter(c);
 		if (c->state == MF_TCP_BRIDGE)
 			mf_tcp_conn_pump_bridge(c);
 		else if (c->state == MF_TCP_RELAY)
 			pump(c);
+		mf_tcp_leave(entered);
 	}
 }
 
@@ -227,11 +282,8 @@ void mf_tcp_conn_start_relay(struct mf_tcp_conn *c)
 	pump(c);
 }
 
-void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx)
+static void take_readiness(struct mf_tcp_conn *c, unsigned side, short what)
 {
-	struct mf_tcp_conn *c = ctx;
-	unsigned side = fd == c->relay.fd[1];
-
 	if (what & EV_CLOSED)
 		c->relay.ended[side] = true;
 	if (what & (EV_READ | EV_CLOSED))
@@ -265,11 +317,21 @@ void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx)
 	}
 }
 
+void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_tcp_conn *c = ctx;
+	struct mf_tcp_proxy *entered = mf_tcp_enter(c);
+
+	take_readiness(c, fd == c->relay.fd[1], what);
+	mf_tcp_leave(entered);
+}
+
 /* --- accepting ------------------------------------------------------------------------------------------------------ */
 
 static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_endpoint *peer)
 {
 	struct mf_proxy *p = tcp->proxy;
+	struct mf_tcp_proxy *entered;
 	struct mf_tcp_conn *c;
 	struct mf_endpoint local;
 	struct mf_session_flow flow;
@@ -303,12 +365,13 @@ static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_en
 		c->next->prev = c;
 	tcp->conns = c;
 	p->stats.tcp_open++;
-	if (event_assign(&c->ev[0], p->base, fd, MF_TCP_EVENTS, mf_tcp_conn_on_side, c) < 0 ||
-	    event_add(&c->ev[0], NULL) < 0) {
+	if (mf_sockwatch_start(&c->watch[0], p->base, fd, mf_tcp_conn_on_side, c) < 0) {
 		mf_tcp_conn_close(c, true, NULL);
 		return;
 	}
+	entered = mf_tcp_enter(c);
 	mf_tcp_conn_begin(c);
+	mf_tcp_leave(entered);
 }
 
 static void on_accept(evutil_socket_t listener, short what, void *ctx)
@@ -351,20 +414,29 @@ static struct mf_tcp_conn *conn_of(struct mf_timeout *t)
 
 static void on_hello_late(struct mf_timeout *t, void *ctx)
 {
+	struct mf_tcp_proxy *entered = mf_tcp_enter(conn_of(t));
+
 	(void)ctx;
 	mf_tcp_conn_hello_late(conn_of(t));
+	mf_tcp_leave(entered);
 }
 
 static void on_dial_late(struct mf_timeout *t, void *ctx)
 {
+	struct mf_tcp_proxy *entered = mf_tcp_enter(conn_of(t));
+
 	(void)ctx;
 	mf_tcp_conn_open_failed(conn_of(t), true, "timed out");
+	mf_tcp_leave(entered);
 }
 
 static void on_grace_over(struct mf_timeout *t, void *ctx)
 {
+	struct mf_tcp_proxy *entered = mf_tcp_enter(conn_of(t));
+
 	(void)ctx;
 	mf_tcp_conn_grace_over(conn_of(t));
+	mf_tcp_leave(entered);
 }
 
 static void on_linger_over(struct mf_timeout *t, void *ctx)

@@ -38,7 +38,8 @@ struct flow {
 	struct flow *newer, *older; /* by last use */
 	struct mf_timeout timeout;
 	struct mf_session_flow ends;
-	struct mf_endpoint peer; /* the client as the listener's socket sees it */
+	struct mf_endpoint peer,
+		local; /* the client, and where it arrived, as the listener's socket sees them */
 	struct event inner_ev, outer_ev;
 	int inner, outer; /* sockets towards client and server; -1: none */
 	bool dns;
@@ -209,7 +210,7 @@ static void send_inner(struct flow *f, const void *buf, size_t len)
 	if (f->inner >= 0)
 		(void)mf_sock_send(f->inner, buf, len);
 	else
-		(void)mf_sock_send_to(f->udp->proxy->opt.udp_fd, &f->peer, buf, len);
+		(void)mf_sock_send_to(f->udp->proxy->opt.udp_fd, &f->local, &f->peer, buf, len);
 }
 
 static void serve(struct flow *f, const uint8_t *buf, size_t len);
@@ -406,8 +407,9 @@ static void on_datagrams(evutil_socket_t fd, short what, void *ctx)
 				f = begin_flow(udp, &ends, d[i].buf, d[i].len);
 			if (!f)
 				continue;
-			f->peer =
-				d[i].client; /* the way back may have changed with a new first packet */
+			/* the way back may have changed with a new first packet */
+			f->peer = d[i].client;
+			f->local = d[i].server;
 			serve(f, d[i].buf, d[i].len);
 		}
 		if (cnt < BATCH)

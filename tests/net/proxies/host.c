@@ -4,7 +4,9 @@
 //
 //	proxy_host --policy PATH --tcp PORT [--udp ADDR:PORT] --dns ADDR:PORT --events FILE [--map 127.0.0.N=ADDR:PORT]...
 //	           [--name NAME=ADDR]... [--hello-ms N] [--dial-ms N] [--idle-ms N] [--udp-idle-ms N] [--dns-ms N] [--hosts FILE]
+//	           [--without METHOD]... [--copy-only 1]
 //
+// --without tells libevent which of its methods not to use: without epoll and poll it selects, as it does on Windows.
 // Prints "ready", then a line of counters at the end (SIGTERM).
 #include <event2/event.h>
 #include <netinet/in.h>
@@ -116,6 +118,7 @@ struct setup {
 	const char *policy, *events;
 	struct mf_proxy_options o;
 	struct mf_session session;
+	struct event_config *loop;
 };
 
 static void parse_args(struct setup *s, int argc, char **argv)
@@ -156,6 +159,10 @@ static void parse_args(struct setup *s, int argc, char **argv)
 			s->o.dns_timeout_ms = (uint32_t)atoi(v);
 		} else if (!strcmp(key, "--hosts")) {
 			s->o.hosts_file = v;
+		} else if (!strcmp(key, "--without")) {
+			event_config_avoid_method(s->loop, v);
+		} else if (!strcmp(key, "--copy-only")) {
+			s->o.copy_only = atoi(v);
 		} else {
 			die(key);
 		}
@@ -168,13 +175,14 @@ int main(int argc, char **argv)
 		.o = { .size = sizeof(s.o), .tcp_fd = -1, .udp_fd = -1, .find_flow = find_flow },
 		.session = { .id = "test",
 			     .source = "session",
-			     .ops = { .refuse_udp = refuse_udp } }
+			     .ops = { .refuse_udp = refuse_udp } },
+		.loop = event_config_new(),
 	};
 	struct mf_runtime_options ro = { .size = sizeof(ro),
 					 .stdlib_dir = MF_SOURCE_DIR "/lua/stdlib" };
 	struct mf_proxy_stats st = { .size = sizeof(st) };
-	struct event_base *base = event_base_new();
-	struct event *term = evsignal_new(base, SIGTERM, on_term, base);
+	struct event_base *base;
+	struct event *term;
 	struct mf_runtime *rt = NULL;
 	struct mf_proxy *proxy = NULL;
 	struct mf_err err;
@@ -184,6 +192,11 @@ int main(int argc, char **argv)
 	if (mf_names_new(NULL, &s.session.names, &err) < 0)
 		die(err.msg);
 	parse_args(&s, argc, argv);
+	base = event_base_new_with_config(s.loop);
+	if (!base)
+		die("no event loop");
+	event_config_free(s.loop);
+	term = evsignal_new(base, SIGTERM, on_term, base);
 	if (mf_runtime_new(&ro, &rt, &err) < 0 || mf_runtime_load(rt, &s.policy, 1, &err) < 0 ||
 	    mf_vm_new(rt, &s.session.vm, &err) < 0 ||
 	    mf_events_new(NULL, &s.session.events, &err) < 0 ||
@@ -191,7 +204,7 @@ int main(int argc, char **argv)
 	    mf_proxy_start(base, &s.session, &s.o, &proxy, &err) < 0)
 		die(mf_err_format(&err, text, sizeof(text)));
 	event_add(term, NULL);
-	printf("ready\n");
+	printf("ready %s\n", event_base_get_method(base));
 	fflush(stdout);
 	event_base_dispatch(base);
 	mf_proxy_get_stats(proxy, &st);
