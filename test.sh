@@ -2,7 +2,7 @@
 # Sets up, builds and tests.
 #
 #   ./test.sh          the suites that every change must pass, with AddressSanitizer and UndefinedBehaviorSanitizer
-#   ./test.sh --all    also: format check, release build with the slow suites, ThreadSanitizer, clang and short fuzzing
+#   ./test.sh --all    also: format check, compilation for macOS, release build with the slow suites, ThreadSanitizer, clang and short fuzzing
 #   ./test.sh -R NAME  only tests whose name matches (passed on to ctest)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -20,7 +20,7 @@ done
 
 step() { printf '\n== %s\n' "$*"; }
 
-tools/install-deps.sh build test ${all:+bench}
+tools/install-deps.sh build test ${all:+bench darwin}
 command -v ccache >/dev/null && export CMAKE_C_COMPILER_LAUNCHER=ccache
 jobs=$(nproc)
 
@@ -41,16 +41,19 @@ step "dev: build with sanitizers"
 build dev
 step "dev: unit, corpus, policy, command line and network suites"
 # The network scenarios need the machine for themselves; the others run side by side.
-run dev -LE 'slow|net' -j "$jobs"
+run dev -LE 'slow|net|darwin' -j "$jobs"
 run dev -L net -LE slow
 
 [ -n "$all" ] || exit 0
 
 step "format"
 tools/check-format.sh
+step "darwin: what is not another system's compiles for both kinds of Mac"
+tools/check-darwin.sh --setup-only
+run dev -L darwin
 step "release: build, and every suite, the slow ones included"
 build release
-MF_SLOW=1 run release -LE net -j "$jobs"
+MF_SLOW=1 run release -LE 'net|darwin' -j "$jobs"
 MF_SLOW=1 run release -L net
 step "tsan: the unit suites"
 build tsan

@@ -1,9 +1,24 @@
+# The suffix of this system's own source files.
+if(WIN32)
+  set(MF_SYSTEM win32)
+elseif(APPLE)
+  set(MF_SYSTEM darwin)
+else()
+  set(MF_SYSTEM linux)
+endif()
+
 # mf_floor(NAME SOURCES... DEPENDS targets...): one floor of the house.
 #
 # Makes a static library NAME that tests and fuzzers link alone, so that an include from a higher floor fails to link,
-# and an object library NAME_o from which libmoonfence is put together.
+# and an object library NAME_o from which libmoonfence is put together. Sources of other systems (_linux.c, _win32.c,
+# _darwin.c) are left out.
 function(mf_floor name)
   cmake_parse_arguments(F "" "" "SOURCES;DEPENDS" ${ARGN})
+  foreach(system linux win32 darwin)
+    if(NOT system STREQUAL MF_SYSTEM)
+      list(FILTER F_SOURCES EXCLUDE REGEX "_${system}\\.c$")
+    endif()
+  endforeach()
   add_library(${name}_o OBJECT ${F_SOURCES})
   target_link_libraries(${name}_o PRIVATE mf_flags ${F_DEPENDS})
   add_library(${name} STATIC $<TARGET_OBJECTS:${name}_o>)

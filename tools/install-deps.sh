@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need; does nothing when they are all there.
 #
-#   tools/install-deps.sh [build|test|bench]...     default: build test
+#   tools/install-deps.sh [build|test|bench|darwin]...     default: build test
 set -euo pipefail
 
 build=(gcc clang make cmake ninja-build ccache pkg-config liblua5.4-dev libevent-dev libssl-dev libpcre2-dev libidn2-dev
@@ -9,6 +9,7 @@ build=(gcc clang make cmake ninja-build ccache pkg-config liblua5.4-dev libevent
 test=(libcmocka-dev ca-certificates clang-format libclang-rt-14-dev lua5.4 python3 curl wget git openssl bind9-dnsutils netcat-openbsd
   gnutls-bin nginx-light knot dnsmasq-base iproute2 iputils-ping nftables util-linux procps man-db socat binutils nodejs)
 bench=(haproxy bubblewrap strace)
+darwin=(npm openssl)
 
 wanted=()
 for group in "${@:-build}"; do
@@ -16,7 +17,8 @@ for group in "${@:-build}"; do
     build) wanted+=("${build[@]}") ;;
     test) wanted+=("${test[@]}") ;;
     bench) wanted+=("${bench[@]}") ;;
-    *) echo "usage: $0 [build|test|bench]..." >&2; exit 2 ;;
+    darwin) wanted+=("${darwin[@]}") ;;
+    *) echo "usage: $0 [build|test|bench|darwin]..." >&2; exit 2 ;;
   esac
 done
 
@@ -24,6 +26,7 @@ missing=()
 for package in "${wanted[@]}"; do
   # A tool that is there by another way (Node from its own package, say) need not come from Debian.
   [ "$package" = nodejs ] && command -v node >/dev/null && continue
+  [ "$package" = npm ] && command -v npm >/dev/null && continue
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/base/cond.h"
 #include "core/base/hash.h"
 #include "core/observe/event_stamp.h"
 #include "core/observe/sink.h"
@@ -276,20 +277,6 @@ static bool write_missing(struct sink *s, uint64_t missing)
 	return write_lines(s, ev.buf, len + 1) == 0;
 }
 
-static struct timespec in_ms(uint32_t ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += ms / 1000;
-	t.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
-	return t;
-}
-
 // Waits until there is something to write. Under the lock. Return: false when all is written and it is to end.
 static bool wait_for_lines(struct mf_events *e, struct sink *s)
 {
@@ -303,9 +290,9 @@ static bool wait_for_lines(struct mf_events *e, struct sink *s)
 	s->awake = true;
 	if (!s->len && (!s->missing || s->failing))
 		return false;
-	until = in_ms(e->options.linger_ms);
+	until = mf_cond_in_ms(e->options.linger_ms);
 	while (!e->closing && !e->flushing && s->len < e->options.queue_bytes / 2)
-		if (pthread_cond_timedwait(&s->wake, &e->lock, &until))
+		if (!mf_cond_wait_until(&s->wake, &e->lock, &until))
 			break;
 	return true;
 }
@@ -347,16 +334,6 @@ static void *run_sink(void *arg)
 // ------------------------------------------------------------------------------------------------------------------
 // Setting up and ending
 
-static void init_cond(pthread_cond_t *c)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(c, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
 static int add_sink(struct mf_events *e, const struct sink *what, const char *name,
 		    struct mf_err *err)
 {
@@ -373,7 +350,7 @@ static int add_sink(struct mf_events *e, const struct sink *what, const char *na
 	s->batch = malloc(e->options.queue_bytes);
 	if (!s->queue || !s->batch)
 		goto nomem;
-	init_cond(&s->wake);
+	mf_cond_init(&s->wake);
 	s->awake = true; // until it waits
 	pthread_mutex_lock(&e->lock);
 	if (pthread_create(&s->thread, NULL, run_sink, s)) {
@@ -424,7 +401,7 @@ int mf_events_new(const struct mf_events_options *options, struct mf_events **re
 	o->close_timeout_ms = o->close_timeout_ms ? o->close_timeout_ms : CLOSE_DEFAULT;
 	e->reserve = o->queue_bytes / 100 * o->reserve_percent;
 	pthread_mutex_init(&e->lock, NULL);
-	init_cond(&e->written);
+	mf_cond_init(&e->written);
 	memcpy(e->stamp, MF_EVENT_STAMP, sizeof(e->stamp));
 	snprintf(run, sizeof(run), "%08x", (unsigned)mf_hash_seed());
 	memcpy(e->stamp + MF_EVENT_RUN_AT, run, 8);
@@ -505,7 +482,7 @@ static bool all_taken(const struct mf_events *e, const uint64_t *put)
 
 int mf_events_flush(struct mf_events *e, uint32_t timeout_ms)
 {
-	struct timespec until = in_ms(timeout_ms);
+	struct timespec until = mf_cond_in_ms(timeout_ms);
 	uint64_t put[MF_EVENTS_SINKS_MAX + 1];
 	int r = 0;
 
@@ -516,7 +493,7 @@ int mf_events_flush(struct mf_events *e, uint32_t timeout_ms)
 		pthread_cond_signal(&e->sinks[i].wake);
 	}
 	while (!r && !all_taken(e, put))
-		if (pthread_cond_timedwait(&e->written, &e->lock, &until))
+		if (!mf_cond_wait_until(&e->written, &e->lock, &until))
 			r = all_taken(e, put) ? 0 : MF_E_TIME;
 	e->flushing--;
 	pthread_mutex_unlock(&e->lock);
