@@ -182,8 +182,8 @@ static int put_registry(uint8_t *p, const struct mf_minifilter_registry *g)
 	if (r < 0)
 		return r;
 	return put_text(p + 1084, MF_MINIFILTER_VALUE_UNITS, g->value.text,
-			g->value.len < sizeof(g->value.text) ? g->value.len :
-							       sizeof(g->value.text));
+			g->value.len < sizeof(g->value.text) ? g->value.len
+							     : sizeof(g->value.text));
 }
 
 static void get_process(const uint8_t *p, struct mf_minifilter_process *o)
@@ -461,7 +461,8 @@ int mf_minifilter_encode_verdict(const struct mf_minifilter_msg *to,
 }
 
 int mf_minifilter_decode_verdict(const uint8_t *buf, size_t len, uint64_t *ret_message_id,
-				 uint64_t *ret_request_id, enum mf_minifilter_decision *ret_decision,
+				 uint64_t *ret_request_id,
+				 enum mf_minifilter_decision *ret_decision,
 				 uint32_t *ret_cache_ttl_ms)
 {
 	const uint8_t *p = buf + MF_MINIFILTER_FM_HEADER;

@@ -25,7 +25,7 @@
 #define MF_MINIFILTER_PORT "\\AgentshPort"
 
 /* Major in the upper half: another major is another protocol. */
-#define MF_MINIFILTER_VERSION UINT32_C(0x00010000)
+#define MF_MINIFILTER_VERSION	     UINT32_C(0x00010000)
 
 #define MF_MINIFILTER_FM_HEADER	     16 /* filter manager's bytes, either way */
 #define MF_MINIFILTER_CONNECT_SIZE   8
@@ -151,7 +151,8 @@ struct mf_minifilter_msg {
 	enum mf_minifilter_type type;
 	uint64_t request_id;
 	/* of the filter manager's header; 0 for messages that have none */
-	uint32_t reply_len; /* bytes that the driver waits for, with the header of replies; 0: no answer */
+	uint32_t
+		reply_len; /* bytes that the driver waits for, with the header of replies; 0: no answer */
 	uint64_t message_id;
 	union {
 		struct {
@@ -218,7 +219,8 @@ int mf_minifilter_encode_verdict(const struct mf_minifilter_msg *to,
  * Return: 0, MF_E_BAD
  */
 int mf_minifilter_decode_verdict(const uint8_t *buf, size_t len, uint64_t *ret_message_id,
-				 uint64_t *ret_request_id, enum mf_minifilter_decision *ret_decision,
+				 uint64_t *ret_request_id,
+				 enum mf_minifilter_decision *ret_decision,
 				 uint32_t *ret_cache_ttl_ms);
 
 /** mf_minifilter_encode_reply() - Header of replies, and a message behind it (NULL: status alone); Return: as encode() */

@@ -14,8 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void check_answer(const struct mf_minifilter_msg *m)
 {
-	enum mf_minifilter_decision want = mf_minifilter_must_deny(m) ? MF_MINIFILTER_DENY :
-									MF_MINIFILTER_ALLOW,
+	enum mf_minifilter_decision want = mf_minifilter_must_deny(m) ? MF_MINIFILTER_DENY
+								      : MF_MINIFILTER_ALLOW,
 				    got;
 	uint8_t reply[MF_MINIFILTER_REPLY_MAX];
 	uint64_t message, request;
@@ -66,7 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (has_bad_text(&m))
 		return 0;
 	if (mf_minifilter_decode(once, (size_t)n, &again) < 0 || again.type != m.type ||
-	    mf_minifilter_encode(&again, twice, sizeof(twice)) != n || memcmp(once, twice, (size_t)n))
+	    mf_minifilter_encode(&again, twice, sizeof(twice)) != n ||
+	    memcmp(once, twice, (size_t)n))
 		abort();
 	if (m.type == MF_MINIFILTER_FILE_CHECK &&
 	    mf_minifilter_must_deny(&m) != mf_minifilter_must_deny(&again))

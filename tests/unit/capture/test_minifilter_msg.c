@@ -33,9 +33,9 @@ static size_t read_golden(const char *text, uint8_t *buf, size_t size)
 	return size;
 }
 
-#define PATH_OF(s)                                      \
-	{                                               \
-		.len = sizeof(s) - 1, .text = s         \
+#define PATH_OF(s)                              \
+	{                                       \
+		.len = sizeof(s) - 1, .text = s \
 	}
 
 static const struct golden goldens[] = {
@@ -247,9 +247,9 @@ static void received_messages_have_a_header_in_front(void **state)
 static void replies_have_a_header_in_front(void **state)
 {
 	static const uint8_t verdict[40] = {
-		0, 0, 0, 0, 0, 0, 0, 0, 0x08, 7, 6, 5, 4, 3, 2, 1, // status, message id
-		1, 0, 0, 0, 24, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, // type, size, request id
-		1, 0, 0, 0, 0x88, 0x13, 0, 0, // deny, 5000 ms
+		0, 0, 0, 0, 0,	  0,	0, 0, 0x08, 7, 6, 5, 4, 3, 2, 1, // status, message id
+		1, 0, 0, 0, 24,	  0,	0, 0, 5,    0, 0, 0, 0, 0, 0, 0, // type, size, request id
+		1, 0, 0, 0, 0x88, 0x13, 0, 0,				 // deny, 5000 ms
 	};
 	static const uint8_t status[16] = { 0xbb, 0, 0, 0xc0, 0, 0, 0, 0, 9 };
 	enum mf_minifilter_decision decision;
@@ -264,8 +264,8 @@ static void replies_have_a_header_in_front(void **state)
 	assert_int_equal(
 		mf_minifilter_encode_verdict(&m, MF_MINIFILTER_DENY, 5000, out, sizeof(out)), 40);
 	assert_memory_equal(out, verdict, 40);
-	assert_int_equal(
-		mf_minifilter_decode_verdict(out, 40, &message, &request, &decision, &ttl), 0);
+	assert_int_equal(mf_minifilter_decode_verdict(out, 40, &message, &request, &decision, &ttl),
+			 0);
 	assert_int_equal(message, 0x0102030405060708);
 	assert_int_equal(request, 5);
 	assert_int_equal(decision, MF_MINIFILTER_DENY);
@@ -279,14 +279,12 @@ static void replies_have_a_header_in_front(void **state)
 	}
 	// Nobody waits for it, or for so much: no answer can be made.
 	m.reply_len = 39;
-	assert_int_equal(
-		mf_minifilter_encode_verdict(&m, MF_MINIFILTER_ALLOW, 0, out, sizeof(out)),
-		MF_E_INVAL);
+	assert_int_equal(mf_minifilter_encode_verdict(&m, MF_MINIFILTER_ALLOW, 0, out, sizeof(out)),
+			 MF_E_INVAL);
 	m = goldens[0].msg;
 	m.reply_len = 40;
-	assert_int_equal(
-		mf_minifilter_encode_verdict(&m, MF_MINIFILTER_ALLOW, 0, out, sizeof(out)),
-		MF_E_INVAL);
+	assert_int_equal(mf_minifilter_encode_verdict(&m, MF_MINIFILTER_ALLOW, 0, out, sizeof(out)),
+			 MF_E_INVAL);
 	assert_int_equal(mf_minifilter_encode_reply(9, MF_MINIFILTER_STATUS_UNSUPPORTED, NULL, out,
 						    sizeof(out)),
 			 16);
