@@ -228,6 +228,40 @@ static uint32_t entry_take(struct mf_nat *nat)
 	return nat->used < nat->limit ? nat->used++ : UINT32_MAX;
 }
 
+/* The row of two interface numbers, with one reference more; 0 for none. Return: 0, MF_E_FULL */
+static int via_ref(struct mf_nat *nat, const uint32_t via[2], uint32_t *ret)
+{
+	uint64_t value = (uint64_t)via[1] << 32 | via[0];
+	uint32_t row = nat->via_last, room = 0;
+
+	*ret = 0;
+	if (!value)
+		return 0;
+	if (!nat->via_refs[row] || atomic_load(&nat->vias[row]) != value) {
+		for (row = 1; row <= MF_NAT_VIAS_MAX; row++) {
+			if (!nat->via_refs[row])
+				room = room ? room : row;
+			else if (atomic_load(&nat->vias[row]) == value)
+				break;
+		}
+		if (row > MF_NAT_VIAS_MAX) {
+			if (!room)
+				return MF_E_FULL;
+			row = room;
+			atomic_store_explicit(&nat->vias[row], value, memory_order_release);
+		}
+	}
+	nat->via_refs[row]++;
+	nat->via_last = *ret = row;
+	return 0;
+}
+
+static void via_unref(struct mf_nat *nat, uint32_t row)
+{
+	if (row && !mf_bug(!nat->via_refs[row]))
+		nat->via_refs[row]--;
+}
+
 static void entry_remove(struct mf_nat *nat, uint32_t i)
 {
 	struct entry *e = &nat->entries[i];
@@ -249,12 +283,13 @@ static void entry_remove(struct mf_nat *nat, uint32_t i)
 	if (pid)
 		pid_del(nat, pid, i);
 	mf_nat_redirect_unref(nat, redirect_of(ctl));
+	via_unref(nat, via_of(ctl));
 	e->links[LIST_TIMER].next = nat->free_head;
 	nat->free_head = i + 1;
 }
 
 static void entry_fill(struct mf_nat *nat, uint32_t i, const struct mf_nat_insert *in,
-		       const struct mf_flow *to, uint32_t redirect)
+		       const struct mf_flow *to, uint32_t redirect, uint32_t via)
 {
 	struct entry *e = &nat->entries[i];
 	uint64_t seq = (atomic_load(&e->ctl) >> 32) | 1, w[5], ctl;
@@ -271,7 +306,8 @@ static void entry_fill(struct mf_nat *nat, uint32_t i, const struct mf_nat_inser
 	atomic_store_explicit(&e->isn, in->isn, memory_order_release);
 	atomic_store_explicit(&e->seen, (uint32_t)nat->tick, memory_order_release);
 	e->created = (uint32_t)nat->tick;
-	ctl = ((seq + 1) & 0xffffffff) << 32 | (uint64_t)redirect << 16 | MF_NAT_NEW;
+	ctl = ((seq + 1) & 0xffffffff) << 32 | (uint64_t)redirect << 16 |
+	      (uint64_t)via << CTL_VIA_SHIFT | MF_NAT_NEW;
 	if (!mf_flow_eq(&in->flow, to))
 		ctl |= CTL_REWRITES;
 	atomic_store(&e->ctl, ctl);
@@ -442,13 +478,18 @@ static int clear_reply(struct mf_nat *nat, const struct mf_flow *back)
 static int insert(struct mf_nat *nat, const struct mf_nat_insert *in, const struct mf_flow *to)
 {
 	struct mf_flow back = mf_flow_reverse(to);
-	uint32_t i, redirect;
+	uint32_t i, redirect = 0, via = 0;
 	int r = clear_key(nat, in);
 
 	if (!r)
 		r = clear_reply(nat, &back);
 	if (!r)
 		r = mf_nat_redirect_ref(nat, in->redirect, &redirect);
+	if (!r) {
+		r = via_ref(nat, in->via, &via);
+		if (r)
+			mf_nat_redirect_unref(nat, redirect);
+	}
 	if (r == MF_E_FULL)
 		nat->stats.full++;
 	if (r)
@@ -458,12 +499,13 @@ static int insert(struct mf_nat *nat, const struct mf_nat_insert *in, const stru
 		i = entry_take(nat);
 	if (i == UINT32_MAX) {
 		mf_nat_redirect_unref(nat, redirect);
+		via_unref(nat, via);
 		nat->stats.full++;
 		return MF_E_FULL;
 	}
 	for (int k = 0; k < LIST_NUM; k++)
 		list_init(nat, (enum list_kind)k, i);
-	entry_fill(nat, i, in, to, redirect);
+	entry_fill(nat, i, in, to, redirect, via);
 	index_add(nat, &in->flow, i * 2 + 1);
 	if (!mf_flow_eq(&in->flow, &back))
 		index_add(nat, &back, i * 2 + 2);
@@ -516,6 +558,8 @@ int mf_nat_get(struct mf_nat *nat, const struct mf_flow *flow, uint64_t now_ns,
 		mf_nat_redirect_copy(nat, redirect_of(ctl), &ret->redirect);
 		ret->pid = atomic_load(&e->pid);
 		ret->isn = atomic_load(&e->isn);
+		ret->via[0] = (uint32_t)load_via(nat, ctl);
+		ret->via[1] = (uint32_t)(load_via(nat, ctl) >> 32);
 		ret->state = state_of(ctl);
 		ret->created_ns = widen(nat, e->created) << TICK_SHIFT;
 		ret->seen_ns = widen(nat, atomic_load(&e->seen)) << TICK_SHIFT;

@@ -46,6 +46,7 @@ enum mf_nat_dir { MF_NAT_FORWARD, MF_NAT_REPLY };
 
 #define MF_NAT_HOST_MAX 255 /* bytes of redirect_to's host or Unix path, without NUL */
 #define MF_NAT_SNI_MAX	253 /* bytes, without NUL */
+#define MF_NAT_VIAS_MAX 127 /* pairs of interface numbers in use at a time: 7 bits of an entry */
 
 struct mf_nat_options {
 	size_t size;		/* sizeof(struct mf_nat_options) */
@@ -74,6 +75,8 @@ struct mf_nat_insert {
 	const struct mf_nat_redirect *redirect; /* copied; NULL for none */
 	uint32_t pid;				/* 0 = unknown */
 	uint32_t isn;				/* TCP: the SYN's sequence number */
+	uint32_t via
+		[2]; /* e.g. interface and sub-interface of the first packet; comes back with hits */
 };
 
 /* One packet's question. */
@@ -87,6 +90,7 @@ struct mf_nat_ask {
 struct mf_nat_hit {
 	struct mf_flow to; /* the flow that the packet is rewritten to */
 	uint32_t pid;
+	uint32_t via[2]; /* as inserted */
 	uint8_t dir;	 /* enum mf_nat_dir */
 	uint8_t state;	 /* enum mf_nat_state, this packet counted in */
 	bool rewrites;	 /* false: @to is the packet's own flow */
@@ -98,6 +102,7 @@ struct mf_nat_entry {
 	struct mf_flow flow, to;
 	struct mf_nat_redirect redirect;
 	uint32_t pid, isn;
+	uint32_t via[2];
 	enum mf_nat_state state;
 	uint64_t created_ns, seen_ns; /* seen: the last packet, or when closing began */
 	uint64_t expires_ns;
@@ -138,7 +143,8 @@ void mf_nat_free(struct mf_nat *nat);
  *	MF_E_EXIST  the flow is there already: TCP with the same initial sequence number, others until they expire.
  *		    Nothing is changed. (TCP with another sequence number: replaced, 0)
  *	MF_E_AGAIN  the key of the answers belongs to another live flow: choose another port in @to
- *	MF_E_FULL   every entry is established, or there are redirects_max different redirects
+ *	MF_E_FULL   every entry is established, or there are redirects_max different redirects, or MF_NAT_VIAS_MAX
+ *		    different @via other than { 0, 0 }
  *	MF_E_INVAL  families or protocols of @flow and @to differ, or a text is not terminated
  *	MF_E_NOMEM
  */

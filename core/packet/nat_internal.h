@@ -40,6 +40,8 @@ struct links {
 #define CTL_RST_REPLY	0x0040u
 #define CTL_OWNER_CLOSE 0x0080u
 #define CTL_REWRITES	0x0100u
+#define CTL_VIA_SHIFT	9u /* 7 bits: a row of the table of interface numbers, 0 for { 0, 0 } */
+_Static_assert(MF_NAT_VIAS_MAX == (1u << (16 - CTL_VIA_SHIFT)) - 1, "rows fill the flags up");
 
 /* Two cache lines: the first is all that a look-up of a forward packet compares, the second begins with its answer. */
 struct entry {
@@ -103,6 +105,7 @@ struct mf_nat {
 		changed; /* stack of entries whose state look-ups changed: index + 2, 1 ends it */
 	_Atomic uint32_t waiting; /* writers at the mutex: long work lets them pass */
 	struct stripe stripes[STRIPES];
+	_Atomic uint64_t vias[MF_NAT_VIAS_MAX + 1]; /* look-ups: what rows of CTL_VIA stand for */
 
 	pthread_mutex_t mutex;
 	uint64_t tick;	  /* the latest seen, 64 bits of it */
@@ -118,6 +121,9 @@ struct mf_nat {
 	struct redirect **redirects; /* [1..redirects_max] */
 	uint16_t *redirect_buckets, *redirect_free;
 	uint32_t redirect_cnt, redirects_used, redirect_free_cnt;
+	uint32_t via_refs[MF_NAT_VIAS_MAX +
+			  1]; /* entries of a row; a row without any may be taken */
+	uint32_t via_last;    /* the row of the last insertion: mostly the next one's */
 	struct mf_nat_stats stats;
 };
 
@@ -134,6 +140,17 @@ static inline enum mf_nat_state state_of(uint64_t ctl)
 static inline uint32_t redirect_of(uint64_t ctl)
 {
 	return (uint32_t)(ctl >> 16) & 0xffff;
+}
+
+static inline uint32_t via_of(uint64_t ctl)
+{
+	return (uint32_t)(uint16_t)ctl >> CTL_VIA_SHIFT;
+}
+
+/* The numbers that an entry was inserted with. A copy read before the control word is checked again belongs to it. */
+static inline uint64_t load_via(const struct mf_nat *nat, uint64_t ctl)
+{
+	return atomic_load_explicit(&nat->vias[via_of(ctl)], memory_order_acquire);
 }
 
 static inline void flow_words(const struct mf_flow *f, uint64_t w[5])

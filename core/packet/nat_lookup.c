@@ -11,6 +11,7 @@ enum found { FOUND, NOT_IT, MOVED };
 struct snapshot {
 	uint64_t ctl;
 	uint64_t key[5], to[5];
+	uint64_t via;
 	uint32_t seen, pid, isn;
 };
 
@@ -25,8 +26,9 @@ static inline uint64_t swap_ports(uint64_t word4)
 }
 
 /* The words that both directions need, and whether the copy is of one piece. */
-static inline bool read_rest(const struct entry *e, struct snapshot *s)
+static inline bool read_rest(const struct mf_nat *nat, const struct entry *e, struct snapshot *s)
 {
+	s->via = load_via(nat, s->ctl);
 	s->seen = atomic_load_explicit(&e->seen, memory_order_acquire);
 	s->pid = atomic_load_explicit(&e->pid, memory_order_acquire);
 	s->isn = atomic_load_explicit(&e->isn, memory_order_acquire);
@@ -34,8 +36,8 @@ static inline bool read_rest(const struct entry *e, struct snapshot *s)
 	       !((atomic_load_explicit(&e->ctl, memory_order_relaxed) ^ s->ctl) >> 32);
 }
 
-static inline enum found read_forward(const struct entry *e, const uint64_t w[5],
-				      struct snapshot *s)
+static inline enum found read_forward(const struct mf_nat *nat, const struct entry *e,
+				      const uint64_t w[5], struct snapshot *s)
 {
 	uint64_t differ = 0;
 
@@ -46,13 +48,14 @@ static inline enum found read_forward(const struct entry *e, const uint64_t w[5]
 		s->to[i] = get(&e->to[i]);
 	s->to[4] = (s->key[4] & ~UINT64_C(0xffffffff)) |
 		   atomic_load_explicit(&e->to_ports, memory_order_acquire);
-	if (!read_rest(e, s))
+	if (!read_rest(nat, e, s))
 		return MOVED;
 	return differ ? NOT_IT : FOUND;
 }
 
 /* An answer carries the reverse of @to, and becomes the reverse of @key. */
-static inline enum found read_reply(const struct entry *e, const uint64_t w[5], struct snapshot *s)
+static inline enum found read_reply(const struct mf_nat *nat, const struct entry *e,
+				    const uint64_t w[5], struct snapshot *s)
 {
 	uint64_t r[5] = { w[2], w[3], w[0], w[1], swap_ports(w[4]) }, differ = 0;
 
@@ -64,7 +67,7 @@ static inline enum found read_reply(const struct entry *e, const uint64_t w[5], 
 	differ |= ((s->key[4] & ~UINT64_C(0xffffffff)) |
 		   atomic_load_explicit(&e->to_ports, memory_order_acquire)) ^
 		  r[4];
-	if (!read_rest(e, s))
+	if (!read_rest(nat, e, s))
 		return MOVED;
 	if (differ)
 		return NOT_IT;
@@ -95,7 +98,7 @@ static inline uint32_t find(const struct mf_nat *nat, const uint64_t w[5], uint6
 			if ((uint32_t)(slot >> 32) != tag || !node)
 				continue;
 			e = &nat->entries[(node - 1) / 2];
-			f = (node - 1) & 1 ? read_reply(e, w, s) : read_forward(e, w, s);
+			f = (node - 1) & 1 ? read_reply(nat, e, w, s) : read_forward(nat, e, w, s);
 			if (f == FOUND)
 				return node;
 			if (f == MOVED)
@@ -272,6 +275,8 @@ static inline int try_lookup(struct mf_nat *nat, const struct mf_nat_ask *ask, u
 		atomic_store_explicit(&e->seen, tick, memory_order_relaxed);
 	memcpy(&ret->to, s.to, sizeof(ret->to));
 	ret->pid = s.pid;
+	ret->via[0] = (uint32_t)s.via;
+	ret->via[1] = (uint32_t)(s.via >> 32);
 	ret->dir = dir;
 	ret->state = (uint8_t)state_of(s.ctl);
 	ret->rewrites = s.ctl & CTL_REWRITES;

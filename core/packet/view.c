@@ -166,6 +166,7 @@ static int parse_ip4_fragment(struct mf_view *v, const uint8_t *p, uint32_t payl
 	if (!(frag & 0x3fff))
 		return 0;
 	v->frag_id = mf_load_be16(p + 4);
+	v->frag_start = v->transport_off;
 	v->frag_off = (uint16_t)((frag & 0x1fff) * 8);
 	if (frag & 0x2000)
 		v->flags |= MF_VIEW_F_FRAG_MORE;
@@ -245,6 +246,7 @@ static int parse_ip6_fragment(struct mf_view *v, const uint8_t *p, uint32_t off)
 	uint16_t frag = mf_load_be16(p + 2);
 
 	v->frag_id = mf_load_be32(p + 4);
+	v->frag_start = off + EXT_MIN;
 	v->frag_off = frag & 0xfff8;
 	// RFC 6946: offset 0 and no more fragments is a whole packet.
 	if (!(frag & 0xfff9))
@@ -374,6 +376,7 @@ static void forget_net(struct mf_view *v)
 	v->flags &= MF_VIEW_F_OFFLOAD | MF_VIEW_F_QUOTED;
 	v->frag_off = 0;
 	v->frag_id = 0;
+	v->frag_start = 0;
 	memset(&v->flow, 0, sizeof(v->flow));
 }
 

@@ -124,12 +124,13 @@ struct mf_view {
 	uint32_t net_off;	     /* IP or ARP header (MF_VIEW_LINK and deeper) */
 	uint32_t
 		transport_off; /* behind IPv4 options and IPv6 extension headers (MF_VIEW_NET and deeper) */
-	uint32_t payload_off;		   /* behind the transport header (MF_VIEW_TRANSPORT) */
-	uint32_t payload_end;		   /* differs from @end where UDP is shorter than IP says */
-	uint32_t frag_id;		   /* host order; with MF_VIEW_F_FRAG */
-	uint16_t frag_off;		   /* bytes */
-	uint16_t flags;			   /* MF_VIEW_F_... */
-	uint16_t ether_type;		   /* behind all tags; MF_VIEW_IP: what it would be */
+	uint32_t payload_off; /* behind the transport header (MF_VIEW_TRANSPORT) */
+	uint32_t payload_end; /* differs from @end where UDP is shorter than IP says */
+	uint32_t frag_id;     /* host order; with MF_VIEW_F_FRAG */
+	uint32_t frag_start;  /* where the piece of the datagram begins; with MF_VIEW_F_FRAG */
+	uint16_t frag_off;    /* bytes */
+	uint16_t flags;	      /* MF_VIEW_F_... */
+	uint16_t ether_type;  /* behind all tags; MF_VIEW_IP: what it would be */
 	uint16_t vlans[MF_VIEW_VLANS_MAX]; /* tag control information, outermost first */
 	uint8_t vlan_cnt;
 	uint8_t link;	   /* enum mf_view_link */
@@ -186,6 +187,12 @@ static inline struct mf_span mf_view_payload(const struct mf_view *v)
 	if (v->layer < MF_VIEW_TRANSPORT)
 		return mf_span_of(v->ptr, 0);
 	return mf_span_of(v->ptr + v->payload_off, v->payload_end - v->payload_off);
+}
+
+/* Bytes of a fragment's piece of its datagram: all behind the IPv4 header, or behind the IPv6 fragment header. */
+static inline uint32_t mf_view_fragment_len(const struct mf_view *v)
+{
+	return v->end - v->frag_start;
 }
 
 /* TCP only, MF_VIEW_TRANSPORT. */

@@ -623,6 +623,59 @@ static void flows_that_do_not_fit_together_are_refused(void **state)
 	mf_nat_free(nat);
 }
 
+static void interface_numbers_come_back_with_hits_until_their_rows_run_out(void **state)
+{
+	struct mf_nat *nat = new_table(1024);
+	struct mf_nat_insert in = { .pid = 5 };
+	struct mf_nat_entry e;
+	struct mf_nat_hit hit;
+	struct mf_flow back;
+
+	(void)state;
+	for (uint32_t n = 1; n <= MF_NAT_VIAS_MAX; n++) {
+		in.flow = flow4(MF_PROTO_TCP, n);
+		in.to = to_proxy(&in.flow);
+		in.via[0] = n;
+		in.via[1] = UINT32_MAX - n;
+		assert_int_equal(mf_nat_insert(nat, &in, now), 0);
+	}
+	// All rows are taken: known numbers and none at all still find theirs, new ones do not.
+	in.flow = flow4(MF_PROTO_TCP, 500);
+	in.to = to_proxy(&in.flow);
+	in.via[0] = in.via[1] = 500;
+	assert_int_equal(mf_nat_insert(nat, &in, now), MF_E_FULL);
+	in.via[0] = 3;
+	in.via[1] = UINT32_MAX - 3;
+	assert_int_equal(mf_nat_insert(nat, &in, now), 0);
+	in.flow = flow4(MF_PROTO_UDP, 501);
+	in.to = to_proxy(&in.flow);
+	in.via[0] = in.via[1] = 0;
+	assert_int_equal(mf_nat_insert(nat, &in, now), 0);
+	for (uint32_t n = 1; n <= MF_NAT_VIAS_MAX; n++) {
+		struct mf_flow f = flow4(MF_PROTO_TCP, n), to = to_proxy(&f);
+		struct mf_nat_ask ask;
+
+		back = mf_flow_reverse(&to);
+		ask = ask_of(&back, MF_TCP_ACK, 0);
+		assert_int_equal(mf_nat_lookup(nat, &ask, now, &hit), 0);
+		assert_int_equal(hit.via[0], n);
+		assert_int_equal(hit.via[1], UINT32_MAX - n);
+		assert_int_equal(mf_nat_get(nat, &f, now, &e), 0);
+		assert_int_equal(e.via[1], UINT32_MAX - n);
+	}
+	// A row that nobody uses any more is free again.
+	back = flow4(MF_PROTO_TCP, 9);
+	assert_int_equal(mf_nat_remove(nat, &back), 0);
+	in.flow = flow4(MF_PROTO_TCP, 502);
+	in.to = to_proxy(&in.flow);
+	in.via[0] = 502;
+	assert_int_equal(mf_nat_insert(nat, &in, now), 0);
+	assert_int_equal(mf_nat_get(nat, &in.flow, now, &e), 0);
+	assert_int_equal(e.via[0], 502);
+	assert_int_equal(mf_nat_remove_pid(nat, 5), MF_NAT_VIAS_MAX + 2);
+	mf_nat_free(nat);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -650,6 +703,7 @@ int main(void)
 		cmocka_unit_test(bursts_answer_as_single_look_ups),
 		cmocka_unit_test(options_out_of_range_are_refused_with_their_name),
 		cmocka_unit_test(flows_that_do_not_fit_together_are_refused),
+		cmocka_unit_test(interface_numbers_come_back_with_hits_until_their_rows_run_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
