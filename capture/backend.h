@@ -7,8 +7,9 @@
  *
  * Memory. A received packet lies in memory of the backend, is writable, and stays valid until the next receive() call;
  * the pipeline rewrites it in place and usually sends the same struct mf_packet back. What the pipeline holds for longer
- * (a first packet whose process is not known yet) and what it builds itself (a reset) lies in its own memory: @own is then a
- * copy of the received packet's @own, so that everything that the system said of a packet comes back with it.
+ * (a first packet whose process is not known yet) and what it builds itself (a reset) lies in its own memory. Of what is held,
+ * @own is a copy of the received packet's @own, so that everything that the system said of a packet comes back with it; what
+ * is built has MF_PACKET_BUILT, and the interface of the packet that it answers.
  */
 #ifndef MF_CAPTURE_BACKEND_H
 #define MF_CAPTURE_BACKEND_H
@@ -36,7 +37,7 @@ struct mf_metrics;
 	0x01 /* from a program of this machine (or session) towards the network; else inbound */
 #define MF_PACKET_LOOPBACK 0x02 /* from this machine to this machine */
 #define MF_PACKET_IMPOSTOR 0x04 /* injected by somebody else */
-#define MF_PACKET_BUILT	   0x08 /* made by the pipeline: no backend has filled @own in for it */
+#define MF_PACKET_BUILT	   0x08 /* made by the pipeline: no backend has filled @own in, it is zero */
 
 /* One IP packet (no link header). The pipeline may change @ptr's bytes, @len, @csum, @flags and @interface. */
 struct mf_packet {
@@ -91,8 +92,9 @@ struct mf_backend {
 	int (*receive)(void *ctx, struct mf_packet *packets, unsigned max);
 	/**
 	 * send() - Hand packets back to the system, in order
-	 * Return: how many of the first ones were taken (the pipeline drops and counts the others); MF_E_AGAIN: the
-	 * system has no room now; other MF_E_*: a failure that counts, about the first packet
+	 * Return: how many of the first ones were taken (the others are offered once more, so that a failure can be told
+	 * about the first of them); MF_E_AGAIN: the system has no room now, all are dropped and counted; other MF_E_*: a
+	 * failure that counts, about the first packet, which is dropped; the others are offered again
 	 */
 	int (*send)(void *ctx, struct mf_packet *const *packets, unsigned cnt);
 	/** next_event() - NULL without MF_BACKEND_HAS_EVENTS; Return: 1 with an event, 0 for none now, MF_E_* as receive() */

@@ -65,6 +65,7 @@ enum mf_pipeline_scope {
 
 /* What shall become of a flow that begins. */
 enum mf_flow_answer {
+	MF_FLOW_UNSET, /* from decide(): a denial; as an option: its default */
 	MF_FLOW_PROXY, /* to the listener of its protocol (DNS: dns listener) */
 	MF_FLOW_PASS,  /* unchanged, and so all that follows */
 	MF_FLOW_DENY, /* refused with an answer: TCP reset, ICMP administratively prohibited, DNS REFUSED */
@@ -222,8 +223,12 @@ int mf_pipeline_refuse_udp(struct mf_pipeline *p, const struct mf_flow *flow,
 
 void mf_pipeline_get_stats(const struct mf_pipeline *p, struct mf_pipeline_stats *ret);
 
-/** mf_pipeline_gather() - Counters and gauges into Prometheus metrics, labelled backend and reason */
-void mf_pipeline_gather(const struct mf_pipeline *p, struct mf_metrics *metrics);
+/**
+ * mf_pipeline_gather() - Counters and gauges into Prometheus metrics, labelled backend and reason
+ * Adds what was counted since its last call, so that lanes share their series. Called by the pipeline's thread, and once
+ * more before its end.
+ */
+void mf_pipeline_gather(struct mf_pipeline *p, struct mf_metrics *metrics);
 
 const char *mf_pipeline_drop_name(enum mf_pipeline_drop reason);
 const char *mf_redirect_method_name(enum mf_redirect_method method);

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hold.c - owners of flows, and first packets that wait for them
+ *
+ * How it works. One record a flow: who owns it, or the packets that wait until that is known. Records are found by hash;
+ * when there are MF_OWNERS_MAX of them, the one that was not asked for in the longest time (roughly: second chance) makes
+ * room, unless packets wait in it. Records that hold packets stand in one list, oldest first; as all wait equally
+ * long, its head is the next to be due.
+ *
+ *	state		event known	event closed	first packet		time over
+ *	(none)		KNOWN		-		PENDING, held		-
+ *	PENDING		KNOWN, released	-		held (bounded)		KNOWN or NOBODY, released
+ *	KNOWN		KNOWN		closed		as its process; PENDING if closed, or if it begins a
+ *							connection other than the one the record was used for
+ *	NOBODY		KNOWN		(none)		as unknown; PENDING after MF_OWNER_RETRY_NS
+ *
+ * A record that was closed before its first packet came (connect() and close() at once) serves that packet still.
+ */
+#include <stdlib.h>
+
+#include "capture/pipeline_internal.h"
+
+#define BUCKETS	    (MF_OWNERS_MAX * 2)
+#define BUCKET_MASK (BUCKETS - 1)
+#define NONE	    UINT32_MAX
+#define EVICT_TRIES 64u
+_Static_assert((BUCKETS & BUCKET_MASK) == 0, "a power of two");
+
+struct record {
+	struct mf_flow flow;
+	uint64_t since_ns; /* PENDING: held since; NOBODY: not known since */
+	struct mf_held *first, *last;
+	uint32_t bytes;	     /* of the packets held */
+	uint32_t chain;	     /* next in the bucket */
+	uint32_t next, prev; /* of those that hold packets */
+	uint32_t pid, isn;
+	uint8_t kind; /* enum mf_owner_kind */
+	uint8_t packets;
+	bool there, asked, accepted, closed, used;
+};
+
+struct mf_holds {
+	struct record *records;
+	uint32_t *buckets; /* index + 1 */
+	uint64_t seed;
+	uint64_t hold_ns;
+	uint64_t bytes; /* of all packets held */
+	unsigned packets_max, flows_max, flows;
+	uint32_t bytes_max;
+	uint32_t used, hand, free_head; /* index + 1 */
+	uint32_t head, tail;		/* of those that hold packets */
+};
+
+/* ---- memory of held packets ---- */
+
+struct mf_held *mf_held_new(const struct mf_packet *packet)
+{
+	struct mf_held *h = malloc(sizeof(*h) + packet->len);
+
+	if (!h)
+		return NULL;
+	h->next = NULL;
+	h->packet = *packet;
+	h->packet.ptr = h->bytes;
+	memcpy(h->bytes, packet->ptr, packet->len);
+	return h;
+}
+
+void mf_held_free(struct mf_held *list)
+{
+	struct mf_held *next;
+
+	for (; list; list = next) {
+		next = list->next;
+		free(list);
+	}
+}
+
+/* ---- records ---- */
+
+int mf_holds_new(const struct mf_pipeline_options *o, struct mf_holds **ret)
+{
+	struct mf_holds *h;
+
+	*ret = NULL;
+	if (o->scope != MF_SCOPE_PIDS)
+		return 0;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return MF_E_NOMEM;
+	*ret = h;
+	h->records = calloc(MF_OWNERS_MAX, sizeof(*h->records));
+	h->buckets = calloc(BUCKETS, sizeof(*h->buckets));
+	h->seed = mf_hash_seed();
+	h->hold_ns = o->hold_ns;
+	h->packets_max = o->hold_packets_max;
+	h->flows_max = o->hold_flows_max < MF_OWNERS_MAX ? o->hold_flows_max : MF_OWNERS_MAX;
+	h->bytes_max = o->hold_bytes_max;
+	h->head = h->tail = NONE;
+	return h->records && h->buckets ? 0 : MF_E_NOMEM;
+}
+
+void mf_holds_free(struct mf_holds *h)
+{
+	if (!h)
+		return;
+	for (uint32_t i = 0; h->records && i < h->used; i++)
+		mf_held_free(h->records[i].first);
+	free(h->records);
+	free(h->buckets);
+	free(h);
+}
+
+static uint32_t *bucket_of(const struct mf_holds *h, const struct mf_flow *flow)
+{
+	return &h->buckets[(uint32_t)mf_flow_hash(flow, h->seed) & BUCKET_MASK];
+}
+
+void mf_holds_prefetch(const struct mf_holds *h, const struct mf_flow *flow)
+{
+	__builtin_prefetch(bucket_of(h, flow));
+}
+
+static struct record *find(const struct mf_holds *h, const struct mf_flow *flow)
+{
+	for (uint32_t i = *bucket_of(h, flow); i; i = h->records[i - 1].chain)
+		if (mf_flow_eq(&h->records[i - 1].flow, flow))
+			return &h->records[i - 1];
+	return NULL;
+}
+
+static void forget(struct mf_holds *h, struct record *r)
+{
+	uint32_t i = (uint32_t)(r - h->records) + 1, *at = bucket_of(h, &r->flow);
+
+	while (*at != i)
+		at = &h->records[*at - 1].chain;
+	*at = r->chain;
+	r->there = false;
+	r->chain = h->free_head;
+	h->free_head = i;
+}
+
+/* Room for a record; some records may all hold packets, so this can fail. */
+static bool make_room(struct mf_holds *h)
+{
+	for (unsigned n = 0; n < EVICT_TRIES; n++) {
+		struct record *r = &h->records[h->hand];
+
+		h->hand = (h->hand + 1) % MF_OWNERS_MAX;
+		if (!r->there || r->kind == MF_OWNER_PENDING)
+			continue;
+		if (r->asked && n < EVICT_TRIES / 2) {
+			r->asked = false;
+			continue;
+		}
+		forget(h, r);
+		return true;
+	}
+	return false;
+}
+
+static struct record *add(struct mf_holds *h, const struct mf_flow *flow)
+{
+	struct record *r;
+	uint32_t i, *at;
+
+	if (!h->free_head && h->used == MF_OWNERS_MAX && !make_room(h))
+		return NULL;
+	if (h->free_head) {
+		i = h->free_head;
+		h->free_head = h->records[i - 1].chain;
+	} else {
+		i = ++h->used;
+	}
+	r = &h->records[i - 1];
+	at = bucket_of(h, flow);
+	*r = (struct record){
+		.flow = *flow, .chain = *at, .next = NONE, .prev = NONE, .there = true
+	};
+	*at = i;
+	return r;
+}
+
+/* ---- those that hold packets ---- */
+
+static void pending_add(struct mf_holds *h, struct record *r, uint64_t now_ns)
+{
+	uint32_t i = (uint32_t)(r - h->records);
+
+	r->kind = MF_OWNER_PENDING;
+	r->since_ns = now_ns;
+	r->closed = r->used = r->accepted = false;
+	r->next = NONE;
+	r->prev = h->tail;
+	if (h->tail == NONE)
+		h->head = i;
+	else
+		h->records[h->tail].next = i;
+	h->tail = i;
+	h->flows++;
+}
+
+static void pending_del(struct mf_holds *h, struct record *r)
+{
+	if (r->prev == NONE)
+		h->head = r->next;
+	else
+		h->records[r->prev].next = r->next;
+	if (r->next == NONE)
+		h->tail = r->prev;
+	else
+		h->records[r->next].prev = r->prev;
+	h->flows--;
+}
+
+int mf_holds_put(struct mf_holds *h, const struct mf_flow *flow, const struct mf_packet *packet,
+		 uint64_t now_ns)
+{
+	struct record *r = find(h, flow);
+	bool pending = r && r->kind == MF_OWNER_PENDING;
+	struct mf_held *held;
+
+	if (pending ? r->packets >= h->packets_max || packet->len > h->bytes_max - r->bytes
+		    : h->flows >= h->flows_max || packet->len > h->bytes_max)
+		return MF_E_FULL;
+	if (packet->len > MF_HOLD_BYTES_TOTAL - h->bytes)
+		return MF_E_FULL;
+	held = mf_held_new(packet);
+	if (!held)
+		return MF_E_NOMEM;
+	if (!r)
+		r = add(h, flow);
+	if (!r) {
+		mf_held_free(held);
+		return MF_E_FULL;
+	}
+	if (!pending)
+		pending_add(h, r, now_ns);
+	if (r->last)
+		r->last->next = held;
+	else
+		r->first = held;
+	r->last = held;
+	r->packets++;
+	r->bytes += packet->len;
+	h->bytes += packet->len;
+	return 0;
+}
+
+struct mf_held *mf_holds_set(struct mf_holds *h, const struct mf_flow *flow,
+			     const struct mf_owner *owner, uint64_t now_ns)
+{
+	struct record *r = find(h, flow);
+	struct mf_held *list;
+
+	if (!r)
+		r = add(h, flow);
+	if (!r)
+		return NULL;
+	list = r->first;
+	if (r->kind == MF_OWNER_PENDING && r->packets)
+		pending_del(h, r);
+	h->bytes -= r->bytes;
+	r->first = r->last = NULL;
+	r->packets = 0;
+	r->bytes = 0;
+	r->kind = owner->kind;
+	r->pid = owner->pid;
+	r->accepted = owner->accepted;
+	r->closed = r->used = false;
+	r->asked = true;
+	r->since_ns = now_ns;
+	return list;
+}
+
+void mf_holds_close(struct mf_holds *h, const struct mf_flow *flow)
+{
+	struct record *r = find(h, flow);
+
+	if (!r || r->kind == MF_OWNER_PENDING)
+		return;
+	if (r->kind == MF_OWNER_NOBODY)
+		forget(h, r);
+	else
+		r->closed = true;
+}
+
+/* Does what is known of a flow not count for a packet that begins one? */
+static bool is_stale(const struct record *r, bool tcp, uint32_t isn, uint64_t now_ns)
+{
+	if (r->kind == MF_OWNER_NOBODY)
+		return now_ns - r->since_ns >= MF_OWNER_RETRY_NS;
+	return r->used && (r->closed || (tcp && r->isn != isn));
+}
+
+int mf_holds_find(struct mf_holds *h, const struct mf_flow *flow, bool begins, uint32_t isn,
+		  uint64_t now_ns, struct mf_owner *ret)
+{
+	struct record *r = find(h, flow);
+
+	if (!r)
+		return MF_E_NOENT;
+	r->asked = true;
+	if (begins && r->kind != MF_OWNER_PENDING) {
+		if (is_stale(r, flow->proto == MF_PROTO_TCP, isn, now_ns))
+			return MF_E_NOENT;
+		r->used = true;
+		r->isn = isn;
+	}
+	*ret = (struct mf_owner){ .kind = r->kind, .pid = r->pid, .accepted = r->accepted };
+	return 0;
+}
+
+/* ---- time ---- */
+
+bool mf_holds_due(struct mf_holds *h, uint64_t now_ns, bool all, struct mf_flow *ret)
+{
+	if (h->head == NONE)
+		return false;
+	if (!all && now_ns < h->records[h->head].since_ns + h->hold_ns)
+		return false;
+	*ret = h->records[h->head].flow;
+	return true;
+}
+
+uint64_t mf_holds_deadline(const struct mf_holds *h)
+{
+	return h->head == NONE ? UINT64_MAX : h->records[h->head].since_ns + h->hold_ns;
+}
+
+unsigned mf_holds_count(const struct mf_holds *h)
+{
+	return h->flows;
+}
