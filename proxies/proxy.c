@@ -65,6 +65,8 @@ int mf_proxy_start(struct event_base *base, struct mf_session *session,
 		return mf_err_set(err, MF_E_INVAL,
 				  "the proxies need a listener, and at most %d DNS servers",
 				  MF_PROXY_DNS_SERVERS_MAX);
+	if (mf_sock_start() < 0)
+		return mf_err_set(err, MF_E_UNSUPPORTED, "this system has no sockets");
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the proxies");

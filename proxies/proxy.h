@@ -48,8 +48,9 @@ struct mf_proxy_options {
 	 */
 	int tcp_fd;
 	/*
-	 * UDP, non-blocking, with IP_RECVORIGDSTADDR and IPV6_RECVORIGDSTADDR; stays the caller's. Replies are sent on
-	 * sockets of mf_session_ops.open_udp; without that function they are sent on udp_fd itself.
+	 * UDP, non-blocking; stays the caller's. Where a datagram arrived is where its client meant to go (with TPROXY), or
+	 * what @find_flow makes of it. Replies are sent on sockets of mf_session_ops.open_udp; without that function they
+	 * are sent on udp_fd itself, from where the datagram arrived.
 	 */
 	int udp_fd;
 	/*

@@ -2,6 +2,7 @@
 /*
  * sock.h - what the proxies want of an operating system's sockets and pipes; one file per system implements it
  *
+ * A descriptor is an int on every system (sock_win32.c says why that holds for Windows' SOCKET).
  * All descriptors are non-blocking and closed on exec. Functions that return a descriptor return it or MF_E_AGAIN (nothing
  * there now), MF_E_FULL (out of descriptors or memory), MF_E_IO; mf_sock_last_error() keeps the reason.
  */
@@ -15,6 +16,14 @@
 
 #include "core/base/addr.h"
 
+/** mf_sock_start() - Before anything else here, and before an event loop is made; any number of times. Return: 0, MF_E_UNSUPPORTED */
+int mf_sock_start(void);
+
+/**
+ * mf_sock_listen() - A listener, or a UDP socket, of our own: nobody else can bind to its port
+ * @at: port 0 takes any that is free; "::" takes both families
+ */
+int mf_sock_listen(const struct mf_endpoint *at, bool tcp, int backlog);
 /** mf_sock_prepare_listener() - Options that accepted connections inherit: no Nagle, keep-alive probes */
 void mf_sock_prepare_listener(int fd);
 int mf_sock_accept(int listener, struct mf_endpoint *ret_client);
@@ -44,6 +53,9 @@ bool mf_sock_same_place(int fd_a, int fd_b);
 /** mf_sock_open_udp() - A UDP socket connected to @to, so that nobody else is heard; a fresh random port */
 int mf_sock_open_udp(const struct mf_endpoint *to);
 
+/** mf_sock_prepare_udp() - From now on each datagram of @fd tells where it arrived, as far as the system can */
+void mf_sock_prepare_udp(int fd);
+
 /* One datagram with the addresses of both ends. */
 struct mf_datagram {
 	struct mf_endpoint client, server;
@@ -53,7 +65,8 @@ struct mf_datagram {
 };
 
 /**
- * mf_sock_recv_from() - Up to @cnt datagrams of a capture's socket with their original destinations
+ * mf_sock_recv_from() - Up to @cnt datagrams of a capture's socket with where they arrived: with TPROXY the original
+ * destinations, otherwise addresses of ours
  * Return: how many; 0 when there are none now
  */
 size_t mf_sock_recv_from(int fd, struct mf_datagram *dgrams, size_t cnt);

@@ -17,6 +17,9 @@
 #ifndef IPV6_ORIGDSTADDR
 #define IPV6_ORIGDSTADDR 74
 #endif
+#ifndef IPV6_RECVORIGDSTADDR
+#define IPV6_RECVORIGDSTADDR IPV6_ORIGDSTADDR
+#endif
 
 enum {
 	KEEPALIVE_IDLE_S = 120,
@@ -47,6 +50,46 @@ static void set_int(int fd, int level, int name, int value)
 {
 	/* every caller can live without it */
 	(void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+int mf_sock_start(void)
+{
+	return 0;
+}
+
+int mf_sock_listen(const struct mf_endpoint *at, bool tcp, int backlog)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = (socklen_t)mf_endpoint_to_sockaddr(at, false, &ss);
+	int type = tcp ? SOCK_STREAM : SOCK_DGRAM, fd;
+
+	if (len == 0) {
+		errno = EAFNOSUPPORT;
+		return MF_E_IO;
+	}
+	fd = socket(ss.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return error_of(errno);
+	/* for TCP this lets no second listener in, it only forgives connections that still time out */
+	if (tcp)
+		set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (ss.ss_family == AF_INET6)
+		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+	if (bind(fd, (struct sockaddr *)&ss, len) < 0 || (tcp && listen(fd, backlog) < 0)) {
+		int err = errno;
+
+		close(fd);
+		errno = err;
+		return MF_E_IO;
+	}
+	return fd;
+}
+
+void mf_sock_prepare_udp(int fd)
+{
+	/* TPROXY's socket has these already; an IPv6 socket wants both */
+	set_int(fd, SOL_IP, IP_RECVORIGDSTADDR, 1);
+	set_int(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR, 1);
 }
 
 void mf_sock_prepare_listener(int fd)

@@ -30,9 +30,11 @@ uint64_t mf_now_ms(void)
 static void run_timer(struct mf_timeouts *all, uint64_t now, uint64_t due)
 {
 	uint64_t wait = due > now ? due - now + ROUND_MS : 1;
-	struct timeval tv = { .tv_sec = (time_t)(wait / 1000),
-			      .tv_usec = (suseconds_t)(wait % 1000 * 1000) };
+	struct timeval tv = { 0 };
 
+	/* assigned, not initialised: the members' types differ between systems */
+	tv.tv_sec = (long)(wait / 1000);
+	tv.tv_usec = (int)(wait % 1000 * 1000);
 	all->armed_ms = due ? due : 1;
 	(void)event_add(&all->timer, &tv);
 }

@@ -444,6 +444,7 @@ int mf_udp_proxy_new(struct mf_proxy *p, struct mf_udp_proxy **ret, struct mf_er
 	*ret = udp;
 	if (p->opt.udp_fd < 0)
 		return 0;
+	mf_sock_prepare_udp(p->opt.udp_fd);
 	event_assign(&udp->ev, p->base, p->opt.udp_fd, EV_READ | EV_PERSIST, on_datagrams, udp);
 	if (event_add(&udp->ev, NULL) < 0)
 		return mf_err_set(err, MF_E_IO, "cannot watch the UDP listener");
