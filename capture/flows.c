@@ -140,12 +140,12 @@ static void on_ours(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view
 static void on_unknown(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v)
 {
 	switch (p->o.unknown_pid) {
-	case MF_FLOW_PROXY:
+	case MF_UNKNOWN_PROXY:
 		on_ours(p, pkt, v, 0);
 		break;
-	case MF_FLOW_DENY:
-	case MF_FLOW_DROP:
-		refuse(p, pkt, v, MF_DROP_DENIED, p->o.unknown_pid == MF_FLOW_DROP);
+	case MF_UNKNOWN_DENY:
+	case MF_UNKNOWN_DROP:
+		refuse(p, pkt, v, MF_DROP_DENIED, p->o.unknown_pid == MF_UNKNOWN_DROP);
 		break;
 	default:
 		mf_pipeline_pass(p, pkt, true);

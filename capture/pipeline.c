@@ -505,7 +505,7 @@ static int read_options(struct mf_pipeline *p, const struct mf_pipeline_options 
 	if ((unsigned)o->method4 >= MF_METHOD_NUM || (unsigned)o->method6 >= MF_METHOD_NUM)
 		return bad_option(err, "method4, method6", o->method4 | o->method6,
 				  "is no redirect method");
-	if (o->unknown_pid >= MF_FLOW_ANSWER_NUM)
+	if ((unsigned)o->unknown_pid >= MF_UNKNOWN_NUM)
 		return bad_option(err, "unknown_pid", o->unknown_pid, "is no answer");
 	if (o->loopback_port_first > o->loopback_port_last)
 		return bad_option(err, "loopback_port_first", o->loopback_port_first,

@@ -63,6 +63,15 @@ enum mf_pipeline_scope {
 	MF_SCOPE_NUM
 };
 
+/* MF_SCOPE_PIDS: what happens to flows whose process nobody knows. */
+enum mf_unknown_pid {
+	MF_UNKNOWN_PASS,  /* as flows of others: the default */
+	MF_UNKNOWN_PROXY, /* as flows of the session */
+	MF_UNKNOWN_DENY,
+	MF_UNKNOWN_DROP,
+	MF_UNKNOWN_NUM
+};
+
 /* What shall become of a flow that begins. */
 enum mf_flow_answer {
 	MF_FLOW_UNSET, /* from decide(): a denial; as an option: its default */
@@ -122,8 +131,7 @@ struct mf_pipeline_options {
 		loopback_port_last; /* L: client ports when the client's own is taken; 20000-29999 */
 	struct mf_nat *nat;	    /* shared, borrowed; NULL: one of its own with defaults */
 	uint32_t own_pid;	    /* MF_SCOPE_PIDS: flows of this process always pass (P52) */
-	enum mf_flow_answer
-		unknown_pid; /* MF_SCOPE_PIDS: what happens to flows of unknown processes; default PASS */
+	enum mf_unknown_pid unknown_pid;
 	bool fail_open;				   /* default: closed */
 	unsigned fail_threshold;		   /* 10 */
 	unsigned fail_recovery;			   /* 32 packets */
