@@ -200,8 +200,9 @@ bool mf_command_line_is_batch(const char *path)
 	if (len < 4)
 		return false;
 	end = path + len - 4;
-	return end[0] == '.' && ((lower(end[1]) == 'b' && lower(end[2]) == 'a' && lower(end[3]) == 't') ||
-				 (lower(end[1]) == 'c' && lower(end[2]) == 'm' && lower(end[3]) == 'd'));
+	return end[0] == '.' &&
+	       ((lower(end[1]) == 'b' && lower(end[2]) == 'a' && lower(end[3]) == 't') ||
+		(lower(end[1]) == 'c' && lower(end[2]) == 'm' && lower(end[3]) == 'd'));
 }
 
 int mf_command_line_check_batch(char *const *argv, struct mf_err *err)
@@ -210,10 +211,11 @@ int mf_command_line_check_batch(char *const *argv, struct mf_err *err)
 		const char *bad = strpbrk(argv[i], "\"%!^&|<>()\r\n");
 
 		if (bad)
-			return mf_err_set(err, MF_E_INVAL,
-					  "%s is run by cmd.exe, which cannot be given the argument "
-					  "'%s' as it is: run the program behind the file instead",
-					  argv[0], argv[i]);
+			return mf_err_set(
+				err, MF_E_INVAL,
+				"%s is run by cmd.exe, which cannot be given the argument "
+				"'%s' as it is: run the program behind the file instead",
+				argv[0], argv[i]);
 	}
 	return 0;
 }
@@ -298,8 +300,9 @@ int mf_environment_block(char *const *envp, uint16_t **ret, size_t *ret_units, s
 	// No text has more units than bytes.
 	room = bytes + 2;
 	if (room > MF_ENVIRONMENT_UNITS_MAX)
-		return mf_err_set(err, MF_E_LIMIT, "the environment has %zu bytes, at most %d are taken",
-				  bytes, MF_ENVIRONMENT_UNITS_MAX - 2);
+		return mf_err_set(err, MF_E_LIMIT,
+				  "the environment has %zu bytes, at most %d are taken", bytes,
+				  MF_ENVIRONMENT_UNITS_MAX - 2);
 	entries = malloc((cnt + 1) * sizeof(*entries));
 	block = malloc(room * sizeof(*block));
 	if (!entries || !block) {

@@ -39,8 +39,8 @@ enum mf_wd_event {
 #define MF_WD_FLAG_NO_INSTALL UINT64_C(0x10)
 #define MF_WD_FLAG_FRAGMENTS  UINT64_C(0x20) /* inbound fragments as they come, not reassembled */
 
-#define MF_WD_PRIORITY_MIN (-30000)
-#define MF_WD_PRIORITY_MAX 30000
+#define MF_WD_PRIORITY_MIN    (-30000)
+#define MF_WD_PRIORITY_MAX    30000
 
 enum mf_wd_how { MF_WD_SHUTDOWN_RECV = 1, MF_WD_SHUTDOWN_SEND = 2, MF_WD_SHUTDOWN_BOTH = 3 };
 
@@ -56,18 +56,19 @@ enum mf_wd_param {
 #define MF_WD_QUEUE_TIME_MAX   16000
 #define MF_WD_QUEUE_SIZE_MAX   33554432
 
-#define MF_WD_BATCH_MAX	 255		/* packets of one receive or send */
-#define MF_WD_PACKET_MAX (40 + 65535)	/* bytes */
+#define MF_WD_BATCH_MAX	       255	    /* packets of one receive or send */
+#define MF_WD_PACKET_MAX       (40 + 65535) /* bytes */
 
 /* struct mf_wd_address bits */
-#define MF_WD_LAYER(bits)     ((bits) & 0xffu)
-#define MF_WD_EVENT(bits)     ((bits) >> 8 & 0xffu)
-#define MF_WD_SNIFFED	      0x00010000u
-#define MF_WD_OUTBOUND	      0x00020000u
-#define MF_WD_LOOPBACK	      0x00040000u
-#define MF_WD_IMPOSTOR	      0x00080000u
-#define MF_WD_IPV6	      0x00100000u
-#define MF_WD_IP_CSUM_VALID   0x00200000u /* these three: clear makes the driver compute the checksum on send */
+#define MF_WD_LAYER(bits) ((bits)&0xffu)
+#define MF_WD_EVENT(bits) ((bits) >> 8 & 0xffu)
+#define MF_WD_SNIFFED	  0x00010000u
+#define MF_WD_OUTBOUND	  0x00020000u
+#define MF_WD_LOOPBACK	  0x00040000u
+#define MF_WD_IMPOSTOR	  0x00080000u
+#define MF_WD_IPV6	  0x00100000u
+#define MF_WD_IP_CSUM_VALID \
+	0x00200000u /* these three: clear makes the driver compute the checksum on send */
 #define MF_WD_TCP_CSUM_VALID  0x00400000u
 #define MF_WD_UDP_CSUM_VALID  0x00800000u
 #define MF_WD_CSUM_VALID_MASK 0x00e00000u
@@ -118,7 +119,7 @@ enum mf_wd_error {
 	MF_WD_E_NOT_ENOUGH_MEMORY = 8,
 	MF_WD_E_INVALID_PARAMETER = 87,
 	MF_WD_E_INSUFFICIENT_BUFFER = 122,
-	MF_WD_E_NO_DATA = 232,	  /* shut down: the normal end of a receiver */
+	MF_WD_E_NO_DATA = 232,	      /* shut down: the normal end of a receiver */
 	MF_WD_E_BAD_IMAGE_HASH = 577, /* signature */
 	MF_WD_E_OTHER_VERSION = 654,
 	MF_WD_E_OPERATION_ABORTED = 995,
@@ -139,8 +140,8 @@ struct mf_wd_calls {
 	int32_t (*recv)(void *handle, void *buf, uint32_t room, uint32_t *ret_len,
 			struct mf_wd_address *ret_addr);
 	int32_t (*recv_ex)(void *handle, void *buf, uint32_t room, uint32_t *ret_len,
-			   uint64_t flags, struct mf_wd_address *ret_addrs,
-			   uint32_t *addrs_bytes, void *overlapped);
+			   uint64_t flags, struct mf_wd_address *ret_addrs, uint32_t *addrs_bytes,
+			   void *overlapped);
 	int32_t (*send)(void *handle, const void *pkt, uint32_t len, uint32_t *ret_sent,
 			const struct mf_wd_address *addr);
 	int32_t (*send_ex)(void *handle, const void *pkts, uint32_t len, uint32_t *ret_sent,

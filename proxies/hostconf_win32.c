@@ -96,9 +96,8 @@ int mf_hostconf_servers(struct mf_endpoint *ret, size_t cap, struct mf_err *err)
 
 			if (a->OperStatus != IfOperStatusUp)
 				continue;
-			for (IP_ADAPTER_DNS_SERVER_ADDRESS *s = m == metric ?
-									a->FirstDnsServerAddress :
-									NULL;
+			for (IP_ADAPTER_DNS_SERVER_ADDRESS *s =
+				     m == metric ? a->FirstDnsServerAddress : NULL;
 			     s; s = s->Next)
 				cnt = add(ret, cnt, cap, s->Address.lpSockaddr);
 			if (m > metric && m <= next) {

@@ -16,7 +16,8 @@ void port_end(void);
 uint32_t port_open(const char *filter, int layer, int priority, uint64_t flags, uintptr_t *ret);
 uint32_t port_recv(uintptr_t h, uint8_t *buf, uint32_t room, uint32_t *ret_len, uint8_t *addrs,
 		   uint32_t *cnt);
-uint32_t port_send(uintptr_t h, const uint8_t *pkts, uint32_t len, const uint8_t *addrs, uint32_t cnt);
+uint32_t port_send(uintptr_t h, const uint8_t *pkts, uint32_t len, const uint8_t *addrs,
+		   uint32_t cnt);
 uint32_t port_shutdown(uintptr_t h, int how);
 uint32_t port_close(uintptr_t h);
 uint32_t port_set(uintptr_t h, int param, uint64_t value);

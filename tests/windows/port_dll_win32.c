@@ -10,7 +10,8 @@
 static struct wdd_host *host;
 static HANDLE (*wd_open)(const char *, INT, INT16, UINT64);
 static BOOL (*wd_recv_ex)(HANDLE, void *, UINT, UINT *, UINT64, void *, UINT *, OVERLAPPED *);
-static BOOL (*wd_send_ex)(HANDLE, const void *, UINT, UINT *, UINT64, const void *, UINT, OVERLAPPED *);
+static BOOL (*wd_send_ex)(HANDLE, const void *, UINT, UINT *, UINT64, const void *, UINT,
+			  OVERLAPPED *);
 static BOOL (*wd_shutdown)(HANDLE, INT);
 static BOOL (*wd_close)(HANDLE);
 static BOOL (*wd_set)(HANDLE, INT, UINT64);
@@ -76,11 +77,13 @@ uint32_t port_recv(uintptr_t h, uint8_t *buf, uint32_t room, uint32_t *ret_len, 
 	return code;
 }
 
-uint32_t port_send(uintptr_t h, const uint8_t *pkts, uint32_t len, const uint8_t *addrs, uint32_t cnt)
+uint32_t port_send(uintptr_t h, const uint8_t *pkts, uint32_t len, const uint8_t *addrs,
+		   uint32_t cnt)
 {
 	UINT sent;
 
-	return code_of(wd_send_ex((HANDLE)h, pkts, len, &sent, 0, addrs, cnt * WDD_ADDRESS_SIZE, NULL));
+	return code_of(
+		wd_send_ex((HANDLE)h, pkts, len, &sent, 0, addrs, cnt * WDD_ADDRESS_SIZE, NULL));
 }
 
 uint32_t port_shutdown(uintptr_t h, int how)

@@ -43,7 +43,8 @@ uint32_t port_recv(uintptr_t h, uint8_t *buf, uint32_t room, uint32_t *ret_len, 
 	return wdd_model_recv(model, (unsigned)h, buf, room, ret_len, addrs, *cnt, cnt);
 }
 
-uint32_t port_send(uintptr_t h, const uint8_t *pkts, uint32_t len, const uint8_t *addrs, uint32_t cnt)
+uint32_t port_send(uintptr_t h, const uint8_t *pkts, uint32_t len, const uint8_t *addrs,
+		   uint32_t cnt)
 {
 	uint32_t sent;
 

@@ -57,12 +57,28 @@ static void test_fields_of_layers(void **state)
 static void test_bad_text(void **state)
 {
 	static const char *const texts[] = {
-		"",		 "and",		      "tcp and",	 "tcp or or udp",
-		"(tcp",		 "tcp)",	      "tcp.DstPort ==",	 "tcp.DstPort = = 80",
-		"nosuchfield",	 "tcp.DstPort == x",  "tcp.Dstport == 1", "ip.SrcAddr == 1.2.3",
-		"ip.SrcAddr == 1.2.3.256", "packet == 1", "packet[1 == 1", "tcp ? udp : ip",
-		"(tcp ? udp)",	 "ipv6.SrcAddr == 1:2", "not",		 "80 == tcp.DstPort",
-		"tcp.DstPort in (80)", "tcp udp",
+		"",
+		"and",
+		"tcp and",
+		"tcp or or udp",
+		"(tcp",
+		"tcp)",
+		"tcp.DstPort ==",
+		"tcp.DstPort = = 80",
+		"nosuchfield",
+		"tcp.DstPort == x",
+		"tcp.Dstport == 1",
+		"ip.SrcAddr == 1.2.3",
+		"ip.SrcAddr == 1.2.3.256",
+		"packet == 1",
+		"packet[1 == 1",
+		"tcp ? udp : ip",
+		"(tcp ? udp)",
+		"ipv6.SrcAddr == 1:2",
+		"not",
+		"80 == tcp.DstPort",
+		"tcp.DstPort in (80)",
+		"tcp udp",
 	};
 	char deep[400], many[257 * 8];
 
@@ -102,10 +118,10 @@ static bool match(const char *text, const uint8_t *pkt, uint32_t len, uint32_t b
 static void test_packets(void **state)
 {
 	uint8_t tcp[100], udp[100], six[100], frag[100];
-	uint32_t tcp_len = wdd_craft_tcp(tcp, wdd_end_of("10.0.0.5", 40000), wdd_end_of("192.0.2.1", 443),
-					 WDD_SYN, 7, 0, "hello", 5);
-	uint32_t udp_len = wdd_craft_udp(udp, wdd_end_of("10.0.0.5", 40000), wdd_end_of("192.0.2.53", 53),
-					 "abcdefghijklmnop", 16);
+	uint32_t tcp_len = wdd_craft_tcp(tcp, wdd_end_of("10.0.0.5", 40000),
+					 wdd_end_of("192.0.2.1", 443), WDD_SYN, 7, 0, "hello", 5);
+	uint32_t udp_len = wdd_craft_udp(udp, wdd_end_of("10.0.0.5", 40000),
+					 wdd_end_of("192.0.2.53", 53), "abcdefghijklmnop", 16);
 	uint32_t six_len = wdd_craft_tcp(six, wdd_end_of("2001:db8::5", 40000),
 					 wdd_end_of("2001:db8::1", 443), WDD_SYN, 7, 0, NULL, 0);
 	uint32_t frag_len = wdd_craft_fragment(frag, udp, udp_len, 16, 8, 1);
@@ -116,7 +132,8 @@ static void test_packets(void **state)
 	assert_false(match("inbound", tcp, tcp_len, out));
 	assert_true(match("inbound", tcp, tcp_len, 0));
 	assert_true(match("tcp.PayloadLength == 5 and tcp.Payload[0] == 0x68", tcp, tcp_len, out));
-	assert_true(match("remoteAddr == 192.0.2.1 and remotePort == 443 and localPort == 40000", tcp, tcp_len, out));
+	assert_true(match("remoteAddr == 192.0.2.1 and remotePort == 443 and localPort == 40000",
+			  tcp, tcp_len, out));
 	assert_true(match("localAddr == 192.0.2.1 and localPort == 443", tcp, tcp_len, 0));
 	assert_true(match("protocol == TCP and ip.TTL = 128 and ip.DF", tcp, tcp_len, out));
 	/* A field that the packet has not: false whatever the operator, and so true behind "not". */
@@ -126,9 +143,11 @@ static void test_packets(void **state)
 	/* An IPv6 address is above all of IPv4: a bound for one family must not be asked of the other. */
 	assert_false(match("remoteAddr < 224.0.0.0", six, six_len, out));
 	assert_true(match("remoteAddr < 224.0.0.0", tcp, tcp_len, out));
-	assert_true(match("(ip ? remoteAddr < 224.0.0.0 : remoteAddr < ff00::)", six, six_len, out));
+	assert_true(
+		match("(ip ? remoteAddr < 224.0.0.0 : remoteAddr < ff00::)", six, six_len, out));
 	assert_true(match("(ip?remoteAddr<224.0.0.0:remoteAddr<ff00::)", tcp, tcp_len, out));
-	assert_true(match("ipv6.SrcAddr == 2001:db8::5 && ipv6.DstAddr == 2001:db8:0:0:0:0:0:1", six, six_len, out));
+	assert_true(match("ipv6.SrcAddr == 2001:db8::5 && ipv6.DstAddr == 2001:db8:0:0:0:0:0:1",
+			  six, six_len, out));
 	/* Later fragments have no transport header. */
 	assert_true(match("fragment and protocol == UDP", frag, frag_len, out));
 	assert_false(match("udp", frag, frag_len, out));
@@ -139,7 +158,8 @@ static void test_packets(void **state)
 	assert_false(match("not tcp and udp", tcp, tcp_len, out));
 	assert_true(match("!loopback && (tcp || udp)", tcp, tcp_len, out));
 	assert_false(match("!loopback", tcp, tcp_len, out | WDD_LOOPBACK));
-	assert_true(match("ifIdx == 3 and packet[0] == 0x45 and packet[5000] != 1 or true", tcp, tcp_len, out));
+	assert_true(match("ifIdx == 3 and packet[0] == 0x45 and packet[5000] != 1 or true", tcp,
+			  tcp_len, out));
 	assert_false(match("packet[5000] != 1", tcp, tcp_len, out));
 }
 

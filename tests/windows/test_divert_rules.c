@@ -67,8 +67,9 @@ static uint32_t recv_some(uintptr_t h, uint32_t max)
 
 static void play(bool outbound, uint32_t len)
 {
-	assert_true(port_play(&(struct wdd_play){ .outbound = outbound, .if_idx = IF_LAN, .sub_if_idx = 1 },
-			      pkt, len));
+	assert_true(port_play(
+		&(struct wdd_play){ .outbound = outbound, .if_idx = IF_LAN, .sub_if_idx = 1 }, pkt,
+		len));
 }
 
 /* Sends @pkt with @bits; the interface is the network's unless @if_idx says else. */
@@ -126,7 +127,8 @@ static void test_open_refusals(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		if (port_open(wrong[i].filter, wrong[i].layer, wrong[i].priority, wrong[i].flags, &h) != 87)
+		if (port_open(wrong[i].filter, wrong[i].layer, wrong[i].priority, wrong[i].flags,
+			      &h) != 87)
 			fail_msg("row %zu was taken", i);
 	must_open("true", WDD_NETWORK, 30000, 0);
 	must_open("true", WDD_NETWORK, -30000, SEND_ONLY);
@@ -149,7 +151,9 @@ static void test_params(void **state)
 	static const struct {
 		int param;
 		uint64_t first, low, high;
-	} rows[] = { { 0, 4096, 32, 16384 }, { 1, 2000, 100, 16000 }, { 2, 4194304, 65535, 33554432 } };
+	} rows[] = { { 0, 4096, 32, 16384 },
+		     { 1, 2000, 100, 16000 },
+		     { 2, 4194304, 65535, 33554432 } };
 	uintptr_t h = must_open("true", WDD_NETWORK, 0, 0);
 	uint64_t v;
 
@@ -181,7 +185,8 @@ static void test_divert_and_back(void **state)
 	assert_int_equal(recv_some(h, 1), 0);
 	assert_int_equal(got_len, len);
 	assert_memory_equal(got, pkt, len);
-	assert_int_equal(wdd_load32(got_addrs + 8), WDD_OUTBOUND | WDD_IP_OK | WDD_TCP_OK | WDD_UDP_OK);
+	assert_int_equal(wdd_load32(got_addrs + 8),
+			 WDD_OUTBOUND | WDD_IP_OK | WDD_TCP_OK | WDD_UDP_OK);
 	assert_int_equal(wdd_load32(got_addrs + 16), IF_LAN);
 	assert_int_equal(wdd_load32(got_addrs + 20), 1);
 	/* Sent back as it came it is not seen again. */
@@ -226,10 +231,11 @@ static void test_loopback_rules(void **state)
 	assert_int_equal(send_bits(h, len, 0), 0);
 	expect(WDD_VANISHED, WDD_LOSS_NOT_OURS);
 	/* The same for IPv6. */
-	len = wdd_craft_tcp(pkt, wdd_end_of("2001:db8::5", 1), wdd_end_of("::1", 2), WDD_SYN, 1, 0, NULL, 0);
-	assert_int_equal(send_bits(h, len, WDD_OUTBOUND | WDD_IS_IPV6), 1214);
-	len = wdd_craft_tcp(pkt, wdd_end_of("2001:db8::1", 1), wdd_end_of("2001:db8::5", 2), WDD_SYN, 1, 0,
+	len = wdd_craft_tcp(pkt, wdd_end_of("2001:db8::5", 1), wdd_end_of("::1", 2), WDD_SYN, 1, 0,
 			    NULL, 0);
+	assert_int_equal(send_bits(h, len, WDD_OUTBOUND | WDD_IS_IPV6), 1214);
+	len = wdd_craft_tcp(pkt, wdd_end_of("2001:db8::1", 1), wdd_end_of("2001:db8::5", 2),
+			    WDD_SYN, 1, 0, NULL, 0);
 	assert_int_equal(send_bits(h, len, WDD_IS_IPV6), 0);
 	expect(WDD_TO_STACK, WDD_LOSS_NONE);
 	assert_int_equal(port_counts().losses[WDD_LOSS_MARTIAN], 2);
@@ -446,7 +452,8 @@ static void test_batches(void **state)
 
 static void test_priorities(void **state)
 {
-	uintptr_t high = must_open("tcp", WDD_NETWORK, 10, 0), low = must_open("tcp", WDD_NETWORK, -10, 0);
+	uintptr_t high = must_open("tcp", WDD_NETWORK, 10, 0),
+		  low = must_open("tcp", WDD_NETWORK, -10, 0);
 	uintptr_t same = must_open("tcp", WDD_NETWORK, 10, SNIFF);
 	uint32_t len = wdd_craft_tcp(pkt, client, server, WDD_SYN, 1, 0, NULL, 0);
 
@@ -470,7 +477,8 @@ static void test_priorities(void **state)
 static void test_loopback_is_seen_once(void **state)
 {
 	uintptr_t h = must_open("loopback", WDD_NETWORK, 0, 0);
-	uint32_t len = wdd_craft_tcp(pkt, client, wdd_end_of("10.0.0.5", 80), WDD_SYN, 1, 0, NULL, 0);
+	uint32_t len =
+		wdd_craft_tcp(pkt, client, wdd_end_of("10.0.0.5", 80), WDD_SYN, 1, 0, NULL, 0);
 
 	(void)state;
 	/* From the machine to its own address, not only to 127/8; on the way out only. */
@@ -513,7 +521,9 @@ static void test_offload(void **state)
 
 	(void)state;
 	pkt[36] ^= 0xff;
-	assert_true(port_play(&(struct wdd_play){ .outbound = true, .if_idx = IF_LAN, .offload = true }, pkt, len));
+	assert_true(
+		port_play(&(struct wdd_play){ .outbound = true, .if_idx = IF_LAN, .offload = true },
+			  pkt, len));
 	assert_int_equal(recv_some(h, 1), 0);
 	assert_int_equal(wdd_load32(got_addrs + 8) & (WDD_IP_OK | WDD_TCP_OK | WDD_UDP_OK), 0);
 	assert_int_equal(port_send(h, got, got_len, got_addrs, 1), 0);
@@ -541,7 +551,8 @@ static void test_socket_events(void **state)
 	assert_int_equal(got_len, 0); /* no bytes */
 	assert_int_equal(wdd_load32(got_addrs + 8) & 0xffff, WDD_SOCKET | WDD_CONNECT << 8);
 	assert_int_equal(wdd_load32(got_addrs + 32), 4321);
-	assert_int_equal(wdd_load32(got_addrs + 36), 0x0a000005); /* host order, the lowest word first */
+	assert_int_equal(wdd_load32(got_addrs + 36),
+			 0x0a000005); /* host order, the lowest word first */
 	assert_int_equal(wdd_load32(got_addrs + 40), 0xffff);
 	assert_int_equal(wdd_load32(got_addrs + 44), 0);
 	memcpy(&port, got_addrs + 68, 2);
@@ -591,12 +602,23 @@ static void test_failures_on_demand(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RULE(test_open_refusals), RULE(test_params),	 RULE(test_divert_and_back),
-		RULE(test_loopback_rules), RULE(test_checksums), RULE(test_lengths),
-		RULE(test_who_may_send),  RULE(test_shutdown),	 RULE(test_close_reinjects),
-		RULE(test_queue_limits),  RULE(test_batches),	 RULE(test_priorities),
-		RULE(test_loopback_is_seen_once), RULE(test_fragments), RULE(test_offload),
-		RULE(test_socket_events), RULE(test_failures_on_demand),
+		RULE(test_open_refusals),
+		RULE(test_params),
+		RULE(test_divert_and_back),
+		RULE(test_loopback_rules),
+		RULE(test_checksums),
+		RULE(test_lengths),
+		RULE(test_who_may_send),
+		RULE(test_shutdown),
+		RULE(test_close_reinjects),
+		RULE(test_queue_limits),
+		RULE(test_batches),
+		RULE(test_priorities),
+		RULE(test_loopback_is_seen_once),
+		RULE(test_fragments),
+		RULE(test_offload),
+		RULE(test_socket_events),
+		RULE(test_failures_on_demand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,7 +202,8 @@ static void batch_files_get_no_argument_that_cmd_reads_otherwise(void **state)
 {
 	static const char *const batches[] = { "a.bat", "A.BAT", "x\\b.Cmd", "a.cmd.", "a.bat . " };
 	static const char *const others[] = { "a.exe", "bat", "a.bat.exe", "cmd", ".ba", "" };
-	static const char *const bad[] = { "\"", "%PATH%", "a&b", "a|b", "^", "<", ">", "!x!", "a\nb", "(" };
+	static const char *const bad[] = { "\"", "%PATH%", "a&b", "a|b",  "^",
+					   "<",	 ">",	   "!x!", "a\nb", "(" };
 
 	(void)state;
 	for (size_t i = 0; i < MF_ARRAY_SIZE(batches); i++)
@@ -260,7 +261,8 @@ static void environments_are_sorted_and_each_key_is_there_once(void **state)
 
 static void utf16_is_strict_both_ways(void **state)
 {
-	static const uint16_t pair[] = { 0xd83d, 0xdd11 }, half[] = { 'a', 0xd83d }, low[] = { 0xdd11, 'a' };
+	static const uint16_t pair[] = { 0xd83d, 0xdd11 }, half[] = { 'a', 0xd83d },
+			      low[] = { 0xdd11, 'a' };
 	uint16_t units[4];
 	char text[8];
 

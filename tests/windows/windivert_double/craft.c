@@ -47,8 +47,8 @@ static void be32(uint8_t *p, uint32_t v)
 }
 
 /* The IP header for @n bytes behind it; Return: its length. */
-static uint32_t put_ip(uint8_t *p, const struct wdd_ip *src, const struct wdd_ip *dst, uint8_t proto,
-		       uint32_t n)
+static uint32_t put_ip(uint8_t *p, const struct wdd_ip *src, const struct wdd_ip *dst,
+		       uint8_t proto, uint32_t n)
 {
 	if (wdd_ip_is4(src)) {
 		memset(p, 0, 20);
@@ -83,8 +83,8 @@ static uint32_t finish(uint8_t *buf, uint32_t len)
 	return len;
 }
 
-uint32_t wdd_craft_tcp(uint8_t *buf, struct wdd_end src, struct wdd_end dst, uint8_t flags, uint32_t seq,
-		       uint32_t ack, const void *payload, uint32_t len)
+uint32_t wdd_craft_tcp(uint8_t *buf, struct wdd_end src, struct wdd_end dst, uint8_t flags,
+		       uint32_t seq, uint32_t ack, const void *payload, uint32_t len)
 {
 	uint32_t h = put_ip(buf, &src.ip, &dst.ip, 6, 20 + len);
 	uint8_t *t = buf + h;
@@ -117,8 +117,8 @@ uint32_t wdd_craft_udp(uint8_t *buf, struct wdd_end src, struct wdd_end dst, con
 	return finish(buf, h + 8 + len);
 }
 
-uint32_t wdd_craft_fragment(uint8_t *buf, const uint8_t *pkt, uint32_t pkt_len, uint32_t off, uint32_t n,
-			    uint32_t id)
+uint32_t wdd_craft_fragment(uint8_t *buf, const uint8_t *pkt, uint32_t pkt_len, uint32_t off,
+			    uint32_t n, uint32_t id)
 {
 	bool v4 = pkt[0] >> 4 == 4;
 	uint32_t h = v4 ? 20 : 40;

@@ -23,13 +23,13 @@ bool wdd_ip_is4(const struct wdd_ip *ip);
 bool wdd_end_eq(const struct wdd_end *a, const struct wdd_end *b);
 
 /* All return the packet's length; @buf has room for 60 bytes more than the payload. */
-uint32_t wdd_craft_tcp(uint8_t *buf, struct wdd_end src, struct wdd_end dst, uint8_t flags, uint32_t seq,
-		       uint32_t ack, const void *payload, uint32_t len);
+uint32_t wdd_craft_tcp(uint8_t *buf, struct wdd_end src, struct wdd_end dst, uint8_t flags,
+		       uint32_t seq, uint32_t ack, const void *payload, uint32_t len);
 uint32_t wdd_craft_udp(uint8_t *buf, struct wdd_end src, struct wdd_end dst, const void *payload,
 		       uint32_t len);
 /** wdd_craft_fragment() - Bytes @off to @off + @n (multiples of 8 but at the end) of @pkt's transport as a fragment */
-uint32_t wdd_craft_fragment(uint8_t *buf, const uint8_t *pkt, uint32_t pkt_len, uint32_t off, uint32_t n,
-			    uint32_t id);
+uint32_t wdd_craft_fragment(uint8_t *buf, const uint8_t *pkt, uint32_t pkt_len, uint32_t off,
+			    uint32_t n, uint32_t id);
 
 /* What a test looks at. */
 struct wdd_read {

@@ -8,7 +8,7 @@
 #include "packet.h"
 #include "wire.h"
 
-#define API __declspec(dllexport)
+#define API   __declspec(dllexport)
 
 #define SLOTS 32
 
@@ -25,8 +25,8 @@ static struct slot slots[SLOTS];
 /* The exports, as the published documentation declares them. */
 API HANDLE WinDivertOpen(const char *filter, INT layer, INT16 priority, UINT64 flags);
 API BOOL WinDivertRecv(HANDLE h, void *buf, UINT room, UINT *ret_len, void *ret_addr);
-API BOOL WinDivertRecvEx(HANDLE h, void *buf, UINT room, UINT *ret_len, UINT64 flags, void *ret_addrs,
-			 UINT *addrs_bytes, OVERLAPPED *overlapped);
+API BOOL WinDivertRecvEx(HANDLE h, void *buf, UINT room, UINT *ret_len, UINT64 flags,
+			 void *ret_addrs, UINT *addrs_bytes, OVERLAPPED *overlapped);
 API BOOL WinDivertSend(HANDLE h, const void *pkt, UINT len, UINT *ret_sent, const void *addr);
 API BOOL WinDivertSendEx(HANDLE h, const void *pkts, UINT len, UINT *ret_sent, UINT64 flags,
 			 const void *addrs, UINT addrs_bytes, OVERLAPPED *overlapped);
@@ -82,8 +82,8 @@ static HANDLE connect_host(const char *name)
 {
 	HANDLE pipe;
 
-	while ((pipe = CreateFileA(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0, NULL)) ==
-		       INVALID_HANDLE_VALUE &&
+	while ((pipe = CreateFileA(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0,
+				   NULL)) == INVALID_HANDLE_VALUE &&
 	       GetLastError() == ERROR_PIPE_BUSY)
 		WaitNamedPipeA(name, 1000);
 	return pipe;
@@ -153,8 +153,9 @@ static DWORD open_slot(struct slot *s, const char *filter, INT layer, INT16 prio
 	}
 	s->receive = connect_host(name);
 	rq = (struct wdd_request){ .op = WDD_OP_ATTACH, .a = answer.value };
-	code = s->receive == INVALID_HANDLE_VALUE ? ERROR_FILE_NOT_FOUND :
-						    ask(s->receive, &rq, NULL, NULL, &answer, NULL, NULL);
+	code = s->receive == INVALID_HANDLE_VALUE
+		       ? ERROR_FILE_NOT_FOUND
+		       : ask(s->receive, &rq, NULL, NULL, &answer, NULL, NULL);
 	if (code) {
 		CloseHandle(s->control);
 		if (s->receive != INVALID_HANDLE_VALUE)
@@ -285,7 +286,8 @@ BOOL WinDivertSendEx(HANDLE h, const void *pkts, UINT len, UINT *ret_sent, UINT6
 
 BOOL WinDivertShutdown(HANDLE h, INT how)
 {
-	return control(h, &(struct wdd_request){ .op = WDD_OP_SHUTDOWN, .a = (uint64_t)(int64_t)how },
+	return control(h,
+		       &(struct wdd_request){ .op = WDD_OP_SHUTDOWN, .a = (uint64_t)(int64_t)how },
 		       NULL, NULL, NULL);
 }
 
@@ -296,13 +298,14 @@ BOOL WinDivertClose(HANDLE h)
 
 BOOL WinDivertSetParam(HANDLE h, INT param, UINT64 value)
 {
-	return control(
-		h, &(struct wdd_request){ .op = WDD_OP_SET, .a = (uint64_t)(int64_t)param, .b = value },
-		NULL, NULL, NULL);
+	return control(h,
+		       &(struct wdd_request){
+			       .op = WDD_OP_SET, .a = (uint64_t)(int64_t)param, .b = value },
+		       NULL, NULL, NULL);
 }
 
 BOOL WinDivertGetParam(HANDLE h, INT param, UINT64 *ret_value)
 {
-	return control(h, &(struct wdd_request){ .op = WDD_OP_GET, .a = (uint64_t)(int64_t)param }, NULL,
-		       NULL, ret_value);
+	return control(h, &(struct wdd_request){ .op = WDD_OP_GET, .a = (uint64_t)(int64_t)param },
+		       NULL, NULL, ret_value);
 }

@@ -4,7 +4,7 @@
 
 #include "filter_internal.h"
 
-#define NET (1 << WDD_NETWORK | 1 << WDD_FORWARD)
+#define NET  (1 << WDD_NETWORK | 1 << WDD_FORWARD)
 #define SOCK (1 << WDD_FLOW | 1 << WDD_SOCKET)
 
 /* clang-format off */

@@ -86,10 +86,10 @@ static bool parse_ip4(const char *s, size_t len, wdd_u128 *ret)
 
 static int hex_digit(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' :
-	       c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-	       c >= 'A' && c <= 'F' ? c - 'A' + 10 :
-				      -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
 }
 
 static bool parse_ip6(const char *s, size_t len, wdd_u128 *ret)
@@ -186,9 +186,8 @@ static int parse_test(struct parser *p)
 	static const struct {
 		const char *sign;
 		enum wdd_op op;
-	} ops[] = { { "==", WDD_EQ }, { "!=", WDD_NE }, { "<=", WDD_LE },
-		    { ">=", WDD_GE }, { "=", WDD_EQ },	{ "<", WDD_LT },
-		    { ">", WDD_GT } };
+	} ops[] = { { "==", WDD_EQ }, { "!=", WDD_NE }, { "<=", WDD_LE }, { ">=", WDD_GE },
+		    { "=", WDD_EQ },  { "<", WDD_LT },	{ ">", WDD_GT } };
 	struct wdd_node node = { .kind = WDD_TEST, .op = WDD_NE };
 	size_t n = 0;
 
@@ -365,7 +364,9 @@ static bool eval(const struct wdd_filter *f, int i, const struct wdd_input *in)
 
 bool wdd_filter_match(const struct wdd_filter *f, const uint8_t *addr, const struct wdd_pkt *k)
 {
-	struct wdd_input in = { .addr = addr, .bits = wdd_load32(addr + 8), .k = k, .layer = f->layer };
+	struct wdd_input in = {
+		.addr = addr, .bits = wdd_load32(addr + 8), .k = k, .layer = f->layer
+	};
 
 	return eval(f, f->root, &in);
 }

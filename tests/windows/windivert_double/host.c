@@ -89,7 +89,8 @@ static void serve(struct connection *c, const struct wdd_request *rq, uint8_t *d
 	switch (rq->op) {
 	case WDD_OP_OPEN:
 		data[rq->data_len] = 0;
-		an->code = wdd_model_open(m, (char *)data, (int)rq->a, (int)(int64_t)rq->b, rq->c, &handle);
+		an->code = wdd_model_open(m, (char *)data, (int)rq->a, (int)(int64_t)rq->b, rq->c,
+					  &handle);
 		c->owns = c->open = !an->code;
 		an->value = c->handle = handle;
 		break;
@@ -166,8 +167,9 @@ static DWORD WINAPI accept_thread(void *arg)
 	bool more = true;
 
 	while (more) {
-		HANDLE pipe = CreateNamedPipeA(host->name, PIPE_ACCESS_DUPLEX, PIPE_TYPE_BYTE | PIPE_WAIT,
-					       PIPE_UNLIMITED_INSTANCES, 1 << 20, 1 << 20, 0, NULL);
+		HANDLE pipe =
+			CreateNamedPipeA(host->name, PIPE_ACCESS_DUPLEX, PIPE_TYPE_BYTE | PIPE_WAIT,
+					 PIPE_UNLIMITED_INSTANCES, 1 << 20, 1 << 20, 0, NULL);
 		struct connection *c;
 
 		if (pipe == INVALID_HANDLE_VALUE)
@@ -208,8 +210,8 @@ struct wdd_host *wdd_host_start(void)
 	SetEnvironmentVariableA(WDD_ENV_PIPE, host->name);
 	host->acceptor = CreateThread(NULL, 0, accept_thread, host, 0, NULL);
 	/* The pipe has to be there before anybody opens the DLL. */
-	while ((probe = CreateFileA(host->name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0,
-				    NULL)) == INVALID_HANDLE_VALUE)
+	while ((probe = CreateFileA(host->name, GENERIC_READ | GENERIC_WRITE, 0, NULL,
+				    OPEN_EXISTING, 0, NULL)) == INVALID_HANDLE_VALUE)
 		SwitchToThread();
 	CloseHandle(probe);
 	return host;
@@ -223,8 +225,8 @@ void wdd_host_stop(struct wdd_host *host)
 	host->stopping = true;
 	WakeAllConditionVariable(&host->changed);
 	LeaveCriticalSection(&host->lock);
-	while ((probe = CreateFileA(host->name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0,
-				    NULL)) == INVALID_HANDLE_VALUE &&
+	while ((probe = CreateFileA(host->name, GENERIC_READ | GENERIC_WRITE, 0, NULL,
+				    OPEN_EXISTING, 0, NULL)) == INVALID_HANDLE_VALUE &&
 	       GetLastError() == ERROR_PIPE_BUSY)
 		SwitchToThread();
 	if (probe != INVALID_HANDLE_VALUE)
@@ -258,7 +260,8 @@ static void leave(struct wdd_host *host)
 	LeaveCriticalSection(&host->lock);
 }
 
-bool wdd_host_play(struct wdd_host *host, const struct wdd_play *how, const uint8_t *pkt, uint32_t len)
+bool wdd_host_play(struct wdd_host *host, const struct wdd_play *how, const uint8_t *pkt,
+		   uint32_t len)
 {
 	bool ok;
 
@@ -299,7 +302,8 @@ void wdd_host_advance(struct wdd_host *host, uint64_t ms)
 	leave(host);
 }
 
-bool wdd_host_wait(struct wdd_host *host, bool (*cond)(const struct wdd_model *m, void *ctx), void *ctx)
+bool wdd_host_wait(struct wdd_host *host, bool (*cond)(const struct wdd_model *m, void *ctx),
+		   void *ctx)
 {
 	uint64_t end = GetTickCount64() + WDD_HOST_PATIENCE_MS;
 	bool ok;

@@ -23,7 +23,8 @@ struct wdd_host *wdd_host_start(void);
 /** wdd_host_stop() - Break all connections and wait for the threads */
 void wdd_host_stop(struct wdd_host *host);
 
-bool wdd_host_play(struct wdd_host *host, const struct wdd_play *how, const uint8_t *pkt, uint32_t len);
+bool wdd_host_play(struct wdd_host *host, const struct wdd_play *how, const uint8_t *pkt,
+		   uint32_t len);
 bool wdd_host_event(struct wdd_host *host, const struct wdd_socket_event *ev);
 void wdd_host_fail(struct wdd_host *host, enum wdd_call call, uint32_t code, unsigned times);
 void wdd_host_add_local(struct wdd_host *host, const struct wdd_ip *ip);
@@ -35,7 +36,8 @@ struct wdd_output *wdd_host_next(struct wdd_host *host);
 struct wdd_output *wdd_host_try(struct wdd_host *host);
 
 /** wdd_host_wait() - Until @cond holds, which is asked under the lock; Return: false after the patience */
-bool wdd_host_wait(struct wdd_host *host, bool (*cond)(const struct wdd_model *m, void *ctx), void *ctx);
+bool wdd_host_wait(struct wdd_host *host, bool (*cond)(const struct wdd_model *m, void *ctx),
+		   void *ctx);
 /** wdd_host_drained() - Wait until readers have taken all that was queued at @layer */
 bool wdd_host_drained(struct wdd_host *host, int layer);
 /** wdd_host_opened() - Wait until @cnt handles are open */

@@ -38,7 +38,8 @@ void wdd_arrive(struct wdd_model *m, const uint8_t *addr, const struct wdd_pkt *
 		fate = wdd_is_local(m, &k->dst) ? WDD_TO_STACK : WDD_TO_NETWORK;
 	} else if (wdd_ip_is_loopback(&k->src) || wdd_ip_is_loopback(&k->dst)) {
 		loss = WDD_LOSS_MARTIAN;
-	} else if (!wdd_is_local(m, &k->dst) && !(k->dst.b[0] == 0xff || (k->version == 4 && k->dst.b[12] >= 224))) {
+	} else if (!wdd_is_local(m, &k->dst) &&
+		   !(k->dst.b[0] == 0xff || (k->version == 4 && k->dst.b[12] >= 224))) {
 		loss = WDD_LOSS_NOT_OURS;
 	}
 	if (loss != WDD_LOSS_NONE)

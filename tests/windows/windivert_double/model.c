@@ -171,7 +171,8 @@ static void drop_first(struct wdd_model *m, struct wdd_handle *h, enum wdd_loss 
 	free(q);
 }
 
-static bool too_old(const struct wdd_model *m, const struct wdd_handle *h, const struct wdd_queued *q)
+static bool too_old(const struct wdd_model *m, const struct wdd_handle *h,
+		    const struct wdd_queued *q)
 {
 	return m->now_ms(m->ctx) - q->time_ms > h->queue_time;
 }
@@ -185,7 +186,8 @@ static void enqueue(struct wdd_model *m, struct wdd_handle *h, const uint8_t *ad
 		return;
 	while (h->queue && too_old(m, h, h->queue))
 		drop_first(m, h, WDD_LOSS_AGE);
-	while (h->queue && (h->queue_cnt + 1 > h->queue_len || h->queue_bytes + len > h->queue_size))
+	while (h->queue &&
+	       (h->queue_cnt + 1 > h->queue_len || h->queue_bytes + len > h->queue_size))
 		drop_first(m, h, WDD_LOSS_QUEUE);
 	q->next = NULL;
 	q->time_ms = m->now_ms(m->ctx);
@@ -300,7 +302,8 @@ void wdd_route(struct wdd_model *m, const uint8_t *addr, const uint8_t *bytes, u
 	wdd_arrive(m, addr, &k, origin);
 }
 
-bool wdd_model_play(struct wdd_model *m, const struct wdd_play *how, const uint8_t *pkt, uint32_t len)
+bool wdd_model_play(struct wdd_model *m, const struct wdd_play *how, const uint8_t *pkt,
+		    uint32_t len)
 {
 	uint8_t addr[WDD_ADDRESS_SIZE] = { 0 };
 	int64_t now = m->timestamp(m->ctx);
@@ -333,7 +336,8 @@ static void store_words(uint8_t *p, const struct wdd_ip *ip)
 bool wdd_model_event(struct wdd_model *m, const struct wdd_socket_event *ev)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	int layer = ev->event == WDD_ESTABLISHED || ev->event == WDD_DELETED ? WDD_FLOW : WDD_SOCKET;
+	int layer =
+		ev->event == WDD_ESTABLISHED || ev->event == WDD_DELETED ? WDD_FLOW : WDD_SOCKET;
 	uint8_t addr[WDD_ADDRESS_SIZE] = { 0 };
 	int64_t now = ev->timestamp ? ev->timestamp : m->timestamp(m->ctx);
 	uint32_t bits = (uint32_t)layer | (uint32_t)ev->event << 8 | WDD_SNIFFED;
@@ -403,8 +407,8 @@ uint32_t wdd_model_close(struct wdd_model *m, unsigned handle)
 
 		if (gone.layer == WDD_NETWORK && !(gone.flags & 1)) {
 			if (too_old(m, &gone, q)) {
-				wdd_emit(m, WDD_VANISHED, WDD_LOSS_AGE, q->origin, q->addr, q->bytes,
-					 q->len);
+				wdd_emit(m, WDD_VANISHED, WDD_LOSS_AGE, q->origin, q->addr,
+					 q->bytes, q->len);
 			} else {
 				m->counts.reinjected++;
 				wdd_route(m, q->addr, q->bytes, q->len, gone.priority, gone.serial,
@@ -455,7 +459,10 @@ uint32_t wdd_model_get_param(struct wdd_model *m, unsigned handle, int param, ui
 		return 6;
 	if (param < 0 || param > 4)
 		return 87;
-	*ret = param == 0 ? h->queue_len : param == 1 ? h->queue_time : param == 2 ? h->queue_size : 2;
+	*ret = param == 0   ? h->queue_len
+	       : param == 1 ? h->queue_time
+	       : param == 2 ? h->queue_size
+			    : 2;
 	return 0;
 }
 

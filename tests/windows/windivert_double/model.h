@@ -27,7 +27,7 @@ enum wdd_fate {
 
 enum wdd_loss {
 	WDD_LOSS_NONE,
-	WDD_LOSS_MARTIAN,  /* inbound with a loopback address */
+	WDD_LOSS_MARTIAN, /* inbound with a loopback address */
 	WDD_LOSS_CHECKSUM, /* said to be valid and wrong; or ICMP's, which the driver never computes */
 	WDD_LOSS_NOT_OURS, /* inbound, to an address that the machine does not have */
 	WDD_LOSS_QUEUE,	   /* over a queue's length or size */
@@ -54,15 +54,16 @@ struct wdd_output {
 
 struct wdd_model;
 
-struct wdd_model *wdd_model_new(uint64_t (*now_ms)(void *ctx), int64_t (*timestamp)(void *ctx), void *ctx);
+struct wdd_model *wdd_model_new(uint64_t (*now_ms)(void *ctx), int64_t (*timestamp)(void *ctx),
+				void *ctx);
 void wdd_model_free(struct wdd_model *m);
 
 /** wdd_model_add_local() - An address of the machine (127/8 and ::1 need not be said) */
 void wdd_model_add_local(struct wdd_model *m, const struct wdd_ip *ip);
 
 /* The handles. All return 0 or a Windows error code. */
-uint32_t wdd_model_open(struct wdd_model *m, const char *filter, int layer, int priority, uint64_t flags,
-			unsigned *ret_handle);
+uint32_t wdd_model_open(struct wdd_model *m, const char *filter, int layer, int priority,
+			uint64_t flags, unsigned *ret_handle);
 /**
  * wdd_model_recv() - Take what is queued
  * Return: 0 with at least one address; 122 (one truncated packet, its address too); 232; 87 where the handle does not
@@ -86,7 +87,8 @@ struct wdd_play {
 	bool offload; /* checksums were left to the hardware: their bits are 0 and the fields hold nothing */
 };
 /** wdd_model_play() - A packet comes from the stack (outbound) or the network. Return: false if it is none */
-bool wdd_model_play(struct wdd_model *m, const struct wdd_play *how, const uint8_t *pkt, uint32_t len);
+bool wdd_model_play(struct wdd_model *m, const struct wdd_play *how, const uint8_t *pkt,
+		    uint32_t len);
 
 struct wdd_socket_event {
 	int event; /* WDD_BIND ... WDD_CLOSE; WDD_ESTABLISHED, WDD_DELETED at FLOW */
@@ -112,7 +114,7 @@ struct wdd_counts {
 	uint64_t played, seen, diverted, sniffed, injected, reinjected;
 	uint64_t events, events_blocked;
 	uint64_t fates[WDD_FATE_NUM], losses[WDD_LOSS_NUM];
-	uint64_t refused[2048]; /* sends and opens refused, by code */
+	uint64_t refused[2048];	 /* sends and opens refused, by code */
 	uint64_t opened, closed; /* handles */
 };
 const struct wdd_counts *wdd_model_counts(const struct wdd_model *m);

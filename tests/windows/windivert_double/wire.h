@@ -11,9 +11,10 @@
 
 #include <stdint.h>
 
-#define WDD_ENV_PIPE	   "WDD_PIPE"	    /* name of the host's pipe; not set: the driver is missing (2) */
+#define WDD_ENV_PIPE	   "WDD_PIPE" /* name of the host's pipe; not set: the driver is missing (2) */
 #define WDD_ENV_OPEN_ERROR "WDD_OPEN_ERROR" /* every open fails with this code */
-#define WDD_ENV_OPEN_NULL  "WDD_OPEN_NULL"  /* every open returns 0 instead of the invalid handle, code 8 */
+#define WDD_ENV_OPEN_NULL \
+	"WDD_OPEN_NULL" /* every open returns 0 instead of the invalid handle, code 8 */
 
 enum wdd_wire_op {
 	WDD_OP_OPEN = 1, /* a: layer, b: priority, c: flags; data: filter; answer value: handle */
