@@ -15,6 +15,7 @@
 
 #include "capture/capture.h"
 #include "core/base/clock.h"
+#include "core/base/printf.h"
 
 /*
  * Port of the listeners inside the namespace. Unassigned by IANA and privileged, so that no server of the session wants
@@ -316,8 +317,7 @@ struct mf_capture {
 int mf_capture_events_begin(struct mf_capture *cap, struct mf_err *err);
 /* Remember the namespace as it was built: as early as its descriptors are there */
 int mf_capture_events_record(struct mf_capture *cap, struct mf_err *err);
-void mf_capture_events_drift(struct mf_capture *cap, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void mf_capture_events_drift(struct mf_capture *cap, const char *fmt, ...) MF_PRINTF(2, 3);
 /* A message of the opener that came while something else was awaited; @fds are taken */
 void mf_capture_events_take_msg(struct mf_capture *cap, const struct mf_capture_msg *m,
 				const int *fds, size_t fd_cnt);

@@ -24,6 +24,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/base/printf.h"
+
 struct mf_option {
 	int id;		  /* what mf_options_next() returns: any number above 0 */
 	char letter;	  /* short form, 0 for none */
@@ -63,8 +65,7 @@ struct mf_options mf_options_of(const struct mf_usage *usage, int argc, char **a
 int mf_options_next(struct mf_options *o, const char **ret_value);
 
 /** mf_options_wrong() - Report wrong usage on stderr with a pointer to --help; Return: MF_EXIT_USAGE */
-int mf_options_wrong(const struct mf_usage *usage, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+int mf_options_wrong(const struct mf_usage *usage, const char *fmt, ...) MF_PRINTF(2, 3);
 
 /** mf_options_print_help() - The whole help of a subcommand, to stdout */
 void mf_options_print_help(const struct mf_usage *usage);

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "core/base/printf.h"
 #include "core/base/strbuf.h"
 
 enum mf_colour { MF_PLAIN, MF_BOLD, MF_RED, MF_GREEN, MF_YELLOW, MF_DIM, MF_COLOUR_NUM };
@@ -48,7 +49,7 @@ struct mf_table {
 
 void mf_table_init(struct mf_table *t, const char *align);
 /** mf_table_add() - Append one cell, printf-like; rows follow from the number of columns */
-void mf_table_add(struct mf_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void mf_table_add(struct mf_table *t, const char *fmt, ...) MF_PRINTF(2, 3);
 /** mf_table_print() - Print and empty the table; the first row is the heading when @heading */
 void mf_table_print(struct mf_table *t, FILE *out, bool heading);
 void mf_table_done(struct mf_table *t);

@@ -6,6 +6,15 @@ set(CMAKE_C_VISIBILITY_PRESET hidden)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
+# The suffix of the files that only this system sees (mf_sources()).
+if(WIN32)
+  set(MF_SYSTEM win32)
+elseif(APPLE)
+  set(MF_SYSTEM darwin)
+else()
+  set(MF_SYSTEM linux)
+endif()
+
 add_library(mf_flags INTERFACE)
 target_compile_options(mf_flags INTERFACE
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
@@ -15,6 +24,15 @@ target_compile_options(mf_flags INTERFACE
 target_compile_definitions(mf_flags INTERFACE _GNU_SOURCE MF_VERSION="${PROJECT_VERSION}")
 target_include_directories(mf_flags INTERFACE
   ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/core/include)
+
+if(WIN32)
+  # Windows 10 and later. mingw's own printf is C99's: %zu and %lld mean what they say, and the checks know it.
+  target_compile_definitions(mf_flags INTERFACE _WIN32_WINNT=0x0A00 WINVER=0x0A00 NTDDI_VERSION=0x0A000006
+    WIN32_LEAN_AND_MEAN NOMINMAX UNICODE _UNICODE __USE_MINGW_ANSI_STDIO=1)
+  # What the C library lacks; no portable file names it.
+  target_compile_options(mf_flags INTERFACE -include ${CMAKE_SOURCE_DIR}/core/base/compat_win32.h)
+  target_link_libraries(mf_flags INTERFACE ws2_32 bcrypt advapi32)
+endif()
 
 if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" OR CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_definitions(mf_flags INTERFACE _FORTIFY_SOURCE=2)

@@ -1,11 +1,13 @@
-# The suffix of this system's own source files.
-if(WIN32)
-  set(MF_SYSTEM win32)
-elseif(APPLE)
-  set(MF_SYSTEM darwin)
-else()
-  set(MF_SYSTEM linux)
-endif()
+# mf_own_sources(VAR): leaves other systems' sources (_linux.c, _win32.c, _darwin.c) out of the list VAR.
+function(mf_own_sources var)
+  set(sources ${${var}})
+  foreach(system linux win32 darwin)
+    if(NOT system STREQUAL MF_SYSTEM)
+      list(FILTER sources EXCLUDE REGEX "_${system}\\.c$")
+    endif()
+  endforeach()
+  set(${var} ${sources} PARENT_SCOPE)
+endfunction()
 
 # mf_floor(NAME SOURCES... DEPENDS targets...): one floor of the house.
 #
@@ -14,11 +16,7 @@ endif()
 # _darwin.c) are left out.
 function(mf_floor name)
   cmake_parse_arguments(F "" "" "SOURCES;DEPENDS" ${ARGN})
-  foreach(system linux win32 darwin)
-    if(NOT system STREQUAL MF_SYSTEM)
-      list(FILTER F_SOURCES EXCLUDE REGEX "_${system}\\.c$")
-    endif()
-  endforeach()
+  mf_own_sources(F_SOURCES)
   add_library(${name}_o OBJECT ${F_SOURCES})
   target_link_libraries(${name}_o PRIVATE mf_flags ${F_DEPENDS})
   add_library(${name} STATIC $<TARGET_OBJECTS:${name}_o>)

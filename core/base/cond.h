@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cond.h - waiting on a condition variable until a moment of the monotonic clock, which macOS does in its own way */
+/* cond.h - waiting on a condition variable until a moment of the monotonic clock, which macOS and Windows do in their own ways */
 #ifndef MF_BASE_COND_H
 #define MF_BASE_COND_H
 
@@ -8,16 +8,26 @@
 #include <stdint.h>
 #include <time.h>
 
+/*
+ * winpthreads knows the wall clock only, but turns the moment into a length of time when the wait begins: the clock would
+ * have to be set between mf_cond_in_ms() and the wait to matter.
+ */
+#ifdef _WIN32
+#define MF_COND_CLOCK CLOCK_REALTIME
+#else
+#define MF_COND_CLOCK CLOCK_MONOTONIC
+#endif
+
 /** mf_cond_init() - A condition variable for mf_cond_wait_until() */
 static inline void mf_cond_init(pthread_cond_t *c)
 {
-#ifdef __APPLE__
+#if defined(__APPLE__) || defined(_WIN32)
 	pthread_cond_init(c, NULL);
 #else
 	pthread_condattr_t attr;
 
 	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_condattr_setclock(&attr, MF_COND_CLOCK);
 	pthread_cond_init(c, &attr);
 	pthread_condattr_destroy(&attr);
 #endif
@@ -28,7 +38,7 @@ static inline struct timespec mf_cond_in_ms(uint32_t ms)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(MF_COND_CLOCK, &t);
 	t.tv_sec += ms / 1000;
 	t.tv_nsec += (long)(ms % 1000) * 1000000;
 	if (t.tv_nsec >= 1000000000) {

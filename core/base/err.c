@@ -46,7 +46,7 @@ const char *mf_version(void)
 }
 
 static void fill(struct mf_err *err, int code, const char *file, unsigned line, unsigned column,
-		 const char *fmt, va_list ap) __attribute__((format(printf, 6, 0)));
+		 const char *fmt, va_list ap) MF_PRINTF(6, 0);
 static void fill(struct mf_err *err, int code, const char *file, unsigned line, unsigned column,
 		 const char *fmt, va_list ap)
 {

@@ -13,13 +13,14 @@
 
 #include <moonfence/moonfence.h>
 
+#include "core/base/printf.h"
+
 /** mf_err_set() - Fill @err (may be NULL) with a whole sentence; Return: @code, so that it can stand behind return */
-int mf_err_set(struct mf_err *err, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int mf_err_set(struct mf_err *err, int code, const char *fmt, ...) MF_PRINTF(3, 4);
 
 /** mf_err_at() - The same with a place in a file; @line and @column 1-based, 0 for none */
 int mf_err_at(struct mf_err *err, int code, const char *file, unsigned line, unsigned column,
-	      const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+	      const char *fmt, ...) MF_PRINTF(6, 7);
 
 /** mf_err_format() - "file:line:column: message" (parts that are not there are left out); Return: @buf */
 const char *mf_err_format(const struct mf_err *err, char *buf, size_t size);

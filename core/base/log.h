@@ -5,6 +5,8 @@
 
 #include <moonfence/moonfence.h>
 
+#include "core/base/printf.h"
+
 struct mf_log {
 	mf_log_fn fn; /* may be NULL */
 	void *ctx;
@@ -12,7 +14,7 @@ struct mf_log {
 
 /** mf_log_write() - One line without a newline, at most 1,023 bytes; @log may be NULL */
 void mf_log_write(const struct mf_log *log, enum mf_log_level level, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+	MF_PRINTF(3, 4);
 
 #define mf_log_error(log, ...)	 mf_log_write(log, MF_LOG_ERROR, __VA_ARGS__)
 #define mf_log_warning(log, ...) mf_log_write(log, MF_LOG_WARNING, __VA_ARGS__)

@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/base/printf.h"
+
 struct mf_strbuf {
 	char *str;  /* NUL-terminated once anything was added, else NULL */
 	size_t len; /* bytes without the NUL */
@@ -32,8 +34,7 @@ struct mf_strbuf {
 void mf_strbuf_add(struct mf_strbuf *b, const void *ptr, size_t len);
 void mf_strbuf_adds(struct mf_strbuf *b, const char *str);
 void mf_strbuf_addc(struct mf_strbuf *b, char c);
-void mf_strbuf_addf(struct mf_strbuf *b, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void mf_strbuf_addf(struct mf_strbuf *b, const char *fmt, ...) MF_PRINTF(2, 3);
 /** mf_strbuf_clear() - Forget the text and a failure, keep the memory */
 void mf_strbuf_clear(struct mf_strbuf *b);
 void mf_strbuf_done(struct mf_strbuf *b);

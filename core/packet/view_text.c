@@ -52,7 +52,7 @@ struct text {
 	size_t size, len;
 };
 
-__attribute__((format(printf, 2, 3))) static void add(struct text *t, const char *fmt, ...)
+MF_PRINTF(2, 3) static void add(struct text *t, const char *fmt, ...)
 {
 	va_list ap;
 	int n;

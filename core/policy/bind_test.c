@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/base/addr.h"
+#include "core/base/printf.h"
 #include "core/policy/request.h"
 #include "core/policy/sandbox.h"
 #include "core/policy/testrun_internal.h"
@@ -386,8 +387,7 @@ static const struct mf_decision *decision_of(lua_State *L)
 }
 
 /* Ends the test unless @holds; else gives the answer again. */
-static int expect(lua_State *L, bool holds, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+static int expect(lua_State *L, bool holds, const char *fmt, ...) MF_PRINTF(3, 4);
 static int expect(lua_State *L, bool holds, const char *fmt, ...)
 {
 	struct mf_test_answer *a = check_answer(L);

@@ -9,6 +9,7 @@
  * is wrong is noted with everything that is wrong about it; none of the policy's rules reaches the engine then (P32).
  */
 #include "core/policy/rules.h"
+#include "core/base/printf.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -142,7 +143,7 @@ int mf_rules_builder_new(const struct mf_rules_options *options, struct mf_rules
 /* --- errors ----------------------------------------------------------------------------------------------------- */
 
 static void note_error(struct mf_rules_builder *b, const char *label, unsigned line,
-		       const char *fmt, va_list ap) __attribute__((format(printf, 4, 0)));
+		       const char *fmt, va_list ap) MF_PRINTF(4, 0);
 static void note_error(struct mf_rules_builder *b, const char *label, unsigned line,
 		       const char *fmt, va_list ap)
 {
@@ -198,8 +199,7 @@ struct check {
 	const char *label;
 };
 
-static void wrong(const struct check *c, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+static void wrong(const struct check *c, const char *fmt, ...) MF_PRINTF(2, 3);
 static void wrong(const struct check *c, const char *fmt, ...)
 {
 	va_list ap;

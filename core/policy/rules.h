@@ -13,6 +13,7 @@
 
 #include <lua.h>
 
+#include "core/base/printf.h"
 #include "core/match/port_set.h"
 #include "core/policy/outcome.h"
 #include "core/policy/sandbox.h"
@@ -107,8 +108,7 @@ int mf_rules_builder_new(const struct mf_rules_options *options, struct mf_rules
 void mf_rules_builder_add(struct mf_rules_builder *b, const struct mf_rule_spec *spec);
 /** mf_rules_builder_error() - Note an error that the caller found; @index 0 for an error of the whole family */
 void mf_rules_builder_error(struct mf_rules_builder *b, enum mf_rule_family family, unsigned index,
-			    const char *name, unsigned line, const char *fmt, ...)
-	__attribute__((format(printf, 6, 7)));
+			    const char *name, unsigned line, const char *fmt, ...) MF_PRINTF(6, 7);
 /** mf_rules_builder_finish() - The rules, or every error; ends @b in both cases; *ret_rules NULL when none were added */
 int mf_rules_builder_finish(struct mf_rules_builder *b, struct mf_rules **ret_rules,
 			    struct mf_err *err);

@@ -38,7 +38,7 @@ char *mf_runtime_policies(struct mf_runtime *rt);
 int mf_vm_config_init(struct mf_vm_config *config, const struct mf_runtime_options *options);
 void mf_vm_config_done(struct mf_vm_config *config);
 
-/* Watching, by watch_OS.c. */
+/* Watching, by watch.c. */
 struct mf_watch;
 
 struct mf_watch_ops {

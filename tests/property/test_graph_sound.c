@@ -20,6 +20,8 @@
 
 #include "tests/unit/policy/support.h"
 
+#include "core/base/printf.h"
+
 #define PAIRS_PER_POLICY 2000
 #define CORPUS		 150 /* questions that repeat */
 
@@ -74,7 +76,7 @@ static void out(struct writer *w, const char *text)
 	mf_strbuf_adds(&w->b, text);
 }
 
-static void outf(struct writer *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void outf(struct writer *w, const char *fmt, ...) MF_PRINTF(2, 3);
 static void outf(struct writer *w, const char *fmt, ...)
 {
 	char text[512];

@@ -20,6 +20,8 @@
 
 #include "capture/capture.h"
 
+#include "core/base/printf.h"
+
 struct host {
 	struct mf_capture *cap;
 	struct mf_session_ops ops;
@@ -34,7 +36,7 @@ static void log_line(void *ctx, enum mf_log_level level, const char *text)
 		fprintf(stderr, "capture_host: %s\n", text);
 }
 
-static void report(struct host *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void report(struct host *h, const char *fmt, ...) MF_PRINTF(2, 3);
 static void report(struct host *h, const char *fmt, ...)
 {
 	va_list ap;

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_addr.c - addresses as text and bytes, and the classes that policies rely on */
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include "core/base/addr.h"
 #include "core/base/err.h"
+#include "core/base/sockets.h"
 #include "tests/unit/test.h"
 
 static struct mf_addr addr_of(const char *text)

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* win32.h - UTF-8 inside, UTF-16 at Windows' edge: what every _win32.c file needs for it */
+#ifndef MF_BASE_WIN32_H
+#define MF_BASE_WIN32_H
+
+#include <stddef.h>
+#include <wchar.h>
+
+/**
+ * mf_win32_wide() - UTF-8 text as UTF-16, in malloc()ed memory
+ * Return: NULL with errno EILSEQ (not UTF-8) or ENOMEM
+ */
+wchar_t *mf_win32_wide(const char *text);
+
+/** mf_win32_utf8() - UTF-16 text as UTF-8, in malloc()ed memory; a lone surrogate becomes U+FFFD. Return: NULL: ENOMEM */
+char *mf_win32_utf8(const wchar_t *text);
+
+/**
+ * mf_win32_path() - A file's path for the wide functions, in malloc()ed memory
+ * "/" separates as well as "\"; what is longer than MAX_PATH is made absolute and gets the prefix that lifts this limit.
+ * Return: NULL with errno EILSEQ, ENOMEM or ENAMETOOLONG
+ */
+wchar_t *mf_win32_path(const char *path);
+
+/** mf_win32_errno() - The errno that says about the same as GetLastError()'s @code; EIO where none does */
+int mf_win32_errno(unsigned long code);
+
+/** mf_win32_message() - What Windows says about @code, one line of UTF-8 with the number; Return: @buf */
+const char *mf_win32_message(unsigned long code, char *buf, size_t size);
+
+#endif
