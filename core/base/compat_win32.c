@@ -1,7 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* compat_win32.c - see compat_win32.h */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+void *mf_compat_memmem(const void *in, size_t in_len, const void *what, size_t what_len)
+{
+	const char *at = in, *last;
+
+	if (what_len > in_len)
+		return NULL;
+	if (what_len == 0)
+		return (void *)(uintptr_t)in;
+	last = at + (in_len - what_len);
+	while (at <= last && (at = memchr(at, *(const char *)what, (size_t)(last - at) + 1))) {
+		if (memcmp(at, what, what_len) == 0)
+			return (void *)(uintptr_t)at;
+		at++;
+	}
+	return NULL;
+}
 
 char *mf_compat_strndup(const char *text, size_t max)
 {

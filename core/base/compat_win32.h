@@ -7,9 +7,11 @@
 #include <stddef.h>
 #include <time.h>
 
+#define memmem	 mf_compat_memmem
 #define strndup	 mf_compat_strndup
 #define gmtime_r mf_compat_gmtime_r
 
+void *mf_compat_memmem(const void *in, size_t in_len, const void *what, size_t what_len);
 char *mf_compat_strndup(const char *text, size_t max);
 struct tm *mf_compat_gmtime_r(const time_t *at, struct tm *ret);
 #endif
