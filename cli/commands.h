@@ -21,5 +21,7 @@ int mf_cmd_policy_check(int argc, char **argv);
 int mf_cmd_policy_test(int argc, char **argv);
 int mf_cmd_policy_explain(int argc, char **argv);
 int mf_cmd_policy_bench(int argc, char **argv);
+int mf_cmd_policy_replay(
+	int argc, char **argv); /* statuses of its own, as diff(1): 1 differences, 2 trouble */
 
 #endif

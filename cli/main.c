@@ -23,6 +23,8 @@ static const struct command commands[] = {
 	{ "policy", "explain", mf_cmd_policy_explain,
 	  "ask one question and show how it was decided" },
 	{ "policy", "bench", mf_cmd_policy_bench, "measure decisions per second" },
+	{ "policy", "replay", mf_cmd_policy_replay,
+	  "show what policies decide about captured traffic" },
 };
 
 static void print_help(void)

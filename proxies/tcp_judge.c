@@ -13,21 +13,6 @@ enum {
 	FIRST_READ = 16384,
 };
 
-/*
- * Ports where a client that speaks TLS speaks first (IANA: https and alternates, smtps, nntps, ldaps, domain-s, ftps,
- * imaps, pop3s, sips, amqps, mqtt-tls, kubernetes): nothing is dialled before its hello has been judged.
- */
-static bool is_tls_port(uint16_t port)
-{
-	static const uint16_t ports[] = { 443, 465, 563,  636,	853,  989,  990,  992, 993,
-					  994, 995, 5061, 5671, 6443, 6514, 8443, 8883 };
-
-	for (size_t i = 0; i < MF_ARRAY_SIZE(ports); i++)
-		if (ports[i] == port)
-			return true;
-	return false;
-}
-
 /* --- what is decided, told ------------------------------------------------------------------------------------------ */
 
 static void set_host(struct mf_tcp_conn *c, const char *host)
@@ -548,7 +533,7 @@ void mf_tcp_conn_begin(struct mf_tcp_conn *c)
 		return;
 	c->state = MF_TCP_HELLO;
 	mf_timeout_arm(&c->timeout, &tcp->hello);
-	if (!s->differ && !wants_rewrite(s) && !is_tls_port(c->flow.server.port)) {
+	if (!s->differ && !wants_rewrite(s) && !mf_tls_is_port(c->flow.server.port)) {
 		mf_tcp_conn_open(c);
 		return;
 	}

@@ -374,3 +374,14 @@ void mf_tls_write_alert(enum mf_tls_alert alert, uint8_t *out)
 
 	memcpy(out, record, sizeof(record));
 }
+
+bool mf_tls_is_port(uint16_t port)
+{
+	static const uint16_t ports[] = { 443, 465, 563,  636,	853,  989,  990,  992, 993,
+					  994, 995, 5061, 5671, 6443, 6514, 8443, 8883 };
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(ports); i++)
+		if (ports[i] == port)
+			return true;
+	return false;
+}

@@ -112,6 +112,12 @@ enum mf_tls_alert {
 /** mf_tls_write_alert() - A fatal alert record in the clear; @out has MF_TLS_ALERT_LEN bytes */
 void mf_tls_write_alert(enum mf_tls_alert alert, uint8_t *out);
 
+/**
+ * mf_tls_is_port() - Whether a client speaks first, and TLS, on this TCP port
+ * IANA: https and alternates, smtps, nntps, ldaps, domain-s, ftps, imaps, pop3s, sips, amqps, mqtt-tls, kubernetes
+ */
+bool mf_tls_is_port(uint16_t port);
+
 /** mf_tls_is_grease() - RFC 8701 values 0x0a0a, 0x1a1a, ... */
 static inline bool mf_tls_is_grease(uint16_t v)
 {
