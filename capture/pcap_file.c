@@ -19,10 +19,10 @@ enum {
 	BLOCK_SIMPLE = 3,
 	BLOCK_PACKET = 6,
 	OPTION_END = 0,
-	OPTION_FLAGS = 2,      /* of a packet */
-	OPTION_TSRESOL = 9,    /* of an interface */
+	OPTION_FLAGS = 2,   /* of a packet */
+	OPTION_TSRESOL = 9, /* of an interface */
 	OPTION_TSOFFSET = 14,
-	HEAD_LEN = 24,	       /* of a pcap file */
+	HEAD_LEN = 24, /* of a pcap file */
 	RECORD_HEAD = 16,
 	PAD = 3,
 	STEP = 65536, /* bytes read at once */
@@ -36,16 +36,16 @@ struct interface {
 };
 
 struct mf_pcap {
-	FILE *file;	   /* NULL: @bytes */
+	FILE *file; /* NULL: @bytes */
 	bool close_file;
 	struct mf_span bytes;
 	uint64_t pos;
-	bool swap;	   /* the file's numbers are big-endian */
+	bool swap; /* the file's numbers are big-endian */
 	bool ng, nsec, cut, ended;
 	uint64_t last_ns, packets;
 	struct interface *interfaces;
 	uint32_t interface_cnt, interface_room;
-	uint8_t *buf;	   /* a packet of pcap, a block of pcapng */
+	uint8_t *buf; /* a packet of pcap, a block of pcapng */
 	size_t room;
 };
 
@@ -205,7 +205,8 @@ static int add_interface(struct mf_pcap *f, const struct interface *in, struct m
 		struct interface *grown = realloc(f->interfaces, room * sizeof(*grown));
 
 		if (!grown)
-			return mf_err_set(err, MF_E_NOMEM, "no memory for the capture's interfaces");
+			return mf_err_set(err, MF_E_NOMEM,
+					  "no memory for the capture's interfaces");
 		f->interfaces = grown;
 		f->interface_room = room;
 	}
@@ -352,9 +353,9 @@ static int read_packet(struct mf_pcap *f, uint32_t type, struct mf_span body,
 		.ptr = f->buf + 8 + 20,
 		.len = len,
 		.wire_len = load32(f, p + 16),
-		.time_ns = add_offset(to_ns((uint64_t)load32(f, p + 4) << 32 | load32(f, p + 8),
-					    in->resolution),
-				      in->offset_s),
+		.time_ns = add_offset(
+			to_ns((uint64_t)load32(f, p + 4) << 32 | load32(f, p + 8), in->resolution),
+			in->offset_s),
 		.interface = interface,
 		.link = in->link,
 		.direction = flags == 1	  ? MF_PCAP_INBOUND

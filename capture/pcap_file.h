@@ -22,7 +22,7 @@
 #include "core/base/err.h"
 #include "core/base/span.h"
 
-#define MF_PCAP_PACKET_MAX     262144	/* captured bytes of a packet; what tcpdump allows as well */
+#define MF_PCAP_PACKET_MAX     262144 /* captured bytes of a packet; what tcpdump allows as well */
 #define MF_PCAP_BLOCK_MAX      16777216 /* bytes of a pcapng block */
 #define MF_PCAP_INTERFACES_MAX 1024	/* of a section */
 
@@ -47,8 +47,9 @@ struct mf_pcap_record {
 	uint8_t *ptr;
 	uint32_t len;	   /* bytes that are there */
 	uint32_t wire_len; /* bytes that the packet had */
-	uint64_t time_ns;  /* since 1970-01-01T00:00:00Z; the packet's before where it has none of its own */
-	uint64_t number;   /* 1 for the first packet of the file */
+	uint64_t
+		time_ns; /* since 1970-01-01T00:00:00Z; the packet's before where it has none of its own */
+	uint64_t number; /* 1 for the first packet of the file */
 	uint32_t interface;
 	uint16_t link;	   /* LINKTYPE_, maybe none of enum mf_pcap_link */
 	uint8_t direction; /* enum mf_pcap_direction */

@@ -178,7 +178,8 @@ static bool is_readable(const struct mf_pcap_record *rec, const struct mf_pcap_i
 {
 	uint8_t version = ip->len ? ip->ptr[0] >> 4 : 0;
 
-	if ((version == 4 && rec->link == MF_LINK_IP6) || (version == 6 && rec->link == MF_LINK_IP4))
+	if ((version == 4 && rec->link == MF_LINK_IP6) ||
+	    (version == 6 && rec->link == MF_LINK_IP4))
 		return false;
 	return (version == 4 && ip->len >= 20) || (version == 6 && ip->len >= 40);
 }

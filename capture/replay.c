@@ -38,7 +38,8 @@ void mf_replay_clock_set(struct mf_replay_clock *clock, uint64_t time_ns)
 static struct mf_replay_flow **bucket_of(struct mf_replay *r, enum mf_proto proto,
 					 const struct mf_endpoint *a, const struct mf_endpoint *b)
 {
-	uint64_t x = mf_hash_bytes(a, sizeof(*a), r->seed), y = mf_hash_bytes(b, sizeof(*b), r->seed);
+	uint64_t x = mf_hash_bytes(a, sizeof(*a), r->seed),
+		 y = mf_hash_bytes(b, sizeof(*b), r->seed);
 
 	return &r->buckets[mf_hash_u64(x + y, r->seed + proto) & (r->bucket_cnt - 1)];
 }
@@ -144,8 +145,7 @@ bool mf_replay_keep_bytes(struct mf_replay *r, struct mf_replay_flow *f, unsigne
 
 void mf_replay_end_flow(struct mf_replay *r, struct mf_replay_flow *f, const char *note)
 {
-	struct mf_replay_flow **at =
-		bucket_of(r, f->ends.proto, &f->ends.client, &f->ends.server);
+	struct mf_replay_flow **at = bucket_of(r, f->ends.proto, &f->ends.client, &f->ends.server);
 
 	mf_replay_tcp_end(r, f, note);
 	while (*at != f)
@@ -282,8 +282,8 @@ static void take_fragment(struct mf_replay *r, const struct mf_view *v, uint32_t
 	if (!missing)
 		res = mf_reassembler_add(r->reassembler, v, r->clock->monotonic_ns, &whole);
 	mf_reassembler_get_stats(r->reassembler, &after);
-	r->stats.fragments_lost += (after.timeouts - before.timeouts) +
-				   (after.evicted - before.evicted) + (res < 0);
+	r->stats.fragments_lost +=
+		(after.timeouts - before.timeouts) + (after.evicted - before.evicted) + (res < 0);
 	if (res == MF_E_NOMEM)
 		r->no_memory = true;
 	if (res != 1)

@@ -56,9 +56,9 @@ struct mf_replay_question {
 	enum mf_kind kind; /* MF_DNS, MF_CONNECT, MF_SNI */
 	uint64_t time_ns, packet;
 	const struct mf_session_flow *flow;
-	const char *name;     /* dns: what was asked for; sni: the server name, "" for none */
-	const char *type;     /* dns */
-	const char *note;     /* what the capture did not hold, for people; NULL for nothing */
+	const char *name;	  /* dns: what was asked for; sni: the server name, "" for none */
+	const char *type;	  /* dns */
+	const char *note;	  /* what the capture did not hold, for people; NULL for nothing */
 	const char *const *names; /* connect: candidates at its time */
 	size_t name_cnt;
 	unsigned repeats; /* dns: the same question again before its answer */
@@ -81,13 +81,14 @@ struct mf_replay_stats {
 
 /* Zero means the default. */
 struct mf_replay_options {
-	struct mf_session *sessions[MF_REPLAY_SIDES_MAX]; /* vm set; names, ops are replay's to set */
+	struct mf_session
+		*sessions[MF_REPLAY_SIDES_MAX]; /* vm set; names, ops are replay's to set */
 	unsigned session_cnt;
 	bool dns_runtime_default; /* not MF_PROXY_DNS_RESOLVE_KNOWN's rule (P13) */
 	void (*question)(void *ctx, const struct mf_replay_question *q);
 	void *ctx;
-	uint32_t flows_max;	/* 65,536 */
-	uint32_t questions_max; /* that wait: 16,384 */
+	uint32_t flows_max;	   /* 65,536 */
+	uint32_t questions_max;	   /* that wait: 16,384 */
 	uint64_t stream_bytes_max; /* 64 MiB */
 };
 

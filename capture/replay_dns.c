@@ -33,9 +33,8 @@ void mf_replay_dns_forget(struct mf_replay *r, struct mf_replay_waiting *w)
 	w->awaits_answer = false;
 }
 
-static struct mf_replay_waiting *find_repeat(struct mf_replay *r,
-					     const struct mf_session_flow *flow,
-					     const struct mf_dns_query *q)
+static struct mf_replay_waiting *
+find_repeat(struct mf_replay *r, const struct mf_session_flow *flow, const struct mf_dns_query *q)
 {
 	struct mf_replay_waiting *w = *bucket_of(r, flow, q->id);
 

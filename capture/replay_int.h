@@ -9,7 +9,8 @@
 #include "core/packet/reassemble.h"
 #include "core/packet/stream.h"
 
-#define MF_REPLAY_HELLO_NS   (5 * MF_NS_PER_S)	/* as a live session waits for a client's first words */
+#define MF_REPLAY_HELLO_NS \
+	(5 * MF_NS_PER_S) /* as a live session waits for a client's first words */
 #define MF_REPLAY_DNS_NS     (10 * MF_NS_PER_S) /* for an answer */
 #define MF_REPLAY_UDP_NS     (60 * MF_NS_PER_S) /* a flow that is quiet for longer is another one */
 #define MF_REPLAY_DNS_WINDOW 65538		/* a message and its length */
@@ -51,12 +52,12 @@ struct mf_replay_flow {
 	struct mf_session_flow ends;
 	uint64_t seen_ns;
 	uint32_t client_isn;
-	bool old;    /* its beginning is not in the capture: nothing is asked */
-	bool dns;    /* port 53 */
-	bool held;   /* its names are held (core/names) */
+	bool old;  /* its beginning is not in the capture: nothing is asked */
+	bool dns;  /* port 53 */
+	bool held; /* its names are held (core/names) */
 	bool has_server_isn, cut, not_tls;
 	bool has_fin, has_server_fin;
-	uint32_t fin_seq; /* of the client's */
+	uint32_t fin_seq;		    /* of the client's */
 	struct mf_replay_waiting *question; /* connect, while it is not settled */
 	struct mf_stream *streams[2];	    /* 0: the client's; TCP, while somebody reads it */
 	struct mf_tls_scan *scan;

@@ -48,8 +48,8 @@ static void ask_connect(struct mf_replay *r, struct mf_replay_waiting *w)
 		mf_ask_connect_names(&r->askers[i], &w->flow, &d, &res);
 		mf_replay_answer(r, w, i, &d, res.host);
 		s->differ = res.differ;
-		s->started = !res.differ && !wants_rewrite(s) &&
-			     !mf_tls_is_port(w->flow.server.port);
+		s->started =
+			!res.differ && !wants_rewrite(s) && !mf_tls_is_port(w->flow.server.port);
 	}
 }
 
@@ -110,8 +110,7 @@ static void ask_sni(struct mf_replay *r, struct mf_replay_waiting *sni, unsigned
 		mf_replay_answer(r, sni, i, &d, "");
 }
 
-static void judge_hello(struct mf_replay *r, struct mf_replay_flow *f,
-			const struct mf_tls_hello *h)
+static void judge_hello(struct mf_replay *r, struct mf_replay_flow *f, const struct mf_tls_hello *h)
 {
 	struct mf_replay_waiting *w = f->question, *sni;
 
@@ -220,8 +219,9 @@ void mf_replay_tcp_end(struct mf_replay *r, struct mf_replay_flow *f, const char
 	} else if (note == mf_replay_late) {
 		/* so says a live session, which waits no longer */
 		if (begun && !f->not_tls)
-			mf_replay_deny(r, f->question,
-				       "the client's first message did not come to its end in time");
+			mf_replay_deny(
+				r, f->question,
+				"the client's first message did not come to its end in time");
 		else
 			deny_rewrites(r, f->question);
 		note = begun ? NULL : note;
@@ -334,7 +334,7 @@ static struct mf_replay_flow *take_syn(struct mf_replay *r, const struct mf_view
 	if (!(v->tcp_flags & MF_TCP_ACK)) {
 		if (f && from_client && !f->old && f->client_isn == seq)
 			return f; /* repeated */
-		if (f) /* its ports are used again */
+		if (f)		  /* its ports are used again */
 			mf_replay_end_flow(r, f, "its ports were used for another connection");
 		ends.client = mf_flow_src(&v->flow);
 		ends.server = mf_flow_dst(&v->flow);

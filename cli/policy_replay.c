@@ -34,12 +34,15 @@ static const struct mf_usage usage = {
 	.synopsis = "--policy NEW [--against OLD] [--changed] [--json] CAPTURE",
 	.text = "Read a capture file (pcap or pcapng, - for standard input) and show for every DNS "
 		"question,\n"
-		"every TCP and UDP flow and every TLS hello in it what the policies decide, and what "
+		"every TCP and UDP flow and every TLS hello in it what the policies decide, and "
+		"what "
 		"differs\n"
-		"from the policies of --against. Names come from the capture's own DNS answers, the "
+		"from the policies of --against. Names come from the capture's own DNS answers, "
+		"the "
 		"time from\n"
 		"its packets. What a capture does not tell (process.*) is absent.\n"
-		"Exit status: 0 no difference, 1 differences, 2 something went wrong: usage, a capture "
+		"Exit status: 0 no difference, 1 differences, 2 something went wrong: usage, a "
+		"capture "
 		"that\n"
 		"cannot be read, a policy that does not load or fails.\n",
 	.example = "  moonfence policy replay --policy new.lua trace.pcapng\n"
@@ -134,7 +137,8 @@ static int read_options(struct replay *r, int argc, char **argv, bool *ret_end)
 		return mf_options_wrong(&usage, "which capture? Give one file");
 	r->print.against = r->sides[MF_REPLAY_OLD].path_cnt > 0;
 	if (r->print.changed_only && !r->print.against)
-		return mf_options_wrong(&usage, "--changed needs policies to compare with: --against");
+		return mf_options_wrong(&usage,
+					"--changed needs policies to compare with: --against");
 	r->side_cnt = r->print.against ? 2 : 1;
 	r->capture = o.operands[0];
 	*ret_end = false;

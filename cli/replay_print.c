@@ -12,9 +12,8 @@
 
 #define LINE_CAP 16384
 
-static const char *const rcodes[] = {
-	"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"
-};
+static const char *const rcodes[] = { "NOERROR",  "FORMERR", "SERVFAIL",
+				      "NXDOMAIN", "NOTIMP",  "REFUSED" };
 
 /* UTC; times past what a calendar shows are shown as its end. */
 static void format_time(uint64_t ns, bool whole, char *buf, size_t size)
@@ -28,8 +27,7 @@ static void format_time(uint64_t ns, bool whole, char *buf, size_t size)
 			strftime(day, sizeof(day), "%Y-%m-%dT", tm);
 		strftime(clock, sizeof(clock), "%H:%M:%S", tm);
 	}
-	snprintf(buf, size, "%s%s.%06uZ", day, clock,
-		 (unsigned)(ns % MF_NS_PER_S / MF_NS_PER_US));
+	snprintf(buf, size, "%s%s.%06uZ", day, clock, (unsigned)(ns % MF_NS_PER_S / MF_NS_PER_US));
 }
 
 static void format_target(const struct mf_decision *d, char *buf, size_t size)
@@ -159,7 +157,7 @@ static void print_line(struct mf_replay_print *p, const struct mf_replay_questio
 	} else {
 		if (p->against)
 			printf("%s%c ",
-			       mf_output_colour(stdout, mark == '+'	 ? MF_GREEN
+			       mf_output_colour(stdout, mark == '+'   ? MF_GREEN
 							: mark == '-' ? MF_RED
 								      : MF_PLAIN),
 			       mark);
@@ -187,8 +185,8 @@ static json_t *addresses_of(const struct mf_decision *d)
 		struct mf_addr a;
 
 		if (mf_addr_from_bytes(&a, d->addrs[i].bytes, d->addrs[i].family == 4 ? 4 : 16))
-			json_array_append_new(list, json_string(mf_addr_format(&a, text,
-									       sizeof(text))));
+			json_array_append_new(list,
+					      json_string(mf_addr_format(&a, text, sizeof(text))));
 	}
 	return list;
 }

@@ -9,9 +9,9 @@
 #include "core/packet/checksum.h"
 
 enum {
-	BUCKETS = 256,	  /* a power of two */
+	BUCKETS = 256,		      /* a power of two */
 	HEAD_MAX = 40 + 8 * 255 + 60, /* headers before the fragment header; more is nobody's */
-	UNITS = 8192,	  /* of 8 bytes: 65,536 */
+	UNITS = 8192,		      /* of 8 bytes: 65,536 */
 	IP6_LEN = 40,
 	FRAG_LEN = 8,
 };
@@ -22,12 +22,12 @@ struct datagram {
 	uint32_t id;
 	uint8_t family, proto; /* IPv6 does not compare @proto (RFC 8200 4.5) */
 	bool has_first, has_last;
-	uint32_t total;	       /* payload bytes, once has_last */
-	uint32_t units;	       /* of 8 bytes that are there */
+	uint32_t total; /* payload bytes, once has_last */
+	uint32_t units; /* of 8 bytes that are there */
 	uint32_t head_len;
 	uint32_t room;
 	uint64_t since_ns;
-	uint8_t *buf;	       /* HEAD_MAX, then the payload */
+	uint8_t *buf; /* HEAD_MAX, then the payload */
 	uint64_t there[UNITS / 64];
 };
 
@@ -200,7 +200,8 @@ static bool take_apart(const struct mf_view *v, struct part *part)
 	part->more = v->flags & MF_VIEW_F_FRAG_MORE;
 	/* not checked again by whoever asks for less than the transport layer */
 	return part->len && !(part->more && part->len % 8) && part->off % 8 == 0 &&
-	       part->off + part->len + part->head_len <= 65535u + (v->flow.family == 6 ? IP6_LEN : 0);
+	       part->off + part->len + part->head_len <=
+		       65535u + (v->flow.family == 6 ? IP6_LEN : 0);
 }
 
 static bool make_room(struct mf_reassembler *r, struct datagram *d, uint32_t len)

@@ -112,7 +112,7 @@ int mf_stream_add(struct mf_stream *s, uint32_t seq, struct mf_span payload)
 
 	if (payload.len > UINT16_MAX)
 		return MF_E_LIMIT; /* no segment is so long */
-	if (off < 0) { /* consumed before */
+	if (off < 0) {		   /* consumed before */
 		uint32_t old = 0 - (uint32_t)off;
 
 		if (old >= payload.len)
@@ -161,8 +161,7 @@ void mf_stream_consume(struct mf_stream *s, uint32_t n)
 		s->ranges[i].to -= n;
 	}
 	if (s->ranges[0].to == 0) {
-		memmove(&s->ranges[0], &s->ranges[1],
-			(s->range_cnt - 1u) * sizeof(s->ranges[0]));
+		memmove(&s->ranges[0], &s->ranges[1], (s->range_cnt - 1u) * sizeof(s->ranges[0]));
 		s->range_cnt--;
 	}
 }

@@ -17,7 +17,8 @@
 
 #include "core/base/span.h"
 
-#define MF_STREAM_RANGES_MAX 16 /* runs of bytes with holes between them; more are dropped: MF_E_LIMIT */
+#define MF_STREAM_RANGES_MAX \
+	16 /* runs of bytes with holes between them; more are dropped: MF_E_LIMIT */
 
 struct mf_stream {
 	uint8_t *buf;
