@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * windivert_abi_win32.h - what WinDivert 2.2 expects of its callers: numbers, the 80-byte address, the calls we use
+ * windivert_abi.h - what WinDivert 2.2 expects of its callers: numbers, the 80-byte address, the calls we use
  *
  * Our own declarations after the published documentation, so that no header of the driver's kit is needed and the DLL can
  * be loaded at run time. 64-bit x86 alone. No Windows header is included: a handle is a void pointer, BOOL is int32_t,
@@ -9,8 +9,12 @@
 #ifndef MF_CAPTURE_WINDIVERT_ABI_H
 #define MF_CAPTURE_WINDIVERT_ABI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "capture/backend.h"
+#include "capture/pipeline.h"
 
 enum mf_wd_layer {
 	MF_WD_NETWORK = 0,
@@ -152,5 +156,52 @@ struct mf_wd_calls {
 	int32_t (*set_param)(void *handle, int32_t param, uint64_t value);
 	int32_t (*get_param)(void *handle, int32_t param, uint64_t *ret_value);
 };
+
+/* Which call an error came from. */
+enum mf_wd_call { MF_WD_CALL_OPEN, MF_WD_CALL_RECV, MF_WD_CALL_SEND, MF_WD_CALL_PARAM, MF_WD_CALL_NUM };
+
+/**
+ * mf_wd_explain() - What an error means and what to do about it: a clause that stands behind "cannot ...: "
+ * Return: text with static lifetime; NULL for a code that the call is not known to give
+ */
+const char *mf_wd_explain(enum mf_wd_call call, uint32_t code);
+
+/** mf_wd_error_code() - The MF_E_* of an error */
+int mf_wd_error_code(enum mf_wd_call call, uint32_t code);
+
+#define MF_WD_FILTER_MAX 1024
+
+/* What the filter of the packets depends on. Ports are those of our listeners, 0 for none. */
+struct mf_wd_capture {
+	enum mf_redirect_method method4, method6;
+	uint16_t tcp_port, udp_port, dns_port;
+	bool dns_only; /* of UDP only what goes to port 53 */
+};
+
+/**
+ * mf_wd_filter_packets() - The filter of the NETWORK handle, into @buf of at least MF_WD_FILTER_MAX bytes
+ * Programs' packets on their way out, but for loopback and multicast; later fragments, that have no ports; our listeners'
+ * answers; ICMP errors, which may quote a rewritten packet. Return: @buf
+ */
+const char *mf_wd_filter_packets(const struct mf_wd_capture *c, char *buf, size_t size);
+
+/* The filter of the SOCKET handle. Events of raw injections have another protocol and fall out. */
+#define MF_WD_FILTER_EVENTS "(tcp or udp) and event != BIND"
+
+/**
+ * mf_wd_read_event() - A SOCKET address as a flow event; @ret->time_ns is left alone
+ * Return: false for what is no event of a TCP or UDP flow
+ */
+bool mf_wd_read_event(const struct mf_wd_address *addr, struct mf_flow_event *ret);
+
+/**
+ * mf_wd_read_packet() - The packet at the start of @len bytes, as the pipeline gets it; @ret->time_ns is left alone
+ * Return: its length; 0 if its header does not say a length that is there
+ */
+uint32_t mf_wd_read_packet(const struct mf_wd_address *addr, uint8_t *ptr, size_t len,
+			   struct mf_packet *ret);
+
+/** mf_wd_write_address() - The address that a packet is sent with */
+void mf_wd_write_address(const struct mf_packet *pkt, struct mf_wd_address *ret);
 
 #endif
