@@ -23,35 +23,44 @@ static const struct {
 	{ MF_WD_CALL_OPEN, MF_WD_E_INVALID_PARAMETER, MF_E_BUG,
 	  "WinDivert takes neither filter nor flags: use version 2.2, or report this as a bug" },
 	{ MF_WD_CALL_OPEN, MF_WD_E_BAD_IMAGE_HASH, MF_E_PERM,
-	  "Windows does not accept the driver's signature: install the signed WinDivert 2.2 release, and "
+	  "Windows does not accept the driver's signature: install the signed WinDivert 2.2 "
+	  "release, and "
 	  "check that Secure Boot's policy allows it" },
 	{ MF_WD_CALL_OPEN, MF_WD_E_OTHER_VERSION, MF_E_EXIST,
-	  "another program has loaded an incompatible WinDivert driver: end that program, or run \"sc "
+	  "another program has loaded an incompatible WinDivert driver: end that program, or run "
+	  "\"sc "
 	  "stop WinDivert\", and try again" },
 	{ MF_WD_CALL_OPEN, MF_WD_E_SERVICE_DOES_NOT_EXIST, MF_E_NOENT,
 	  "the driver is not installed and may not be: install WinDivert first" },
 	{ MF_WD_CALL_OPEN, MF_WD_E_DRIVER_BLOCKED, MF_E_PERM,
-	  "a security product or Windows' driver block list forbids the driver: allow WinDivert64.sys "
+	  "a security product or Windows' driver block list forbids the driver: allow "
+	  "WinDivert64.sys "
 	  "there" },
 	{ MF_WD_CALL_OPEN, MF_WD_E_NO_SYSTEM_RESOURCES, MF_E_FULL,
 	  "the kernel is out of resources: end other programs that capture packets" },
 	{ MF_WD_CALL_OPEN, MF_WD_E_NO_FILTERING_ENGINE, MF_E_UNSUPPORTED,
 	  "the Base Filtering Engine is off: start the service BFE (\"sc start BFE\")" },
-	{ MF_WD_CALL_RECV, MF_WD_E_INSUFFICIENT_BUFFER, MF_E_LIMIT, "a packet was longer than any can be" },
+	{ MF_WD_CALL_RECV, MF_WD_E_INSUFFICIENT_BUFFER, MF_E_LIMIT,
+	  "a packet was longer than any can be" },
 	{ MF_WD_CALL_RECV, MF_WD_E_NO_DATA, MF_E_CLOSED, "the capture has been shut down" },
 	{ MF_WD_CALL_RECV, MF_WD_E_OPERATION_ABORTED, MF_E_CLOSED, "the capture has been closed" },
 	{ MF_WD_CALL_RECV, MF_WD_E_INVALID_HANDLE, MF_E_CLOSED, "the capture has been closed" },
-	{ MF_WD_CALL_RECV, MF_WD_E_NO_SYSTEM_RESOURCES, MF_E_AGAIN, "the kernel is out of resources" },
+	{ MF_WD_CALL_RECV, MF_WD_E_NO_SYSTEM_RESOURCES, MF_E_AGAIN,
+	  "the kernel is out of resources" },
 	{ MF_WD_CALL_SEND, MF_WD_E_INVALID_PARAMETER, MF_E_INVAL,
 	  "not an IP packet, a wrong length, or an interface that is gone" },
-	{ MF_WD_CALL_SEND, MF_WD_E_INSUFFICIENT_BUFFER, MF_E_INVAL, "the packet is shorter than it says" },
-	{ MF_WD_CALL_SEND, MF_WD_E_NO_DATA, MF_E_CLOSED, "the capture has been shut down for sending" },
+	{ MF_WD_CALL_SEND, MF_WD_E_INSUFFICIENT_BUFFER, MF_E_INVAL,
+	  "the packet is shorter than it says" },
+	{ MF_WD_CALL_SEND, MF_WD_E_NO_DATA, MF_E_CLOSED,
+	  "the capture has been shut down for sending" },
 	{ MF_WD_CALL_SEND, MF_WD_E_INVALID_HANDLE, MF_E_CLOSED, "the capture has been closed" },
 	{ MF_WD_CALL_SEND, MF_WD_E_INCORRECT_ADDRESS, MF_E_INVAL,
 	  "the addresses cannot be used on this path: one of them alone is a loopback address" },
 	{ MF_WD_CALL_SEND, MF_WD_E_HOST_UNREACHABLE, MF_E_LIMIT,
-	  "the packet has gone in circles: another product diverts what we send back; end one of them" },
-	{ MF_WD_CALL_SEND, MF_WD_E_NO_SYSTEM_RESOURCES, MF_E_AGAIN, "the kernel is out of resources" },
+	  "the packet has gone in circles: another product diverts what we send back; end one of "
+	  "them" },
+	{ MF_WD_CALL_SEND, MF_WD_E_NO_SYSTEM_RESOURCES, MF_E_AGAIN,
+	  "the kernel is out of resources" },
 	{ MF_WD_CALL_PARAM, MF_WD_E_INVALID_PARAMETER, MF_E_UNSUPPORTED,
 	  "the driver does not know the parameter: use WinDivert 2.2" },
 };
@@ -82,11 +91,14 @@ static int put_answers(char *buf, size_t size, const struct mf_wd_capture *c, co
 	int n = 0;
 
 	if (c->tcp_port)
-		n += snprintf(ports + n, sizeof(ports) - (size_t)n, " or tcp.SrcPort == %u", c->tcp_port);
+		n += snprintf(ports + n, sizeof(ports) - (size_t)n, " or tcp.SrcPort == %u",
+			      c->tcp_port);
 	if (c->udp_port)
-		n += snprintf(ports + n, sizeof(ports) - (size_t)n, " or udp.SrcPort == %u", c->udp_port);
+		n += snprintf(ports + n, sizeof(ports) - (size_t)n, " or udp.SrcPort == %u",
+			      c->udp_port);
 	if (c->dns_port && c->dns_port != c->udp_port)
-		n += snprintf(ports + n, sizeof(ports) - (size_t)n, " or udp.SrcPort == %u", c->dns_port);
+		n += snprintf(ports + n, sizeof(ports) - (size_t)n, " or udp.SrcPort == %u",
+			      c->dns_port);
 	if (!n)
 		return 0;
 	return snprintf(buf, size, " or (%s%s and (%s))", family,
@@ -98,10 +110,11 @@ const char *mf_wd_filter_packets(const struct mf_wd_capture *c, char *buf, size_
 	int n;
 
 	/* Each family is asked of its own field: an IPv6 address is above every IPv4 one, so one bound cannot be for both. */
-	n = snprintf(buf, size,
-		     "outbound and ((not loopback and (ip ? ip.DstAddr < 224.0.0.0 : ipv6.DstAddr < "
-		     "ff00::) and (tcp or %s or fragment))",
-		     c->dns_only ? "udp.DstPort == 53" : "udp");
+	n = snprintf(
+		buf, size,
+		"outbound and ((not loopback and (ip ? ip.DstAddr < 224.0.0.0 : ipv6.DstAddr < "
+		"ff00::) and (tcp or %s or fragment))",
+		c->dns_only ? "udp.DstPort == 53" : "udp");
 	n += put_answers(buf + n, size - (size_t)n, c, "ip", c->method4);
 	n += put_answers(buf + n, size - (size_t)n, c, "ipv6", c->method6);
 	snprintf(buf + n, size - (size_t)n, " or icmp.Type == 3 or icmpv6.Type == 1)");
@@ -160,10 +173,11 @@ bool mf_wd_read_event(const struct mf_wd_address *addr, struct mf_flow_event *re
 /* Offload leaves checksums to the hardware: what the field holds then says nothing. */
 static enum mf_csum_kind csum_kind(uint32_t bits, uint8_t proto, bool v4)
 {
-	uint32_t valid = proto == MF_PROTO_TCP			     ? MF_WD_TCP_CSUM_VALID :
-			 proto == MF_PROTO_UDP			     ? MF_WD_UDP_CSUM_VALID :
-			 proto == MF_PROTO_ICMP || proto == MF_PROTO_ICMPV6 || v4 ? 0 :
-								       MF_WD_TCP_CSUM_VALID | MF_WD_UDP_CSUM_VALID;
+	uint32_t valid = proto == MF_PROTO_TCP	 ? MF_WD_TCP_CSUM_VALID
+			 : proto == MF_PROTO_UDP ? MF_WD_UDP_CSUM_VALID
+			 : proto == MF_PROTO_ICMP || proto == MF_PROTO_ICMPV6 || v4
+				 ? 0
+				 : MF_WD_TCP_CSUM_VALID | MF_WD_UDP_CSUM_VALID;
 
 	/* Behind IPv6 extension headers stands either. */
 
@@ -195,7 +209,8 @@ uint32_t mf_wd_read_packet(const struct mf_wd_address *addr, uint8_t *ptr, size_
 	ret->flags = (uint8_t)((addr->bits & MF_WD_OUTBOUND ? MF_PACKET_OUTBOUND : 0) |
 			       (addr->bits & MF_WD_LOOPBACK ? MF_PACKET_LOOPBACK : 0) |
 			       (addr->bits & MF_WD_IMPOSTOR ? MF_PACKET_IMPOSTOR : 0));
-	_Static_assert(sizeof(*addr) == MF_PACKET_OWN_MAX, "the whole address goes with the packet (W6)");
+	_Static_assert(sizeof(*addr) == MF_PACKET_OWN_MAX,
+		       "the whole address goes with the packet (W6)");
 	memcpy(ret->own, addr, sizeof(*addr));
 	return pkt_len;
 }

@@ -158,7 +158,13 @@ struct mf_wd_calls {
 };
 
 /* Which call an error came from. */
-enum mf_wd_call { MF_WD_CALL_OPEN, MF_WD_CALL_RECV, MF_WD_CALL_SEND, MF_WD_CALL_PARAM, MF_WD_CALL_NUM };
+enum mf_wd_call {
+	MF_WD_CALL_OPEN,
+	MF_WD_CALL_RECV,
+	MF_WD_CALL_SEND,
+	MF_WD_CALL_PARAM,
+	MF_WD_CALL_NUM
+};
 
 /**
  * mf_wd_explain() - What an error means and what to do about it: a clause that stands behind "cannot ...: "

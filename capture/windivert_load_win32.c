@@ -49,8 +49,9 @@ static int dll_path(const char *dir, wchar_t **ret, struct mf_err *err)
 	size_t n;
 
 	if (dir && !is_absolute(dir))
-		return mf_err_set(err, MF_E_INVAL,
-				  "the folder of WinDivert.dll must be an absolute path, not \"%s\"", dir);
+		return mf_err_set(
+			err, MF_E_INVAL,
+			"the folder of WinDivert.dll must be an absolute path, not \"%s\"", dir);
 	folder = dir ? mf_win32_path(dir) : own_folder();
 	if (!folder)
 		return mf_err_set(err, MF_E_NOMEM, "cannot name the folder of WinDivert.dll");
@@ -72,15 +73,17 @@ static int load_failed(const wchar_t *path, DWORD code, struct mf_err *err)
 	char *text = mf_win32_utf8(path), reason[256];
 	int r;
 
-	if (code == ERROR_MOD_NOT_FOUND || code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND)
+	if (code == ERROR_MOD_NOT_FOUND || code == ERROR_FILE_NOT_FOUND ||
+	    code == ERROR_PATH_NOT_FOUND)
 		r = mf_err_set(err, MF_E_NOENT,
 			       "there is no %s: install WinDivert 2.2 there (WinDivert.dll and "
 			       "WinDivert64.sys of the x64 release)",
 			       text ? text : "WinDivert.dll");
 	else if (code == ERROR_BAD_EXE_FORMAT)
-		r = mf_err_set(err, MF_E_UNSUPPORTED,
-			       "%s is not a 64-bit DLL: take the one of the x64 folder of the release",
-			       text ? text : "WinDivert.dll");
+		r = mf_err_set(
+			err, MF_E_UNSUPPORTED,
+			"%s is not a 64-bit DLL: take the one of the x64 folder of the release",
+			text ? text : "WinDivert.dll");
 	else
 		r = mf_err_set(err, MF_E_IO, "cannot load %s: %s", text ? text : "WinDivert.dll",
 			       mf_win32_message(code, reason, sizeof(reason)));
@@ -94,10 +97,10 @@ static int find_calls(HMODULE module, struct mf_wd_calls *c, struct mf_err *err)
 		const char *name;
 		void *call;
 	} rows[] = {
-		{ "WinDivertOpen", &c->open },	      { "WinDivertRecv", &c->recv },
-		{ "WinDivertRecvEx", &c->recv_ex },   { "WinDivertSend", &c->send },
-		{ "WinDivertSendEx", &c->send_ex },   { "WinDivertShutdown", &c->shutdown },
-		{ "WinDivertClose", &c->close },      { "WinDivertSetParam", &c->set_param },
+		{ "WinDivertOpen", &c->open },		{ "WinDivertRecv", &c->recv },
+		{ "WinDivertRecvEx", &c->recv_ex },	{ "WinDivertSend", &c->send },
+		{ "WinDivertSendEx", &c->send_ex },	{ "WinDivertShutdown", &c->shutdown },
+		{ "WinDivertClose", &c->close },	{ "WinDivertSetParam", &c->set_param },
 		{ "WinDivertGetParam", &c->get_param },
 	};
 

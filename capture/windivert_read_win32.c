@@ -34,7 +34,8 @@ static bool on_failure(struct mf_windivert *wd, uint32_t code, unsigned *failure
 	unlock_and_wake(wd);
 	EnterCriticalSection(&wd->lock);
 	if (!wd->freeing)
-		SleepConditionVariableCS(&wd->room, &wd->lock, ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ms);
+		SleepConditionVariableCS(&wd->room, &wd->lock,
+					 ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ms);
 	return wd->freeing;
 }
 
@@ -57,10 +58,10 @@ static DWORD WINAPI read_packets(void *arg)
 		b = &wd->batches[(wd->batch_first + wd->batch_full) % MF_WD_BATCHES];
 		LeaveCriticalSection(&wd->lock);
 		SetLastError(0);
-		code = wd->lib.calls.recv_ex(wd->packets, b->bytes, MF_WD_BATCH_ROOM, &len, 0, b->addrs,
-					     &bytes, NULL) ?
-			       0 :
-			       GetLastError();
+		code = wd->lib.calls.recv_ex(wd->packets, b->bytes, MF_WD_BATCH_ROOM, &len, 0,
+					     b->addrs, &bytes, NULL)
+			       ? 0
+			       : GetLastError();
 		EnterCriticalSection(&wd->lock);
 		if (code) {
 			end = on_failure(wd, code, &wd->packet_failures, &row);
@@ -109,8 +110,8 @@ static bool is_reused(const struct mf_windivert *wd, const struct mf_flow_event 
 
 	if (ev->kind != MF_FLOW_EVENT_CONNECT && ev->kind != MF_FLOW_EVENT_ACCEPT)
 		return false;
-	r = wd->o.process_began ? wd->o.process_began(wd->o.process_ctx, ev->pid, &began) :
-				  system_began(wd, ev->pid, &began);
+	r = wd->o.process_began ? wd->o.process_began(wd->o.process_ctx, ev->pid, &began)
+				: system_began(wd, ev->pid, &began);
 	return r == 0 && began > ev->time_ns + BEGAN_SLACK_NS;
 }
 
@@ -140,9 +141,9 @@ static DWORD WINAPI read_events(void *arg)
 
 		LeaveCriticalSection(&wd->lock);
 		SetLastError(0);
-		code = wd->lib.calls.recv_ex(wd->sockets, &none, 0, &len, 0, addrs, &bytes, NULL) ?
-			       0 :
-			       GetLastError();
+		code = wd->lib.calls.recv_ex(wd->sockets, &none, 0, &len, 0, addrs, &bytes, NULL)
+			       ? 0
+			       : GetLastError();
 		for (unsigned i = 0; !code && i < bytes / sizeof(addrs[0]); i++) {
 			struct mf_flow_event *ev = &evs[cnt];
 

@@ -81,7 +81,8 @@ static int receive(void *ctx, struct mf_packet *packets, unsigned max)
 /* Packets whose sending may fail for what they are: they go alone, so that no other one is sent twice for them. */
 static bool goes_alone(const struct mf_packet *pkt)
 {
-	return pkt->flags & MF_PACKET_IMPOSTOR || (!(pkt->flags & MF_PACKET_OUTBOUND) && !pkt->interface);
+	return pkt->flags & MF_PACKET_IMPOSTOR ||
+	       (!(pkt->flags & MF_PACKET_OUTBOUND) && !pkt->interface);
 }
 
 static uint32_t send_some(struct mf_windivert *wd, struct mf_packet *const *packets, unsigned cnt)
@@ -95,9 +96,9 @@ static uint32_t send_some(struct mf_windivert *wd, struct mf_packet *const *pack
 	}
 	SetLastError(0);
 	return wd->lib.calls.send_ex(wd->inject, wd->send_bytes, len, &sent, 0, wd->send_addrs,
-				     cnt * (uint32_t)sizeof(wd->send_addrs[0]), NULL) ?
-		       0 :
-		       GetLastError();
+				     cnt * (uint32_t)sizeof(wd->send_addrs[0]), NULL)
+		       ? 0
+		       : GetLastError();
 }
 
 /* How many of the first packets make one call. */
@@ -198,8 +199,9 @@ static int check_options(struct mf_windivert *wd, const struct mf_windivert_opti
 	if (!o->queue_time_ms)
 		wd->o.queue_time_ms = QUEUE_TIME_DEFAULT_MS;
 	if (wd->o.queue_time_ms < 100 || wd->o.queue_time_ms > MF_WD_QUEUE_TIME_MAX)
-		return mf_err_set(err, MF_E_INVAL,
-				  "options of the capture: queue_time_ms must be from 100 to 16000");
+		return mf_err_set(
+			err, MF_E_INVAL,
+			"options of the capture: queue_time_ms must be from 100 to 16000");
 	if (!o->clock)
 		wd->o.clock = &mf_clock_system;
 	if (!o->owners)
@@ -214,13 +216,15 @@ static int check_version(struct mf_windivert *wd, struct mf_err *err)
 
 	if (!wd->lib.calls.get_param(wd->packets, MF_WD_VERSION_MAJOR, &major) ||
 	    !wd->lib.calls.get_param(wd->packets, MF_WD_VERSION_MINOR, &minor))
-		return mf_err_set(err, MF_E_UNSUPPORTED,
-				  "the WinDivert driver does not say its version: install WinDivert 2.2");
+		return mf_err_set(
+			err, MF_E_UNSUPPORTED,
+			"the WinDivert driver does not say its version: install WinDivert 2.2");
 	if (major != 2 || minor < 2)
-		return mf_err_set(err, MF_E_UNSUPPORTED,
-				  "WinDivert %u.%u is loaded, and 2.2 is needed: end the program that "
-				  "brought it, or install WinDivert 2.2",
-				  (unsigned)major, (unsigned)minor);
+		return mf_err_set(
+			err, MF_E_UNSUPPORTED,
+			"WinDivert %u.%u is loaded, and 2.2 is needed: end the program that "
+			"brought it, or install WinDivert 2.2",
+			(unsigned)major, (unsigned)minor);
 	return 0;
 }
 
@@ -241,9 +245,10 @@ static int set_queue(struct mf_windivert *wd, void *handle, struct mf_err *err)
 			uint32_t code = GetLastError();
 			const char *why = mf_wd_explain(MF_WD_CALL_PARAM, code);
 
-			return mf_err_set(err, mf_wd_error_code(MF_WD_CALL_PARAM, code),
-					  "cannot set the %s of WinDivert's queue: %s (Windows error %u)",
-					  rows[i].name, why ? why : "refused", code);
+			return mf_err_set(
+				err, mf_wd_error_code(MF_WD_CALL_PARAM, code),
+				"cannot set the %s of WinDivert's queue: %s (Windows error %u)",
+				rows[i].name, why ? why : "refused", code);
 		}
 	return 0;
 }
@@ -259,10 +264,11 @@ static int open_handles(struct mf_windivert *wd, struct mf_err *err)
 	if (!r)
 		r = set_queue(wd, wd->sockets, err);
 	if (!r)
-		r = mf_wd_open(&wd->lib, "false", MF_WD_NETWORK, wd->o.priority - 1, MF_WD_FLAG_SEND_ONLY,
-			       &wd->inject, err);
+		r = mf_wd_open(&wd->lib, "false", MF_WD_NETWORK, wd->o.priority - 1,
+			       MF_WD_FLAG_SEND_ONLY, &wd->inject, err);
 	if (!r)
-		r = mf_wd_open(&wd->lib, mf_wd_filter_packets(&wd->o.capture, filter, sizeof(filter)),
+		r = mf_wd_open(&wd->lib,
+			       mf_wd_filter_packets(&wd->o.capture, filter, sizeof(filter)),
 			       MF_WD_NETWORK, wd->o.priority, 0, &wd->packets, err);
 	if (!r)
 		r = check_version(wd, err);
@@ -275,7 +281,9 @@ static bool seed(void *ctx, const struct mf_owner_row *row)
 {
 	struct mf_windivert *wd = ctx;
 	struct mf_endpoint dst = mf_flow_dst(&row->flow);
-	struct mf_flow_event ev = { .kind = MF_FLOW_EVENT_CONNECT, .flow = row->flow, .pid = row->pid };
+	struct mf_flow_event ev = { .kind = MF_FLOW_EVENT_CONNECT,
+				    .flow = row->flow,
+				    .pid = row->pid };
 
 	if (row->flags & MF_OWNER_LISTENS || row->flow.proto != MF_PROTO_TCP || !dst.port ||
 	    mf_addr_is_loopback(&dst.addr))
@@ -403,7 +411,8 @@ static void let_go(struct mf_windivert *wd)
 
 void mf_windivert_free(struct mf_windivert *wd)
 {
-	void *handles[] = { wd ? wd->packets : NULL, wd ? wd->sockets : NULL, wd ? wd->inject : NULL };
+	void *handles[] = { wd ? wd->packets : NULL, wd ? wd->sockets : NULL,
+			    wd ? wd->inject : NULL };
 
 	if (!wd)
 		return;

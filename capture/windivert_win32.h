@@ -49,12 +49,13 @@ int mf_wd_open(const struct mf_wd_library *lib, const char *filter, enum mf_wd_l
 	       int priority, uint64_t flags, void **ret, struct mf_err *err);
 
 struct mf_windivert_options {
-	size_t size; /* of this struct */
+	size_t size;	 /* of this struct */
 	const char *dir; /* as mf_wd_load() */
 	int priority;	 /* of N; -29,999 to 29,999 */
 	struct mf_wd_capture capture;
 	uint32_t queue_time_ms; /* 100 to 16,000; 0: 8,000 (W2) */
-	const struct mf_clock *clock; /* what time_ns of packets and events is on; NULL: the system's */
+	const struct mf_clock
+		*clock; /* what time_ns of packets and events is on; NULL: the system's */
 	/* Called by any thread when receive() or next_event() has something after it had nothing; must not block */
 	void (*wake)(void *ctx);
 	void *wake_ctx;
@@ -71,13 +72,14 @@ struct mf_windivert;
 
 struct mf_windivert_stats {
 	uint64_t packets, batches, events;
-	uint64_t events_lost;	/* the pipeline did not fetch them in time; the oldest go */
-	uint64_t pids_reused;	/* events whose process had ended and whose pid is another's */
-	uint64_t unreadable;	/* bytes of a batch that were no packet */
-	uint64_t receive_errors, send_errors, send_retries; /* retries: batches sent again one by one */
+	uint64_t events_lost; /* the pipeline did not fetch them in time; the oldest go */
+	uint64_t pids_reused; /* events whose process had ended and whose pid is another's */
+	uint64_t unreadable;  /* bytes of a batch that were no packet */
+	uint64_t receive_errors, send_errors,
+		send_retries; /* retries: batches sent again one by one */
 	uint64_t sent;
 	uint32_t last_receive_error, last_send_error; /* Windows' codes, for mf_wd_explain() */
-	uint64_t seeded; /* connections that were there before us */
+	uint64_t seeded;			      /* connections that were there before us */
 };
 
 /**

@@ -35,7 +35,7 @@ static inline int mf_utf16_from_utf8(const char *text, size_t len, uint16_t *ret
 			return MF_E_SYNTAX;
 		if (room - units < need || units > INT32_MAX - 2)
 			return MF_E_LIMIT;
-		if (need == 2) {
+		if (need == 2 && room >= 2) { // the second half is for GCC 12's bounds check
 			ret[units] = (uint16_t)(0xd800 | (c - 0x10000) >> 10);
 			ret[units + 1] = (uint16_t)(0xdc00 | (c & 0x3ff));
 		} else {

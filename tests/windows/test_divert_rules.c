@@ -127,7 +127,8 @@ static void test_open_refusals(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		if (port_open(wrong[i].filter, wrong[i].layer, wrong[i].priority, wrong[i].flags, &h) != 87)
+		if (port_open(wrong[i].filter, wrong[i].layer, wrong[i].priority, wrong[i].flags,
+			      &h) != 87)
 			fail_msg("row %u was taken", (unsigned)i);
 	must_open("true", WDD_NETWORK, 30000, 0);
 	must_open("true", WDD_NETWORK, -30000, SEND_ONLY);
