@@ -175,16 +175,16 @@ static void refuse(struct mf_minifilter_client *c, const struct mf_minifilter_ms
 	uint8_t buf[MF_MINIFILTER_REPLY_MAX];
 
 	if (m->reply_len >= MF_MINIFILTER_FM_HEADER)
-		send_reply(c, buf,
-			   mf_minifilter_encode_reply(m->message_id, status, NULL, buf,
-						      sizeof(buf)));
+		send_reply(
+			c, buf,
+			mf_minifilter_encode_reply(m->message_id, status, NULL, buf, sizeof(buf)));
 }
 
 static void answer_check(struct mf_minifilter_client *c, const struct mf_minifilter_msg *m)
 {
 	const struct mf_minifilter_options *o = &c->options;
-	enum mf_minifilter_decision d = o->config.fail_closed ? MF_MINIFILTER_DENY :
-								MF_MINIFILTER_ALLOW;
+	enum mf_minifilter_decision d =
+		o->config.fail_closed ? MF_MINIFILTER_DENY : MF_MINIFILTER_ALLOW;
 	uint8_t buf[MF_MINIFILTER_REPLY_MAX];
 	uint32_t ttl = o->answer_ttl_ms ? o->answer_ttl_ms : o->config.cache_ttl_ms;
 	int n;
@@ -344,8 +344,7 @@ static int take_options(struct mf_minifilter_client *c, struct mf_err *err)
 	int r;
 
 	if (o->size != sizeof(*o) || !o->token || !o->own_pid)
-		return mf_err_set(err, MF_E_INVAL,
-				  "minifilter: a token and a process are needed");
+		return mf_err_set(err, MF_E_INVAL, "minifilter: a token and a process are needed");
 	if (memcmp(&o->config, &none, sizeof(none)) == 0)
 		o->config = defaults;
 	r = mf_minifilter_check_config(&o->config, err);
@@ -360,8 +359,8 @@ static int take_options(struct mf_minifilter_client *c, struct mf_err *err)
 		r = MF_E_LIMIT;
 	}
 	o->workspace = NULL;
-	return r < 0 ? mf_err_set(err, r, "minifilter: the workspace's path is too long or no text") :
-		       0;
+	return r < 0 ? mf_err_set(err, r, "minifilter: the workspace's path is too long or no text")
+		     : 0;
 }
 
 int mf_minifilter_client_new(const struct mf_minifilter_options *options,

@@ -39,12 +39,13 @@ struct mf_minifilter_transport {
 };
 
 struct mf_minifilter_options {
-	size_t size;	   /* of this struct */
-	uint64_t token;	   /* of the session; not 0 */
-	uint32_t own_pid;  /* excluded from checks */
+	size_t size;	       /* of this struct */
+	uint64_t token;	       /* of the session; not 0 */
+	uint32_t own_pid;      /* excluded from checks */
 	const char *workspace; /* UTF-8, may be NULL; at most 519 UTF-16 units; copied */
 	struct mf_minifilter_config config; /* all zero: open, and the defaults */
-	uint32_t answer_ttl_ms; /* how long the driver may keep an answer; 0: settings' cache time */
+	uint32_t
+		answer_ttl_ms; /* how long the driver may keep an answer; 0: settings' cache time */
 	/* Judge a check that can be judged; NULL as above. Called by the serving thread. */
 	enum mf_minifilter_decision (*judge)(void *ctx, const struct mf_minifilter_msg *check);
 	void *judge_ctx;

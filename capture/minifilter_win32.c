@@ -70,9 +70,10 @@ static int port_connect(void *ctx, const uint8_t *context, size_t len, struct mf
 	free(name);
 	if (FAILED(r)) {
 		code = code_of(r);
-		return mf_err_set(err, code, "cannot reach the minifilter driver at %s: %s",
-				  MF_MINIFILTER_PORT,
-				  mf_win32_message((unsigned long)(r & 0xffff), text, sizeof(text)));
+		return mf_err_set(
+			err, code, "cannot reach the minifilter driver at %s: %s",
+			MF_MINIFILTER_PORT,
+			mf_win32_message((unsigned long)(r & 0xffff), text, sizeof(text)));
 	}
 	AcquireSRWLockExclusive(&p->lock);
 	p->handle = h;
@@ -98,8 +99,8 @@ static int port_receive(void *ctx, uint8_t *buf, size_t room)
 	if (WaitForSingleObject(p->event, INFINITE) != WAIT_OBJECT_0)
 		return MF_E_IO;
 	if (!GetOverlappedResult(h, &o, &len, FALSE))
-		return code_of(HRESULT_FROM_WIN32(GetLastError())) == MF_E_CLOSED ? MF_E_CLOSED :
-										     MF_E_IO;
+		return code_of(HRESULT_FROM_WIN32(GetLastError())) == MF_E_CLOSED ? MF_E_CLOSED
+										  : MF_E_IO;
 	return (int)len;
 }
 
