@@ -89,6 +89,8 @@ struct mf_replay {
 };
 
 /* replay_queue.c */
+/** mf_replay_make_room() - For one more question: those that wait for longest are settled as they stand */
+void mf_replay_make_room(struct mf_replay *r);
 struct mf_replay_waiting *mf_replay_ask_later(struct mf_replay *r, enum mf_kind kind,
 					      const struct mf_session_flow *flow);
 /** mf_replay_settle() - Nothing can change @w any more; it is told when it is its turn */

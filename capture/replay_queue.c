@@ -66,14 +66,19 @@ static void tell_settled(struct mf_replay *r)
 	}
 }
 
+void mf_replay_make_room(struct mf_replay *r)
+{
+	while (r->waiting_cnt >= r->opt.questions_max &&
+	       mf_replay_settle_first(r, "told early: too many questions were open"))
+		r->stats.evicted_questions++;
+}
+
 struct mf_replay_waiting *mf_replay_ask_later(struct mf_replay *r, enum mf_kind kind,
 					      const struct mf_session_flow *flow)
 {
 	struct mf_replay_waiting *w;
 
-	while (r->waiting_cnt >= r->opt.questions_max &&
-	       mf_replay_settle_first(r, "told early: too many questions were open"))
-		r->stats.evicted_questions++;
+	mf_replay_make_room(r);
 	w = calloc(1, sizeof(*w));
 	if (!w) {
 		r->no_memory = true;

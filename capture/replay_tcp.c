@@ -114,14 +114,14 @@ static void judge_hello(struct mf_replay *r, struct mf_replay_flow *f, const str
 {
 	struct mf_replay_waiting *w = f->question, *sni;
 
+	/* making room may settle the very question; @h points into its bytes */
+	mf_replay_make_room(r);
+	if (!f->question)
+		return;
 	r->stats.hellos++;
 	sni = mf_replay_ask_later(r, MF_SNI, &f->ends);
-	/* making room may have settled the very question */
-	if (!f->question || !sni) {
-		if (sni)
-			mf_replay_settle(r, sni);
+	if (!sni)
 		return;
-	}
 	snprintf(sni->name, sizeof(sni->name), "%.*s", (int)h->sni.len, (const char *)h->sni.ptr);
 	for (unsigned i = 0; i < r->opt.session_cnt; i++) {
 		struct mf_replay_said *s = &w->said[i];
