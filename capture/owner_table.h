@@ -49,8 +49,8 @@ struct mf_owner_source {
 	void *ctx;
 };
 
-#ifdef _WIN32
-/* GetExtendedTcpTable(), GetExtendedUdpTable(); owner_table_win32.c */
+#if defined(_WIN32) || defined(__APPLE__)
+/* GetExtendedTcpTable(), GetExtendedUdpTable(), owner_table_win32.c; libproc, owner_table_darwin.c */
 extern const struct mf_owner_source mf_owner_source_system;
 #endif
 

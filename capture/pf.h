@@ -40,6 +40,7 @@
 #include "core/base/err.h"
 #include "core/base/log.h"
 #include "core/base/strbuf.h"
+#include "core/packet/flow.h"
 #include "core/policy/session.h"
 
 /* ------------------------------------------------------------------------------------------------------------------ */
@@ -194,6 +195,7 @@ int mf_pf_record_parse(const char *text, size_t len, struct mf_pf_record *ret);
 
 enum mf_pf_request {
 	MF_PF_LOOKUP, /* where was this flow going? */
+	MF_PF_OWNER,  /* which process has the client's end? Of flows looked up lately only */
 	MF_PF_CHECK,  /* is all still as we left it? */
 	MF_PF_RELOAD, /* load the rules again: addresses of this machine have changed */
 	MF_PF_STOP,   /* remove everything and end */
@@ -212,11 +214,12 @@ enum mf_pf_request {
 struct mf_pf_message {
 	enum mf_pf_request kind;
 	bool is_answer;
-	uint64_t id;		   /* of the request; its answer has the same */
-	struct mf_pf_question q;   /* LOOKUP; scope is not sent */
+	uint64_t id; /* of the request; its answer has the same */
+	/* LOOKUP; OWNER: peer is the client, local the server that it meant. The scope is not sent. */
+	struct mf_pf_question q;
 	int status;		   /* answers: 0 or MF_E_* */
 	struct mf_endpoint server; /* answer to LOOKUP with status 0 */
-	uint32_t health;	   /* answer to CHECK: MF_PF_OK_... */
+	uint32_t value; /* answer to CHECK: MF_PF_OK_...; to OWNER with status 0: the process id */
 };
 
 void mf_pf_wire_encode(const struct mf_pf_message *m, uint8_t buf[static MF_PF_WIRE_LEN]);
@@ -238,6 +241,8 @@ struct mf_pf_system {
 		     struct mf_strbuf *ret_output);
 	/* DIOCNATLOOK. Return: 0, MF_E_NOENT (no such state), MF_E_INVAL (the kernel does not like the question), MF_E_IO */
 	int (*natlook)(void *ctx, struct mf_pf_natlook *nl);
+	/* Who owns the local end (src) of @flow, by the system's tables. Return: 0, MF_E_NOENT */
+	int (*find_owner)(void *ctx, const struct mf_flow *flow, uint32_t *ret_pid);
 	/* The record. Return: length or 0; MF_E_NOENT, MF_E_PERM (not ours to read), MF_E_IO */
 	int (*read_record)(void *ctx, char *buf, size_t room);
 	int (*write_record)(void *ctx, const char *text, size_t len);
@@ -288,11 +293,12 @@ struct mf_pf_stats {
 	uint64_t loops;	     /* the original destination was a listener of ours: refused */
 	uint64_t refused;    /* not about our listeners */
 	uint64_t failed;     /* the kernel refused, or said what makes no sense */
+	uint64_t owners, owners_found;
 };
 void mf_pf_control_get_stats(const struct mf_pf_control *c, struct mf_pf_stats *ret);
 
 /* ------------------------------------------------------------------------------------------------------------------ */
-/* The backend (pf_darwin.c): macOS only                                                                              */
+/* The backend (pf_darwin.c): macOS only. One thread at a time.                                                       */
 
 struct mf_pf_options {
 	size_t size; /* of this struct */
@@ -316,7 +322,8 @@ int mf_pf_become_user(uint32_t uid, uint32_t gid, struct mf_err *err);
  * mf_pf_find_flow() - Where a connection or datagram was going; the shape that proxies ask in
  * @pf: the struct mf_pf
  * Cost: a round trip to the broker, at most a second
- * Return: 0; MF_E_NOENT (pf knows no such flow: a direct connection), MF_E_PERM (a loop), MF_E_CLOSED (the broker is gone)
+ * Return: 0; MF_E_NOENT (pf knows no such flow: a direct connection), MF_E_PERM (a loop), MF_E_TIME, MF_E_CLOSED (the
+ *	broker is gone)
  */
 int mf_pf_find_flow(void *pf, enum mf_proto proto, const struct mf_endpoint *peer,
 		    const struct mf_endpoint *local, struct mf_session_flow *ret);
@@ -332,7 +339,11 @@ int mf_pf_fd(const struct mf_pf *pf);
 /** mf_pf_stop() - Have the broker remove everything, and wait for it; NULL is fine. Return: 0, MF_E_IO, MF_E_CLOSED */
 int mf_pf_stop(struct mf_pf *pf, struct mf_err *err);
 
-/** mf_pf_find_process() - mf_session_ops.find_process over libproc: who owns the client end of @flow */
+/**
+ * mf_pf_find_process() - mf_session_ops.find_process: who owns the client end of @flow, which mf_pf_find_flow() told
+ * The arguments are there for processes of the proxies' own user only.
+ * Return: 0, MF_E_NOENT
+ */
 int mf_pf_find_process(void *pf, const struct mf_session_flow *flow, struct mf_process *ret);
 
 #endif

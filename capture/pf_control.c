@@ -12,7 +12,8 @@
 #include "capture/pf.h"
 
 #define OUTPUT_MAX	  (1u << 20) /* of one pfctl; a rule set that prints more is not read */
-#define TEXT_OF_PFCTL_MAX 240	     /* bytes of pfctl's complaint in our message */
+#define LOOKED_UP_MAX	  1024
+#define TEXT_OF_PFCTL_MAX 240 /* bytes of pfctl's complaint in our message */
 
 struct mf_pf_control {
 	struct mf_pf_system sys;
@@ -29,7 +30,9 @@ struct mf_pf_control {
 
 	struct mf_pf_record record;
 	bool has_record, has_rules;
-	unsigned rdr_cnt, filter_cnt; /* rules as pfctl shows them after loading */
+	unsigned rdr_cnt, filter_cnt;		 /* rules as pfctl shows them after loading */
+	struct mf_flow looked_up[LOOKED_UP_MAX]; /* from the client to where it was going; a ring */
+	size_t looked_up_at;
 	struct mf_pf_stats stats;
 };
 
@@ -247,8 +250,8 @@ static int not_named(const struct mf_pf_control *c, const char *kind, enum mf_pf
 	return mf_err_set(
 		err, MF_E_UNSUPPORTED,
 		"pf's main rule set does not refer to the anchor %s for every packet (%s %s): "
-		"its rules would have no effect; put %s \"%.*s%s\" before com.apple's in "
-		"/etc/pf.conf, and load that",
+		"its rules would have no effect; add %s \"%.*s%s\" to /etc/pf.conf, before "
+		"others of its kind, and load that",
 		c->anchor, kind, mf_pf_reference_name(ref), kind,
 		parent ? parent : (int)strlen(c->anchor), c->anchor, parent ? "*" : "");
 }
@@ -389,6 +392,19 @@ static int look_up(struct mf_pf_control *c, const struct mf_pf_question *q, stru
 	return loop ? MF_E_PERM : bad ? MF_E_IO : MF_E_NOENT;
 }
 
+static struct mf_flow flow_of(enum mf_proto proto, const struct mf_endpoint *client,
+			      const struct mf_endpoint *server)
+{
+	struct mf_flow f = { .src_port = client->port,
+			     .dst_port = server->port,
+			     .proto = proto == MF_TCP ? MF_PROTO_TCP : MF_PROTO_UDP,
+			     .family = client->addr.family };
+
+	memcpy(f.src, client->addr.bytes, sizeof(f.src));
+	memcpy(f.dst, server->addr.bytes, sizeof(f.dst));
+	return f;
+}
+
 static int serve_lookup(struct mf_pf_control *c, struct mf_pf_question *q, struct mf_endpoint *ret)
 {
 	int e;
@@ -402,15 +418,35 @@ static int serve_lookup(struct mf_pf_control *c, struct mf_pf_question *q, struc
 	e = look_up(c, q, ret);
 	if (!e && is_listener(c, ret))
 		e = MF_E_PERM;
-	if (!e)
+	if (!e) {
 		c->stats.found++;
-	else if (e == MF_E_PERM)
+		c->looked_up[c->looked_up_at++ % LOOKED_UP_MAX] = flow_of(q->proto, &q->peer, ret);
+	} else if (e == MF_E_PERM) {
 		c->stats.loops++;
-	else if (e == MF_E_NOENT)
+	} else if (e == MF_E_NOENT) {
 		c->stats.not_found++;
-	else
+	} else {
 		c->stats.failed++;
+	}
 	return e;
+}
+
+static int serve_owner(struct mf_pf_control *c, const struct mf_pf_question *q, uint32_t *ret)
+{
+	struct mf_flow f = flow_of(q->proto, &q->peer, &q->local);
+	bool known = false;
+
+	c->stats.owners++;
+	for (size_t i = 0; i < LOOKED_UP_MAX && !known; i++)
+		known = mf_flow_eq(&c->looked_up[i], &f);
+	if (!known) {
+		c->stats.refused++;
+		return MF_E_PERM;
+	}
+	if (c->sys.find_owner(c->sys.ctx, &f, ret) || *ret == 0)
+		return MF_E_NOENT;
+	c->stats.owners_found++;
+	return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ */
@@ -598,8 +634,11 @@ int mf_pf_control_handle(struct mf_pf_control *c, const uint8_t request[static M
 	case MF_PF_LOOKUP:
 		a.status = serve_lookup(c, &m.q, &a.server);
 		break;
+	case MF_PF_OWNER:
+		a.status = serve_owner(c, &m.q, &a.value);
+		break;
 	case MF_PF_CHECK:
-		a.health = check_health(c);
+		a.value = check_health(c);
 		break;
 	case MF_PF_RELOAD:
 		a.status = load_rules(c, &err);
@@ -610,7 +649,7 @@ int mf_pf_control_handle(struct mf_pf_control *c, const uint8_t request[static M
 	case MF_PF_REQUEST_NUM:
 		return MF_E_BAD;
 	}
-	if (a.status && m.kind != MF_PF_LOOKUP)
+	if (a.status && (m.kind == MF_PF_RELOAD || m.kind == MF_PF_STOP))
 		mf_log_error(c->log, "%s", err.msg);
 	mf_pf_wire_encode(&a, answer);
 	return m.kind == MF_PF_STOP;

@@ -7,7 +7,7 @@
  *	 5  kind; | 0x80 answer 48  port of the peer; of the server in an answer
  *	 6  protocol, 6 or 17   50  local port
  *	 7  family, 4 or 6      52  status of an answer, as a signed number
- *	 8  id                  56  health in an answer to CHECK
+ *	 8  id                  56  health, or process id, in an answer
  *	                        60  zero
  *
  * Fields that a kind does not have are zero, and must be.
@@ -23,12 +23,18 @@
 
 static bool has_question(const struct mf_pf_message *m)
 {
-	return m->kind == MF_PF_LOOKUP && !m->is_answer;
+	return (m->kind == MF_PF_LOOKUP || m->kind == MF_PF_OWNER) && !m->is_answer;
 }
 
 static bool has_server(const struct mf_pf_message *m)
 {
 	return m->kind == MF_PF_LOOKUP && m->is_answer && m->status == 0;
+}
+
+static bool has_value(const struct mf_pf_message *m)
+{
+	return m->is_answer &&
+	       (m->kind == MF_PF_CHECK || (m->kind == MF_PF_OWNER && m->status == 0));
 }
 
 void mf_pf_wire_encode(const struct mf_pf_message *m, uint8_t buf[static MF_PF_WIRE_LEN])
@@ -52,8 +58,8 @@ void mf_pf_wire_encode(const struct mf_pf_message *m, uint8_t buf[static MF_PF_W
 	}
 	if (m->is_answer)
 		mf_store_be32(buf + 52, (uint32_t)m->status);
-	if (m->is_answer && m->kind == MF_PF_CHECK)
-		mf_store_be32(buf + 56, m->health);
+	if (has_value(m))
+		mf_store_be32(buf + 56, m->value);
 }
 
 /* Addresses are canonical: 16 zero-padded bytes, and no IPv4 address in the clothes of an IPv6 one. */
@@ -80,8 +86,10 @@ int mf_pf_wire_decode(const uint8_t buf[static MF_PF_WIRE_LEN], struct mf_pf_mes
 	m.is_answer = buf[5] & ANSWER;
 	m.id = mf_load_be64(buf + 8);
 	m.status = (int)(int32_t)mf_load_be32(buf + 52);
-	m.health = mf_load_be32(buf + 56);
-	if (m.status > 0 || m.status < MF_E_BUG || (m.health & ~(uint32_t)MF_PF_OK_ALL))
+	m.value = mf_load_be32(buf + 56);
+	if (m.status > 0 || m.status < MF_E_BUG ||
+	    (m.kind == MF_PF_CHECK && (m.value & ~(uint32_t)MF_PF_OK_ALL)) ||
+	    (m.kind == MF_PF_OWNER && has_value(&m) && m.value == 0))
 		return MF_E_BAD;
 	m.q.proto = buf[6] == 6 ? MF_TCP : MF_UDP;
 	if (has_question(&m) && (!read_endpoint(&m.q.peer, buf[7], buf + 16, buf + 48) ||

@@ -53,6 +53,17 @@ static int fake_natlook(void *ctx, struct mf_pf_natlook *nl)
 	return 0;
 }
 
+static int fake_find_owner(void *ctx, const struct mf_flow *flow, uint32_t *ret_pid)
+{
+	struct fake *f = ctx;
+
+	/* Nothing was looked up without an answer of the kernel. */
+	if (f->at == 0 || (flow->family != 4 && flow->family != 6))
+		abort();
+	*ret_pid = flow->src_port & 3;
+	return 0;
+}
+
 static int fake_read(void *ctx, char *buf, size_t room)
 {
 	(void)ctx;
@@ -123,6 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct fake f = { 0 };
 	const struct mf_pf_system sys = { .pfctl = fake_pfctl,
 					  .natlook = fake_natlook,
+					  .find_owner = fake_find_owner,
 					  .read_record = fake_read,
 					  .write_record = fake_write,
 					  .remove_record = fake_remove,

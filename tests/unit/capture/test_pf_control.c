@@ -29,6 +29,7 @@ struct fake {
 	/* one redirected flow */
 	struct mf_endpoint peer, local, server;
 	uint8_t known_direction;
+	uint32_t pid;	    /* who has its client's end */
 	int natlook_result; /* other than 0: always that */
 	/* failing */
 	int fail_call;	/* which pfctl call ends with status 1; -1 for none */
@@ -198,6 +199,16 @@ static int fake_natlook(void *ctx, struct mf_pf_natlook *nl)
 	return 0;
 }
 
+static int fake_find_owner(void *ctx, const struct mf_flow *flow, uint32_t *ret_pid)
+{
+	struct fake *f = ctx;
+
+	if (flow->src_port != f->peer.port || flow->proto != MF_PROTO_TCP || flow->family != 4)
+		return MF_E_NOENT;
+	*ret_pid = f->pid;
+	return 0;
+}
+
 static int fake_read(void *ctx, char *buf, size_t room)
 {
 	struct fake *f = ctx;
@@ -300,6 +311,7 @@ static struct mf_pf_control *new_control(struct fake *f, bool ip6)
 {
 	const struct mf_pf_system sys = { .pfctl = fake_pfctl,
 					  .natlook = fake_natlook,
+					  .find_owner = fake_find_owner,
 					  .read_record = fake_read,
 					  .write_record = fake_write,
 					  .remove_record = fake_remove,
@@ -663,9 +675,53 @@ static void lookups_are_answered(void **state)
 	free(f);
 }
 
+static void owners_are_told_of_flows_that_were_looked_up(void **state)
+{
+	struct fake *f = malloc(sizeof(*f));
+	struct mf_pf_message q = { .kind = MF_PF_OWNER,
+				   .q = { .proto = MF_TCP,
+					  .peer = endpoint("192.168.1.20:51234"),
+					  .local = endpoint("203.0.113.9:443") } };
+	struct mf_pf_control *c;
+	struct mf_pf_message a;
+	struct mf_err err;
+	char peer[32];
+
+	(void)state;
+	setup(f);
+	c = new_control(f, false);
+	assert_int_equal(mf_pf_control_start(c, &err), 0);
+	f->peer = q.q.peer;
+	f->local = endpoint("127.0.0.1:8443");
+	f->server = q.q.local;
+	f->pid = 4711;
+	assert_int_equal(ask(c, q, 0).status,
+			 MF_E_PERM); /* whose flows these are is not for everybody */
+	assert_int_equal(look_up(c, "192.168.1.20:51234", "127.0.0.1:8443").status, 0);
+	a = ask(c, q, 0);
+	assert_int_equal(a.status, 0);
+	assert_int_equal(a.value, 4711);
+	f->pid = 0;
+	assert_int_equal(ask(c, q, 0).status, MF_E_NOENT);
+	q.q.local.port = 80;
+	assert_int_equal(ask(c, q, 0).status, MF_E_PERM);
+	q.q.local.port = 443;
+	/* Not for ever. */
+	for (unsigned i = 0; i < 1024; i++) {
+		assert_int_equal(ask(c, q, 0).status, MF_E_NOENT);
+		f->peer.port = (uint16_t)(10000 + i);
+		snprintf(peer, sizeof(peer), "192.168.1.20:%u", 10000 + i);
+		assert_int_equal(look_up(c, peer, "127.0.0.1:8443").status, 0);
+	}
+	assert_int_equal(ask(c, q, 0).status, MF_E_PERM);
+	assert_int_equal(mf_pf_control_stop(c, &err), 0);
+	mf_pf_control_free(c);
+	free(f);
+}
+
 static uint32_t health(struct mf_pf_control *c)
 {
-	return ask(c, (struct mf_pf_message){ .kind = MF_PF_CHECK }, 0).health;
+	return ask(c, (struct mf_pf_message){ .kind = MF_PF_CHECK }, 0).value;
 }
 
 static void health_tells_what_others_changed(void **state)
@@ -748,6 +804,7 @@ int main(void)
 		cmocka_unit_test(without_a_record_nothing_is_loaded),
 		cmocka_unit_test(what_cannot_be_removed_stays_in_the_record),
 		cmocka_unit_test(lookups_are_answered),
+		cmocka_unit_test(owners_are_told_of_flows_that_were_looked_up),
 		cmocka_unit_test(health_tells_what_others_changed),
 		cmocka_unit_test(a_request_to_stop_is_the_last),
 		cmocka_unit_test(wrong_options_are_refused_at_once),

@@ -208,14 +208,26 @@ static void answers_have_these_64_bytes(void **state)
 	assert_int_equal(mf_pf_wire_decode(buf, &again), 0);
 	assert_int_equal(again.status, MF_E_NOENT);
 	m = (struct mf_pf_message){
-		.kind = MF_PF_CHECK, .is_answer = true, .id = 8, .health = MF_PF_OK_ALL
+		.kind = MF_PF_CHECK, .is_answer = true, .id = 8, .value = MF_PF_OK_ALL
 	};
 	mf_pf_wire_encode(&m, buf);
 	assert_bytes(buf, sizeof(buf),
-		     "6d667066 01 81 00 00 0000000000000008" ZERO16 ZERO16
+		     "6d667066 01 82 00 00 0000000000000008" ZERO16 ZERO16
 		     " 0000 0000 00000000 0000003f 00000000");
 	assert_int_equal(mf_pf_wire_decode(buf, &again), 0);
-	assert_int_equal(again.health, MF_PF_OK_ALL);
+	assert_int_equal(again.value, MF_PF_OK_ALL);
+	m = (struct mf_pf_message){
+		.kind = MF_PF_OWNER, .is_answer = true, .id = 9, .value = 4711
+	};
+	mf_pf_wire_encode(&m, buf);
+	assert_bytes(buf, sizeof(buf),
+		     "6d667066 01 81 00 00 0000000000000009" ZERO16 ZERO16
+		     " 0000 0000 00000000 00001267 00000000");
+	assert_int_equal(mf_pf_wire_decode(buf, &again), 0);
+	assert_int_equal(again.value, 4711);
+	m.value = 0; /* nobody, but with success */
+	mf_pf_wire_encode(&m, buf);
+	assert_int_equal(mf_pf_wire_decode(buf, &again), MF_E_BAD);
 }
 
 static void every_byte_counts(void **state)
@@ -225,7 +237,7 @@ static void every_byte_counts(void **state)
 		{ .kind = MF_PF_RELOAD },
 		{ .kind = MF_PF_STOP },
 		{ .kind = MF_PF_STOP, .is_answer = true, .status = MF_E_IO },
-		{ .kind = MF_PF_CHECK, .is_answer = true, .health = 1 },
+		{ .kind = MF_PF_CHECK, .is_answer = true, .value = 1 },
 		{ .kind = MF_PF_LOOKUP, .is_answer = true, .status = MF_E_PERM },
 	};
 	struct mf_pf_message m, lookup = { .kind = MF_PF_LOOKUP,
