@@ -19,9 +19,12 @@
  * How it works (Linux: docs/internals/capture-linux.md)
  *
  * Three processes: the caller (host namespaces, runs the proxies), the command, and a small opener that stays in the
- * namespace with the privileges that the command has lost. The namespace has no device but lo and takes every address
- * for its own, so there is no way out; nftables hands each TCP and UDP flow that is not loopback to the listeners. Port
- * 53 to a loopback address counts as not loopback, for hosts whose resolv.conf names a local resolver.
+ * namespace with the privileges that the command has lost.
+ * TPROXY: the namespace has no device but lo and takes every address for its own, so there is no way out; nftables hands
+ * each TCP and UDP flow that is not loopback to the listeners. Port 53 to a loopback address counts as not loopback, for
+ * hosts whose resolv.conf names a local resolver.
+ * TUN: all that is not loopback goes to a device whose other end is here. A pipeline asks about each flow that begins and
+ * sends its packets back in, to the listeners.
  * When the caller dies, its listeners close, and the command's traffic ends in resets.
  *
  * Threads and signals: one thread at a time, the thread that called mf_capture_new() must outlive the command (the
@@ -37,9 +40,24 @@
 #include "core/policy/session.h"
 
 struct mf_capture;
+struct mf_flow_verdict; /* pipeline.h */
+struct mf_metrics;
+
+/* How traffic comes to the listeners. */
+enum mf_capture_backend {
+	MF_CAPTURE_TPROXY, /* the kernel hands each flow over */
+	MF_CAPTURE_TUN,	   /* packets come to us, through a pipeline (pipeline.h) */
+	MF_CAPTURE_BACKEND_NUM
+};
+
+/* Of the TUN device: what IPv6 wants at least, and what IPv4 can name. */
+#define MF_CAPTURE_MTU_MIN 1280
+#define MF_CAPTURE_MTU_MAX 65535
 
 struct mf_capture_options {
 	size_t size; /* of this struct */
+	enum mf_capture_backend backend;
+	uint32_t mtu; /* TUN: bytes, 0 for 65,520 */
 	char *const *
 		argv; /* the command, NULL-terminated; argv[0] is looked up in PATH; borrowed until free */
 	char *const *envp; /* NULL: the caller's; borrowed until free */
@@ -87,11 +105,43 @@ int mf_capture_prove(struct mf_capture *cap, struct mf_err *err);
 
 /*
  * Listeners in the namespace, non-blocking, borrowed. Both are IPv6 sockets that take both families (mapped addresses).
- * TCP: accept(), then getsockname() is the original destination. UDP: it comes with each datagram as control data
- * (IP_ORIGDSTADDR, IPV6_ORIGDSTADDR).
+ * Whose a connection or datagram is says mf_capture_find_flow(), by what accept() and getsockname() say, for UDP by the
+ * sender and the control data that come with it (IP_ORIGDSTADDR, IPV6_ORIGDSTADDR).
  */
 int mf_capture_tcp_fd(const struct mf_capture *cap);
 int mf_capture_udp_fd(const struct mf_capture *cap);
+
+/**
+ * mf_capture_find_flow() - The flow behind what a listener sees
+ * @cap:   a struct mf_capture, as for a callback
+ * @peer:  where it comes from; @local: where it arrived
+ * Return: 0; MF_E_NOENT: nobody's, to be dropped before a byte is read
+ */
+int mf_capture_find_flow(void *cap, enum mf_proto proto, const struct mf_endpoint *peer,
+			 const struct mf_endpoint *local, struct mf_session_flow *ret);
+
+/*
+ * Packets: for backends that have them. The owner calls mf_capture_run_packets() whenever the descriptor is readable or
+ * the deadline is over; flows reach the listeners by that alone. mf_capture_prove() does so itself until it returns.
+ */
+
+/** mf_capture_packet_fd() - Readable when there are packets; -1: this backend has none, or the session was cut */
+int mf_capture_packet_fd(const struct mf_capture *cap);
+/** mf_capture_run_packets() - One batch. Return: packets handled, 0 for none now, MF_E_CLOSED after a cut */
+int mf_capture_run_packets(struct mf_capture *cap);
+/** mf_capture_packet_deadline() - On mf_clock_system; UINT64_MAX: none */
+uint64_t mf_capture_packet_deadline(const struct mf_capture *cap);
+/**
+ * mf_capture_set_judge() - Who is asked about a flow before its first packet is answered; without, all go to the listeners
+ * @judge: fills @ret, which is MF_FLOW_PROXY without a redirect when it is called. Return: 0, or MF_E_* (a failure that
+ *         counts towards the fail mode)
+ */
+void mf_capture_set_judge(struct mf_capture *cap,
+			  int (*judge)(void *ctx, const struct mf_session_flow *flow,
+				       struct mf_flow_verdict *ret),
+			  void *ctx);
+/** mf_capture_gather() - Counters of packets, into Prometheus metrics */
+void mf_capture_gather(struct mf_capture *cap, struct mf_metrics *metrics);
 
 /** mf_capture_get_ops() - What the proxies need of the session; valid until mf_capture_free() */
 void mf_capture_get_ops(struct mf_capture *cap, struct mf_session_ops *ret);
@@ -112,6 +162,8 @@ enum mf_capture_event_kind {
 	/* text is what somebody in the session tried and may not: a refused system call, or a packet that is neither TCP
 	 * nor UDP; pid is 0 for packets. At most 20 a second are told. */
 	MF_CAPTURE_REFUSED,
+	/* text is what went wrong with packets, or that it goes well again */
+	MF_CAPTURE_PACKETS,
 	MF_CAPTURE_EVENT_NUM
 };
 
@@ -121,11 +173,14 @@ struct mf_capture_event {
 	int signal; /* EXITED, STOPPED: the signal, else 0 */
 	bool core_dumped;
 	int64_t pid;	/* REFUSED: who tried */
-	char text[256]; /* DRIFT, MASKED, REFUSED */
+	char text[256]; /* DRIFT, MASKED, REFUSED, PACKETS */
 };
 
 /** mf_capture_fd() - Readable when mf_capture_next_event() has work to do; borrowed */
 int mf_capture_fd(const struct mf_capture *cap);
+
+/** mf_capture_has_event() - One waits already: mf_capture_run_packets() may have queued it, and the descriptor does not say */
+bool mf_capture_has_event(const struct mf_capture *cap);
 
 /** mf_capture_next_event() - Handle what happened, never block; Return: true with an event, false when there is none */
 bool mf_capture_next_event(struct mf_capture *cap, struct mf_capture_event *ret);
@@ -138,6 +193,11 @@ void mf_capture_stop_like(struct mf_capture *cap, const struct mf_capture_event 
 
 /** mf_capture_cut() - End all traffic of the session for good: listeners closed, lo and any other device down */
 void mf_capture_cut(struct mf_capture *cap);
+
+/** mf_capture_backend_name() - As in events and on the command line: "tproxy", "tun" */
+const char *mf_capture_backend_name(enum mf_capture_backend backend);
+/** mf_capture_backend_find() - Return: an enum mf_capture_backend, MF_E_NOENT */
+int mf_capture_backend_find(const char *name);
 
 /** mf_capture_pid() - The command's process id, 0 before it exists */
 int64_t mf_capture_pid(const struct mf_capture *cap);

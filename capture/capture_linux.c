@@ -135,6 +135,11 @@ int mf_capture_new(const struct mf_capture_options *options, struct mf_capture *
 		return mf_err_set(err, MF_E_INVAL,
 				  "extra_ca_pem is no certificate in PEM of at most %u bytes",
 				  MF_CAPTURE_CA_MAX);
+	if ((unsigned)options->backend >= MF_CAPTURE_BACKEND_NUM ||
+	    (options->mtu &&
+	     (options->mtu < MF_CAPTURE_MTU_MIN || options->mtu > MF_CAPTURE_MTU_MAX)))
+		return mf_err_set(err, MF_E_INVAL, "the MTU of a session is %d to %d bytes",
+				  MF_CAPTURE_MTU_MIN, MF_CAPTURE_MTU_MAX);
 	cap = calloc(1, sizeof(*cap));
 	if (!cap)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
@@ -201,7 +206,8 @@ static int take_ready(struct mf_capture *cap, struct mf_err *err)
 	cap->command = (pid_t)m.pid;
 	cap->plan.has6 = m.value;
 	cap->timing = m.timing;
-	return mf_capture_events_record(cap, err);
+	r = mf_capture_packets_new(cap, err);
+	return r < 0 ? r : mf_capture_events_record(cap, err);
 }
 
 /* Return: 1 when the command has made its probes */
@@ -247,25 +253,24 @@ static int prove_late(const struct mf_capture *cap, unsigned seen, struct mf_err
 
 static int prove(struct mf_capture *cap, struct mf_err *err)
 {
-	struct mf_session_ops ops;
 	unsigned limit =
 		cap->options.prove_timeout_ms ? cap->options.prove_timeout_ms : PROVE_TIMEOUT_MS;
 	uint64_t deadline = mf_clock_now(&mf_clock_system) + limit * MF_NS_PER_MS;
 	unsigned seen = 0, want = (1u << MF_CAPTURE_PROBE_TCP6) - 1;
 	int r = 0;
 
-	mf_capture_get_ops(cap, &ops);
 	while (r == 0) {
 		bool ready = cap->fd[MF_CAPTURE_FD_TCP] >= 0;
 		struct pollfd p[] = { { cap->opener_sock, ready ? 0 : POLLIN, 0 },
 				      { cap->command_sock, POLLIN, 0 },
 				      { cap->fd[MF_CAPTURE_FD_TCP], POLLIN, 0 },
-				      { cap->fd[MF_CAPTURE_FD_UDP], POLLIN, 0 } };
+				      { cap->fd[MF_CAPTURE_FD_UDP], POLLIN, 0 },
+				      { mf_capture_packet_fd(cap), POLLIN, 0 } };
 		uint64_t now = mf_clock_now(&mf_clock_system);
 
 		if (now >= deadline)
 			return prove_late(cap, seen, err);
-		if (poll(p, ready ? 4 : 1, (int)((deadline - now) / MF_NS_PER_MS) + 1) < 0 &&
+		if (poll(p, ready ? 5 : 1, (int)((deadline - now) / MF_NS_PER_MS) + 1) < 0 &&
 		    errno != EINTR)
 			return mf_err_set(err, MF_E_IO, "poll: %s", strerror(errno));
 		if (!ready) {
@@ -274,12 +279,12 @@ static int prove(struct mf_capture *cap, struct mf_err *err)
 		}
 		if (p[0].revents)
 			r = helper_gone("opener", err);
+		if (r == 0 && p[4].revents)
+			(void)mf_capture_run_packets(cap);
 		if (r == 0 && p[2].revents)
-			r = mf_capture_probe_take_tcp(&cap->plan, cap->fd[MF_CAPTURE_FD_TCP], &seen,
-						      err);
+			r = mf_capture_probe_take_tcp(cap, &seen, err);
 		if (r == 0 && p[3].revents)
-			r = mf_capture_probe_take_udp(&cap->plan, cap->fd[MF_CAPTURE_FD_UDP], &ops,
-						      &seen, err);
+			r = mf_capture_probe_take_udp(cap, &seen, err);
 		if (r == 0 && p[1].revents)
 			r = take_probed(cap, err);
 	}
@@ -343,6 +348,22 @@ int mf_capture_exec(struct mf_capture *cap, int *ret_exit_code, struct mf_err *e
 	if (r == 1)
 		return exec_failed(cap->options.argv[0], m.value, ret_exit_code, err);
 	return 0;
+}
+
+const char *mf_capture_backend_name(enum mf_capture_backend backend)
+{
+	static const char *const names[] = { "tproxy", "tun" };
+
+	_Static_assert(MF_ARRAY_SIZE(names) == MF_CAPTURE_BACKEND_NUM, "a name per backend");
+	return names[backend];
+}
+
+int mf_capture_backend_find(const char *name)
+{
+	for (int i = 0; i < MF_CAPTURE_BACKEND_NUM; i++)
+		if (strcmp(name, mf_capture_backend_name((enum mf_capture_backend)i)) == 0)
+			return i;
+	return MF_E_NOENT;
 }
 
 int mf_capture_tcp_fd(const struct mf_capture *cap)
@@ -422,6 +443,7 @@ void mf_capture_free(struct mf_capture *cap)
 		learn_command(cap);
 		reap(&cap->command);
 	}
+	mf_capture_packets_free(cap);
 	close_fd(&cap->opener_sock);
 	close_fd(&cap->command_sock);
 	close_fd(&cap->epoll_fd);

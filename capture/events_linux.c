@@ -40,7 +40,9 @@
 /* NULL when there is no room: what matters most is kept by never queueing more than a few of the rest. */
 static struct mf_capture_event *push(struct mf_capture *cap, enum mf_capture_event_kind kind)
 {
-	size_t room = kind == MF_CAPTURE_REFUSED || kind == MF_CAPTURE_MASKED ? 16 : 0;
+	bool less = kind == MF_CAPTURE_REFUSED || kind == MF_CAPTURE_MASKED ||
+		    kind == MF_CAPTURE_PACKETS;
+	size_t room = less ? 16 : 0;
 	struct mf_capture_event *ev;
 
 	if (cap->queue_cnt + room >= MF_CAPTURE_EVENTS_MAX)
@@ -75,6 +77,12 @@ void mf_capture_events_drift(struct mf_capture *cap, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	push_text(cap, MF_CAPTURE_DRIFT, 0, text);
+}
+
+void mf_capture_events_tell(struct mf_capture *cap, enum mf_capture_event_kind kind,
+			    const char *text)
+{
+	push_text(cap, kind, 0, text);
 }
 
 /* At most REFUSED_PER_S a second: the session must not be able to fill somebody's log. */
@@ -511,6 +519,11 @@ static void collect(struct mf_capture *cap)
 				else
 					sources[s].on(cap);
 			}
+}
+
+bool mf_capture_has_event(const struct mf_capture *cap)
+{
+	return cap->queue_cnt > 0;
 }
 
 bool mf_capture_next_event(struct mf_capture *cap, struct mf_capture_event *ret)

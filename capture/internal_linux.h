@@ -30,6 +30,7 @@
 #define MF_CAPTURE_OWN6	       "fd6d:6f6f:6e66::2"
 #define MF_CAPTURE_DNS4	       "198.19.255.53" /* in resolv.conf; nobody has it, so it is captured */
 #define MF_CAPTURE_NFLOG_GROUP 4
+#define MF_CAPTURE_TUN_NAME    "tun0"
 
 /* paths_linux.c: a bounded, sorted set of paths, and where the host's Unix sockets are */
 
@@ -94,6 +95,7 @@ enum mf_capture_fd_kind {
 	MF_CAPTURE_FD_DIAG,  /* NETLINK_SOCK_DIAG */
 	MF_CAPTURE_FD_ICMP4, /* raw */
 	MF_CAPTURE_FD_ICMP6, /* raw; /dev/null without IPv6 */
+	MF_CAPTURE_FD_TUN,   /* the caller's end of the device; /dev/null without such a backend */
 	MF_CAPTURE_FD_NUM
 };
 
@@ -183,22 +185,26 @@ int mf_capture_probe_send(const struct mf_capture_plan *plan, struct mf_err *err
  * In the caller: take what is waiting at the listeners and answer it. @seen has a bit for each enum mf_capture_probe.
  * Return: 0, or MF_E_IO when something arrived that is no probe of ours
  */
-int mf_capture_probe_take_tcp(const struct mf_capture_plan *plan, int tcp_fd, unsigned *seen,
-			      struct mf_err *err);
-int mf_capture_probe_take_udp(const struct mf_capture_plan *plan, int udp_fd,
-			      const struct mf_session_ops *ops, unsigned *seen, struct mf_err *err);
+int mf_capture_probe_take_tcp(struct mf_capture *cap, unsigned *seen, struct mf_err *err);
+int mf_capture_probe_take_udp(struct mf_capture *cap, unsigned *seen, struct mf_err *err);
 
 /* mounts_linux.c, in the opener */
 int mf_capture_mounts_build(struct mf_capture_plan *plan, struct mf_err *err);
 /* Mask @path if it is a socket; Return: 1 masked, 0 not a socket (any more) or allowed, MF_E_IO */
 int mf_capture_mounts_mask(const struct mf_capture_plan *plan, const char *path);
 
-/* links_linux.c: lo, addresses, routes, sockets of the namespace */
-int mf_capture_links_build(bool *ret_has6, struct mf_err *err);
-int mf_capture_links_open(bool has6, int fds[static MF_CAPTURE_FD_NUM], struct mf_err *err);
+/* links_linux.c: devices, addresses, routes, sockets of the namespace */
+/* Sets plan->has6. @ret_tun_fd: the caller's end of the TUN device, -1 with another backend */
+int mf_capture_links_build(struct mf_capture_plan *plan, int *ret_tun_fd, struct mf_err *err);
+int mf_capture_links_open(bool has6, int tun_fd, int fds[static MF_CAPTURE_FD_NUM],
+			  struct mf_err *err);
 int mf_capture_links_open_udp(int family);
 /* Every device down, through @route_fd; any process may call it that owns the namespace. Return: 0, MF_E_IO */
 int mf_capture_links_down(int route_fd);
+
+/* tunlink_linux.c, in the opener: make the device tun0, up and without addresses, through @route_fd */
+int mf_capture_tun_make(int route_fd, uint32_t mtu, bool has6, int *ret_fd, int *ret_index,
+			struct mf_err *err);
 
 /* trust_linux.c; without options->extra_ca_pem all three do nothing */
 
@@ -236,7 +242,8 @@ bool mf_capture_netstate_differs(const struct mf_capture_netstate *built,
 				 const struct mf_capture_netstate *now, char *text, size_t size);
 
 /* rules_linux.c */
-int mf_capture_rules_load(bool has6, bool *ret_logs, struct mf_err *err);
+int mf_capture_rules_load(enum mf_capture_backend backend, bool has6, bool *ret_logs,
+			  struct mf_err *err);
 /* The number that the kernel counts up with each change of rules. Return: 0, MF_E_PERM, MF_E_IO */
 int mf_capture_rules_generation(int nft_fd, uint32_t *ret);
 
@@ -290,6 +297,7 @@ struct mf_capture {
 	struct mf_capture_pool pool[2]; /* IPv4, IPv6 */
 	struct mf_capture_who who;
 	struct mf_capture_timing timing;
+	struct mf_capture_packets *packets; /* packets_linux.c; NULL with TPROXY */
 
 	/* events_linux.c */
 	struct mf_capture_event queue[MF_CAPTURE_EVENTS_MAX];
@@ -313,7 +321,17 @@ struct mf_capture {
 	pid_t stopped_group; /* the command's group held the terminal when it stopped; else 0 */
 };
 
+/* packets_linux.c */
+int mf_capture_packets_new(struct mf_capture *cap, struct mf_err *err);
+void mf_capture_packets_free(struct mf_capture *cap);
+int mf_capture_packets_refuse_udp(struct mf_capture *cap, const struct mf_session_flow *flow,
+				  const uint8_t *payload, size_t len);
+/* A flow of loopback, which the kernel hands over in either backend */
+bool mf_capture_packets_is_loopback(const struct mf_endpoint *server);
+
 /* events_linux.c */
+void mf_capture_events_tell(struct mf_capture *cap, enum mf_capture_event_kind kind,
+			    const char *text);
 int mf_capture_events_begin(struct mf_capture *cap, struct mf_err *err);
 /* Remember the namespace as it was built: as early as its descriptors are there */
 int mf_capture_events_record(struct mf_capture *cap, struct mf_err *err);

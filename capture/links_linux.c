@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * links_linux.c - the namespace's one device, its addresses and routes, and the sockets that live in it
+ * links_linux.c - the namespace's devices, their addresses and routes, and the sockets that live in it
  *
- * `local default dev lo`: every address is this machine's own. A packet for anywhere is sent to lo and comes in again,
- * where rules_linux.c has it; no mark, no policy routing, and no way out even if the rules were gone. The route stands in
- * the table local, which is looked up before all others.
+ * TPROXY: there is only lo, and `local default dev lo` says that every address is this machine's own. A packet for
+ * anywhere is sent to lo and comes in again, where rules_linux.c has it; no mark, no policy routing, and no way out even
+ * if the rules were gone. The route stands in the table local, which is looked up before all others.
+ *
+ * TUN: the default routes lead to a device whose other end the caller holds (tunlink_linux.c). Without the caller there is
+ * no such device, and no route.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,103 +24,50 @@
 #include <unistd.h>
 
 #include "capture/internal_linux.h"
-
-struct request {
-	struct nlmsghdr h;
-	char room[512];
-};
-
-static void *request_begin(struct request *q, uint16_t type, uint16_t flags, size_t head_len)
-{
-	memset(q, 0, sizeof(*q));
-	q->h.nlmsg_type = type;
-	q->h.nlmsg_flags = NLM_F_REQUEST | flags;
-	q->h.nlmsg_len = (uint32_t)NLMSG_LENGTH(head_len);
-	return NLMSG_DATA(&q->h);
-}
-
-static void request_add(struct request *q, uint16_t type, const void *data, size_t len)
-{
-	struct rtattr *a = (struct rtattr *)((char *)q + NLMSG_ALIGN(q->h.nlmsg_len));
-
-	a->rta_type = type;
-	a->rta_len = (uint16_t)RTA_LENGTH(len);
-	memcpy(RTA_DATA(a), data, len);
-	q->h.nlmsg_len = NLMSG_ALIGN(q->h.nlmsg_len) + (uint32_t)RTA_ALIGN(a->rta_len);
-}
-
-/* Send and wait for the kernel's answer, which is there when send() returns. Return: 0 or an errno */
-static int request_run(int fd, struct request *q)
-{
-	char buf[4096] __attribute__((aligned(8)));
-
-	q->h.nlmsg_flags |= NLM_F_ACK;
-	if (send(fd, q, q->h.nlmsg_len, 0) < 0)
-		return errno;
-	for (;;) {
-		ssize_t n = recv(fd, buf, sizeof(buf), 0);
-		struct nlmsghdr *h = (struct nlmsghdr *)buf;
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno;
-		if (NLMSG_OK(h, (size_t)n) && h->nlmsg_type == NLMSG_ERROR)
-			return -((struct nlmsgerr *)NLMSG_DATA(h))->error;
-	}
-}
+#include "capture/netlink_linux.h"
 
 static int set_link(int fd, int index, bool up)
 {
-	struct request q;
-	struct ifinfomsg *m = request_begin(&q, RTM_NEWLINK, 0, sizeof(*m));
+	struct mf_nl_request q;
+	struct ifinfomsg *m = mf_nl_begin(&q, RTM_NEWLINK, 0, sizeof(*m));
 
 	m->ifi_index = index;
 	m->ifi_change = IFF_UP;
 	m->ifi_flags = up ? IFF_UP : 0;
-	return request_run(fd, &q);
+	return mf_nl_run(fd, &q);
 }
 
-static int add_address(int fd, int family, const void *addr, size_t len)
+static int add_address(int fd, int index, int family, const void *addr, size_t len)
 {
-	struct request q;
-	struct ifaddrmsg *m = request_begin(&q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*m));
+	struct mf_nl_request q;
+	struct ifaddrmsg *m = mf_nl_begin(&q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*m));
 
 	m->ifa_family = (uint8_t)family;
 	m->ifa_prefixlen = (uint8_t)(len * 8);
-	m->ifa_index = 1;
+	m->ifa_index = (unsigned)index;
 	m->ifa_flags = IFA_F_PERMANENT | (family == AF_INET6 ? IFA_F_NODAD : 0);
-	request_add(&q, IFA_LOCAL, addr, len);
-	request_add(&q, IFA_ADDRESS, addr, len);
-	return request_run(fd, &q);
+	mf_nl_add(&q, IFA_LOCAL, addr, len);
+	mf_nl_add(&q, IFA_ADDRESS, addr, len);
+	return mf_nl_run(fd, &q);
 }
 
-static int add_local_default(int fd, int family, const void *source, size_t len)
+/* lo: everything is ours. Any other device: everything is behind it. */
+static int add_default(int fd, int index, int family, const void *source, size_t len)
 {
-	struct request q;
-	struct rtmsg *m = request_begin(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*m));
-	int lo = 1;
+	struct mf_nl_request q;
+	struct rtmsg *m = mf_nl_begin(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*m));
+	bool local = index == 1;
 
 	m->rtm_family = (uint8_t)family;
-	m->rtm_table = RT_TABLE_LOCAL;
+	m->rtm_table = local ? RT_TABLE_LOCAL : RT_TABLE_MAIN;
 	m->rtm_protocol = RTPROT_STATIC;
-	m->rtm_scope = family == AF_INET ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
-	m->rtm_type = RTN_LOCAL;
-	request_add(&q, RTA_OIF, &lo, sizeof(lo));
-	request_add(&q, RTA_PREFSRC, source, len);
-	return request_run(fd, &q);
-}
-
-static int open_netlink(int protocol)
-{
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
-	struct sockaddr_nl self = { .nl_family = AF_NETLINK };
-
-	if (fd >= 0 && bind(fd, (struct sockaddr *)&self, sizeof(self)) < 0) {
-		close(fd);
-		return -1;
-	}
-	return fd;
+	m->rtm_scope = family == AF_INET6 ? RT_SCOPE_UNIVERSE
+		       : local		  ? RT_SCOPE_HOST
+					  : RT_SCOPE_LINK;
+	m->rtm_type = local ? RTN_LOCAL : RTN_UNICAST;
+	mf_nl_add(&q, RTA_OIF, &index, sizeof(index));
+	mf_nl_add(&q, RTA_PREFSRC, source, len);
+	return mf_nl_run(fd, &q);
 }
 
 /* IPv6 may be switched off for new namespaces; it is ours to switch on. */
@@ -148,36 +98,48 @@ static bool has_ipv6(void)
 	return true;
 }
 
-int mf_capture_links_build(bool *ret_has6, struct mf_err *err)
+/* Addresses and default routes of the device that everything goes to. Return: 0 or an errno with *what */
+static int build_device(int fd, int index, bool has6, const char **what)
 {
 	struct in_addr own4;
 	struct in6_addr own6;
-	int fd = open_netlink(NETLINK_ROUTE), e;
-	const char *what = "bring lo up";
+	int e;
 
+	inet_pton(AF_INET, MF_CAPTURE_OWN4, &own4);
+	inet_pton(AF_INET6, MF_CAPTURE_OWN6, &own6);
+	*what = "its IPv4 address and route";
+	e = add_address(fd, index, AF_INET, &own4, sizeof(own4));
+	if (e == 0)
+		e = add_default(fd, index, AF_INET, &own4, sizeof(own4));
+	if (e || !has6)
+		return e;
+	*what = "its IPv6 address and route";
+	e = add_address(fd, index, AF_INET6, &own6, sizeof(own6));
+	return e ? e : add_default(fd, index, AF_INET6, &own6, sizeof(own6));
+}
+
+int mf_capture_links_build(struct mf_capture_plan *plan, int *ret_tun_fd, struct mf_err *err)
+{
+	int fd = mf_nl_open(NETLINK_ROUTE), e, r = 0, index = 1;
+	const char *what = "IFF_UP";
+
+	*ret_tun_fd = -1;
 	if (fd < 0)
 		return mf_err_set(err, MF_E_IO, "cannot open a netlink socket: %s",
 				  strerror(errno));
-	inet_pton(AF_INET, MF_CAPTURE_OWN4, &own4);
-	inet_pton(AF_INET6, MF_CAPTURE_OWN6, &own6);
-	*ret_has6 = has_ipv6();
-	e = set_link(fd, 1, true);
-	if (e == 0) {
-		what = "give lo its IPv4 address and route";
-		e = add_address(fd, AF_INET, &own4, sizeof(own4));
-	}
-	if (e == 0)
-		e = add_local_default(fd, AF_INET, &own4, sizeof(own4));
-	if (e == 0 && *ret_has6) {
-		what = "give lo its IPv6 address and route";
+	plan->has6 = has_ipv6();
+	if (plan->has6)
 		enable_ipv6();
-		e = add_address(fd, AF_INET6, &own6, sizeof(own6));
-		if (e == 0)
-			e = add_local_default(fd, AF_INET6, &own6, sizeof(own6));
-	}
+	e = set_link(fd, 1, true);
+	if (e == 0 && plan->options->backend == MF_CAPTURE_TUN)
+		r = mf_capture_tun_make(fd, plan->options->mtu, plan->has6, ret_tun_fd, &index,
+					err);
+	if (e == 0 && r == 0)
+		e = build_device(fd, index, plan->has6, &what);
 	close(fd);
-	return e ? mf_err_set(err, mf_capture_errno_code(e), "cannot %s: %s", what, strerror(e))
-		 : 0;
+	return e ? mf_err_set(err, mf_capture_errno_code(e),
+			      "cannot give the session's device %s: %s", what, strerror(e))
+		 : r;
 }
 
 static int set_on(int fd, int level, int option)
@@ -237,35 +199,35 @@ static int open_route_watch(bool has6)
 				      RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE,
 				      RTNLGRP_IPV6_RULE };
 
-	return join(open_netlink(NETLINK_ROUTE), groups, has6 ? 7 : 4);
+	return join(mf_nl_open(NETLINK_ROUTE), groups, has6 ? 7 : 4);
 }
 
 static int open_nft_watch(void)
 {
 	static const int groups[] = { NFNLGRP_NFTABLES };
 
-	return join(open_netlink(NETLINK_NETFILTER), groups, 1);
+	return join(mf_nl_open(NETLINK_NETFILTER), groups, 1);
 }
 
 /* Packets that the rules refuse, their first 80 bytes. */
 static int open_nflog(void)
 {
-	struct request q;
+	struct mf_nl_request q;
 	struct nfgenmsg *m;
 	struct nfulnl_msg_config_cmd bind_cmd = { NFULNL_CFG_CMD_BIND };
 	struct nfulnl_msg_config_mode mode = { .copy_range = htonl(80),
 					       .copy_mode = NFULNL_COPY_PACKET };
 	uint32_t at_once = htonl(1); /* not in batches */
-	int fd = open_netlink(NETLINK_NETFILTER);
+	int fd = mf_nl_open(NETLINK_NETFILTER);
 
 	if (fd < 0)
 		return -1;
-	m = request_begin(&q, NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_CONFIG, 0, sizeof(*m));
+	m = mf_nl_begin(&q, NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_CONFIG, 0, sizeof(*m));
 	m->res_id = htons(MF_CAPTURE_NFLOG_GROUP);
-	request_add(&q, NFULA_CFG_CMD, &bind_cmd, sizeof(bind_cmd));
-	request_add(&q, NFULA_CFG_MODE, &mode, sizeof(mode));
-	request_add(&q, NFULA_CFG_QTHRESH, &at_once, sizeof(at_once));
-	if (request_run(fd, &q) == 0)
+	mf_nl_add(&q, NFULA_CFG_CMD, &bind_cmd, sizeof(bind_cmd));
+	mf_nl_add(&q, NFULA_CFG_MODE, &mode, sizeof(mode));
+	mf_nl_add(&q, NFULA_CFG_QTHRESH, &at_once, sizeof(at_once));
+	if (mf_nl_run(fd, &q) == 0)
 		return fd;
 	close(fd);
 	return -1;
@@ -291,7 +253,8 @@ static int open_null(void)
 	return open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
-int mf_capture_links_open(bool has6, int fds[static MF_CAPTURE_FD_NUM], struct mf_err *err)
+int mf_capture_links_open(bool has6, int tun_fd, int fds[static MF_CAPTURE_FD_NUM],
+			  struct mf_err *err)
 {
 	static const char *const names[] = {
 		[MF_CAPTURE_FD_TCP] = "transparent TCP listener",
@@ -305,22 +268,24 @@ int mf_capture_links_open(bool has6, int fds[static MF_CAPTURE_FD_NUM], struct m
 		[MF_CAPTURE_FD_DIAG] = "socket table",
 		[MF_CAPTURE_FD_ICMP4] = "ICMP socket",
 		[MF_CAPTURE_FD_ICMP6] = "ICMPv6 socket",
+		[MF_CAPTURE_FD_TUN] = "TUN device",
 	};
 
 	_Static_assert(MF_ARRAY_SIZE(names) == MF_CAPTURE_FD_NUM, "a name per descriptor");
 	fds[MF_CAPTURE_FD_TCP] = open_listener(SOCK_STREAM, has6);
 	fds[MF_CAPTURE_FD_UDP] = open_listener(SOCK_DGRAM, has6);
-	fds[MF_CAPTURE_FD_ROUTE] = open_netlink(NETLINK_ROUTE);
-	fds[MF_CAPTURE_FD_STATE] = open_netlink(NETLINK_ROUTE);
+	fds[MF_CAPTURE_FD_ROUTE] = mf_nl_open(NETLINK_ROUTE);
+	fds[MF_CAPTURE_FD_STATE] = mf_nl_open(NETLINK_ROUTE);
 	fds[MF_CAPTURE_FD_ROUTE_WATCH] = open_route_watch(has6);
 	fds[MF_CAPTURE_FD_NFT_WATCH] = open_nft_watch();
-	fds[MF_CAPTURE_FD_NFT] = open_netlink(NETLINK_NETFILTER);
+	fds[MF_CAPTURE_FD_NFT] = mf_nl_open(NETLINK_NETFILTER);
 	fds[MF_CAPTURE_FD_NFLOG] = open_nflog();
 	if (fds[MF_CAPTURE_FD_NFLOG] < 0)
 		fds[MF_CAPTURE_FD_NFLOG] = open_null();
-	fds[MF_CAPTURE_FD_DIAG] = open_netlink(NETLINK_SOCK_DIAG);
+	fds[MF_CAPTURE_FD_DIAG] = mf_nl_open(NETLINK_SOCK_DIAG);
 	fds[MF_CAPTURE_FD_ICMP4] = open_icmp(AF_INET);
 	fds[MF_CAPTURE_FD_ICMP6] = has6 ? open_icmp(AF_INET6) : open_null();
+	fds[MF_CAPTURE_FD_TUN] = tun_fd >= 0 ? tun_fd : open_null();
 	for (int i = 0; i < MF_CAPTURE_FD_NUM; i++)
 		if (fds[i] < 0)
 			return mf_err_set(err, MF_E_UNSUPPORTED, "cannot open the %s: %s", names[i],
@@ -357,8 +322,8 @@ struct link_list {
 static int list_links(int fd, struct link_list *ret)
 {
 	char buf[16384] __attribute__((aligned(8)));
-	struct request q;
-	struct ifinfomsg *m = request_begin(&q, RTM_GETLINK, NLM_F_DUMP, sizeof(*m));
+	struct mf_nl_request q;
+	struct ifinfomsg *m = mf_nl_begin(&q, RTM_GETLINK, NLM_F_DUMP, sizeof(*m));
 
 	m->ifi_family = AF_UNSPEC;
 	if (send(fd, &q, q.h.nlmsg_len, 0) < 0)
@@ -388,14 +353,14 @@ static int list_links(int fd, struct link_list *ret)
 /* With lo down, IPv4 would go on to send into the void; so it is told. (IPv6 has lost its route with the device.) */
 static int prohibit_all(int fd)
 {
-	struct request q;
-	struct rtmsg *m = request_begin(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*m));
+	struct mf_nl_request q;
+	struct rtmsg *m = mf_nl_begin(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*m));
 
 	m->rtm_family = AF_INET;
 	m->rtm_table = RT_TABLE_LOCAL;
 	m->rtm_protocol = RTPROT_STATIC;
 	m->rtm_type = RTN_PROHIBIT;
-	return request_run(fd, &q);
+	return mf_nl_run(fd, &q);
 }
 
 int mf_capture_links_down(int route_fd)

@@ -97,7 +97,7 @@ static bool is_own_host_route(const struct rtmsg *m, const struct attrs *t)
 
 	inet_pton(AF_INET6, MF_CAPTURE_OWN6, &own);
 	return m->rtm_family == AF_INET6 && m->rtm_type == RTN_LOCAL && m->rtm_dst_len == 128 &&
-	       attr_u32(t, RTA_OIF, 0) == 1 && dst && RTA_PAYLOAD(dst) == sizeof(own) &&
+	       dst && RTA_PAYLOAD(dst) == sizeof(own) &&
 	       memcmp(RTA_DATA(dst), &own, sizeof(own)) == 0;
 }
 

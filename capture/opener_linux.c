@@ -192,20 +192,20 @@ static int build(struct mf_capture_plan *plan, int fds[static MF_CAPTURE_FD_NUM]
 {
 	uint64_t since = mf_clock_now(&mf_clock_system);
 	bool logs;
-	int r = make_namespaces(plan, err);
+	int r = make_namespaces(plan, err), tun_fd = -1;
 
 	t->namespace_ns = lap(&since);
 	if (r == 0)
-		r = mf_capture_links_build(&plan->has6, err);
+		r = mf_capture_links_build(plan, &tun_fd, err);
 	t->links_ns = lap(&since);
 	if (r == 0)
-		r = mf_capture_rules_load(plan->has6, &logs, err);
+		r = mf_capture_rules_load(plan->options->backend, plan->has6, &logs, err);
 	t->rules_ns = lap(&since);
 	if (r == 0)
 		r = mf_capture_mounts_build(plan, err);
 	t->mounts_ns = lap(&since);
 	if (r == 0)
-		r = mf_capture_links_open(plan->has6, fds, err);
+		r = mf_capture_links_open(plan->has6, tun_fd, fds, err);
 	t->links_ns += lap(&since);
 	return r;
 }

@@ -76,6 +76,9 @@ int mf_capture_ops_open_udp(void *ctx, const struct mf_session_flow *flow)
 		return MF_E_INVAL;
 	if (cap->cut)
 		return MF_E_CLOSED;
+	/* The listener answers; the pipeline makes it come from the server. */
+	if (cap->packets && !mf_capture_packets_is_loopback(&flow->server))
+		return MF_E_UNSUPPORTED;
 	if (!pool->cnt)
 		r = refill(cap, flow->server.addr.family);
 	if (r == MF_E_CLOSED)
@@ -159,6 +162,8 @@ int mf_capture_ops_refuse_udp(void *ctx, const struct mf_session_flow *flow, con
 	if (!sa_len || flow->server.addr.family != flow->client.addr.family ||
 	    (six && !cap->plan.has6))
 		return MF_E_INVAL;
+	if (cap->packets && !mf_capture_packets_is_loopback(&flow->server))
+		return mf_capture_packets_refuse_udp(cap, flow, packet, len);
 	memset(icmp, 0, 8);
 	/* Administratively prohibited: RFC 1812 section 5.2.7.1 and RFC 4443 section 3.1 */
 	icmp[0] = six ? 1 : 3;

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -171,25 +172,60 @@ static int not_a_probe(const char *proto, const struct mf_endpoint *ep, struct m
 			  proto, mf_endpoint_format(ep, text, sizeof(text)));
 }
 
-int mf_capture_probe_take_tcp(const struct mf_capture_plan *plan, int tcp_fd, unsigned *seen,
-			      struct mf_err *err)
+/* The nonce comes right behind the handshake; with a TUN device we carry its packets ourselves meanwhile. */
+static bool read_nonce(struct mf_capture *cap, int fd, uint8_t nonce[16])
 {
-	struct timeval limit = { .tv_sec = 2 };
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa);
-	struct mf_endpoint ep = { 0 };
+	uint64_t deadline = mf_clock_now(&mf_clock_system) + 2 * MF_NS_PER_S;
+	struct pollfd p[] = { { fd, POLLIN, 0 }, { mf_capture_packet_fd(cap), POLLIN, 0 } };
+	size_t have = 0;
+
+	while (have < 16) {
+		uint64_t now = mf_clock_now(&mf_clock_system);
+		ssize_t n;
+
+		while (mf_capture_run_packets(cap) > 0)
+			;
+		n = recv(fd, nonce + have, 16 - have, MSG_DONTWAIT);
+		if (n > 0)
+			have += (size_t)n;
+		else if (n == 0 || (errno != EAGAIN && errno != EINTR) || now >= deadline)
+			return false;
+		else
+			(void)poll(p, 2, (int)((deadline - now) / MF_NS_PER_MS) + 1);
+	}
+	return true;
+}
+
+static bool find_server(struct mf_capture *cap, enum mf_proto proto, const struct sockaddr *peer,
+			const struct mf_endpoint *local, struct mf_session_flow *ret)
+{
+	struct mf_endpoint from = { 0 };
+
+	memset(ret, 0, sizeof(*ret));
+	return mf_endpoint_from_sockaddr(&from, peer) &&
+	       mf_capture_find_flow(cap, proto, &from, local, ret) == 0;
+}
+
+int mf_capture_probe_take_tcp(struct mf_capture *cap, unsigned *seen, struct mf_err *err)
+{
+	struct sockaddr_storage sa, peer;
+	socklen_t len = sizeof(sa), peer_len = sizeof(peer);
+	struct mf_endpoint local = { 0 };
+	struct mf_session_flow flow = { 0 };
 	uint8_t nonce[16];
-	int fd = accept4(tcp_fd, NULL, NULL, SOCK_CLOEXEC), which, r = 0;
+	int fd = accept4(cap->fd[MF_CAPTURE_FD_TCP], (struct sockaddr *)&peer, &peer_len,
+			 SOCK_CLOEXEC);
+	int which = -1, r = 0;
 
 	if (fd < 0)
 		return 0;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
-		(void)mf_endpoint_from_sockaddr(&ep, (struct sockaddr *)&sa);
-	which = find_target(MF_TCP, &ep);
-	if (which < 0 || recv(fd, nonce, sizeof(nonce), MSG_WAITALL) != sizeof(nonce) ||
-	    memcmp(nonce, plan->nonce, sizeof(nonce)) != 0) {
-		r = not_a_probe("TCP", &ep, err);
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0 &&
+	    mf_endpoint_from_sockaddr(&local, (struct sockaddr *)&sa) &&
+	    find_server(cap, MF_TCP, (struct sockaddr *)&peer, &local, &flow))
+		which = find_target(MF_TCP, &flow.server);
+	if (which < 0 || !read_nonce(cap, fd, nonce) ||
+	    memcmp(nonce, cap->plan.nonce, sizeof(nonce)) != 0) {
+		r = not_a_probe("TCP", &flow.server, err);
 	} else {
 		nonce[2] ^= 0x80;
 		if (send(fd, nonce, sizeof(nonce), MSG_NOSIGNAL) == sizeof(nonce))
@@ -213,8 +249,24 @@ static void read_original(struct msghdr *h, struct mf_endpoint *ret)
 	}
 }
 
-int mf_capture_probe_take_udp(const struct mf_capture_plan *plan, int udp_fd,
-			      const struct mf_session_ops *ops, unsigned *seen, struct mf_err *err)
+/* On a socket that speaks for the server, or through the listener, whose datagrams the pipeline rewrites */
+static bool answer(struct mf_capture *cap, const struct mf_session_flow *flow,
+		   const struct msghdr *from, const uint8_t *text, size_t len)
+{
+	int fd = mf_capture_ops_open_udp(cap, flow);
+	ssize_t n;
+
+	if (fd == MF_E_UNSUPPORTED)
+		return sendto(cap->fd[MF_CAPTURE_FD_UDP], text, len, MSG_DONTWAIT, from->msg_name,
+			      from->msg_namelen) == (ssize_t)len;
+	if (fd < 0)
+		return false;
+	n = send(fd, text, len, 0);
+	close(fd);
+	return n == (ssize_t)len;
+}
+
+int mf_capture_probe_take_udp(struct mf_capture *cap, unsigned *seen, struct mf_err *err)
 {
 	uint8_t query[QUERY_MAX], got[QUERY_MAX];
 	char control[256] __attribute__((aligned(8)));
@@ -227,24 +279,22 @@ int mf_capture_probe_take_udp(const struct mf_capture_plan *plan, int udp_fd,
 			    .msg_control = control,
 			    .msg_controllen = sizeof(control) };
 	struct mf_session_flow flow = { .proto = MF_UDP };
-	size_t len = make_query(plan->nonce, query);
-	ssize_t n = recvmsg(udp_fd, &h, MSG_DONTWAIT);
-	int which, fd;
+	struct mf_endpoint local = { 0 };
+	size_t len = make_query(cap->plan.nonce, query);
+	ssize_t n = recvmsg(cap->fd[MF_CAPTURE_FD_UDP], &h, MSG_DONTWAIT);
+	int which = -1;
 
 	if (n < 0)
 		return 0;
-	read_original(&h, &flow.server);
-	(void)mf_endpoint_from_sockaddr(&flow.client, (struct sockaddr *)&from);
-	which = find_target(MF_UDP, &flow.server);
+	read_original(&h, &local);
+	if (find_server(cap, MF_UDP, (struct sockaddr *)&from, &local, &flow))
+		which = find_target(MF_UDP, &flow.server);
 	if (which < 0 || n != (ssize_t)len || memcmp(got, query, len) != 0)
 		return not_a_probe("UDP", &flow.server, err);
-	fd = ops->open_udp(ops->ctx, &flow);
-	if (fd < 0)
-		return mf_err_set(err, fd, "cannot answer the UDP probe of %s: %s",
-				  targets[which].name, mf_strerror(fd));
 	query[2] ^= 0x80;
-	if (send(fd, query, len, 0) == (ssize_t)len)
-		*seen |= 1u << which;
-	close(fd);
+	if (!answer(cap, &flow, &h, query, len))
+		return mf_err_set(err, MF_E_IO, "cannot answer the UDP probe of %s: %s",
+				  targets[which].name, strerror(errno));
+	*seen |= 1u << which;
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rules_linux.c - the rules that hand every flow to the listeners
+ * rules_linux.c - the rules that hand every flow to the listeners, or keep all else from the TUN device
  *
- * Every address is local in the namespace, so each packet that anybody sends comes in again through lo: one chain at
+ * TPROXY: every address is local in the namespace, so each packet that anybody sends comes in again through lo: one chain at
  * prerouting sees them all. Order matters: loopback resolvers first, then what stays inside, then all the rest.
  */
 #include <arpa/inet.h>
@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "capture/internal_linux.h"
+#include "core/base/strbuf.h"
 
 #define STR_(x) #x
 #define STR(x)	STR_(x)
@@ -72,21 +73,88 @@
 	"drop\n"  \
 	"}\n"
 
-static int load(bool has6, bool logs, struct mf_err *err)
+/*
+ * TUN: what is sent to the device is looked at once it leaves, and what comes from there is the pipeline's: to one of our
+ * own addresses and nothing else. On lo there is only what stays inside, and the loopback resolvers. A socket that
+ * somebody tied to the device could send loopback addresses out through it: refused.
+ * Of ICMP the errors go out, with which the session's kernel answers packets of the pipeline.
+ */
+#define TUN_IN                                                        \
+	"chain tunnelled {\n"                                         \
+	"ip daddr " MF_CAPTURE_OWN4 " accept\n"                       \
+	"ip6 daddr " MF_CAPTURE_OWN6 " accept\n"                      \
+	"drop\n"                                                      \
+	"}\n"                                                         \
+	"chain capture {\n"                                           \
+	"type filter hook prerouting priority mangle; policy drop;\n" \
+	"iifname \"" MF_CAPTURE_TUN_NAME "\" goto tunnelled\n"        \
+	"ip daddr 127.0.0.0/8 th dport 53 goto away\n"                \
+	"ip6 daddr ::1 th dport 53 goto away\n"                       \
+	"ip daddr { 127.0.0.0/8, " MF_CAPTURE_OWN4 " } goto inside\n" \
+	"ip6 daddr { ::1, " MF_CAPTURE_OWN6 " } goto inside\n"        \
+	"}\n"
+#define REFUSED_BEGIN "chain refused {\n"
+#define REFUSED_END                                \
+	"meta l4proto tcp reject with tcp reset\n" \
+	"reject with icmpx admin-prohibited\n"     \
+	"}\n"
+#define TUN_OUT                                                                            \
+	"chain leaving {\n"                                                                \
+	"ip daddr 224.0.0.0/4 drop\n"                                                      \
+	"ip6 daddr ff00::/8 drop\n"                                                        \
+	"ip saddr 127.0.0.0/8 goto refused\n"                                              \
+	"ip daddr { 0.0.0.0/8, 127.0.0.0/8 } goto refused\n"                               \
+	"ip6 daddr { ::, ::1 } goto refused\n"                                             \
+	"meta l4proto { tcp, udp } accept\n"                                               \
+	"icmp type { destination-unreachable, time-exceeded, parameter-problem } accept\n" \
+	"icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, "           \
+	"parameter-problem } accept\n"                                                     \
+	"goto refused\n"                                                                   \
+	"}\n"                                                                              \
+	"chain out {\n"                                                                    \
+	"type filter hook output priority filter;\n"                                       \
+	"meta l4proto udp ip daddr { 224.0.0.0/4, 255.255.255.255 } goto group\n"          \
+	"meta l4proto udp ip6 daddr ff00::/8 goto group\n"                                 \
+	"oifname \"" MF_CAPTURE_TUN_NAME "\" goto leaving\n"                               \
+	"}\n"
+
+static void write_rules(struct mf_strbuf *b, enum mf_capture_backend backend, bool has6,
+			const char *log)
+{
+	const char *pieces[] = { INSIDE, AWAY_BEGIN, has6 ? AWAY_V6 : "",
+				 log,	 AWAY_END,   GROUP_BEGIN,
+				 log,	 GROUP_END };
+	bool tun = backend == MF_CAPTURE_TUN;
+
+	mf_strbuf_adds(b, "table inet moonfence {\n");
+	for (size_t i = 0; i < MF_ARRAY_SIZE(pieces); i++)
+		mf_strbuf_adds(b, pieces[i]);
+	if (tun) {
+		mf_strbuf_adds(b, REFUSED_BEGIN);
+		mf_strbuf_adds(b, log);
+		mf_strbuf_adds(b, REFUSED_END);
+	}
+	mf_strbuf_adds(b, tun ? TUN_IN : CAPTURE);
+	mf_strbuf_adds(b, tun ? TUN_OUT : OUT_BEGIN);
+	mf_strbuf_adds(b, "}\n");
+}
+
+static int load(enum mf_capture_backend backend, bool has6, bool logs, struct mf_err *err)
 {
 	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
-	const char *log = logs ? LOG : "";
-	char text[4096];
+	struct mf_strbuf text = MF_STRBUF_INIT(16384);
 	int r = 0;
 
-	if (!nft)
+	write_rules(&text, backend, has6, logs ? LOG : "");
+	if (!nft || text.failed) {
+		mf_strbuf_done(&text);
+		if (nft)
+			nft_ctx_free(nft);
 		return mf_err_set(err, MF_E_UNSUPPORTED, "cannot talk to nftables");
-	snprintf(text, sizeof(text), "table inet moonfence {\n%s%s%s%s%s%s%s%s%s%s}\n", INSIDE,
-		 AWAY_BEGIN, has6 ? AWAY_V6 : "", log, AWAY_END, CAPTURE, GROUP_BEGIN, log,
-		 GROUP_END, OUT_BEGIN);
+	}
 	nft_ctx_buffer_error(nft);
 	nft_ctx_buffer_output(nft);
-	if (nft_run_cmd_from_buffer(nft, text) != 0) {
+	if (nft_run_cmd_from_buffer(nft, text.str) != 0) {
 		const char *why = nft_ctx_get_error_buffer(nft);
 
 		r = mf_err_set(
@@ -96,19 +164,21 @@ static int load(bool has6, bool logs, struct mf_err *err)
 			(int)strcspn(why, "\n"), why);
 	}
 	nft_ctx_free(nft);
+	mf_strbuf_done(&text);
 	return r;
 }
 
-int mf_capture_rules_load(bool has6, bool *ret_logs, struct mf_err *err)
+int mf_capture_rules_load(enum mf_capture_backend backend, bool has6, bool *ret_logs,
+			  struct mf_err *err)
 {
 	struct mf_err first;
 
 	/* A kernel without nfnetlink_log still makes a tight fence: refused pings are then not seen in events. */
 	*ret_logs = true;
-	if (load(has6, true, &first) == 0)
+	if (load(backend, has6, true, &first) == 0)
 		return 0;
 	*ret_logs = false;
-	return load(has6, false, err);
+	return load(backend, has6, false, err);
 }
 
 int mf_capture_rules_generation(int nft_fd, uint32_t *ret)

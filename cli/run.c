@@ -21,6 +21,7 @@
 #include "cli/output.h"
 #include "cli/paths.h"
 #include "cli/run_metrics.h"
+#include "cli/run_packets.h"
 #include "cli/summary.h"
 #include "core/names/correlation.h"
 #include "core/observe/events.h"
@@ -45,6 +46,7 @@ enum {
 	OPT_ALLOW_UNIX,
 	OPT_KEEP_FD,
 	OPT_CAPTURE,
+	OPT_MTU,
 	OPT_SUMMARY,
 	OPT_METRICS,
 	OPT_NO_WATCH,
@@ -67,7 +69,9 @@ static const struct mf_option options[] = {
 	  "Unix socket, or directory of such, that stays in reach; may be repeated" },
 	{ OPT_KEEP_FD, 0, "keep-fd", "N",
 	  "inherited socket that the command keeps; may be repeated" },
-	{ OPT_CAPTURE, 0, "capture", "BACKEND", "how traffic is captured: tproxy" },
+	{ OPT_CAPTURE, 0, "capture", "BACKEND",
+	  "how traffic is captured: tproxy (default), or tun" },
+	{ OPT_MTU, 0, "mtu", "BYTES", "of the device that tun captures with (default: 65520)" },
 	{ OPT_SUMMARY, 0, "summary", NULL, "print what was decided, on stderr, at the end" },
 	{ OPT_METRICS, 0, "metrics", "FILE", "write Prometheus text to FILE at the end" },
 	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
@@ -104,6 +108,8 @@ struct run {
 	size_t unix_cnt;
 	int keep_fds[KEEP_FDS_MAX];
 	size_t keep_fd_cnt;
+	enum mf_capture_backend backend;
+	uint32_t mtu;
 	bool want_summary, watch, verbose;
 	struct mf_proxy_options proxy_options;
 	/* as it runs */
@@ -118,6 +124,7 @@ struct run {
 	struct mf_session session;
 	struct event_base *base;
 	struct mf_proxy *proxy;
+	struct mf_run_packets *packets;
 	struct mf_tls_authority *authority;
 	struct mf_capture_event exited;
 	uint64_t started_ns;
@@ -173,6 +180,29 @@ static int add_keep_fd(struct run *r, const char *value)
 	return 0;
 }
 
+static int set_backend(struct run *r, const char *value)
+{
+	int backend = mf_capture_backend_find(value);
+
+	if (backend < 0)
+		return mf_options_wrong(&usage, "--capture knows 'tproxy' and 'tun', not '%s'",
+					value);
+	r->backend = (enum mf_capture_backend)backend;
+	return 0;
+}
+
+static int set_mtu(struct run *r, const char *value)
+{
+	char *end;
+	long mtu = strtol(value, &end, 10);
+
+	if (*end || end == value || mtu < MF_CAPTURE_MTU_MIN || mtu > MF_CAPTURE_MTU_MAX)
+		return mf_options_wrong(&usage, "--mtu wants %d to %d bytes: '%s'",
+					MF_CAPTURE_MTU_MIN, MF_CAPTURE_MTU_MAX, value);
+	r->mtu = (uint32_t)mtu;
+	return 0;
+}
+
 static int take_option(struct run *r, int opt, const char *value)
 {
 	switch (opt) {
@@ -199,10 +229,9 @@ static int take_option(struct run *r, int opt, const char *value)
 	case OPT_KEEP_FD:
 		return add_keep_fd(r, value);
 	case OPT_CAPTURE:
-		if (strcmp(value, "tproxy") != 0)
-			return mf_options_wrong(&usage, "--capture knows 'tproxy' only, not '%s'",
-						value);
-		return 0;
+		return set_backend(r, value);
+	case OPT_MTU:
+		return set_mtu(r, value);
 	case OPT_SUMMARY:
 		r->want_summary = true;
 		return 0;
@@ -374,11 +403,11 @@ static void tell_start(struct run *r, char *const *command)
 
 	mf_capture_get_timing(r->capture, &t);
 	event_of(r, &ev, MF_EV_TRANSPARENT_NET_SETUP);
-	mf_event_add_cstr(&ev, MF_EVF_BACKEND, "tproxy");
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(r->backend));
 	mf_event_add_int(&ev, MF_EVF_DURATION_MS, (int64_t)(t.total_ns / MF_NS_PER_MS));
 	mf_events_send(r->events, &ev);
 	event_of(r, &ev, MF_EV_CAPTURE_READY);
-	mf_event_add_cstr(&ev, MF_EVF_BACKEND, "tproxy");
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(r->backend));
 	mf_event_add_int(&ev, MF_EVF_PROBE_MS, (int64_t)(t.probes_ns / MF_NS_PER_MS));
 	mf_events_send(r->events, &ev);
 	while (command[argc])
@@ -398,6 +427,7 @@ static void tell_end(struct run *r)
 	mf_proxy_get_stats(r->proxy, &s);
 	mf_run_metrics_gather(r->metrics,
 			      &(struct mf_run_metrics){ r->vm, r->names, r->events, r->proxy });
+	mf_capture_gather(r->capture, r->metrics);
 	mf_proxy_stop(r->proxy);
 	r->proxy = NULL;
 	event_of(r, &ev, MF_EV_SESSION_END);
@@ -425,7 +455,7 @@ static void on_drift(struct run *r, const char *what)
 		     what);
 	mf_proxy_cut(r->proxy, what);
 	event_of(r, &ev, MF_EV_CAPTURE_DRIFT);
-	mf_event_add_cstr(&ev, MF_EVF_BACKEND, "tproxy");
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(r->backend));
 	mf_event_add_cstr(&ev, MF_EVF_REASON, what);
 	mf_event_add_cstr(&ev, MF_EVF_ACTION, "cut");
 	mf_events_send(r->events, &ev);
@@ -444,9 +474,21 @@ static void on_fence(struct run *r, const struct mf_capture_event *what)
 						     .pid = what->pid,
 						     .path = refused ? NULL : what->text,
 						     .effective_action = "blocked" });
-	mf_event_add_cstr(&ev, MF_EVF_BACKEND, "tproxy");
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(r->backend));
 	if (refused)
 		mf_event_add_cstr(&ev, MF_EVF_REASON, what->text);
+	mf_events_send(r->events, &ev);
+}
+
+/* Failures of the packets' way, and their end: no decision of a policy either. */
+static void on_packets(struct run *r, const char *what)
+{
+	struct mf_event ev;
+
+	mf_log_warning(&r->log, "%s", what);
+	event_of(r, &ev, MF_EV_CAPTURE_PACKETS);
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(r->backend));
+	mf_event_add_cstr(&ev, MF_EVF_REASON, what);
 	mf_events_send(r->events, &ev);
 }
 
@@ -474,11 +516,19 @@ static void on_capture(evutil_socket_t fd, short what, void *ctx)
 		case MF_CAPTURE_REFUSED:
 			on_fence(r, &ev);
 			break;
+		case MF_CAPTURE_PACKETS:
+			on_packets(r, ev.text);
+			break;
 		case MF_CAPTURE_RESUMED:
 		case MF_CAPTURE_EVENT_NUM:
 			break;
 		}
 	}
+}
+
+static void on_queued(void *ctx)
+{
+	on_capture(-1, 0, ctx);
 }
 
 static void on_hangup(evutil_socket_t fd, short what, void *ctx)
@@ -512,15 +562,19 @@ static int serve(struct run *r, char *const *command, struct mf_err *err, int *r
 	rc = mf_proxy_start(r->base, &r->session, &r->proxy_options, &r->proxy, err);
 	if (rc < 0)
 		goto out;
+	rc = mf_run_packets_begin(r->base, r->capture, r->proxy, on_queued, r, &r->packets, err);
+	if (rc < 0)
+		goto out;
 	tell_start(r, command);
 	rc = mf_capture_exec(r->capture, ret_status, err);
 	if (rc < 0)
 		goto out;
 	// The command may have ended before the loop looks.
 	event_active(on_child, EV_READ, 0);
-	event_base_dispatch(r->base);
+	mf_run_packets_dispatch(r->packets);
 	tell_end(r);
 out:
+	mf_run_packets_end(r->packets);
 	if (on_child)
 		event_free(on_child);
 	if (on_hup)
@@ -558,6 +612,10 @@ static int set_up(struct run *r, struct mf_err *err, int *ret_status)
 	r->proxy_options.tcp_fd = mf_capture_tcp_fd(r->capture);
 	r->proxy_options.udp_fd = mf_capture_udp_fd(r->capture);
 	r->proxy_options.tls_authority = r->authority;
+	if (r->backend != MF_CAPTURE_TPROXY) {
+		r->proxy_options.find_flow = mf_capture_find_flow;
+		r->proxy_options.find_flow_ctx = r->capture;
+	}
 	return 0;
 }
 
@@ -618,6 +676,8 @@ int mf_cmd_run(int argc, char **argv)
 	r->started_ns = mf_clock_now(&mf_clock_system);
 	name_session(r);
 	capture_options.argv = command;
+	capture_options.backend = r->backend;
+	capture_options.mtu = r->mtu;
 	capture_options.unix_allow = r->unix_allow;
 	capture_options.unix_allow_cnt = r->unix_cnt;
 	capture_options.keep_fds = r->keep_fds;
@@ -630,6 +690,9 @@ int mf_cmd_run(int argc, char **argv)
 	// It forks, and must do so before there are threads.
 	if (rc == 0)
 		rc = mf_capture_new(&capture_options, &r->capture, &err);
+	// splice() to a connection that was reset would end us; the command keeps what it had.
+	if (rc == 0)
+		(void)signal(SIGPIPE, SIG_IGN);
 	if (rc == 0)
 		rc = set_up(r, &err, &status);
 	if (rc == 0)

@@ -73,6 +73,7 @@
 	X(CAPTURE_DRIFT, "capture_drift", true)                         \
 	X(CAPTURE_REFUSED, "capture_refused", true)                     \
 	X(CAPTURE_MASKED, "capture_masked", true)                       \
+	X(CAPTURE_PACKETS, "capture_packets", true)                     \
 	X(EVENTS_DROPPED, "events_dropped", true)
 
 /* id, name in the JSON, value: STR, INT, BOOL, LIST (of strings) */

@@ -2,10 +2,12 @@
 /*
  * capture_host.c - the smallest host of a captured session, for tests and benches
  *
- *	capture_host [--report FILE] [--allow PATH]... [--keep-fd N] [--rescan MS] [--ca FILE] [--exit-like] [--timing] -- COMMAND...
+ *	capture_host [--report FILE] [--allow PATH]... [--keep-fd N] [--rescan MS] [--ca FILE] [--exit-like] [--timing]
+ *	    [--backend NAME] [--mtu BYTES] -- COMMAND...
  *
  * It answers every TCP connection and UDP datagram with one line that says where it was going, and writes each event as
- * a JSON line into FILE. UDP to port 9 is refused. TCP to port 7 is echoed until end of file.
+ * a JSON line into FILE. UDP to port 9 is refused, and to port 7 echoed; TCP to port 7 is echoed until end of file. With
+ * a backend that has packets, flows to port 13 are refused before their first packet is answered.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +21,13 @@
 #include <unistd.h>
 
 #include "capture/capture.h"
+#include "capture/pipeline.h"
+#include "core/base/clock.h"
 
 #include "core/base/printf.h"
+
+/* Of somebody who says nothing. */
+#define LIMIT_MS 5000
 
 struct host {
 	struct mf_capture *cap;
@@ -69,13 +76,45 @@ static void report_flow(struct host *h, const struct mf_session_flow *f, const c
 	       r || !p.args[0] ? "" : p.args[0]);
 }
 
-static void echo(int fd)
+/* Wait until @fd has something, and carry packets meanwhile: without them nothing would ever come. */
+static bool wait_for(struct host *h, int fd, short events, int limit_ms)
 {
-	char buf[4096];
+	struct pollfd p[] = { { fd, events, 0 }, { mf_capture_packet_fd(h->cap), POLLIN, 0 } };
+
+	for (;;) {
+		while (mf_capture_run_packets(h->cap) > 0)
+			;
+		p[0].revents = p[1].revents = 0;
+		if (poll(p, 2, limit_ms) <= 0)
+			return false;
+		if (p[0].revents)
+			return true;
+	}
+}
+
+static bool write_all(struct host *h, int fd, const char *buf, size_t len)
+{
+	while (len) {
+		ssize_t n = send(fd, buf, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0) {
+			buf += n;
+			len -= (size_t)n;
+		} else if (errno != EAGAIN || !wait_for(h, fd, POLLOUT, LIMIT_MS)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void echo(struct host *h, int fd)
+{
+	static char buf[1 << 16];
 	ssize_t n;
 
-	while ((n = read(fd, buf, sizeof(buf))) > 0)
-		if (write(fd, buf, (size_t)n) != n)
+	while (wait_for(h, fd, POLLIN, LIMIT_MS) &&
+	       (n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+		if (!write_all(h, fd, buf, (size_t)n))
 			break;
 }
 
@@ -83,30 +122,33 @@ static void serve_tcp(struct host *h)
 {
 	struct mf_session_flow f = { .proto = MF_TCP };
 	struct sockaddr_storage peer, self;
+	struct mf_endpoint from, local;
 	socklen_t peer_len = sizeof(peer), self_len = sizeof(self);
 	char line[128], server[MF_ENDPOINT_TEXT_MAX];
-	const struct timeval limit = { .tv_sec = 5 };
 	int fd = accept4(mf_capture_tcp_fd(h->cap), (struct sockaddr *)&peer, &peer_len,
 			 SOCK_CLOEXEC);
 
 	if (fd < 0)
 		return;
 	if (getsockname(fd, (struct sockaddr *)&self, &self_len) == 0 &&
-	    mf_endpoint_from_sockaddr(&f.client, (struct sockaddr *)&peer) &&
-	    mf_endpoint_from_sockaddr(&f.server, (struct sockaddr *)&self)) {
+	    mf_endpoint_from_sockaddr(&from, (struct sockaddr *)&peer) &&
+	    mf_endpoint_from_sockaddr(&local, (struct sockaddr *)&self) &&
+	    mf_capture_find_flow(h->cap, MF_TCP, &from, &local, &f) == 0) {
 		report_flow(h, &f, "allow");
 		if (f.server.port == 7) {
-			echo(fd);
+			echo(h, fd);
 		} else {
 			snprintf(line, sizeof(line), "HTTP/1.0 200 OK\r\n\r\nserver %s\n",
 				 mf_endpoint_format(&f.server, server, sizeof(server)));
-			(void)!write(fd, line, strlen(line));
+			(void)write_all(h, fd, line, strlen(line));
 			/* To close with unread bytes would be a reset. */
 			(void)shutdown(fd, SHUT_WR);
-			(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-			while (read(fd, line, sizeof(line)) > 0)
+			while (wait_for(h, fd, POLLIN, LIMIT_MS) &&
+			       recv(fd, line, sizeof(line), MSG_DONTWAIT) > 0)
 				;
 		}
+	} else {
+		report(h, "{\"event\":\"stranger\"}");
 	}
 	close(fd);
 }
@@ -120,10 +162,27 @@ static bool read_original(struct msghdr *m, struct mf_endpoint *ret)
 	return false;
 }
 
+static void answer_udp(struct host *h, const struct mf_session_flow *f, struct msghdr *from,
+		       const char *data, size_t len)
+{
+	int fd = h->ops.open_udp(h->ops.ctx, f);
+
+	if (fd >= 0) {
+		(void)!send(fd, data, len, 0);
+		close(fd);
+	} else if (fd == MF_E_UNSUPPORTED) {
+		(void)!sendto(mf_capture_udp_fd(h->cap), data, len, 0, from->msg_name,
+			      from->msg_namelen);
+	} else {
+		report(h, "{\"event\":\"open_udp_failed\",\"code\":%d}", fd);
+	}
+}
+
 static void serve_udp(struct host *h)
 {
+	static char data[1 << 16];
 	struct mf_session_flow f = { .proto = MF_UDP };
-	char data[2048], control[256] __attribute__((aligned(8))), server[MF_ENDPOINT_TEXT_MAX];
+	char control[256] __attribute__((aligned(8))), server[MF_ENDPOINT_TEXT_MAX];
 	struct sockaddr_storage from;
 	struct iovec iov = { data, sizeof(data) };
 	struct msghdr m = { .msg_name = &from,
@@ -132,12 +191,16 @@ static void serve_udp(struct host *h)
 			    .msg_iovlen = 1,
 			    .msg_control = control,
 			    .msg_controllen = sizeof(control) };
+	struct mf_endpoint peer, local;
 	ssize_t n = recvmsg(mf_capture_udp_fd(h->cap), &m, 0);
-	int fd;
 
-	if (n < 0 || !read_original(&m, &f.server) ||
-	    !mf_endpoint_from_sockaddr(&f.client, (struct sockaddr *)&from))
+	if (n < 0 || !read_original(&m, &local) ||
+	    !mf_endpoint_from_sockaddr(&peer, (struct sockaddr *)&from))
 		return;
+	if (mf_capture_find_flow(h->cap, MF_UDP, &peer, &local, &f) < 0) {
+		report(h, "{\"event\":\"stranger\"}");
+		return;
+	}
 	if (f.server.port == 9) {
 		int r = h->ops.refuse_udp(h->ops.ctx, &f, (uint8_t *)data, (size_t)n);
 
@@ -145,22 +208,26 @@ static void serve_udp(struct host *h)
 		return;
 	}
 	report_flow(h, &f, "allow");
-	fd = h->ops.open_udp(h->ops.ctx, &f);
-	if (fd < 0) {
-		report(h, "{\"event\":\"open_udp_failed\",\"code\":%d}", fd);
-		return;
-	}
-	n = snprintf(data, sizeof(data), "server %s\n",
-		     mf_endpoint_format(&f.server, server, sizeof(server)));
-	(void)!send(fd, data, (size_t)n, 0);
-	close(fd);
+	if (f.server.port != 7)
+		n = snprintf(data, sizeof(data), "server %s\n",
+			     mf_endpoint_format(&f.server, server, sizeof(server)));
+	answer_udp(h, &f, &m, data, (size_t)n);
+}
+
+static int judge(void *ctx, const struct mf_session_flow *f, struct mf_flow_verdict *ret)
+{
+	if (f->server.port != 13)
+		return 0;
+	ret->answer = MF_FLOW_DENY;
+	report_flow(ctx, f, "deny");
+	return 0;
 }
 
 /* Return: exit status, -1 to go on */
 static int serve_events(struct host *h)
 {
-	static const char *const names[] = { "exited", "stopped", "resumed",
-					     "drift",  "masked",  "refused" };
+	static const char *const names[] = { "exited", "stopped", "resumed", "drift",
+					     "masked", "refused", "packets" };
 	struct mf_capture_event ev;
 
 	_Static_assert(MF_ARRAY_SIZE(names) == MF_CAPTURE_EVENT_NUM, "a name per event");
@@ -181,6 +248,13 @@ static int serve_events(struct host *h)
 	return -1;
 }
 
+static int next_ms(const struct host *h)
+{
+	uint64_t at = mf_capture_packet_deadline(h->cap), now = mf_clock_now(&mf_clock_system);
+
+	return at == UINT64_MAX ? -1 : at <= now ? 0 : (int)((at - now) / MF_NS_PER_MS) + 1;
+}
+
 static int run(struct host *h)
 {
 	int status = -1;
@@ -188,15 +262,19 @@ static int run(struct host *h)
 	while (status < 0) {
 		struct pollfd p[] = { { mf_capture_fd(h->cap), POLLIN, 0 },
 				      { mf_capture_tcp_fd(h->cap), POLLIN, 0 },
-				      { mf_capture_udp_fd(h->cap), POLLIN, 0 } };
+				      { mf_capture_udp_fd(h->cap), POLLIN, 0 },
+				      { mf_capture_packet_fd(h->cap), POLLIN, 0 } };
+		int r;
 
-		if (poll(p, 3, -1) < 0 && errno != EINTR)
+		if (poll(p, 4, next_ms(h)) < 0 && errno != EINTR)
 			return 125;
+		while ((r = mf_capture_run_packets(h->cap)) > 0)
+			;
 		if (p[1].revents)
 			serve_tcp(h);
 		if (p[2].revents)
 			serve_udp(h);
-		if (p[0].revents)
+		if (p[0].revents || mf_capture_has_event(h->cap))
 			status = serve_events(h);
 	}
 	return status;
@@ -259,6 +337,13 @@ int main(int argc, char **argv)
 		} else if (strcmp(argv[i], "--rescan") == 0) {
 			o.rescan_ms = (unsigned)atoi(value);
 			i++;
+		} else if (strcmp(argv[i], "--backend") == 0 &&
+			   mf_capture_backend_find(value) >= 0) {
+			o.backend = (enum mf_capture_backend)mf_capture_backend_find(value);
+			i++;
+		} else if (strcmp(argv[i], "--mtu") == 0) {
+			o.mtu = (uint32_t)atoi(value);
+			i++;
 		} else if (strcmp(argv[i], "--ca") == 0) {
 			o.extra_ca_pem = read_text(value, ca, sizeof(ca));
 			i++;
@@ -275,6 +360,7 @@ int main(int argc, char **argv)
 	if (timing)
 		print_timing(h.cap);
 	mf_capture_get_ops(h.cap, &h.ops);
+	mf_capture_set_judge(h.cap, judge, &h);
 	if (mf_capture_exec(h.cap, &code, &err) < 0) {
 		fprintf(stderr, "capture_host: %s\n", err.msg);
 		mf_capture_free(h.cap);

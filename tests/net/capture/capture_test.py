@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real commands in captured sessions of capture_host: what arrives, what is refused, how the fence holds.
 
-Environment: CAPTURE_HOST is the program; CAPTURE_AS a user id to run it as (needs root).
+Environment: CAPTURE_HOST is the program; CAPTURE_AS a user id to run it as (needs root); CAPTURE_BACKEND tproxy or tun.
 """
 import ctypes
 import errno
@@ -19,7 +19,17 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lab"))
+import tun_device  # noqa: E402
+
 HOST = os.environ["CAPTURE_HOST"]
+BACKEND = os.environ.get("CAPTURE_BACKEND", "tproxy")
+TUN = BACKEND == "tun"
+# What differs: the device that traffic goes to, the route that leads there, and what is left when moonfence is dead.
+DEVICE, DEFAULT_ROUTE, DEFAULT_GONE, DEAD = {
+    "tproxy": ("lo", "local default dev lo table local", "the local route to default in table 255 is gone", errno.ECONNREFUSED),
+    "tun": ("tun0", "default dev tun0", "the route to default in table 254 is gone", errno.ENETUNREACH),
+}[BACKEND]
 AS = os.environ.get("CAPTURE_AS")
 UID = int(AS) if AS else os.getuid()
 PREFIX = ["setpriv", "--reuid", AS, "--regid", AS, "--clear-groups"] if AS else []
@@ -58,7 +68,7 @@ class Session:
         popen.setdefault("stdout", subprocess.PIPE)
         popen.setdefault("stderr", subprocess.PIPE)
         popen.setdefault("stdin", subprocess.DEVNULL)
-        self.process = subprocess.Popen(PREFIX + [HOST, "--report", self.report, *options, "--", *argv], text=True, **popen)
+        self.process = subprocess.Popen(PREFIX + [HOST, "--backend", BACKEND, "--report", self.report, *options, "--", *argv], text=True, **popen)
 
     def events(self, kind=None):
         events = [json.loads(line) for line in read(self.report).split("\n")[:-1]]
@@ -376,7 +386,7 @@ class Isolation(Case):
 
     def test_nobody_inside_can_change_the_network_or_uncover_what_is_covered(self):
         script = ("for pre in '' 'unshare -Ur' 'unshare -Urm'; do for c in 'ip link set lo down' 'ip route add 1.0.0.0/8 dev lo' "
-                  "'ip addr add 1.2.3.4/32 dev lo' 'ip route del local default dev lo table local' 'ip link add d0 type dummy' "
+                  f"'ip addr add 1.2.3.4/32 dev lo' 'ip route del {DEFAULT_ROUTE}' 'ip link set {DEVICE} down' 'ip link add d0 type dummy' "
                   "'ip tuntap add mode tun' 'nft flush ruleset' 'umount /etc/resolv.conf' 'umount -l /etc/resolv.conf' "
                   "'mount --bind /etc /mnt'; do $pre $c >/dev/null 2>&1 && echo \"DONE $pre $c\"; done; done; "
                   "grep -q 198.19.255.53 /etc/resolv.conf && echo covered")
@@ -428,7 +438,7 @@ class Unusable(Case):
 
     def refused(self, *wrapper):
         mark = os.path.join(self.folder, "ran")
-        r = subprocess.run(PREFIX + [*wrapper, HOST, "--", "touch", mark], capture_output=True, text=True, check=False)
+        r = subprocess.run(PREFIX + [*wrapper, HOST, "--backend", BACKEND, "--", "touch", mark], capture_output=True, text=True, check=False)
         self.assertEqual((r.returncode, os.path.exists(mark)), (77, False), r.stderr)
         return r.stderr
 
@@ -446,7 +456,7 @@ class Unusable(Case):
         self.assertIn("CAP_SETFCAP", self.refused("setpriv", "--bounding-set", "-all", "--inh-caps", "-all"))
 
     def test_a_user_namespace_around_is_no_obstacle(self):
-        r = subprocess.run(PREFIX + ["unshare", "-Ur", HOST, "--", "id", "-u"], capture_output=True, text=True, check=False)
+        r = subprocess.run(PREFIX + ["unshare", "-Ur", HOST, "--backend", BACKEND, "--", "id", "-u"], capture_output=True, text=True, check=False)
         self.assertEqual((r.returncode, r.stdout), (0, "0\n"), r.stderr)
 
 
@@ -541,8 +551,8 @@ class Drift(Case):
 
     def test_a_lost_default_route_ends_the_traffic(self):
         s = self.begin(*self.NO_TIMER)
-        self.enter(s, "ip", "route", "del", "local", "default", "dev", "lo", "table", "local")
-        self.assert_cut(s, "the local route to default in table 255 is gone")
+        self.enter(s, "ip", "route", "del", *DEFAULT_ROUTE.split())
+        self.assert_cut(s, DEFAULT_GONE)
 
     def test_a_new_routing_rule_ends_the_traffic(self):
         for family in ("-4", "-6"):
@@ -562,7 +572,7 @@ class Drift(Case):
     def test_an_address_that_is_announced_again_is_no_drift(self):
         s = self.begin(*self.NO_TIMER)
         for _ in range(100):
-            self.enter(s, "ip", "-6", "addr", "change", "fd6d:6f6f:6e66::2/128", "dev", "lo")
+            self.enter(s, "ip", "-6", "addr", "change", "fd6d:6f6f:6e66::2/128", "dev", DEVICE)
         flows = len(s.events("flow"))
         wait_for("more traffic", lambda: len(s.events("flow")) > flows)
         self.assertEqual(s.events("drift"), [])
@@ -596,7 +606,161 @@ class Drift(Case):
         parent = int(wait_for("the command", lambda: read(f"{self.folder}/up")))
         os.kill(parent, signal.SIGKILL)
         wait_for("the command's last words", lambda: os.path.exists(f"{self.folder}/down"))
-        self.assertEqual((read(f"{self.folder}/down"), s.events("drift")), (str(errno.ECONNREFUSED), []))
+        self.assertEqual((read(f"{self.folder}/down"), s.events("drift")), (str(DEAD), []))
+
+
+@unittest.skipUnless(TUN, "of the TUN device")
+class Tun(Case):
+    """What only a device with packets has."""
+
+    ECHO = """
+import hashlib, os, socket, sys, threading
+def echo(addr, size):
+    data = os.urandom(size)
+    s = socket.create_connection((addr, 7), 20)
+    def send():
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+    threading.Thread(target=send).start()
+    h, n = hashlib.sha256(), 0
+    while b := s.recv(1 << 17):
+        h.update(b)
+        n += len(b)
+    return n == size and h.digest() == hashlib.sha256(data).digest()
+def ask(addr, data, **options):
+    s = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(20)
+    for (level, name), value in options.get("set", {}).items():
+        s.setsockopt(level, name, value)
+    s.connect((addr, options.get("port", 7)))
+    s.send(data)
+    return s.recv(1 << 16)
+SERVERS = ("93.184.216.34", "2606:2800:21f::1")
+"""
+
+    def test_streams_arrive_whole_at_any_mtu(self):
+        # Large and small segments, in both directions and families: TSO, its checksums, and what is not cut.
+        for mtu in ("1280", "1500", "9000", "65520", "65535"):
+            _, rc, out, err = self.python(self.ECHO + "print([echo(a, n) for a in SERVERS for n in (1, 1400, 70000, 3000001)])",
+                                          "--mtu", mtu)
+            self.assertEqual((rc, out), (0, f"{[True] * 8}\n"), f"MTU {mtu}: {err}")
+
+    def test_the_device_has_the_mtu_that_was_asked_for(self):
+        for options, mtu in (((), "65520"), (("--mtu", "1500"), "1500")):
+            self.assertEqual(self.run_in(["cat", "/sys/class/net/tun0/mtu"], *options)[2].strip() or
+                             self.run_in(["sh", "-c", "ip -o link show tun0 | grep -o 'mtu [0-9]*'"], *options)[2].strip()[4:], mtu)
+        for mtu in ("1279", "65536"):
+            _, rc, _, err = self.run_in(["true"], "--mtu", mtu)
+            self.assertNotEqual(rc, 0)
+            self.assertIn("1280 to 65535", err)
+
+    def test_datagrams_larger_than_the_mtu_arrive_whole(self):
+        code = self.ECHO + ("for a in SERVERS:\n  for n in (0, 1, 1200, 1472, 1473, 8000, 40000, 65507 if ':' not in a else 65487):\n"
+                            "    data = os.urandom(n)\n    if ask(a, data) != data: print('wrong', a, n)\nprint('done')")
+        for mtu in ("1280", "1500", "65520"):
+            _, rc, out, err = self.python(code, "--mtu", mtu)
+            self.assertEqual((rc, out), (0, "done\n"), f"MTU {mtu}: {err}")
+
+    def test_a_datagram_that_must_not_be_cut_is_too_long(self):
+        # IP_MTU_DISCOVER = IP_PMTUDISC_DO: the path's MTU is the device's.
+        got, _ = self.errno_of("s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(0, 10, 2); "
+                               "s.connect(('93.184.216.34', 7)); s.send(bytes(1473))", "--mtu", "1500")
+        self.assertEqual(got, "EMSGSIZE")
+        code = self.ECHO + "print(ask(SERVERS[0], bytes(1472), set={(0, 10): 2}) == bytes(1472))"
+        self.assertEqual(self.python(code, "--mtu", "1500")[2], "True\n")
+
+    def errno_of(self, code, *options):
+        s, rc, out, err = self.python("import errno, socket\ntry:\n  " + code.replace("\n", "\n  ") +
+                                      "\n  print('OPEN')\nexcept OSError as e: print(errno.errorcode[e.errno])", *options)
+        self.assertEqual(rc, 0, err)
+        return out.strip(), s
+
+    def test_a_connection_is_refused_before_it_stands(self):
+        for addr in ("93.184.216.34", "2606:2800:21f::1"):
+            got, s = self.errno_of(f"socket.create_connection(('{addr}', 13), 20)")
+            self.assertEqual(got, "ECONNREFUSED")
+            self.assertEqual([(e["verdict"], e["found"], e["server"].rsplit(":", 1)[1]) for e in s.events("flow")],
+                             [("deny", 0, "13")])
+
+    def test_a_datagram_is_refused_at_once(self):
+        for family, addr in (("AF_INET", "93.184.216.34"), ("AF_INET6", "2606:2800:21f::1")):
+            for port, verdict in ((13, "deny"), (9, "refuse")):
+                got, s = self.errno_of(f"s = socket.socket(socket.{family}, socket.SOCK_DGRAM); s.settimeout(20); "
+                                       f"s.connect(('{addr}', {port})); s.send(b'x'); s.recv(1)")
+                self.assertIn(got, ("EHOSTUNREACH", "EACCES"), port)
+                self.assertEqual([e["verdict"] for e in s.events("flow")], [verdict])
+
+    def test_what_is_the_session_s_own_does_not_go_out_through_the_device(self):
+        # SO_BINDTODEVICE: the device instead of what the routes say
+        for family, addr in (("AF_INET", "127.0.0.1"), ("AF_INET", "198.19.255.2"), ("AF_INET6", "::1"),
+                             ("AF_INET6", "fd6d:6f6f:6e66::2")):
+            for port in (4, 53, 8080):
+                got, s = self.errno_of(f"s = socket.socket(socket.{family}, socket.SOCK_STREAM); s.settimeout(20)\n"
+                                       "s.setsockopt(socket.SOL_SOCKET, 25, b'tun0')\n"
+                                       f"s.connect(('{addr}', {port}))")
+                self.assertNotEqual(got, "OPEN", (addr, port))
+                self.assertEqual((s.events("flow"), s.events("stranger")), ([], []), (addr, port))
+
+    def test_a_source_address_that_is_not_the_session_s_goes_nowhere(self):
+        # IP_FREEBIND lets a program send from any address.
+        got, s = self.errno_of("s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1)\n"
+                               "s.setsockopt(0, 15, 1); s.bind(('203.0.113.5', 0)); s.sendto(b'x', ('93.184.216.34', 7))\n"
+                               "s.recv(100)")
+        self.assertNotEqual(got, "OPEN")
+        self.assertEqual(s.events("flow"), [])
+
+    def test_one_local_port_to_several_ports_of_one_server(self):
+        code = ("import socket\nkept = []\nfor port in (80, 81, 82, 443):\n  s = socket.socket(); s.settimeout(20)\n"
+                "  s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('', 40000)); s.connect(('93.184.216.34', port))\n"
+                "  s.sendall(b'x'); kept.append(s); print(s.recv(1000).decode().split()[-1])")
+        _, rc, out, err = self.python(code)
+        self.assertEqual((rc, out.split()), (0, [f"93.184.216.34:{p}" for p in (80, 81, 82, 443)]), err)
+
+    def test_many_connections_at_once(self):
+        code = ("import socket\nkept = []\nfor i in range(600):\n"
+                "  s = socket.create_connection((f'93.184.{i % 200}.{i // 200 + 1}', 80 + i % 7), 20); kept.append(s)\n"
+                "good = 0\nfor i, s in enumerate(kept):\n  s.shutdown(socket.SHUT_WR)\n  d = b''\n"
+                "  while b := s.recv(1000): d += b\n"
+                "  good += d.split()[-1].decode() == f'93.184.{i % 200}.{i // 200 + 1}:{80 + i % 7}'\nprint(good)")
+        _, rc, out, err = self.python(code)
+        self.assertEqual((rc, out), (0, "600\n"), err)
+
+    def test_a_missing_or_forbidden_device_is_named(self):
+        if os.getuid() != 0:
+            self.skipTest("needs root to hide the device")
+        hide = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]
+        inner = " ".join(PREFIX) + f" {HOST} --backend tun -- true"
+        r = subprocess.run(hide + ["mount -t tmpfs tmpfs /dev/net && " + inner], capture_output=True, text=True, check=False)
+        self.assertEqual((r.returncode, "no /dev/net/tun" in r.stderr), (77, True), r.stderr)
+        if UID != 0:
+            r = subprocess.run(hide + ["mount -t tmpfs tmpfs /dev/net && mknod -m 600 /dev/net/tun c 10 200 && " + inner],
+                               capture_output=True, text=True, check=False)
+            self.assertEqual((r.returncode, "chmod 666 /dev/net/tun" in r.stderr), (77, True), r.stderr)
+
+
+@unittest.skipUnless(TUN, "of the TUN device")
+class TunDrift(Drift):
+    """The device is part of what was built; what it has in common with lo is tested in Drift."""
+
+    def test_a_device_that_goes_down_ends_the_traffic(self):
+        s = self.begin(*self.NO_TIMER)
+        self.enter(s, "ip", "link", "set", "tun0", "down")
+        self.assert_cut(s, "the device tun0 was changed")
+
+    def test_a_changed_mtu_ends_the_traffic(self):
+        s = self.begin(*self.NO_TIMER)
+        self.enter(s, "ip", "link", "set", "tun0", "mtu", "1400")
+        self.assert_cut(s, "the device tun0 was changed")
+
+    def test_a_second_address_of_the_device_ends_the_traffic(self):
+        s = self.begin(*self.NO_TIMER)
+        self.enter(s, "ip", "addr", "add", "10.1.1.1/32", "dev", "tun0")
+        self.assert_cut(s, "the address 10.1.1.1/32 of device 2 appeared")
+
+
+# Those of Drift itself need not run a second time.
+for _name in [n for n in dir(Drift) if n.startswith("test_") and n not in vars(TunDrift)]:
+    setattr(TunDrift, _name, None)
 
 
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
@@ -816,7 +980,7 @@ class JobControl(Case):
     def launch(self, code):
         with open(self.script, "w", encoding="utf-8") as f:
             f.write(code)
-        self.term.send(f"{HOST} --exit-like -- {PYTHON} -u {self.script}\n")
+        self.term.send(f"{HOST} --backend {BACKEND} --exit-like -- {PYTHON} -u {self.script}\n")
 
     def test_control_c_reaches_the_command_once_and_the_shell_sees_130(self):
         self.launch("import signal, time\nprint('UP' + '!')\ntime.sleep(600)\n")
@@ -852,7 +1016,7 @@ class JobControl(Case):
     def test_a_background_command_that_reads_the_terminal_stops_and_fg_lets_it_read(self):
         self.launch("")
         self.term.expect("PROMPT> ")
-        self.term.send(f"{HOST} -- cat &\n")
+        self.term.send(f"{HOST} --backend {BACKEND} -- cat &\n")
         self.term.expect("PROMPT> ")
         # bash tells of a stopped job before its next prompt
         end = time.monotonic() + LIMIT
@@ -869,7 +1033,7 @@ class JobControl(Case):
         self.term.expect("PROMPT> ")
 
     def test_an_interactive_shell_inside_has_its_own_job_control(self):
-        self.term.send(f"PS1='INN''ER> ' {HOST} -- bash --norc --noprofile -i\n")
+        self.term.send(f"PS1='INN''ER> ' {HOST} --backend {BACKEND} -- bash --norc --noprofile -i\n")
         self.term.expect("INNER> ")
         self.term.send("sleep 600\n")
         self.term.expect("sleep 600")
@@ -892,7 +1056,7 @@ class JobControl(Case):
 
 def usable():
     """Does this system let us make sessions at all?"""
-    r = subprocess.run(PREFIX + [HOST, "--", "true"], capture_output=True, text=True, check=False)
+    r = subprocess.run(PREFIX + [HOST, "--backend", BACKEND, "--", "true"], capture_output=True, text=True, check=False)
     return r.returncode != 77, r.stderr
 
 
@@ -903,6 +1067,8 @@ if __name__ == "__main__":
     if AS and not shutil.which("setpriv"):
         print("skipped: no setpriv")
         sys.exit(77)
+    if TUN:
+        tun_device.for_every_user()
     ok, why = usable()
     if not ok:
         print("skipped:", why)

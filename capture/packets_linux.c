@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * packets_linux.c - a session's packets on their way from its TUN device through the pipeline to the listeners
+ *
+ * All of it happens in the thread that also runs the proxies: a packet that is written to the device is processed by the
+ * namespace's kernel within write(), so that a flow's bytes lie at a listener's socket, or at the program's, when it
+ * returns, and nobody has to be woken up in between.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture/internal_linux.h"
+#include "capture/pipeline.h"
+#include "capture/tun_linux.h"
+#include "core/observe/metrics.h"
+
+struct mf_capture_packets {
+	struct mf_capture *cap;
+	struct mf_tun *tun;
+	struct mf_pipeline *pipeline;
+	int (*judge)(void *ctx, const struct mf_session_flow *flow, struct mf_flow_verdict *ret);
+	void *judge_ctx;
+};
+
+bool mf_capture_packets_is_loopback(const struct mf_endpoint *server)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	return server->addr.family == 4 ? server->addr.bytes[0] == 127
+					: memcmp(server->addr.bytes, one, sizeof(one)) == 0;
+}
+
+static bool to_session(const struct mf_flow *f, struct mf_session_flow *ret)
+{
+	ret->proto = f->proto == MF_PROTO_UDP ? MF_UDP : MF_TCP;
+	ret->client = mf_flow_src(f);
+	ret->server = mf_flow_dst(f);
+	return f->proto == MF_PROTO_UDP || f->proto == MF_PROTO_TCP;
+}
+
+static bool from_session(const struct mf_session_flow *f, struct mf_flow *ret)
+{
+	return mf_flow_make(ret, f->proto == MF_UDP ? MF_PROTO_UDP : MF_PROTO_TCP, &f->client,
+			    &f->server);
+}
+
+/* The rules of the namespace keep what is its own from the device; if ever they do not, it ends here. */
+static bool is_nobodys(const struct mf_session_flow *f)
+{
+	struct mf_endpoint own = { 0 };
+
+	(void)mf_addr_parse(f->server.addr.family == 4 ? MF_CAPTURE_OWN4 : MF_CAPTURE_OWN6,
+			    strlen(f->server.addr.family == 4 ? MF_CAPTURE_OWN4 : MF_CAPTURE_OWN6),
+			    &own.addr);
+	return mf_capture_packets_is_loopback(&f->server) ||
+	       mf_addr_eq(&own.addr, &f->server.addr) || !mf_addr_eq(&own.addr, &f->client.addr);
+}
+
+static int decide(void *ctx, const struct mf_flow_question *q, struct mf_flow_verdict *ret)
+{
+	struct mf_capture_packets *p = ctx;
+	struct mf_session_flow flow;
+
+	*ret = (struct mf_flow_verdict){ .answer = MF_FLOW_DENY };
+	if (!to_session(q->flow, &flow) || is_nobodys(&flow))
+		return 0;
+	ret->answer = MF_FLOW_PROXY;
+	return p->judge ? p->judge(p->judge_ctx, &flow, ret) : 0;
+}
+
+static void on_event(void *ctx, const struct mf_pipeline_event *ev)
+{
+	static const char *const what[] = {
+		[MF_PIPELINE_FAIL_ENTERED] = "packets are dropped after failures in a row",
+		[MF_PIPELINE_FAIL_LEFT] = "packets go through again",
+		[MF_PIPELINE_BAD_SEND] = "the TUN device refused packets",
+		[MF_PIPELINE_HOLD_OVER] = "the process of a flow stayed unknown",
+		[MF_PIPELINE_NAT_FULL] = "flows were refused because there are too many",
+	};
+	struct mf_capture_packets *p = ctx;
+	char text[256];
+
+	_Static_assert(MF_ARRAY_SIZE(what) == MF_PIPELINE_EVENT_NUM, "a sentence per event");
+	if (p->cap->cut)
+		return; /* our own doing */
+	snprintf(text, sizeof(text), "%s (%llu)%s%.100s", what[ev->kind],
+		 (unsigned long long)ev->count, ev->text[0] ? ": " : "", ev->text);
+	mf_capture_events_tell(p->cap, MF_CAPTURE_PACKETS, text);
+}
+
+int mf_capture_packets_new(struct mf_capture *cap, struct mf_err *err)
+{
+	struct mf_pipeline_options o = { .size = sizeof(o),
+					 .scope = MF_SCOPE_ALL,
+					 .method4 = MF_METHOD_REFLECT,
+					 .method6 = MF_METHOD_REFLECT,
+					 .tcp_port = MF_CAPTURE_PORT,
+					 .udp_port = MF_CAPTURE_PORT };
+	struct mf_capture_packets *p;
+	struct mf_backend backend;
+	int r;
+
+	if (cap->options.backend != MF_CAPTURE_TUN)
+		return 0;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	p->cap = cap;
+	cap->packets = p;
+	r = mf_tun_new(cap->fd[MF_CAPTURE_FD_TUN], &p->tun, err);
+	if (r < 0)
+		return r;
+	mf_tun_get_backend(p->tun, &backend);
+	return mf_pipeline_new(
+		&o, &backend,
+		&(struct mf_pipeline_ops){ .decide = decide, .event = on_event, .ctx = p },
+		&p->pipeline, err);
+}
+
+void mf_capture_packets_free(struct mf_capture *cap)
+{
+	if (!cap->packets)
+		return;
+	mf_pipeline_free(cap->packets->pipeline);
+	mf_tun_free(cap->packets->tun);
+	free(cap->packets);
+	cap->packets = NULL;
+}
+
+int mf_capture_packet_fd(const struct mf_capture *cap)
+{
+	return cap->packets && !cap->cut ? cap->fd[MF_CAPTURE_FD_TUN] : -1;
+}
+
+int mf_capture_run_packets(struct mf_capture *cap)
+{
+	if (!cap->packets)
+		return 0;
+	if (cap->cut)
+		return MF_E_CLOSED;
+	return mf_pipeline_run(cap->packets->pipeline, mf_clock_now(&mf_clock_system));
+}
+
+uint64_t mf_capture_packet_deadline(const struct mf_capture *cap)
+{
+	return cap->packets && !cap->cut ? mf_pipeline_deadline(cap->packets->pipeline)
+					 : UINT64_MAX;
+}
+
+void mf_capture_set_judge(struct mf_capture *cap,
+			  int (*judge)(void *ctx, const struct mf_session_flow *flow,
+				       struct mf_flow_verdict *ret),
+			  void *ctx)
+{
+	if (!cap->packets)
+		return;
+	cap->packets->judge = judge;
+	cap->packets->judge_ctx = ctx;
+}
+
+/*
+ * To the listeners' own port come flows of the pipeline alone. Any other local port is that of a flow which the kernel
+ * handed over unchanged: nobody can connect to a listener on a port that it is not bound to.
+ */
+int mf_capture_find_flow(void *cap, enum mf_proto proto, const struct mf_endpoint *peer,
+			 const struct mf_endpoint *local, struct mf_session_flow *ret)
+{
+	struct mf_capture_packets *p = ((struct mf_capture *)cap)->packets;
+	struct mf_flow flow;
+
+	*ret = (struct mf_session_flow){ .proto = proto, .client = *peer, .server = *local };
+	if (!peer->addr.family || !local->addr.family)
+		return MF_E_NOENT;
+	if (!p || local->port != MF_CAPTURE_PORT)
+		return 0;
+	if (mf_pipeline_find_flow(p->pipeline, proto == MF_UDP ? MF_PROTO_UDP : MF_PROTO_TCP, peer,
+				  local, mf_clock_now(&mf_clock_system), &flow) < 0)
+		return MF_E_NOENT;
+	(void)to_session(&flow, ret);
+	return 0;
+}
+
+int mf_capture_packets_refuse_udp(struct mf_capture *cap, const struct mf_session_flow *flow,
+				  const uint8_t *payload, size_t len)
+{
+	struct mf_flow f;
+
+	if (!from_session(flow, &f))
+		return MF_E_INVAL;
+	return mf_pipeline_refuse_udp(cap->packets->pipeline, &f, mf_span_of(payload, len),
+				      mf_clock_now(&mf_clock_system));
+}
+
+void mf_capture_gather(struct mf_capture *cap, struct mf_metrics *metrics)
+{
+	if (cap->packets)
+		mf_pipeline_gather(cap->packets->pipeline, metrics);
+}

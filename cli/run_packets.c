@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run_packets.c - see run_packets.h */
+#include "cli/run_packets.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+
+#include "capture/capture.h"
+#include "capture/pipeline.h"
+#include "core/base/clock.h"
+#include "proxies/proxy.h"
+
+/* Batches in one turn of the loop: the proxies, whose sockets they fill, get theirs in between. */
+#define TURNS_MAX 8
+
+struct mf_run_packets {
+	struct event_base *base;
+	struct mf_capture *capture;
+	struct mf_proxy *proxy;
+	struct event *readable, *timer; /* NULL: a backend without packets */
+	uint64_t timer_at_ns;		/* UINT64_MAX: not armed */
+	struct mf_proxy_judgement judgement;
+	void (*on_event)(void *ctx);
+	void *ctx;
+};
+
+/* The deadline moves with nearly every packet: a timer that is early is only looked at again. */
+static void arm_timer(struct mf_run_packets *p)
+{
+	uint64_t at = mf_capture_packet_deadline(p->capture), now, wait;
+	struct timeval tv;
+
+	if (at >= p->timer_at_ns)
+		return;
+	now = mf_clock_now(&mf_clock_system);
+	wait = at > now ? at - now : 0;
+	tv.tv_sec = (time_t)(wait / MF_NS_PER_S);
+	tv.tv_usec = (suseconds_t)(wait % MF_NS_PER_S / 1000 + 1);
+	if (event_add(p->timer, &tv) == 0)
+		p->timer_at_ns = at;
+}
+
+/* Return: packets handled */
+static unsigned run_turn(struct mf_run_packets *p)
+{
+	unsigned handled = 0;
+
+	for (int i = 0; i < TURNS_MAX; i++) {
+		int n = mf_capture_run_packets(p->capture);
+
+		if (n == MF_E_CLOSED) {
+			event_del(p->readable);
+			event_del(p->timer);
+			break;
+		}
+		if (n <= 0)
+			break;
+		handled += (unsigned)n;
+	}
+	if (mf_capture_has_event(p->capture))
+		p->on_event(p->ctx);
+	return handled;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_run_packets *p = ctx;
+
+	(void)fd;
+	(void)what;
+	(void)run_turn(p);
+	arm_timer(p);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_run_packets *p = ctx;
+
+	p->timer_at_ns = UINT64_MAX;
+	on_readable(fd, what, ctx);
+}
+
+static int judge(void *ctx, const struct mf_session_flow *flow, struct mf_flow_verdict *ret)
+{
+	struct mf_run_packets *p = ctx;
+
+	mf_proxy_judge(p->proxy, flow, &p->judgement);
+	ret->answer = p->judgement.serve ? MF_FLOW_PROXY : MF_FLOW_DENY;
+	ret->redirect = p->judgement.has_redirect ? &p->judgement.redirect : NULL;
+	return 0;
+}
+
+int mf_run_packets_begin(struct event_base *base, struct mf_capture *capture,
+			 struct mf_proxy *proxy, void (*on_event)(void *ctx), void *ctx,
+			 struct mf_run_packets **ret, struct mf_err *err)
+{
+	struct mf_run_packets *p = calloc(1, sizeof(*p));
+	int fd = mf_capture_packet_fd(capture);
+
+	if (!p)
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	*p = (struct mf_run_packets){ .base = base,
+				      .capture = capture,
+				      .proxy = proxy,
+				      .timer_at_ns = UINT64_MAX,
+				      .on_event = on_event,
+				      .ctx = ctx };
+	*ret = p;
+	if (fd < 0)
+		return 0;
+	p->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, p);
+	p->timer = evtimer_new(base, on_timer, p);
+	if (!p->readable || !p->timer || event_add(p->readable, NULL)) {
+		mf_run_packets_end(p);
+		*ret = NULL;
+		return mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
+	}
+	mf_capture_set_judge(capture, judge, p);
+	return 0;
+}
+
+void mf_run_packets_dispatch(struct mf_run_packets *p)
+{
+	event_base_dispatch(p->base);
+}
+
+void mf_run_packets_end(struct mf_run_packets *p)
+{
+	if (!p)
+		return;
+	if (p->readable) {
+		mf_capture_set_judge(p->capture, NULL, NULL);
+		event_free(p->readable);
+	}
+	if (p->timer)
+		event_free(p->timer);
+	free(p);
+}
