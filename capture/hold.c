@@ -3,7 +3,7 @@
  * hold.c - owners of flows, and first packets that wait for them
  *
  * How it works. One record a flow: who owns it, or the packets that wait until that is known. Records are found by hash;
- * when there are MF_OWNERS_MAX of them, the one that was not asked for in the longest time (roughly: second chance) makes
+ * when there are owners_max of them, the one that was not asked for in the longest time (roughly: second chance) makes
  * room, unless packets wait in it. Records that hold packets stand in one list, oldest first; as all wait equally
  * long, its head is the next to be due.
  *
@@ -20,11 +20,8 @@
 
 #include "capture/pipeline_internal.h"
 
-#define BUCKETS	    (MF_OWNERS_MAX * 2)
-#define BUCKET_MASK (BUCKETS - 1)
 #define NONE	    UINT32_MAX
 #define EVICT_TRIES 64u
-_Static_assert((BUCKETS & BUCKET_MASK) == 0, "a power of two");
 
 struct record {
 	struct mf_flow flow;
@@ -42,6 +39,7 @@ struct record {
 struct mf_holds {
 	struct record *records;
 	uint32_t *buckets; /* index + 1 */
+	uint32_t bucket_mask, max;
 	uint64_t seed;
 	uint64_t hold_ns;
 	uint64_t bytes; /* of all packets held */
@@ -81,6 +79,7 @@ void mf_held_free(struct mf_held *list)
 int mf_holds_new(const struct mf_pipeline_options *o, struct mf_holds **ret)
 {
 	struct mf_holds *h;
+	uint32_t buckets = 16;
 
 	*ret = NULL;
 	if (o->scope != MF_SCOPE_PIDS)
@@ -89,12 +88,16 @@ int mf_holds_new(const struct mf_pipeline_options *o, struct mf_holds **ret)
 	if (!h)
 		return MF_E_NOMEM;
 	*ret = h;
-	h->records = calloc(MF_OWNERS_MAX, sizeof(*h->records));
-	h->buckets = calloc(BUCKETS, sizeof(*h->buckets));
+	while (buckets < o->owners_max * 2)
+		buckets *= 2;
+	h->max = o->owners_max;
+	h->bucket_mask = buckets - 1;
+	h->records = calloc(h->max, sizeof(*h->records));
+	h->buckets = calloc(buckets, sizeof(*h->buckets));
 	h->seed = mf_hash_seed();
 	h->hold_ns = o->hold_ns;
 	h->packets_max = o->hold_packets_max;
-	h->flows_max = o->hold_flows_max < MF_OWNERS_MAX ? o->hold_flows_max : MF_OWNERS_MAX;
+	h->flows_max = o->hold_flows_max < h->max ? o->hold_flows_max : h->max;
 	h->bytes_max = o->hold_bytes_max;
 	h->head = h->tail = NONE;
 	return h->records && h->buckets ? 0 : MF_E_NOMEM;
@@ -113,7 +116,7 @@ void mf_holds_free(struct mf_holds *h)
 
 static uint32_t *bucket_of(const struct mf_holds *h, const struct mf_flow *flow)
 {
-	return &h->buckets[(uint32_t)mf_flow_hash(flow, h->seed) & BUCKET_MASK];
+	return &h->buckets[(uint32_t)mf_flow_hash(flow, h->seed) & h->bucket_mask];
 }
 
 void mf_holds_prefetch(const struct mf_holds *h, const struct mf_flow *flow)
@@ -147,7 +150,7 @@ static bool make_room(struct mf_holds *h)
 	for (unsigned n = 0; n < EVICT_TRIES; n++) {
 		struct record *r = &h->records[h->hand];
 
-		h->hand = (h->hand + 1) % MF_OWNERS_MAX;
+		h->hand = (h->hand + 1) % h->max;
 		if (!r->there || r->kind == MF_OWNER_PENDING)
 			continue;
 		if (r->asked && n < EVICT_TRIES / 2) {
@@ -165,7 +168,7 @@ static struct record *add(struct mf_holds *h, const struct mf_flow *flow)
 	struct record *r;
 	uint32_t i, *at;
 
-	if (!h->free_head && h->used == MF_OWNERS_MAX && !make_room(h))
+	if (!h->free_head && h->used == h->max && !make_room(h))
 		return NULL;
 	if (h->free_head) {
 		i = h->free_head;

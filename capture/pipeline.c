@@ -497,6 +497,7 @@ static int read_options(struct mf_pipeline *p, const struct mf_pipeline_options 
 	STANDARD(hold_packets_max, 4);
 	STANDARD(hold_flows_max, 4096);
 	STANDARD(hold_bytes_max, 65536);
+	STANDARD(owners_max, 65536);
 	STANDARD(fragments_max, 256);
 	STANDARD(fragment_bytes_max, 1u << 20);
 	STANDARD(fragment_ns, 15 * MF_NS_PER_S);
@@ -512,8 +513,10 @@ static int read_options(struct mf_pipeline *p, const struct mf_pipeline_options 
 				  "is greater than loopback_port_last");
 	if (o->hold_ns > 10 * MF_NS_PER_S)
 		return bad_option(err, "hold_ns", o->hold_ns, "is over 10 s");
-	if (o->hold_flows_max > 65536)
-		return bad_option(err, "hold_flows_max", o->hold_flows_max, "is over 65536");
+	if (o->hold_packets_max > 255)
+		return bad_option(err, "hold_packets_max", o->hold_packets_max, "is over 255");
+	if (o->owners_max > 1u << 20)
+		return bad_option(err, "owners_max", o->owners_max, "is over 1048576");
 	if (o->fragments_max > 65536)
 		return bad_option(err, "fragments_max", o->fragments_max, "is over 65536");
 	return 0;

@@ -138,9 +138,10 @@ struct mf_pipeline_options {
 	uint64_t hold_ns;			   /* 20 ms */
 	unsigned hold_packets_max, hold_flows_max; /* 4; 4,096 */
 	uint32_t hold_bytes_max;		   /* 65,536 */
-	unsigned fragments_max;			   /* datagrams whose fragments are followed: 256 */
-	uint32_t fragment_bytes_max;		   /* of those that wait for their first: 1 MiB */
-	uint64_t fragment_ns;			   /* 15 s (RFC 791: 15 s is the initial setting) */
+	unsigned owners_max;	     /* MF_SCOPE_PIDS: flows whose process is remembered: 65,536 */
+	unsigned fragments_max;	     /* datagrams whose fragments are followed: 256 */
+	uint32_t fragment_bytes_max; /* of those that wait for their first: 1 MiB */
+	uint64_t fragment_ns;	     /* 15 s (RFC 791: 15 s is the initial setting) */
 };
 
 /* Why packets went where. Belongs to the pipeline's thread. */

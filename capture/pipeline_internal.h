@@ -37,7 +37,6 @@ enum mf_pid_state mf_pids_get(const struct mf_pids *pids, uint32_t pid, uint64_t
 
 /* ---- owners of flows, and packets that wait for them (hold.c) ---- */
 
-#define MF_OWNERS_MAX	    65536u	/* flows whose process is remembered */
 #define MF_HOLD_BYTES_TOTAL (16u << 20) /* of all held packets together */
 #define MF_OWNER_RETRY_NS \
 	MF_NS_PER_S /* until the owner of a flow that nobody knew is asked for again */
