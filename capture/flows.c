@@ -97,6 +97,7 @@ static void on_new(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view 
 			mf_pipeline_drop(p, MF_DROP_FAIL_CLOSED);
 		return;
 	}
+	mf_redirect_prefetch(p, &v->flow);
 	r = p->ops.decide(p->ops.ctx, &q, &verdict);
 	if (r < 0) {
 		p->stats.decide_failures++;
@@ -135,6 +136,22 @@ static void on_ours(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view
 		on_stray(p, pkt, v);
 }
 
+/*
+ * An answer of a listener whose flow is forgotten. It must not become a flow of its own: a datagram would begin one that
+ * is redirected to the listener itself. (A program may connect from that port as well, but a listener never begins a
+ * connection.)
+ */
+static bool is_late_answer(const struct mf_pipeline *p, const struct mf_view *v)
+{
+	return mf_redirect_is_listener(p, &v->flow) &&
+	       !(v->flow.proto == MF_PROTO_TCP && mf_flow_begins(v));
+}
+
+static void on_late_answer(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v)
+{
+	refuse(p, pkt, v, MF_DROP_NO_ENTRY, v->flow.proto != MF_PROTO_TCP);
+}
+
 /* ---- owners ---- */
 
 static void on_unknown(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v)
@@ -162,9 +179,14 @@ static void on_owned(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_vie
 		return;
 	}
 	// Our own connections to servers, first of all: P52.
-	state = p->o.own_pid && owner->pid == p->o.own_pid
-			? MF_PID_FOREIGN
-			: mf_pids_get(p->pids, owner->pid, p->now_ns);
+	if (p->o.own_pid && owner->pid == p->o.own_pid) {
+		if (is_late_answer(p, v))
+			on_late_answer(p, pkt, v);
+		else
+			mf_pipeline_pass(p, pkt, true);
+		return;
+	}
+	state = mf_pids_get(p->pids, owner->pid, p->now_ns);
 	if (state == MF_PID_FOREIGN)
 		mf_pipeline_pass(p, pkt, true);
 	else if (state == MF_PID_EXITED)
@@ -223,15 +245,14 @@ void mf_flow_on_miss(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_vie
 {
 	bool outbound = pkt->flags & MF_PACKET_OUTBOUND;
 
-	if (outbound && mf_redirect_is_listener(p, &v->flow)) {
-		// A late answer of a proxy: its flow is forgotten, and it must not become a flow of its own.
-		refuse(p, pkt, v, MF_DROP_NO_ENTRY, v->flow.proto != MF_PROTO_TCP);
-	} else if (!outbound || (pkt->flags & MF_PACKET_LOOPBACK)) {
+	if (!outbound || (pkt->flags & MF_PACKET_LOOPBACK)) {
 		mf_pipeline_pass(p, pkt, true);
-	} else if (p->o.scope == MF_SCOPE_ALL) {
-		on_ours(p, pkt, v, 0);
-	} else {
+	} else if (p->o.scope == MF_SCOPE_PIDS) {
 		on_miss_by_pid(p, pkt, v);
+	} else if (is_late_answer(p, v)) {
+		on_late_answer(p, pkt, v);
+	} else {
+		on_ours(p, pkt, v, 0);
 	}
 }
 

@@ -23,21 +23,31 @@
 #define NONE	    UINT32_MAX
 #define EVICT_TRIES 64u
 
+/* Two cache lines: the first is all that a packet without a wait touches. */
 struct record {
 	struct mf_flow flow;
 	uint64_t since_ns; /* PENDING: held since; NOBODY: not known since */
-	struct mf_held *first, *last;
-	uint32_t bytes;	     /* of the packets held */
-	uint32_t chain;	     /* next in the bucket */
-	uint32_t next, prev; /* of those that hold packets */
+	uint32_t chain;	   /* next in the bucket, index + 1 */
 	uint32_t pid, isn;
 	uint8_t kind; /* enum mf_owner_kind */
-	uint8_t packets;
-	bool there, asked, accepted, closed, used;
-};
+	uint8_t flags;
+	uint8_t packets; /* held */
+	uint8_t pad;
+	struct mf_held *first, *last;
+	uint32_t bytes;	     /* of the packets held */
+	uint32_t next, prev; /* of those that hold packets */
+} __attribute__((aligned(64)));
+_Static_assert(offsetof(struct record, first) == 64, "what is always needed is one cache line");
+
+#define THERE	 0x01 /* in use */
+#define ASKED	 0x02 /* asked for again since the hand came by */
+#define ACCEPTED 0x04
+#define CLOSED	 0x08
+#define USED	 0x10 /* a packet that begins a flow was judged by it */
 
 struct mf_holds {
 	struct record *records;
+	void *records_mem; /* as allocated */
 	uint32_t *buckets; /* index + 1 */
 	uint32_t bucket_mask, max;
 	uint64_t seed;
@@ -92,7 +102,8 @@ int mf_holds_new(const struct mf_pipeline_options *o, struct mf_holds **ret)
 		buckets *= 2;
 	h->max = o->owners_max;
 	h->bucket_mask = buckets - 1;
-	h->records = calloc(h->max, sizeof(*h->records));
+	h->records_mem = calloc(h->max + 1, sizeof(*h->records));
+	h->records = (struct record *)(((uintptr_t)h->records_mem + 63) & ~(uintptr_t)63);
 	h->buckets = calloc(buckets, sizeof(*h->buckets));
 	h->seed = mf_hash_seed();
 	h->hold_ns = o->hold_ns;
@@ -100,16 +111,16 @@ int mf_holds_new(const struct mf_pipeline_options *o, struct mf_holds **ret)
 	h->flows_max = o->hold_flows_max < h->max ? o->hold_flows_max : h->max;
 	h->bytes_max = o->hold_bytes_max;
 	h->head = h->tail = NONE;
-	return h->records && h->buckets ? 0 : MF_E_NOMEM;
+	return h->records_mem && h->buckets ? 0 : MF_E_NOMEM;
 }
 
 void mf_holds_free(struct mf_holds *h)
 {
 	if (!h)
 		return;
-	for (uint32_t i = 0; h->records && i < h->used; i++)
+	for (uint32_t i = 0; i < h->used; i++)
 		mf_held_free(h->records[i].first);
-	free(h->records);
+	free(h->records_mem);
 	free(h->buckets);
 	free(h);
 }
@@ -119,9 +130,14 @@ static uint32_t *bucket_of(const struct mf_holds *h, const struct mf_flow *flow)
 	return &h->buckets[(uint32_t)mf_flow_hash(flow, h->seed) & h->bucket_mask];
 }
 
-void mf_holds_prefetch(const struct mf_holds *h, const struct mf_flow *flow)
+void mf_holds_prefetch(const struct mf_holds *h, const struct mf_flow *flow, bool deep)
 {
-	__builtin_prefetch(bucket_of(h, flow));
+	const uint32_t *at = bucket_of(h, flow);
+
+	if (!deep)
+		__builtin_prefetch(at, 1);
+	else if (*at)
+		__builtin_prefetch(&h->records[*at - 1], 1);
 }
 
 static struct record *find(const struct mf_holds *h, const struct mf_flow *flow)
@@ -139,7 +155,7 @@ static void forget(struct mf_holds *h, struct record *r)
 	while (*at != i)
 		at = &h->records[*at - 1].chain;
 	*at = r->chain;
-	r->there = false;
+	r->flags = 0;
 	r->chain = h->free_head;
 	h->free_head = i;
 }
@@ -151,10 +167,10 @@ static bool make_room(struct mf_holds *h)
 		struct record *r = &h->records[h->hand];
 
 		h->hand = (h->hand + 1) % h->max;
-		if (!r->there || r->kind == MF_OWNER_PENDING)
+		if (!(r->flags & THERE) || r->kind == MF_OWNER_PENDING)
 			continue;
-		if (r->asked && n < EVICT_TRIES / 2) {
-			r->asked = false;
+		if ((r->flags & ASKED) && n < EVICT_TRIES / 2) {
+			r->flags &= (uint8_t)~ASKED;
 			continue;
 		}
 		forget(h, r);
@@ -179,7 +195,7 @@ static struct record *add(struct mf_holds *h, const struct mf_flow *flow)
 	r = &h->records[i - 1];
 	at = bucket_of(h, flow);
 	*r = (struct record){
-		.flow = *flow, .chain = *at, .next = NONE, .prev = NONE, .there = true
+		.flow = *flow, .chain = *at, .next = NONE, .prev = NONE, .flags = THERE
 	};
 	*at = i;
 	return r;
@@ -193,7 +209,7 @@ static void pending_add(struct mf_holds *h, struct record *r, uint64_t now_ns)
 
 	r->kind = MF_OWNER_PENDING;
 	r->since_ns = now_ns;
-	r->closed = r->used = r->accepted = false;
+	r->flags = THERE;
 	r->next = NONE;
 	r->prev = h->tail;
 	if (h->tail == NONE)
@@ -270,9 +286,7 @@ struct mf_held *mf_holds_set(struct mf_holds *h, const struct mf_flow *flow,
 	r->bytes = 0;
 	r->kind = owner->kind;
 	r->pid = owner->pid;
-	r->accepted = owner->accepted;
-	r->closed = r->used = false;
-	r->asked = true;
+	r->flags = THERE | (owner->accepted ? ACCEPTED : 0);
 	r->since_ns = now_ns;
 	return list;
 }
@@ -286,7 +300,7 @@ void mf_holds_close(struct mf_holds *h, const struct mf_flow *flow)
 	if (r->kind == MF_OWNER_NOBODY)
 		forget(h, r);
 	else
-		r->closed = true;
+		r->flags |= CLOSED;
 }
 
 /* Does what is known of a flow not count for a packet that begins one? */
@@ -294,7 +308,7 @@ static bool is_stale(const struct record *r, bool tcp, uint32_t isn, uint64_t no
 {
 	if (r->kind == MF_OWNER_NOBODY)
 		return now_ns - r->since_ns >= MF_OWNER_RETRY_NS;
-	return r->used && (r->closed || (tcp && r->isn != isn));
+	return (r->flags & USED) && ((r->flags & CLOSED) || (tcp && r->isn != isn));
 }
 
 int mf_holds_find(struct mf_holds *h, const struct mf_flow *flow, bool begins, uint32_t isn,
@@ -304,14 +318,15 @@ int mf_holds_find(struct mf_holds *h, const struct mf_flow *flow, bool begins, u
 
 	if (!r)
 		return MF_E_NOENT;
-	r->asked = true;
+	if (r->flags & USED || !begins)
+		r->flags |= ASKED;
 	if (begins && r->kind != MF_OWNER_PENDING) {
 		if (is_stale(r, flow->proto == MF_PROTO_TCP, isn, now_ns))
 			return MF_E_NOENT;
-		r->used = true;
+		r->flags |= USED;
 		r->isn = isn;
 	}
-	*ret = (struct mf_owner){ .kind = r->kind, .pid = r->pid, .accepted = r->accepted };
+	*ret = (struct mf_owner){ .kind = r->kind, .pid = r->pid, .accepted = r->flags & ACCEPTED };
 	return 0;
 }
 

@@ -269,6 +269,17 @@ uint64_t mf_pipeline_mark(const struct mf_flow *f)
 	return UINT64_C(1) << ((ports * 0x9e3779b1u) >> 26);
 }
 
+/* Packets without an entry are looked up by owner; their memory is fetched together as well. */
+static void prefetch_owners(struct mf_pipeline *p, unsigned cnt, uint64_t found)
+{
+	uint64_t none = ~found & (cnt == 64 ? ~UINT64_C(0) : (UINT64_C(1) << cnt) - 1);
+
+	for (uint64_t m = none; m; m &= m - 1)
+		mf_holds_prefetch(p->holds, &p->asks[__builtin_ctzll(m)].flow, false);
+	for (uint64_t m = none; m; m &= m - 1)
+		mf_holds_prefetch(p->holds, &p->asks[__builtin_ctzll(m)].flow, true);
+}
+
 static void on_batch(struct mf_pipeline *p, unsigned cnt)
 {
 	uint64_t found, bit = 1;
@@ -286,6 +297,8 @@ static void on_batch(struct mf_pipeline *p, unsigned cnt)
 	}
 	p->inserted = 0;
 	found = mf_nat_lookup_burst(p->nat, p->asks, asks, p->now_ns, p->hits);
+	if (p->holds)
+		prefetch_owners(p, asks, found);
 	for (unsigned i = 0; i < cnt; i++) {
 		struct mf_view *v = &p->views[i];
 		struct mf_nat_hit *hit = NULL;
@@ -307,17 +320,21 @@ static void on_batch(struct mf_pipeline *p, unsigned cnt)
 
 static unsigned read_events(struct mf_pipeline *p)
 {
-	struct mf_flow_event ev;
 	unsigned n = 0;
-	int r = 0;
+	int r = 1;
 
 	if (!(p->backend.caps & MF_BACKEND_HAS_EVENTS))
 		return 0;
-	while (n < MF_BACKEND_BATCH_MAX && (r = p->backend.next_event(p->backend.ctx, &ev)) > 0) {
-		mf_flow_on_event(p, &ev);
-		n++;
+	for (; n < MF_BACKEND_BATCH_MAX && r > 0; n += r > 0) {
+		r = p->backend.next_event(p->backend.ctx, &p->events[n]);
+		if (r > 0 && p->holds)
+			mf_holds_prefetch(p->holds, &p->events[n].flow, false);
 	}
-	if (r < 0 && r != MF_E_CLOSED) {
+	for (unsigned i = 0; i < n && p->holds; i++)
+		mf_holds_prefetch(p->holds, &p->events[i].flow, true);
+	for (unsigned i = 0; i < n; i++)
+		mf_flow_on_event(p, &p->events[i]);
+	if (r < 0 && r != MF_E_CLOSED && r != MF_E_AGAIN) {
 		p->stats.receive_failures++;
 		mf_fail_bad(p, MF_FAIL_RECEIVE, r);
 	}

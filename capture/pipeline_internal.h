@@ -73,7 +73,8 @@ void mf_holds_free(struct mf_holds *h);
  */
 int mf_holds_find(struct mf_holds *h, const struct mf_flow *flow, bool begins, uint32_t isn,
 		  uint64_t now_ns, struct mf_owner *ret);
-void mf_holds_prefetch(const struct mf_holds *h, const struct mf_flow *flow);
+/** mf_holds_prefetch() - Fetch what mf_holds_find() will need; twice, @deep the second time, other work between */
+void mf_holds_prefetch(const struct mf_holds *h, const struct mf_flow *flow, bool deep);
 
 /** mf_holds_put() - Keep a copy of a first packet until its owner is known; Return: 0, MF_E_FULL, MF_E_NOMEM */
 int mf_holds_put(struct mf_holds *h, const struct mf_flow *flow, const struct mf_packet *packet,
@@ -194,6 +195,7 @@ struct mf_pipeline {
 	struct mf_view views[MF_BACKEND_BATCH_MAX];
 	struct mf_nat_ask asks[MF_BACKEND_BATCH_MAX];
 	struct mf_nat_hit hits[MF_BACKEND_BATCH_MAX];
+	struct mf_flow_event events[MF_BACKEND_BATCH_MAX];
 };
 
 /* pipeline.c */
@@ -227,6 +229,8 @@ void mf_flow_on_time(struct mf_pipeline *p, bool all);
 uint16_t mf_redirect_port(const struct mf_pipeline *p, const struct mf_flow *flow);
 /** mf_redirect_insert() - Remember a redirected flow. Return: as mf_nat_insert(); MF_E_UNSUPPORTED for ends that the method cannot carry */
 int mf_redirect_insert(struct mf_pipeline *p, struct mf_nat_insert *in);
+/** mf_redirect_prefetch() - Fetch memory that mf_redirect_insert() will need */
+void mf_redirect_prefetch(const struct mf_pipeline *p, const struct mf_flow *flow);
 /** mf_redirect_packet() - Rewrite a packet by its entry and queue it */
 void mf_redirect_packet(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
 			const struct mf_nat_hit *hit);

@@ -84,14 +84,12 @@ static bool is_single(uint8_t family, const uint8_t *addr)
 bool mf_redirect_is_listener(const struct mf_pipeline *p, const struct mf_flow *flow)
 {
 	uint16_t port = flow->src_port;
-	bool listener = false;
 
 	if (port && flow->proto == MF_PROTO_TCP)
-		listener = port == p->o.tcp_port || port == p->o.dns_port;
-	else if (port && flow->proto == MF_PROTO_UDP)
-		listener = port == p->o.udp_port || port == p->o.dns_port;
-	return listener &&
-	       (method_of(p, flow->family)->reflects || is_loopback(flow->family, flow->src));
+		return port == p->o.tcp_port || port == p->o.dns_port;
+	if (port && flow->proto == MF_PROTO_UDP)
+		return port == p->o.udp_port || port == p->o.dns_port;
+	return false;
 }
 
 /* Can the other end of a conversation be one that the stack takes packets from? */
@@ -110,6 +108,31 @@ static uint16_t next_port(struct mf_pipeline *p)
 	return (uint16_t)(first + p->next_port++ % cnt);
 }
 
+/* What a flow becomes, with the client's own port. */
+static struct mf_flow become(const struct mf_pipeline *p, const struct method_row *m,
+			     const struct mf_flow *flow)
+{
+	struct mf_flow to = *flow;
+
+	if (m->reflects) {
+		memcpy(to.src, flow->dst, 16);
+		memcpy(to.dst, flow->src, 16);
+	} else {
+		set_loopback(flow->family, to.src);
+		set_loopback(flow->family, to.dst);
+	}
+	to.dst_port = mf_redirect_port(p, flow);
+	return to;
+}
+
+void mf_redirect_prefetch(const struct mf_pipeline *p, const struct mf_flow *flow)
+{
+	struct mf_flow to = become(p, method_of(p, flow->family), flow);
+
+	to = mf_flow_reverse(&to);
+	mf_nat_prefetch(p->nat, &to);
+}
+
 int mf_redirect_insert(struct mf_pipeline *p, struct mf_nat_insert *in)
 {
 	const struct method_row *m = method_of(p, in->flow.family);
@@ -117,15 +140,7 @@ int mf_redirect_insert(struct mf_pipeline *p, struct mf_nat_insert *in)
 
 	if (!can_carry(m, &in->flow))
 		return MF_E_UNSUPPORTED;
-	in->to = in->flow;
-	if (m->reflects) {
-		memcpy(in->to.src, in->flow.dst, 16);
-		memcpy(in->to.dst, in->flow.src, 16);
-	} else {
-		set_loopback(in->flow.family, in->to.src);
-		set_loopback(in->flow.family, in->to.dst);
-	}
-	in->to.dst_port = mf_redirect_port(p, &in->flow);
+	in->to = become(p, m, &in->flow);
 	r = mf_nat_insert(p->nat, in, p->now_ns);
 	for (int i = 0; r == MF_E_AGAIN && i < TRIES; i++) {
 		in->to.src_port = next_port(p);
@@ -198,7 +213,7 @@ void mf_redirect_fragment(struct mf_pipeline *p, struct mf_packet *pkt, struct m
  */
 bool mf_redirect_error(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v)
 {
-	struct mf_flow answer, become, quoted;
+	struct mf_flow answer, now, quoted;
 	struct mf_nat_entry e;
 	struct mf_view inner;
 	struct mf_fate f;
@@ -222,13 +237,13 @@ bool mf_redirect_error(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_v
 		return true;
 	}
 	forward = mf_flow_eq(&answer, &e.flow);
-	become = forward ? e.to : mf_flow_reverse(&e.flow);
-	quoted = mf_flow_reverse(&become);
-	if (mf_rewrite_icmp_error(v, &inner, pkt->ptr, become.src, become.dst, &quoted)) {
+	now = forward ? e.to : mf_flow_reverse(&e.flow);
+	quoted = mf_flow_reverse(&now);
+	if (mf_rewrite_icmp_error(v, &inner, pkt->ptr, now.src, now.dst, &quoted)) {
 		mf_pipeline_drop(p, MF_DROP_UNSUPPORTED);
 		return true;
 	}
-	f = fate_of(p, &become, forward ? MF_NAT_FORWARD : MF_NAT_REPLY, e.via);
+	f = fate_of(p, &now, forward ? MF_NAT_FORWARD : MF_NAT_REPLY, e.via);
 	p->stats.icmp_translated++;
 	send_as(p, pkt, f.clear, f.has_via, f.via, !forward);
 	return true;

@@ -413,20 +413,44 @@ static bool expire_one(struct mf_nat *nat)
 	return false;
 }
 
+/*
+ * A full table evicts with each insertion, and what it evicts was touched long ago. So fetch now what the next eviction
+ * will need: the buckets of the next entry of the list, and the entry behind it.
+ */
+static void prefetch_victim(struct mf_nat *nat, enum mf_nat_state state)
+{
+	uint32_t i = list_first(nat, LIST_STATE, SENTINEL | state), next;
+	struct mf_flow flow, to;
+
+	if (i & SENTINEL)
+		return;
+	mf_nat_copy_flows(&nat->entries[i], &flow, &to);
+	to = mf_flow_reverse(&to);
+	mf_nat_prefetch(nat, &flow);
+	mf_nat_prefetch(nat, &to);
+	next = nat->entries[i].links[LIST_STATE].next;
+	if (next & SENTINEL)
+		return;
+	__builtin_prefetch(&nat->entries[next], 1);
+	__builtin_prefetch((const uint8_t *)&nat->entries[next] + 64, 1);
+}
+
 /* Make room for one entry. False: all are established. */
 static bool evict(struct mf_nat *nat)
 {
+	enum mf_nat_state state = MF_NAT_CLOSING;
 	uint32_t i;
 
 	if (expire_one(nat))
 		return true;
 	if ((i = oldest(nat, MF_NAT_CLOSING)) != UINT32_MAX)
 		nat->stats.evicted_closing++;
-	else if ((i = oldest(nat, MF_NAT_NEW)) != UINT32_MAX)
+	else if ((i = oldest(nat, state = MF_NAT_NEW)) != UINT32_MAX)
 		nat->stats.evicted_new++;
 	else
 		return false;
 	entry_remove(nat, i);
+	prefetch_victim(nat, state);
 	return true;
 }
 

@@ -332,6 +332,13 @@ static inline void prefetch_entry(const struct mf_nat *nat, uint64_t hash)
 	}
 }
 
+void mf_nat_prefetch(const struct mf_nat *nat, const struct mf_flow *flow)
+{
+	uint64_t hash = mf_flow_hash(flow, nat->seed);
+
+	__builtin_prefetch(&nat->buckets[(uint32_t)hash & nat->bucket_mask], 1);
+}
+
 uint64_t mf_nat_lookup_burst(struct mf_nat *nat, const struct mf_nat_ask *asks, unsigned cnt,
 			     uint64_t now_ns, struct mf_nat_hit *rets)
 {
