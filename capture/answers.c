@@ -77,6 +77,9 @@ int mf_answer_packet(struct mf_pipeline *p, const struct mf_packet *pkt, const s
 	size_t len;
 	int r;
 
+	// As inbound packets these would be martians.
+	if (mf_redirect_has_loopback(&v->flow))
+		return MF_E_NOT_MINE;
 	if (p->out_cnt == MF_BACKEND_BATCH_MAX)
 		mf_pipeline_flush(p);
 	if (p->out_cnt == MF_BACKEND_BATCH_MAX)

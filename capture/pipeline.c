@@ -217,10 +217,10 @@ static void on_fragment(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_
 	p->stats.dropped[MF_DROP_FRAGMENT] += mf_fragments_evicted(p->fragments);
 	if (r) {
 		mf_pipeline_drop(p, MF_DROP_FRAGMENT);
-	} else if (v->flags & MF_VIEW_F_FRAG_LATER) {
+	} else if ((v->flags & MF_VIEW_F_FRAG_LATER) || fate.kind != MF_FATE_WAIT) {
+		// A first one whose datagram is refused already is refused as well.
 		on_later_fragment(p, pkt, v, &fate);
 	} else {
-		fate.kind = MF_FATE_WAIT;
 		p->fate = &fate;
 		on_whole(p, pkt, v, hit);
 		p->fate = NULL;

@@ -74,7 +74,7 @@ enum mf_unknown_pid {
 
 /* What shall become of a flow that begins. */
 enum mf_flow_answer {
-	MF_FLOW_UNSET, /* from decide(): a denial; as an option: its default */
+	MF_FLOW_UNSET, /* a verdict that was never filled in: a denial */
 	MF_FLOW_PROXY, /* to the listener of its protocol (DNS: dns listener) */
 	MF_FLOW_PASS,  /* unchanged, and so all that follows */
 	MF_FLOW_DENY, /* refused with an answer: TCP reset, ICMP administratively prohibited, DNS REFUSED */

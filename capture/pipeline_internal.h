@@ -239,6 +239,8 @@ bool mf_redirect_error(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_v
 /** mf_redirect_fragment() - Rewrite a later fragment as its first one was */
 void mf_redirect_fragment(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
 			  const struct mf_fate *fate);
+/** mf_redirect_has_loopback() - Is an end a loopback address? Nobody takes such a packet as inbound */
+bool mf_redirect_has_loopback(const struct mf_flow *flow);
 /** mf_redirect_is_listener() - Does a packet come from one of our listeners? */
 bool mf_redirect_is_listener(const struct mf_pipeline *p, const struct mf_flow *flow);
 

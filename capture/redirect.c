@@ -71,6 +71,11 @@ static bool is_loopback(uint8_t family, const uint8_t *addr)
 	return family == 4 ? addr[0] == 127 : memcmp(addr, one6, 16) == 0;
 }
 
+bool mf_redirect_has_loopback(const struct mf_flow *f)
+{
+	return is_loopback(f->family, f->src) || is_loopback(f->family, f->dst);
+}
+
 /* Neither a group nor the broadcast nor unspecified. */
 static bool is_single(uint8_t family, const uint8_t *addr)
 {
@@ -97,7 +102,7 @@ static bool can_carry(const struct method_row *m, const struct mf_flow *f)
 {
 	if (!is_single(f->family, f->src) || !is_single(f->family, f->dst))
 		return false;
-	return !m->reflects || (!is_loopback(f->family, f->src) && !is_loopback(f->family, f->dst));
+	return !m->reflects || !mf_redirect_has_loopback(f);
 }
 
 static uint16_t next_port(struct mf_pipeline *p)

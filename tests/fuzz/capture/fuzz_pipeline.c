@@ -387,7 +387,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	o.method4 = data[0] & 2 ? MF_METHOD_LOOPBACK : MF_METHOD_REFLECT;
 	o.method6 = data[0] & 4 ? MF_METHOD_LOOPBACK : MF_METHOD_REFLECT;
 	o.fail_open = data[0] & 8;
-	o.unknown_pid = (enum mf_flow_answer)((data[0] >> 6) + 1);
+	o.unknown_pid = (enum mf_unknown_pid)(data[0] >> 6);
 	backend.caps = (data[0] & 16 ? MF_BACKEND_CAN_PASS : 0) |
 		       (data[0] & 32 ? MF_BACKEND_HAS_EVENTS : 0);
 	backend.ctx = ops.ctx = w;
