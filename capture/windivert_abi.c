@@ -83,22 +83,24 @@ int mf_wd_error_code(enum mf_wd_call call, uint32_t code)
 
 /* ---- filters ---- */
 
-/* " or tcp.SrcPort == 9080 ..." for the listeners of one family, or nothing. */
+/* " or (ip and (tcp.SrcPort == 9080 ...))" for the listeners of one family, or nothing. */
 static int put_answers(char *buf, size_t size, const struct mf_wd_capture *c, const char *family,
 		       enum mf_redirect_method method)
 {
+	const struct {
+		const char *proto;
+		uint16_t port;
+	} listeners[] = { { "tcp", c->tcp_port },
+			  { "udp", c->udp_port },
+			  { "tcp", c->dns_port },
+			  { "udp", c->dns_port } };
 	char ports[160];
-	int n = 0;
+	size_t n = 0;
 
-	if (c->tcp_port)
-		n += snprintf(ports + n, sizeof(ports) - (size_t)n, " or tcp.SrcPort == %u",
-			      c->tcp_port);
-	if (c->udp_port)
-		n += snprintf(ports + n, sizeof(ports) - (size_t)n, " or udp.SrcPort == %u",
-			      c->udp_port);
-	if (c->dns_port && c->dns_port != c->udp_port)
-		n += snprintf(ports + n, sizeof(ports) - (size_t)n, " or udp.SrcPort == %u",
-			      c->dns_port);
+	for (size_t i = 0; i < MF_ARRAY_SIZE(listeners); i++)
+		if (listeners[i].port)
+			n += (size_t)snprintf(ports + n, sizeof(ports) - n, " or %s.SrcPort == %u",
+					      listeners[i].proto, listeners[i].port);
 	if (!n)
 		return 0;
 	return snprintf(buf, size, " or (%s%s and (%s))", family,

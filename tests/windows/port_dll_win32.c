@@ -122,7 +122,7 @@ bool port_event(const struct wdd_socket_event *ev)
 
 void port_fail(enum wdd_call call, uint32_t code, unsigned times)
 {
-	wdd_host_fail(host, call, code, times);
+	wdd_host_fail(host, call, code, 0, times);
 }
 
 void port_add_local(const struct wdd_ip *ip)

@@ -267,7 +267,7 @@ static BOOL send_batch(HANDLE h, const void *pkts, UINT len, UINT *ret_sent, con
 		return result(ERROR_INVALID_PARAMETER);
 	ok = control(h, &rq, pkts, addrs, &sent);
 	if (ret_sent)
-		*ret_sent = (UINT)sent;
+		*ret_sent = ok ? (UINT)sent : 0; /* how far a failed batch got nobody says */
 	return ok;
 }
 

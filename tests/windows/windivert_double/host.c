@@ -281,10 +281,11 @@ bool wdd_host_event(struct wdd_host *host, const struct wdd_socket_event *ev)
 	return ok;
 }
 
-void wdd_host_fail(struct wdd_host *host, enum wdd_call call, uint32_t code, unsigned times)
+void wdd_host_fail(struct wdd_host *host, enum wdd_call call, uint32_t code, unsigned skip,
+		   unsigned times)
 {
 	enter(host);
-	wdd_model_fail(host->model, call, code, times);
+	wdd_model_fail(host->model, call, code, skip, times);
 	leave(host);
 }
 

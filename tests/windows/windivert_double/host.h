@@ -26,7 +26,8 @@ void wdd_host_stop(struct wdd_host *host);
 bool wdd_host_play(struct wdd_host *host, const struct wdd_play *how, const uint8_t *pkt,
 		   uint32_t len);
 bool wdd_host_event(struct wdd_host *host, const struct wdd_socket_event *ev);
-void wdd_host_fail(struct wdd_host *host, enum wdd_call call, uint32_t code, unsigned times);
+void wdd_host_fail(struct wdd_host *host, enum wdd_call call, uint32_t code, unsigned skip,
+		   unsigned times);
 void wdd_host_add_local(struct wdd_host *host, const struct wdd_ip *ip);
 void wdd_host_advance(struct wdd_host *host, uint64_t ms);
 

@@ -74,14 +74,20 @@ uint32_t wdd_refuse(struct wdd_model *m, uint32_t code)
 
 uint32_t wdd_fail_now(struct wdd_model *m, enum wdd_call call)
 {
+	if (m->fail_skip[call]) {
+		m->fail_skip[call]--;
+		return 0;
+	}
 	if (!m->fail_times[call])
 		return 0;
 	m->fail_times[call]--;
 	return m->fail_code[call];
 }
 
-void wdd_model_fail(struct wdd_model *m, enum wdd_call call, uint32_t code, unsigned times)
+void wdd_model_fail(struct wdd_model *m, enum wdd_call call, uint32_t code, unsigned skip,
+		    unsigned times)
 {
+	m->fail_skip[call] = skip;
 	m->fail_code[call] = code;
 	m->fail_times[call] = times;
 	m->changes++;

@@ -107,8 +107,9 @@ struct wdd_output *wdd_model_take_output(struct wdd_model *m);
 
 /* Failures on demand. */
 enum wdd_call { WDD_CALL_OPEN, WDD_CALL_RECV, WDD_CALL_SEND, WDD_CALL_NUM };
-/** wdd_model_fail() - The next @times calls fail with @code (as if nothing had been there to receive or send) */
-void wdd_model_fail(struct wdd_model *m, enum wdd_call call, uint32_t code, unsigned times);
+/** wdd_model_fail() - After @skip calls the next @times fail with @code (as if nothing had been there) */
+void wdd_model_fail(struct wdd_model *m, enum wdd_call call, uint32_t code, unsigned skip,
+		    unsigned times);
 
 struct wdd_counts {
 	uint64_t played, seen, diverted, sniffed, injected, reinjected;

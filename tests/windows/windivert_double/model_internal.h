@@ -35,7 +35,7 @@ struct wdd_model {
 	unsigned locals_cnt;
 	struct wdd_output *outputs, **outputs_tail;
 	uint32_t fail_code[WDD_CALL_NUM];
-	unsigned fail_times[WDD_CALL_NUM];
+	unsigned fail_skip[WDD_CALL_NUM], fail_times[WDD_CALL_NUM];
 	unsigned opened;
 	uint64_t serial, changes;
 	struct wdd_counts counts;
