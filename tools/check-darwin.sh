@@ -100,7 +100,7 @@ flags_file=$work/flags
 printf '%s\0' "${flags[@]}" >"$flags_file"
 # Functions of libraries that are not there, and ours that macOS has not got yet: docs/macos.md tells what that means.
 elsewhere='(ASN1|BIO|BN|ERR|EVP|GENERAL_NAME|OPENSSL|PEM|RAND|SHA256|SSL|TLS|X509|X509V3|event|evutil|idn2|json|lua|luaL|luaopen|pcre2)_.*|SHA256|luaL_.*'
-missing='mf_(file|watch|sock|pipe|hostconf)_.*|mf_cmd_run'
+missing='mf_cmd_run'
 
 link_all() { # target
   local log=$work/$1/link.log undefined
