@@ -8,7 +8,7 @@ import collections
 import os
 import sys
 
-from scenario import NOBODY, PYTHON, Scenario, main
+from scenario import NOBODY, PYTHON, Scenario, main, slow
 
 # Allows one name; everything else is denied, so that whatever gets through is a hole.
 POLICY = """
@@ -329,6 +329,17 @@ class AsRoot(Bypass, Scenario):
 
 class AsUser(Bypass, Scenario):
     user = NOBODY
+
+
+class TunAsUser(Bypass, Scenario):
+    user = NOBODY
+    backend = "tun"
+
+
+@slow
+class TunAsRoot(Bypass, Scenario):
+    user = None
+    backend = "tun"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`moonfence run` with real clients against real servers, as root and as an ordinary user."""
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from scenario import NOBODY, PYTHON, Scenario, main
+from scenario import NOBODY, PYTHON, Scenario, main, slow
 
 CURL = ["curl", "-sS", "--max-time", "30"]
 
@@ -225,20 +226,33 @@ class Redirects:
         self.assertEqual((r.status, r.out), (0, "server=web host=alias.example sni= port=80\n"), r)
 
 
+# How a denial by connect shows to curl, by backend: where packets are seen, a SYN is answered by a reset, so that there is
+# no connection on which anything could be said; the reason stands in the event.
+CURL_STATUS = {"tproxy": {"http": 0, "tls": 35}, "tun": {"http": 7, "tls": 7}}
+
+
 class Denials:
     """Denials come at once, with the reason, and never as a time-out (curl's status 28)."""
 
+    def assert_denied(self, r, scheme, reason):
+        self.assertEqual(r.status, CURL_STATUS[self.backend][scheme], r)
+        if self.backend == "tun":
+            self.assertIn("onnect to", r.err, r)
+        elif scheme == "http":
+            self.assertRegex(r.out, r"^HTTP/1.1 403", r)
+            self.assertIn(reason, r.out, r)
+        else:
+            self.assertIn("alert", r.err, r)
+        self.assertTrue([e for e in r.find("net_connect", policy__decision="deny") if reason in json.dumps(e)], r)
+
     def test_http_gets_403_with_rule_and_reason(self):
         r = self.fence([*CURL, "-i", "http://11.0.0.80/"])
-        self.assertEqual(r.status, 0, r)
-        self.assertRegex(r.out, r"^HTTP/1.1 403", r)
-        self.assertIn("no name led here", r.out, r)
+        self.assert_denied(r, "http", "no name led here")
         self.assertEqual([e for e in self.lab.web_log().splitlines() if "11.0.0.80/" in e], [])
 
     def test_tls_gets_an_alert(self):
         r = self.fence([*CURL, "-k", "https://11.0.0.80/"])
-        self.assertEqual(r.status, 35, r)
-        self.assertIn("alert", r.err, r)
+        self.assert_denied(r, "tls", "no name led here")
 
     def test_tls_to_a_name_that_sni_denies_gets_an_alert(self):
         r = self.fence("dig +short cdn-good.example >/dev/null; " +
@@ -249,13 +263,15 @@ class Denials:
     def test_other_tcp_is_reset(self):
         r = self.python("""
 import socket
-s = socket.create_connection(("11.0.0.7", 7), 30)
 try:
+    s = socket.create_connection(("11.0.0.7", 7), 30)
     print("got", s.recv(10))
 except ConnectionResetError:
     print("reset")
+except ConnectionRefusedError:
+    print("refused")
 """)
-        self.assertEqual((r.status, r.out), (0, "reset\n"), r)
+        self.assertEqual((r.status, r.out), (0, {"tproxy": "reset\n", "tun": "refused\n"}[self.backend]), r)
         self.assertTrue(r.find("net_connect", policy__decision="deny"), r)
 
     def test_udp_gets_an_icmp_error(self):
@@ -293,8 +309,7 @@ except OSError as e:
 
     def test_labels_reach_the_policy(self):
         r = self.fence([*CURL, "-i", "http://allowed.example/"], "--label", "lockdown=yes")
-        self.assertRegex(r.out, r"^HTTP/1.1 403", r)
-        self.assertIn("lockdown", r.out, r)
+        self.assert_denied(r, "http", "lockdown")
 
 
 class Fidelity:
@@ -355,6 +370,8 @@ print(socket.create_connection(l.getsockname(), 30).recv(4).decode())
         self.assertRegex(text, r'moonfence_dns_queries_total\{outcome="denied"\} 1\n', r)
         self.assertRegex(text, r'moonfence_tcp_connections_total\{outcome="allowed"\} 1\n', r)
         self.assertRegex(text, r'moonfence_relayed_bytes_total\{direction="to_client"\} [1-9]', r)
+        if self.backend == "tun":
+            self.assertRegex(text, r'moonfence_flows_redirected_total\{backend="tun"\} [1-9]', r)
 
     def test_hangup_reloads(self):
         policy = self.lab.write(f"policies/hup-{type(self).__name__}.lua",
@@ -408,7 +425,10 @@ class ShippedPolicy:
         r = self.shipped("dig +tries=1 +time=20 allowed.example | grep status; " + " ".join(CURL) +
                          " -i http://169.254.169.254/; " + " ".join(CURL) + " -i http://11.0.0.80/")
         self.assertIn("status: NXDOMAIN", r.stdout, r)
-        self.assertEqual(r.stdout.count("HTTP/1.1 403"), 2, r)
+        if self.backend == "tun":
+            self.assertEqual(r.stderr.count("curl: (7)"), 2, r)
+        else:
+            self.assertEqual(r.stdout.count("HTTP/1.1 403"), 2, r)
 
 
 class Reload:
@@ -458,6 +478,17 @@ class AsRoot(All, Scenario):
 
 class AsUser(All, Scenario):
     user = NOBODY
+
+
+class TunAsUser(All, Scenario):
+    user = NOBODY
+    backend = "tun"
+
+
+@slow
+class TunAsRoot(All, Scenario):
+    user = None
+    backend = "tun"
 
 
 if __name__ == "__main__":

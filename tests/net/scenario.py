@@ -8,6 +8,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lab"))
 
+import tun_device  # noqa: E402
 from lab import Lab, LabError, enter_user_namespace  # noqa: E402,F401
 
 SKIP = 77
@@ -42,10 +43,11 @@ class Fenced:
 
 
 class Scenario(unittest.TestCase):
-    """Each subclass gets the process's lab; `user` says who runs moonfence."""
+    """Each subclass gets the process's lab; `user` says who runs moonfence, `backend` how it captures."""
 
     lab = None
     user = None
+    backend = "tproxy"
     policy = os.path.join(HERE, "policies", "e2e.lua")
     longMessage = True
 
@@ -53,6 +55,8 @@ class Scenario(unittest.TestCase):
     def setUpClass(cls):
         if cls.user is not None and os.environ.get("MF_LAB_UNPRIVILEGED"):
             raise unittest.SkipTest("already an ordinary user")
+        if cls.backend == "tun" and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+            raise unittest.SkipTest("/dev/net/tun may not be opened here")
         if Scenario.lab is None:
             Scenario.lab = Lab(keep=bool(os.environ.get("MF_LAB_KEEP"))).__enter__()
             unittest.addModuleCleanup(cls._close_lab)
@@ -80,7 +84,7 @@ class Scenario(unittest.TestCase):
         return target
 
     def fence_command(self, cmd, *options, policy=None):
-        return [self.program, "run", "--policy", policy or self.installed_policy(), "--events", self.events_path,
+        return [self.program, "run", "--capture", self.backend, "--policy", policy or self.installed_policy(), "--events", self.events_path,
                 *options, "--", *cmd]
 
     def environment(self):
@@ -108,7 +112,13 @@ class Scenario(unittest.TestCase):
         return self.fence([PYTHON, "-c", code], *options, **kwargs)
 
 
+def slow(cls):
+    """Runs with MF_SLOW=1 only, as in ./test.sh --all."""
+    return unittest.skipUnless(os.environ.get("MF_SLOW"), "MF_SLOW=1 runs it")(cls)
+
+
 def main():
+    tun_device.for_every_user()
     if os.geteuid() != 0:
         os.environ["MF_LAB_UNPRIVILEGED"] = "1"
         enter_user_namespace()
