@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/console.h"
 #include "cli/options.h"
 #include "core/base/err.h"
 #include "core/policy/request.h"
@@ -113,7 +114,13 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	int status = dispatch(argc, argv);
+	int status;
+
+	if (mf_console_start(&argc, &argv) < 0) {
+		fprintf(stderr, "moonfence: out of memory\n");
+		return MF_EXIT_FAULT;
+	}
+	status = dispatch(argc, argv);
 
 	/* A result that could not be written is not a good one: a full disk, a closed stdout. */
 	if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -6,9 +6,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/console.h"
 #include "core/base/err.h"
 
 #define TABLE_ROWS_MAX 65536 /* nobody reads more; keeps memory bounded */
@@ -20,9 +20,8 @@ _Static_assert(MF_ARRAY_SIZE(colour_codes) == MF_COLOUR_NUM, "a code per colour"
 const char *mf_output_colour(FILE *out, enum mf_colour colour)
 {
 	const char *off = getenv("NO_COLOR");
-	const char *term = getenv("TERM");
 
-	if ((off && *off) || !isatty(fileno(out)) || (term && strcmp(term, "dumb") == 0))
+	if ((off && *off) || !mf_console_is_terminal(out))
 		return "";
 	return colour_codes[colour];
 }

@@ -2,15 +2,28 @@
 /*
  * paths.h - where the shipped Lua files are: the standard library and the policies
  *
- * In this order: $MOONFENCE_DATA, the installed directory, the source tree that the program was built from. The first that
- * has a stdlib/ counts.
+ * In this order; the first that has a stdlib/ counts:
+ *   everywhere  $MOONFENCE_DATA
+ *   Linux       the installed directory, the source tree that the program was built from
+ *   Windows     the program's own directory (the zip), ..\share\moonfence beside it (an installed tree)
+ *
+ * The policy that "moonfence run" takes without --policy is policies/default in there. On Windows an operator's own goes
+ * before it: %LOCALAPPDATA%\moonfence\policies (of the user that runs the program, which may be an elevated one), then
+ * %ProgramData%\moonfence\policies, where it was made by an administrator: anybody may make a folder there.
  */
 #ifndef MF_CLI_PATHS_H
 #define MF_CLI_PATHS_H
 
-#include <limits.h>
+/* Bytes of any path that the program puts together, with the final 0. */
+#define MF_PATH_MAX 4096
 
-/** mf_paths_data() - "DIR/@name" below the data directory in @buf of PATH_MAX bytes; Return: @buf, or NULL if there is none */
-const char *mf_paths_data(const char *name, char buf[PATH_MAX]);
+/** mf_paths_data() - "DIR/@name" below the data directory in @buf of MF_PATH_MAX bytes; Return: @buf, or NULL if there is none */
+const char *mf_paths_data(const char *name, char buf[MF_PATH_MAX]);
+
+/** mf_paths_default_policy() - The policy in force without --policy; Return: @buf, or NULL if there is none */
+const char *mf_paths_default_policy(char buf[MF_PATH_MAX]);
+
+/** mf_paths_data_places() - Where mf_paths_data() looks, for messages: "installed in /usr/share/moonfence" */
+const char *mf_paths_data_places(void);
 
 #endif

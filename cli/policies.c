@@ -7,7 +7,7 @@
 int mf_policies_read(const char *const *paths, size_t path_cnt, struct mf_policies *ret,
 		     struct mf_err *err)
 {
-	char stdlib[PATH_MAX];
+	char stdlib[MF_PATH_MAX];
 	struct mf_runtime_options options = {
 		.size = sizeof(options),
 		.stdlib_dir = mf_paths_data("stdlib", stdlib),

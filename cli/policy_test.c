@@ -56,14 +56,21 @@ static bool is_end(const char *text)
  */
 static size_t drop_ends(struct mf_test_report *report, size_t from, size_t end)
 {
-	FILE *f = fopen(report->lines[from].file, "r");
-	char *text = NULL;
-	size_t room = 0, kept = from, i = from;
+	FILE *f = fopen(report->lines[from].file, "rb");
+	size_t kept = from, i = from;
+	bool at_start =
+		true; /* of a line: only there is an "end" looked for, and in what fits @text */
+	unsigned number = 0;
+	char text[256];
 
 	if (!f)
 		return end;
-	for (unsigned number = 1; i < end && getline(&text, &room, f) >= 0; number++) {
-		for (; i < end && report->lines[i].line == number; i++) {
+	while (i < end && fgets(text, sizeof(text), f)) {
+		bool starts = at_start;
+
+		at_start = strchr(text, '\n') != NULL;
+		number += starts;
+		for (; starts && i < end && report->lines[i].line == number; i++) {
 			if (report->lines[i].hits == 0 && is_end(text))
 				free(report->lines[i].file);
 			else
@@ -72,7 +79,6 @@ static size_t drop_ends(struct mf_test_report *report, size_t from, size_t end)
 	}
 	while (i < end) /* the file has become shorter meanwhile */
 		report->lines[kept++] = report->lines[i++];
-	free(text);
 	fclose(f);
 	return kept;
 }

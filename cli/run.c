@@ -8,7 +8,6 @@
  * has been proven and the policies are in force.
  */
 #include <event2/event.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 #include "cli/paths.h"
 #include "cli/run_metrics.h"
 #include "cli/run_packets.h"
+#include "cli/run_signals.h"
 #include "cli/summary.h"
 #include "core/names/correlation.h"
 #include "core/observe/events.h"
@@ -123,13 +123,14 @@ struct run {
 	struct mf_names *names;
 	struct mf_session session;
 	struct event_base *base;
+	struct mf_run_signals *signals;
 	struct mf_proxy *proxy;
 	struct mf_run_packets *packets;
 	struct mf_tls_authority *authority;
 	struct mf_capture_event exited;
 	uint64_t started_ns;
 	char id[64];
-	char default_policy[PATH_MAX], stdlib_dir[PATH_MAX];
+	char default_policy[MF_PATH_MAX], stdlib_dir[MF_PATH_MAX];
 };
 
 /* ---- arguments ------------------------------------------------------------------------------------------------- */
@@ -356,11 +357,10 @@ static int load_policies(struct run *r, struct mf_err *err)
 	if (mf_paths_data("stdlib", r->stdlib_dir))
 		o.stdlib_dir = r->stdlib_dir;
 	if (!r->policy_cnt) {
-		if (!mf_paths_data("policies/default", r->default_policy))
+		if (!mf_paths_default_policy(r->default_policy))
 			return mf_err_set(err, MF_E_NOENT,
-					  "the shipped policies were not found (installed in %s): "
-					  "give --policy",
-					  MF_DATA_DIR);
+					  "the shipped policies were not found (%s): give --policy",
+					  mf_paths_data_places());
 		r->policies[r->policy_cnt++] = r->default_policy;
 	}
 	rc = mf_runtime_new(&o, &r->runtime, err);
@@ -531,31 +531,39 @@ static void on_queued(void *ctx)
 	on_capture(-1, 0, ctx);
 }
 
-static void on_hangup(evutil_socket_t fd, short what, void *ctx)
+static void on_reload(void *ctx)
 {
 	struct run *r = ctx;
 	struct mf_err err = { 0 };
 	char text[1100];
 
-	(void)fd;
-	(void)what;
 	// What went wrong is an event too; the old generation stays.
 	if (mf_runtime_reload(r->runtime, &err) < 0)
 		mf_log_warning(&r->log, "policies stay as they are: %s",
 			       mf_err_format(&err, text, sizeof(text)));
 }
 
+/* The command is killed with the capture. */
+static void on_stop(void *ctx, int status)
+{
+	struct run *r = ctx;
+
+	r->exited = (struct mf_capture_event){ .kind = MF_CAPTURE_EXITED, .status = status };
+	event_base_loopbreak(r->base);
+}
+
 static int serve(struct run *r, char *const *command, struct mf_err *err, int *ret_status)
 {
-	struct event *on_child, *on_hup;
+	const struct mf_run_signals_ops signals = { on_reload, on_stop, r };
+	struct event *on_child;
 	int rc = MF_E_NOMEM;
 
 	r->base = event_base_new();
 	on_child = r->base ? event_new(r->base, mf_capture_fd(r->capture), EV_READ | EV_PERSIST,
 				       on_capture, r)
 			   : NULL;
-	on_hup = r->base ? evsignal_new(r->base, SIGHUP, on_hangup, r) : NULL;
-	if (!on_child || !on_hup || event_add(on_child, NULL) || event_add(on_hup, NULL)) {
+	r->signals = r->base ? mf_run_signals_new(r->base, &signals) : NULL;
+	if (!on_child || !r->signals || event_add(on_child, NULL)) {
 		mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
 		goto out;
 	}
@@ -577,8 +585,6 @@ out:
 	mf_run_packets_end(r->packets);
 	if (on_child)
 		event_free(on_child);
-	if (on_hup)
-		event_free(on_hup);
 	return rc;
 }
 
@@ -651,6 +657,9 @@ static void tear_down(struct run *r)
 	mf_tls_authority_free(r->authority);
 	mf_names_free(r->names);
 	mf_metrics_free(r->metrics);
+	mf_capture_free(r->capture);
+	// Who ends the console waits for everything before this.
+	mf_run_signals_free(r->signals);
 	if (r->base)
 		event_base_free(r->base);
 }
@@ -690,9 +699,6 @@ int mf_cmd_run(int argc, char **argv)
 	// It forks, and must do so before there are threads.
 	if (rc == 0)
 		rc = mf_capture_new(&capture_options, &r->capture, &err);
-	// splice() to a connection that was reset would end us; the command keeps what it had.
-	if (rc == 0)
-		(void)signal(SIGPIPE, SIG_IGN);
 	if (rc == 0)
 		rc = set_up(r, &err, &status);
 	if (rc == 0)
@@ -702,7 +708,6 @@ int mf_cmd_run(int argc, char **argv)
 		mf_output_problem(&err);
 	}
 	tear_down(r);
-	mf_capture_free(r->capture);
 	if (rc == 0) {
 		struct mf_capture_event exited = r->exited;
 

@@ -34,8 +34,9 @@ static void arm_timer(struct mf_run_packets *p)
 		return;
 	now = mf_clock_now(&mf_clock_system);
 	wait = at > now ? at - now : 0;
-	tv.tv_sec = (time_t)(wait / MF_NS_PER_S);
-	tv.tv_usec = (suseconds_t)(wait % MF_NS_PER_S / 1000 + 1);
+	/* a struct timeval's members have other types on Windows */
+	tv.tv_sec = (long)(wait / MF_NS_PER_S);
+	tv.tv_usec = (int)(wait % MF_NS_PER_S / 1000 + 1);
 	if (event_add(p->timer, &tv) == 0)
 		p->timer_at_ns = at;
 }

@@ -16,7 +16,10 @@
 
 #include "core/base/addr.h"
 
-/** mf_sock_start() - Before anything else here, and before an event loop is made; any number of times. Return: 0, MF_E_UNSUPPORTED */
+/**
+ * mf_sock_start() - Before anything else here, and before an event loop is made; any number of times
+ * SIGPIPE is ignored from now on, where there is such a thing. Return: 0, MF_E_UNSUPPORTED
+ */
 int mf_sock_start(void);
 
 /**

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -54,6 +55,8 @@ static void set_int(int fd, int level, int name, int value)
 
 int mf_sock_start(void)
 {
+	/* splice() has no MSG_NOSIGNAL: a peer that half-closed and then reset would end the process */
+	signal(SIGPIPE, SIG_IGN);
 	return 0;
 }
 

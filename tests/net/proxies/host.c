@@ -7,20 +7,18 @@
 //	           [--without METHOD]... [--copy-only 1]
 //
 // --without tells libevent which of its methods not to use: without epoll and poll it selects, as it does on Windows.
-// Prints "ready", then a line of counters at the end (SIGTERM).
+// Prints "ready" and how it waits, then a line of counters at the end (SIGTERM, SIGINT).
 #include <event2/event.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "core/base/err.h"
 #include "core/names/correlation.h"
 #include "core/observe/events.h"
 #include "proxies/proxy.h"
+#include "proxies/sock.h"
 
 enum { MAPS_MAX = 32 };
 
@@ -66,17 +64,12 @@ static int find_flow(void *ctx, enum mf_proto proto, const struct mf_endpoint *p
 	return MF_E_NOENT;
 }
 
-static int make_socket(int type, const struct mf_endpoint *ep)
+static int make_socket(bool tcp, const struct mf_endpoint *ep)
 {
-	struct sockaddr_storage ss;
-	socklen_t len = (socklen_t)mf_endpoint_to_sockaddr(ep, false, &ss);
-	int fd = socket(ss.ss_family, type | SOCK_NONBLOCK, 0), one = 1;
+	int fd = mf_sock_listen(ep, tcp, 64);
 
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(fd, SOL_IP, IP_RECVORIGDSTADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&ss, len) < 0 ||
-	    (type == SOCK_STREAM && listen(fd, 64) < 0))
-		die("cannot listen");
+	if (fd < 0)
+		die(mf_sock_error_text(mf_sock_last_error()));
 	return fd;
 }
 
@@ -134,11 +127,11 @@ static void parse_args(struct setup *s, int argc, char **argv)
 			s->events = v;
 		} else if (!strcmp(key, "--tcp")) {
 			any.port = (uint16_t)atoi(v);
-			s->o.tcp_fd = make_socket(SOCK_STREAM, &any);
+			s->o.tcp_fd = make_socket(true, &any);
 		} else if (!strcmp(key, "--udp")) {
 			struct mf_endpoint ep = parse_endpoint(v);
 
-			s->o.udp_fd = make_socket(SOCK_DGRAM, &ep);
+			s->o.udp_fd = make_socket(false, &ep);
 		} else if (!strcmp(key, "--dns")) {
 			s->o.dns_servers[s->o.dns_server_cnt++] = parse_endpoint(v);
 		} else if (!strcmp(key, "--map") && (eq = strchr(v, '=')) && map_cnt < MAPS_MAX) {
@@ -182,13 +175,14 @@ int main(int argc, char **argv)
 					 .stdlib_dir = MF_SOURCE_DIR "/lua/stdlib" };
 	struct mf_proxy_stats st = { .size = sizeof(st) };
 	struct event_base *base;
-	struct event *term;
+	struct event *ends[2];
 	struct mf_runtime *rt = NULL;
 	struct mf_proxy *proxy = NULL;
 	struct mf_err err;
 	char text[1200];
 
-	signal(SIGPIPE, SIG_IGN);
+	if (mf_sock_start() < 0)
+		die("no sockets");
 	if (mf_names_new(NULL, &s.session.names, &err) < 0)
 		die(err.msg);
 	parse_args(&s, argc, argv);
@@ -196,14 +190,16 @@ int main(int argc, char **argv)
 	if (!base)
 		die("no event loop");
 	event_config_free(s.loop);
-	term = evsignal_new(base, SIGTERM, on_term, base);
+	ends[0] = evsignal_new(base, SIGTERM, on_term, base);
+	ends[1] = evsignal_new(base, SIGINT, on_term, base); /* the one that Windows delivers */
 	if (mf_runtime_new(&ro, &rt, &err) < 0 || mf_runtime_load(rt, &s.policy, 1, &err) < 0 ||
 	    mf_vm_new(rt, &s.session.vm, &err) < 0 ||
 	    mf_events_new(NULL, &s.session.events, &err) < 0 ||
 	    mf_events_add_file(s.session.events, s.events, &err) < 0 ||
 	    mf_proxy_start(base, &s.session, &s.o, &proxy, &err) < 0)
 		die(mf_err_format(&err, text, sizeof(text)));
-	event_add(term, NULL);
+	event_add(ends[0], NULL);
+	event_add(ends[1], NULL);
 	printf("ready %s\n", event_base_get_method(base));
 	fflush(stdout);
 	event_base_dispatch(base);
@@ -215,13 +211,16 @@ int main(int argc, char **argv)
 	       (unsigned long long)st.tcp_failed, (unsigned long long)st.tcp_open,
 	       (unsigned long long)st.dns_queries);
 	mf_proxy_stop(proxy);
-	event_free(term);
+	event_free(ends[0]);
+	event_free(ends[1]);
 	event_base_free(base);
 	mf_vm_free(s.session.vm);
 	mf_runtime_free(rt);
 	mf_events_free(s.session.events);
 	mf_names_free(s.session.names);
 	if (s.o.tcp_fd >= 0)
-		close(s.o.tcp_fd);
+		mf_sock_close(s.o.tcp_fd);
+	if (s.o.udp_fd >= 0)
+		mf_sock_close(s.o.udp_fd);
 	return 0;
 }

@@ -179,6 +179,26 @@ static void a_peer_that_resets_breaks_the_relay(void **state)
 	assert_int_equal(turn(b), MF_RELAY_BROKEN);
 }
 
+static void a_peer_that_goes_while_bytes_are_spliced_to_it_breaks_the_relay_only(void **state)
+{
+	struct bed *b = *state;
+	static uint8_t out[1 << 20];
+	size_t sent = 0;
+	ssize_t n;
+
+	// until nothing more fits: the rest waits in a pipe
+	do {
+		b->relay.dir[0].bulk = 16;
+		n = send(b->client, out, sizeof(out), MSG_NOSIGNAL);
+		sent += n > 0 ? (size_t)n : 0;
+	} while (turn(b) == MF_RELAY_BUSY || n > 0);
+	assert_true(sent > 0);
+	assert_non_null(b->relay.dir[0].pipe);
+	close(b->server);
+	b->server = -1;
+	assert_int_equal(turn(b), MF_RELAY_BROKEN);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -191,7 +211,10 @@ int main(void)
 		TEST(an_end_goes_on_behind_its_bytes_and_the_other_way_stays_open),
 		TEST(queued_bytes_go_first),
 		TEST(a_peer_that_resets_breaks_the_relay),
+		TEST(a_peer_that_goes_while_bytes_are_spliced_to_it_breaks_the_relay_only),
 	};
 
+	if (mf_sock_start() < 0)
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
