@@ -7,6 +7,8 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/policies.h"
+#include "core/policy/files.h"
+#include "core/policy/pack.h"
 #include "core/policy/testrun.h"
 
 enum { OPT_COVERAGE = 1, OPT_FILTER, OPT_JSON };
@@ -56,22 +58,18 @@ static bool is_end(const char *text)
  */
 static size_t drop_ends(struct mf_test_report *report, size_t from, size_t end)
 {
-	FILE *f = fopen(report->lines[from].file, "rb");
-	size_t kept = from, i = from;
-	bool at_start =
-		true; /* of a line: only there is an "end" looked for, and in what fits @text */
-	unsigned number = 0;
-	char text[256];
+	size_t len, kept = from, i = from;
+	unsigned number = 1;
+	char *text, *next;
 
-	if (!f)
+	if (mf_file_read(report->lines[from].file, MF_SOURCE_FILE_MAX, &text, &len, NULL) < 0)
 		return end;
-	while (i < end && fgets(text, sizeof(text), f)) {
-		bool starts = at_start;
-
-		at_start = strchr(text, '\n') != NULL;
-		number += starts;
-		for (; starts && i < end && report->lines[i].line == number; i++) {
-			if (report->lines[i].hits == 0 && is_end(text))
+	for (char *line = text; line && i < end; line = next, number++) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		for (; i < end && report->lines[i].line == number; i++) {
+			if (report->lines[i].hits == 0 && is_end(line))
 				free(report->lines[i].file);
 			else
 				report->lines[kept++] = report->lines[i];
@@ -79,7 +77,7 @@ static size_t drop_ends(struct mf_test_report *report, size_t from, size_t end)
 	}
 	while (i < end) /* the file has become shorter meanwhile */
 		report->lines[kept++] = report->lines[i++];
-	fclose(f);
+	free(text);
 	return kept;
 }
 

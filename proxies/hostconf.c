@@ -3,15 +3,15 @@
 #include "proxies/hostconf.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "core/policy/files.h"
+
 enum {
 	CONF_MAX = 65536,
-	HOSTS_MAX = 1 << 20,
-	LINE_MAX_LEN = 1024,
+	HOSTS_MAX = 8 << 20, /* lists of blocked names are kept in hosts files, too */
 };
 
 size_t mf_hostconf_parse(const char *text, size_t len, struct mf_endpoint *ret, size_t cap)
@@ -43,18 +43,14 @@ size_t mf_hostconf_parse(const char *text, size_t len, struct mf_endpoint *ret, 
 
 int mf_hostconf_read(const char *path, struct mf_endpoint *ret, size_t cap, struct mf_err *err)
 {
-	FILE *f = fopen(path, "rbe");
-	size_t n, cnt;
+	size_t len, cnt;
 	char *text;
 
-	if (!f)
+	if (mf_file_read(path, CONF_MAX, &text, &len, NULL) < 0)
 		return mf_err_set(err, MF_E_IO,
 				  "cannot read %s, which names the resolvers; give them with --dns",
 				  path);
-	text = malloc(CONF_MAX);
-	n = text ? fread(text, 1, CONF_MAX, f) : 0;
-	fclose(f);
-	cnt = mf_hostconf_parse(text ? text : "", n, ret, cap);
+	cnt = mf_hostconf_parse(text, len, ret, cap);
 	free(text);
 	if (cnt == 0)
 		return mf_err_set(err, MF_E_IO,
@@ -63,27 +59,33 @@ int mf_hostconf_read(const char *path, struct mf_endpoint *ret, size_t cap, stru
 	return (int)cnt;
 }
 
+/* One line without its comment: an address and names. */
+static bool line_has(char *line, const char *host, struct mf_addr *ret)
+{
+	char *save, *word = strtok_r(line, " \t\r", &save);
+
+	if (!word || mf_addr_parse(word, strlen(word), ret) < 0)
+		return false;
+	while ((word = strtok_r(NULL, " \t\r", &save)))
+		if (strcasecmp(word, host) == 0)
+			return true;
+	return false;
+}
+
 size_t mf_hostconf_find_host(const char *path, const char *host, struct mf_addr *ret, size_t cap)
 {
-	FILE *f = fopen(path, "rbe");
-	char line[LINE_MAX_LEN], *save, *word;
-	size_t cnt = 0, total = 0;
+	char *text, *line, *next;
+	size_t len, cnt = 0;
 
-	while (f && cnt < cap && total < HOSTS_MAX && fgets(line, sizeof(line), f)) {
-		struct mf_addr addr;
-
-		total += strlen(line);
-		line[strcspn(line, "#\n")] = '\0';
-		word = strtok_r(line, " \t\r", &save);
-		if (!word || mf_addr_parse(word, strlen(word), &addr) < 0)
-			continue;
-		while ((word = strtok_r(NULL, " \t\r", &save)))
-			if (strcasecmp(word, host) == 0) {
-				ret[cnt++] = addr;
-				break;
-			}
+	if (mf_file_read(path, HOSTS_MAX, &text, &len, NULL) < 0)
+		return 0;
+	for (line = text; line && cnt < cap; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		line[strcspn(line, "#")] = '\0';
+		cnt += line_has(line, host, &ret[cnt]);
 	}
-	if (f)
-		fclose(f);
+	free(text);
 	return cnt;
 }
