@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Runs a Windows program under wine: tools/wine.sh PREFIX PROGRAM [ARGUMENT]...
+# Ends what still runs in a prefix:  tools/wine.sh --end PREFIX
 #
 # Without a display, and in a wine prefix of its own that is copied from a template; the template is made once for each
 # version of wine, in ${XDG_CACHE_HOME:-~/.cache}/moonfence. Any number of these may run at once: the first one starts the
@@ -8,7 +9,9 @@
 #   MF_WINE_DEBUG   what wine tells on stderr (WINEDEBUG); default: nothing
 set -euo pipefail
 
-[ $# -ge 2 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+ending=
+[ "${1:-}" != --end ] || { ending=1; shift; set -- "${1:?}" -; }
+[ $# -ge 2 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 prefix=$1
 shift
 
@@ -24,6 +27,11 @@ export WINELOADER=$wine WINESERVER=$server WINEARCH=win64 WINEDEBUG=${MF_WINE_DE
 # No browser engines, no menu entries on the host; what a test links must come from it or from the system's DLLs.
 export WINEDLLOVERRIDES="mscoree,mshtml=;winemenubuilder.exe=d;${WINEDLLOVERRIDES:-}"
 unset DISPLAY WAYLAND_DISPLAY WINEPREFIX
+
+if [ -n "$ending" ]; then
+  [ ! -d "$prefix" ] || WINEPREFIX=$(cd "$prefix" && pwd -P) "$server" -k || true # no server is no error
+  exit 0
+fi
 
 make_template() { # folder
   local temp

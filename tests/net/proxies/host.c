@@ -68,8 +68,13 @@ static int make_socket(bool tcp, const struct mf_endpoint *ep)
 {
 	int fd = mf_sock_listen(ep, tcp, 64);
 
-	if (fd < 0)
-		die(mf_sock_error_text(mf_sock_last_error()));
+	char text[MF_ENDPOINT_TEXT_MAX];
+
+	if (fd < 0) {
+		fprintf(stderr, "%s: %s\n", mf_endpoint_format(ep, text, sizeof(text)),
+			mf_sock_error_text(mf_sock_last_error()));
+		die("cannot listen");
+	}
 	return fd;
 }
 

@@ -3,4 +3,15 @@
 # Runs proxies_test.py in a network namespace of its own, where every port is free; 77 where that is not permitted.
 here=$(cd "$(dirname "$0")" && pwd)
 unshare --user --map-root-user --net true 2>/dev/null || { echo "no user namespaces"; exit 77; }
-exec unshare --user --map-root-user --net --kill-child sh -c 'ip link set lo up && exec python3 "$@"' - "$here/proxies_test.py" "$@"
+# A prefix of its own for each run: wine's sockets live where its server was started.
+if [ -n "${PROXY_WINE:-}" ]; then
+  PREFIX=${TMPDIR:-/tmp}/moonfence-proxies-wine.$$
+  PROXY_HOST="$PROXY_WINE $PREFIX $PROXY_HOST"
+  export PREFIX PROXY_HOST
+fi
+exec unshare --user --map-root-user --net --kill-child sh -c '
+  ip link set lo up || exit 1
+  python3 "$@"
+  status=$?
+  [ -z "${PREFIX:-}" ] || { $PROXY_WINE --end "$PREFIX"; rm -rf "$PREFIX"; }
+  exit $status' - "$here/proxies_test.py" "$@"

@@ -216,12 +216,17 @@ static void a_peer_that_resets_breaks_the_relay(void **state)
 {
 	struct bed *b = *state;
 
-	// closing with unread bytes is a reset
+	// for Unix sockets, closing with unread bytes is a reset
 	assert_int_equal(mf_sock_send(b->near_server, "x", 1), 1);
 	wait_readable(b->server);
-	mf_sock_close(b->server);
+	mf_sock_reset(b->server);
 	b->server = -1;
 	wait_readable(b->near_server);
+	if (turn(b) == MF_RELAY_BROKEN)
+		return;
+	// Wine reads a reset as an end; only sending shows it
+	assert_int_equal(mf_sock_send(b->client, "x", 1), 1);
+	wait_readable(b->near_client);
 	assert_int_equal(turn(b), MF_RELAY_BROKEN);
 }
 
