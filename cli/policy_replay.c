@@ -66,7 +66,7 @@ struct replay {
 	char *label_texts[LABELS_MAX]; /* "KEY\0VALUE" */
 	size_t label_cnt;
 	const char *source, *capture;
-	char stdlib[PATH_MAX];
+	char stdlib[MF_PATH_MAX];
 	struct mf_replay_clock clock;
 	struct mf_clock mf_clock;
 	struct mf_replay_print print;
