@@ -45,8 +45,10 @@ struct mf_metrics;
 
 /* How traffic comes to the listeners. */
 enum mf_capture_backend {
-	MF_CAPTURE_TPROXY, /* the kernel hands each flow over */
-	MF_CAPTURE_TUN,	   /* packets come to us, through a pipeline (pipeline.h) */
+	MF_CAPTURE_TPROXY,    /* the kernel hands each flow over */
+	MF_CAPTURE_TUN,	      /* packets come to us, through a pipeline (pipeline.h) */
+	MF_CAPTURE_WINDIVERT, /* Windows: the same, from the WinDivert driver */
+	MF_CAPTURE_BLOCK, /* Windows: no driver, nothing is captured: the command's programs have no network */
 	MF_CAPTURE_BACKEND_NUM
 };
 
@@ -176,7 +178,7 @@ struct mf_capture_event {
 	char text[256]; /* DRIFT, MASKED, REFUSED, PACKETS */
 };
 
-/** mf_capture_fd() - Readable when mf_capture_next_event() has work to do; borrowed */
+/** mf_capture_fd() - Readable when mf_capture_next_event() has work to do; borrowed; on Windows a socket */
 int mf_capture_fd(const struct mf_capture *cap);
 
 /** mf_capture_has_event() - One waits already: mf_capture_run_packets() may have queued it, and the descriptor does not say */
@@ -194,10 +196,18 @@ void mf_capture_stop_like(struct mf_capture *cap, const struct mf_capture_event 
 /** mf_capture_cut() - End all traffic of the session for good: listeners closed, lo and any other device down */
 void mf_capture_cut(struct mf_capture *cap);
 
-/** mf_capture_backend_name() - As in events and on the command line: "tproxy", "tun" */
+/** mf_capture_backend_name() - As in events and on the command line: "tproxy", "tun", "windivert", "block" */
 const char *mf_capture_backend_name(enum mf_capture_backend backend);
 /** mf_capture_backend_find() - Return: an enum mf_capture_backend, MF_E_NOENT */
 int mf_capture_backend_find(const char *name);
+/** mf_capture_backend_default() - This system's own */
+enum mf_capture_backend mf_capture_backend_default(void);
+
+/**
+ * mf_capture_helper_main() - Call it first in main(): a backend may start this program once more, as a helper of its own
+ * Return: true when this is such a process, and with what it is to end; false: go on
+ */
+bool mf_capture_helper_main(int argc, char **argv, int *ret_status);
 
 /** mf_capture_pid() - The command's process id, 0 before it exists */
 int64_t mf_capture_pid(const struct mf_capture *cap);

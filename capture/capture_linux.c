@@ -135,9 +135,14 @@ int mf_capture_new(const struct mf_capture_options *options, struct mf_capture *
 		return mf_err_set(err, MF_E_INVAL,
 				  "extra_ca_pem is no certificate in PEM of at most %u bytes",
 				  MF_CAPTURE_CA_MAX);
-	if ((unsigned)options->backend >= MF_CAPTURE_BACKEND_NUM ||
-	    (options->mtu &&
-	     (options->mtu < MF_CAPTURE_MTU_MIN || options->mtu > MF_CAPTURE_MTU_MAX)))
+	if (options->backend != MF_CAPTURE_TPROXY && options->backend != MF_CAPTURE_TUN)
+		return mf_err_set(err, MF_E_UNSUPPORTED,
+				  "Linux captures with '%s' or '%s', not '%s'",
+				  mf_capture_backend_name(MF_CAPTURE_TPROXY),
+				  mf_capture_backend_name(MF_CAPTURE_TUN),
+				  mf_capture_backend_name(options->backend));
+	if (options->mtu &&
+	    (options->mtu < MF_CAPTURE_MTU_MIN || options->mtu > MF_CAPTURE_MTU_MAX))
 		return mf_err_set(err, MF_E_INVAL, "the MTU of a session is %d to %d bytes",
 				  MF_CAPTURE_MTU_MIN, MF_CAPTURE_MTU_MAX);
 	cap = calloc(1, sizeof(*cap));
@@ -350,20 +355,18 @@ int mf_capture_exec(struct mf_capture *cap, int *ret_exit_code, struct mf_err *e
 	return 0;
 }
 
-const char *mf_capture_backend_name(enum mf_capture_backend backend)
+enum mf_capture_backend mf_capture_backend_default(void)
 {
-	static const char *const names[] = { "tproxy", "tun" };
-
-	_Static_assert(MF_ARRAY_SIZE(names) == MF_CAPTURE_BACKEND_NUM, "a name per backend");
-	return names[backend];
+	return MF_CAPTURE_TPROXY;
 }
 
-int mf_capture_backend_find(const char *name)
+/* What helps on Linux is forked, not started anew. */
+bool mf_capture_helper_main(int argc, char **argv, int *ret_status)
 {
-	for (int i = 0; i < MF_CAPTURE_BACKEND_NUM; i++)
-		if (strcmp(name, mf_capture_backend_name((enum mf_capture_backend)i)) == 0)
-			return i;
-	return MF_E_NOENT;
+	(void)argc;
+	(void)argv;
+	(void)ret_status;
+	return false;
 }
 
 int mf_capture_tcp_fd(const struct mf_capture *cap)

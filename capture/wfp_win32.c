@@ -51,12 +51,13 @@ static int fail(struct mf_err *err, const char *what, DWORD code)
 				  what);
 	if (code == 1753) // EPT_S_NOT_REGISTERED
 		return mf_err_set(err, MF_E_IO,
-				  "%s: the service 'Base Filtering Engine' (BFE) does not run", what);
+				  "%s: the service 'Base Filtering Engine' (BFE) does not run",
+				  what);
 	if (code == 1764) // RPC_S_CANNOT_SUPPORT: wine's
 		return mf_err_set(err, MF_E_UNSUPPORTED, "%s: this system has none", what);
-	return mf_err_set(err, code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND ?
-				       MF_E_NOENT :
-				       MF_E_IO,
+	return mf_err_set(err,
+			  code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND ? MF_E_NOENT
+										       : MF_E_IO,
 			  "%s: %s", what, mf_win32_message(code, text, sizeof(text)));
 }
 

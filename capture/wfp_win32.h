@@ -29,17 +29,17 @@
 
 /* The functions of fwpuclnt.dll that are used, as documented; all return a Windows error code. */
 struct mf_wfp_api {
-	DWORD(WINAPI *engine_open)(const wchar_t *server, UINT32 authn,
-				   SEC_WINNT_AUTH_IDENTITY_W *identity,
-				   const FWPM_SESSION0 *session, HANDLE *ret);
+	DWORD(WINAPI *engine_open)
+	(const wchar_t *server, UINT32 authn, SEC_WINNT_AUTH_IDENTITY_W *identity,
+	 const FWPM_SESSION0 *session, HANDLE *ret);
 	DWORD(WINAPI *engine_close)(HANDLE engine);
 	DWORD(WINAPI *transaction_begin)(HANDLE engine, UINT32 flags);
 	DWORD(WINAPI *transaction_commit)(HANDLE engine);
 	DWORD(WINAPI *transaction_abort)(HANDLE engine);
-	DWORD(WINAPI *sublayer_add)(HANDLE engine, const FWPM_SUBLAYER0 *sublayer,
-				    PSECURITY_DESCRIPTOR sd);
-	DWORD(WINAPI *filter_add)(HANDLE engine, const FWPM_FILTER0 *filter,
-				  PSECURITY_DESCRIPTOR sd, UINT64 *ret_id);
+	DWORD(WINAPI *sublayer_add)
+	(HANDLE engine, const FWPM_SUBLAYER0 *sublayer, PSECURITY_DESCRIPTOR sd);
+	DWORD(WINAPI *filter_add)
+	(HANDLE engine, const FWPM_FILTER0 *filter, PSECURITY_DESCRIPTOR sd, UINT64 *ret_id);
 	DWORD(WINAPI *app_id_of)(const wchar_t *file, FWP_BYTE_BLOB **ret);
 	void(WINAPI *free_memory)(void **memory);
 };

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "capture/capture.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/options.h"
@@ -120,6 +121,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "moonfence: out of memory\n");
 		return MF_EXIT_FAULT;
 	}
+	if (mf_capture_helper_main(argc, argv, &status))
+		return status;
 	status = dispatch(argc, argv);
 
 	/* A result that could not be written is not a good one: a full disk, a closed stdout. */

@@ -70,7 +70,8 @@ static const struct mf_option options[] = {
 	{ OPT_KEEP_FD, 0, "keep-fd", "N",
 	  "inherited socket that the command keeps; may be repeated" },
 	{ OPT_CAPTURE, 0, "capture", "BACKEND",
-	  "how traffic is captured: tproxy (default), or tun" },
+	  "how traffic is captured: tproxy (default) or tun; on Windows windivert (default), or "
+	  "block: no network at all" },
 	{ OPT_MTU, 0, "mtu", "BYTES", "of the device that tun captures with (default: 65520)" },
 	{ OPT_SUMMARY, 0, "summary", NULL, "print what was decided, on stderr, at the end" },
 	{ OPT_METRICS, 0, "metrics", "FILE", "write Prometheus text to FILE at the end" },
@@ -186,8 +187,10 @@ static int set_backend(struct run *r, const char *value)
 	int backend = mf_capture_backend_find(value);
 
 	if (backend < 0)
-		return mf_options_wrong(&usage, "--capture knows 'tproxy' and 'tun', not '%s'",
-					value);
+		return mf_options_wrong(
+			&usage,
+			"--capture knows 'tproxy', 'tun', 'windivert' and 'block', not '%s'",
+			value);
 	r->backend = (enum mf_capture_backend)backend;
 	return 0;
 }
@@ -676,6 +679,7 @@ int mf_cmd_run(int argc, char **argv)
 	if (!r)
 		return EXIT_SETUP;
 	r->watch = true;
+	r->backend = mf_capture_backend_default();
 	r->proxy_options = (struct mf_proxy_options){ .size = sizeof(r->proxy_options) };
 	if (!parse(r, argc, argv, &command, &status)) {
 		free_run(r);

@@ -121,9 +121,9 @@ static DWORD WINAPI filter_add(HANDLE engine, const FWPM_FILTER0 *f, PSECURITY_D
 			       UINT64 *ret_id)
 {
 	const FWPM_FILTER_CONDITION0 *c = f->filterCondition;
-	int family = memcmp(&f->layerKey, &connect4, sizeof(GUID)) == 0 ? 4 :
-		     memcmp(&f->layerKey, &connect6, sizeof(GUID)) == 0 ? 6 :
-									  0;
+	int family = memcmp(&f->layerKey, &connect4, sizeof(GUID)) == 0	  ? 4
+		     : memcmp(&f->layerKey, &connect6, sizeof(GUID)) == 0 ? 6
+									  : 0;
 
 	assert_true(engine == ENGINE && !sd);
 	if (bfe.fail_filter && --bfe.fail_filter == 0)

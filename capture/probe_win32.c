@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * probe_win32.c - the proof: a helper connects to an address that nobody has, and its connection must arrive here
+ *
+ * The helper is this program once more, started by a secret word on its command line, in a job of its own and with its
+ * process in the session's set. What must work for that: the driver tells of its socket and diverts its packets, the
+ * pipeline joins both, the rewritten packets reach the listener, the answers find their way back.
+ */
+#include <winsock2.h>
+
+#include <windows.h>
+
+#include <stdlib.h>
+
+#include "capture/internal_win32.h"
+#include "core/base/win32.h"
+
+#define HELPER_WORD "--moonfence-probe"
+
+/* 203.0.113.0/24 is for documentation (RFC 5737): no program of a session has business there. */
+#define PROBE_NET4 { 203, 0, 113, 0 }
+
+/* Exit statuses of the helper */
+enum { HELPER_FINE = 0, HELPER_USAGE = 2, HELPER_NO_ROUTE = 3, HELPER_FAILED = 4 };
+
+/* A wait may end early: the helper's end and packets wake us, all else is looked for this often. */
+#define LOOK_EVERY_US 20000
+
+/* ---- the helper ------------------------------------------------------------------------------------------------ */
+
+static int helper_connect(const struct sockaddr *sa, int len)
+{
+	SOCKET s = socket(sa->sa_family, SOCK_STREAM, IPPROTO_TCP);
+	char byte;
+	int code;
+
+	if (s == INVALID_SOCKET)
+		return HELPER_FAILED;
+	if (connect(s, sa, len) == 0) {
+		// Until the other side has seen enough.
+		(void)recv(s, &byte, 1, 0);
+		closesocket(s);
+		return HELPER_FINE;
+	}
+	code = WSAGetLastError();
+	closesocket(s);
+	return code == WSAENETUNREACH || code == WSAEHOSTUNREACH || code == WSAEADDRNOTAVAIL ?
+		       HELPER_NO_ROUTE :
+		       HELPER_FAILED;
+}
+
+bool mf_capture_helper_main(int argc, char **argv, int *ret_status)
+{
+	struct sockaddr_storage sa;
+	struct mf_endpoint ep = { 0 };
+	const char *host;
+	size_t host_len, len;
+	WSADATA wsa;
+
+	if (argc != 3 || strcmp(argv[1], HELPER_WORD) != 0)
+		return false;
+	*ret_status = HELPER_USAGE;
+	if (mf_hostport_parse(argv[2], strlen(argv[2]), &host, &host_len, &ep.port) < 0 ||
+	    mf_addr_parse(host, host_len, &ep.addr) < 0)
+		return true;
+	len = mf_endpoint_to_sockaddr(&ep, false, &sa);
+	*ret_status = HELPER_FAILED;
+	if (WSAStartup(MAKEWORD(2, 2), &wsa) == 0)
+		*ret_status = helper_connect((struct sockaddr *)&sa, (int)len);
+	return true;
+}
+
+/* ---- the proof ------------------------------------------------------------------------------------------------- */
+
+struct probe {
+	struct mf_capture *cap;
+	struct mf_endpoint server;
+	struct mf_job *helper;
+	char text[MF_ENDPOINT_TEXT_MAX];
+};
+
+static int start_helper(struct probe *p, struct mf_err *err)
+{
+	const struct mf_session_wake wake = { mf_wake_set, &p->cap->packets_wake };
+	wchar_t self[32768];
+	char word[] = HELPER_WORD, *argv[] = { NULL, word, p->text, NULL };
+	DWORD n = GetModuleFileNameW(NULL, self, MF_ARRAY_SIZE(self));
+	int r;
+
+	if (!n || n >= MF_ARRAY_SIZE(self) || !(argv[0] = mf_win32_utf8(self)))
+		return mf_err_set(err, MF_E_IO, "this program does not know its own name");
+	r = mf_job_new(&wake, &p->helper, err);
+	if (r == 0)
+		r = mf_job_spawn(p->helper, argv, NULL, NULL, err);
+	free(argv[0]);
+	if (r < 0)
+		return r;
+	mf_log_info(p->cap->options.log, "probe: a connection of process %u to %s must arrive",
+		    mf_job_pid(p->helper), p->text);
+	r = mf_capture_packets_add_pid(p->cap, mf_job_pid(p->helper));
+	if (r < 0)
+		return mf_err_set(err, r, "the set of the session's processes takes none");
+	return mf_job_resume(p->helper, err);
+}
+
+/* Take what reached the listener. Return: true when it is the probe */
+static bool arrived(struct probe *p)
+{
+	bool seen = false;
+
+	for (;;) {
+		struct sockaddr_storage from, at;
+		int from_len = sizeof(from), at_len = sizeof(at);
+		SOCKET s = accept((SOCKET)p->cap->tcp_fd, (struct sockaddr *)&from, &from_len);
+		struct mf_endpoint peer, local;
+		struct mf_session_flow flow;
+
+		if (s == INVALID_SOCKET)
+			return seen;
+		if (getsockname(s, (struct sockaddr *)&at, &at_len) == 0 &&
+		    mf_endpoint_from_sockaddr(&peer, (struct sockaddr *)&from) &&
+		    mf_endpoint_from_sockaddr(&local, (struct sockaddr *)&at) &&
+		    mf_capture_find_flow(p->cap, MF_TCP, &peer, &local, &flow) == 0 &&
+		    memcmp(&flow.server, &p->server, sizeof(p->server)) == 0)
+			seen = true;
+		closesocket(s);
+	}
+}
+
+static void wait_a_little(const struct mf_capture *cap)
+{
+	struct timeval tv = { 0, LOOK_EVERY_US };
+	fd_set read;
+
+	FD_ZERO(&read);
+	FD_SET((SOCKET)cap->packets_wake.fd, &read);
+	FD_SET((SOCKET)cap->tcp_fd, &read);
+	(void)select(0, &read, NULL, NULL, &tv);
+}
+
+static int not_proven(const struct probe *p, const char *why, struct mf_err *err)
+{
+	return mf_err_set(err, MF_E_IO,
+			  "the capture of traffic could not be proven: a connection of our own to %s "
+			  "%s, so the command is not started. Does another product hold packets back "
+			  "(firewall, VPN, another program with WinDivert)?",
+			  p->text, why);
+}
+
+static int watch(struct probe *p, uint64_t deadline_ns, struct mf_err *err)
+{
+	uint32_t code = 0;
+
+	for (;;) {
+		bool ended = mf_job_ended(p->helper, &code);
+
+		while (mf_capture_run_packets(p->cap) > 0)
+			;
+		if (arrived(p))
+			return 0;
+		if (ended && code == HELPER_NO_ROUTE) {
+			// Where no packet can leave, none can be seen; the driver itself stands.
+			mf_log_warning(p->cap->options.log,
+				       "this machine has no route to anywhere now: that traffic is "
+				       "captured is not proven");
+			return 0;
+		}
+		if (ended)
+			return not_proven(p, "went past us", err);
+		if (mf_clock_now(&mf_clock_system) >= deadline_ns)
+			return not_proven(p, "did not arrive in time", err);
+		wait_a_little(p->cap);
+	}
+}
+
+int mf_capture_probe(struct mf_capture *cap, uint64_t deadline_ns, struct mf_err *err)
+{
+	struct probe p = { .cap = cap,
+			   .server = { .addr = { .family = 4, .bytes = PROBE_NET4 } } };
+	uint64_t salt = mf_clock_wall(&mf_clock_system) / 100 ^ GetCurrentProcessId() * 2654435761u;
+	int r;
+
+	// Not the same one each time, so that what is left of an earlier one is not taken for it.
+	p.server.addr.bytes[3] = (uint8_t)(1 + salt % 254);
+	p.server.port = (uint16_t)(20000 + salt / 254 % 40000);
+	(void)mf_endpoint_format(&p.server, p.text, sizeof(p.text));
+	mf_capture_packets_set_probe(cap, &p.server);
+	r = start_helper(&p, err);
+	if (r == 0)
+		r = watch(&p, deadline_ns, err);
+	if (p.helper && mf_job_pid(p.helper)) {
+		uint32_t pid = mf_job_pid(p.helper);
+
+		mf_job_free(p.helper);
+		mf_capture_packets_remove_pid(cap, pid);
+	} else {
+		mf_job_free(p.helper);
+	}
+	mf_capture_packets_set_probe(cap, NULL);
+	return r;
+}
