@@ -84,8 +84,8 @@ flags=(-std=gnu17 -O1 -D_GNU_SOURCE "-DMF_VERSION=\"check\"" "-DMF_STDLIB_DIR=\"
   -Wwrite-strings -Wformat=2 -Wpointer-arith -Wcast-qual -fno-strict-aliasing -fno-common -fstack-protector-strong)
 targets=(x86_64-macos.11.0 aarch64-macos.11.0)
 
-# cli/run.c starts sessions in the way of Linux; there is no such thing here yet (docs/macos.md).
-mapfile -t files < <(find core capture proxies cli -name '*.c' ! -name '*_linux.c' ! -name '*_win32.c' ! -path cli/run.c | sort)
+# cli/run*.c start sessions of one command; there is no such thing for macOS yet (docs/macos.md).
+mapfile -t files < <(find core capture proxies cli -name '*.c' ! -name '*_linux.c' ! -name '*_win32.c' ! -path 'cli/run.c' ! -path 'cli/run_packets.c' | sort)
 
 compile_one() { # target, file
   local object=$work/$1/${2//\//.}.o
@@ -112,12 +112,22 @@ link_all() { # target
   fi
 }
 
+# A program to try on a Mac: docs/macos.md.
+link_pf_check() { # target
+  local objects=() name
+  compile_one "$1" tests/darwin/pf_check.c || return 1
+  for name in "$work/$1"/core.base.*.o "$work/$1"/capture.{pf_,procargs,owner_table,process_darwin}*.o; do objects+=("$name"); done
+  "$zig" cc -target "$1" -o "$work/$1/pf-check" "$work/$1/tests.darwin.pf_check.c.o" "${objects[@]}"
+}
+
 for target in "${targets[@]}"; do
   rm -rf "${work:?}/$target"
   mkdir -p "$work/$target"
   printf '%s\n' "${files[@]}" | xargs -P "$(nproc)" -I{} bash -c '
     mapfile -d "" -t flags <"$work/flags"
     compile_one "$0" "$1"' "$target" {} || { echo "macOS: does not compile for $target" >&2; exit 1; }
+  link_pf_check "$target" || { echo "macOS: pf-check does not link for $target" >&2; exit 1; }
+  rm "$work/$target/tests.darwin.pf_check.c.o"
   link_all "$target" || { echo "macOS: does not link for $target" >&2; exit 1; }
   printf '%-20s %d files compiled and linked\n' "$target" ${#files[@]}
 done
