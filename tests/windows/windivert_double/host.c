@@ -326,6 +326,14 @@ struct wdd_output *wdd_host_try(struct wdd_host *host)
 	return out;
 }
 
+void wdd_host_some(struct wdd_host *host, unsigned ms)
+{
+	EnterCriticalSection(&host->lock);
+	if (!wdd_model_has_output(host->model))
+		SleepConditionVariableCS(&host->changed, &host->lock, ms);
+	LeaveCriticalSection(&host->lock);
+}
+
 struct wdd_output *wdd_host_next(struct wdd_host *host)
 {
 	uint64_t end = GetTickCount64() + WDD_HOST_PATIENCE_MS;

@@ -35,6 +35,8 @@ void wdd_host_advance(struct wdd_host *host, uint64_t ms);
 struct wdd_output *wdd_host_next(struct wdd_host *host);
 /** wdd_host_try() - The same without waiting */
 struct wdd_output *wdd_host_try(struct wdd_host *host);
+/** wdd_host_some() - Wait, at most @ms, until wdd_host_try() has something */
+void wdd_host_some(struct wdd_host *host, unsigned ms);
 
 /** wdd_host_wait() - Until @cond holds, which is asked under the lock; Return: false after the patience */
 bool wdd_host_wait(struct wdd_host *host, bool (*cond)(const struct wdd_model *m, void *ctx),

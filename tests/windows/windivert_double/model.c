@@ -484,6 +484,11 @@ struct wdd_output *wdd_model_take_output(struct wdd_model *m)
 	return out;
 }
 
+bool wdd_model_has_output(const struct wdd_model *m)
+{
+	return m->outputs != NULL;
+}
+
 const struct wdd_counts *wdd_model_counts(const struct wdd_model *m)
 {
 	return &m->counts;

@@ -104,6 +104,7 @@ bool wdd_model_event(struct wdd_model *m, const struct wdd_socket_event *ev);
 
 /** wdd_model_take_output() - The oldest packet that left the model, or NULL; free() it */
 struct wdd_output *wdd_model_take_output(struct wdd_model *m);
+bool wdd_model_has_output(const struct wdd_model *m);
 
 /* Failures on demand. */
 enum wdd_call { WDD_CALL_OPEN, WDD_CALL_RECV, WDD_CALL_SEND, WDD_CALL_NUM };
