@@ -184,15 +184,15 @@ struct mf_replay_flow *mf_replay_new_flow(struct mf_replay *r, const struct mf_s
 
 /* --- UDP ------------------------------------------------------------------------------------------------------------ */
 
-static void ask_udp(struct mf_replay *r, const struct mf_session_flow *ends)
+static void ask_udp(struct mf_replay *r, struct mf_replay_flow *f)
 {
 	struct mf_names_item items[MF_ASK_NAMES_MAX];
-	struct mf_replay_waiting *w = mf_replay_ask_later(r, MF_CONNECT, ends);
+	struct mf_replay_waiting *w = mf_replay_ask_later(r, MF_CONNECT, &f->ends);
 	size_t cnt;
 
 	if (!w)
 		return;
-	cnt = mf_names_list(r->names, &ends->server.addr, items, MF_ASK_NAMES_MAX);
+	cnt = mf_names_list(r->names, &f->ends.server.addr, items, MF_ASK_NAMES_MAX);
 	w->names = cnt ? malloc(cnt * sizeof(*w->names)) : NULL;
 	for (size_t i = 0; w->names && i < cnt; i++)
 		if (!items[i].alias)
@@ -204,6 +204,8 @@ static void ask_udp(struct mf_replay *r, const struct mf_session_flow *ends)
 		mf_ask_udp(&r->askers[i], &w->flow, &d, &res);
 		mf_replay_answer(r, w, i, &d, res.host);
 	}
+	f->fate = mf_replay_fate_of(&w->said[0]);
+	mf_replay_comment(r, MF_CONNECT, &w->said[0]);
 	mf_replay_settle(r, w);
 }
 
@@ -242,12 +244,14 @@ static void take_datagram(struct mf_replay *r, const struct mf_view *v, uint32_t
 		from_client = v->flow.src_port == ends.client.port &&
 			      v->flow.dst_port == ends.server.port;
 		if (!f->dns)
-			ask_udp(r, &f->ends);
+			ask_udp(r, f);
 	} else {
 		mf_replay_touch(r, f);
 	}
+	mf_replay_flow_fate(r, f, from_client);
 	if (!f->dns)
 		return;
+	r->fate.alone = true;
 	if (missing)
 		r->stats.bad_dns++;
 	else if (from_client)
@@ -305,6 +309,7 @@ int mf_replay_record(struct mf_replay *r, const struct mf_pcap_record *rec)
 	r->stats.packets++;
 	r->stats.bytes += rec->wire_len;
 	mf_replay_settle_until(r, r->clock->monotonic_ns);
+	mf_replay_begin_fate(r);
 	res = mf_pcap_find_ip(rec, &r->view_stats, &ip);
 	r->stats.cut += rec->len < rec->wire_len;
 	if (res == MF_E_UNSUPPORTED)
@@ -317,6 +322,8 @@ int mf_replay_record(struct mf_replay *r, const struct mf_pcap_record *rec)
 		r->stats.malformed++;
 	else
 		take_packet(r, &ip.view, ip.missing);
+	if (ip.ptr)
+		mf_pcap_unmend(&ip, ip.ptr);
 	return r->no_memory ? MF_E_NOMEM : 0;
 }
 

@@ -65,6 +65,23 @@ struct mf_replay_question {
 	struct mf_replay_answer answers[MF_REPLAY_SIDES_MAX];
 };
 
+/* What becomes of a packet under the policies of the first session. */
+enum mf_replay_fate_kind {
+	MF_REPLAY_OTHER,  /* nothing that is judged: passes */
+	MF_REPLAY_PASS,	  /* of a flow, or a question, that passes */
+	MF_REPLAY_REFUSE, /* its flow, or its question, is refused from here on */
+	MF_REPLAY_DIVERT, /* to the proxy, which serves it or answers it */
+	MF_REPLAY_MOOT, /* would not exist: of a flow that was refused before, an answer that nobody got to give */
+	MF_REPLAY_FATE_NUM
+};
+
+struct mf_replay_fate {
+	enum mf_replay_fate_kind kind;
+	bool from_client;
+	bool alone;	   /* a datagram of DNS: judged for itself, its flow is not remembered */
+	char comment[480]; /* what was decided, where something was by this packet; else "" */
+};
+
 struct mf_replay_stats {
 	uint64_t packets, bytes;
 	uint64_t no_ip, unknown_link, malformed, other_protocols;
@@ -107,7 +124,7 @@ int mf_replay_new(const struct mf_replay_options *options, struct mf_replay_cloc
 		  struct mf_replay **ret, struct mf_err *err);
 void mf_replay_free(struct mf_replay *r);
 
-/** mf_replay_record() - One packet of the capture; Return: 0, MF_E_NOMEM */
+/** mf_replay_record() - One packet of the capture, the same afterwards as before; Return: 0, MF_E_NOMEM */
 int mf_replay_record(struct mf_replay *r, const struct mf_pcap_record *rec);
 
 /**
@@ -120,6 +137,9 @@ bool mf_replay_differ(enum mf_kind kind, const struct mf_replay_answer *a,
 
 /** mf_replay_unasked_name() - "no opinion" and so on; never NULL */
 const char *mf_replay_unasked_name(enum mf_replay_unasked unasked);
+
+/** mf_replay_last_fate() - What becomes of the packet of the last mf_replay_record(); valid until the next */
+const struct mf_replay_fate *mf_replay_last_fate(const struct mf_replay *r);
 
 /** mf_replay_finish() - Settle and tell everything that still waits */
 void mf_replay_finish(struct mf_replay *r);

@@ -63,12 +63,25 @@ static void judge(struct mf_replay *r, struct mf_replay_waiting *w)
 	}
 }
 
+/* A datagram has the fate of its question; messages of a TCP connection have none of their own. */
+static void take_fate(struct mf_replay *r, struct mf_replay_waiting *w)
+{
+	enum mf_replay_fate_kind kind = mf_replay_fate_of(&w->said[0]);
+
+	mf_replay_comment(r, MF_DNS, &w->said[0]);
+	if (w->flow.proto != MF_UDP)
+		return;
+	r->fate.kind = kind;
+	w->moot = kind != MF_REPLAY_PASS;
+}
+
 /* A name that no policy can be asked about, shown as far as it goes. */
 static void refuse_name(struct mf_replay *r, struct mf_replay_waiting *w)
 {
 	snprintf(w->name, sizeof(w->name), "(bytes that no host name has)");
 	for (unsigned i = 0; i < r->opt.session_cnt; i++)
 		w->said[i].unasked = MF_REPLAY_NO_NAME;
+	take_fate(r, w);
 	mf_replay_settle(r, w);
 }
 
@@ -100,6 +113,7 @@ void mf_replay_dns_question(struct mf_replay *r, const struct mf_session_flow *f
 	w = find_repeat(r, flow, &q);
 	if (w) {
 		w->repeats++;
+		take_fate(r, w);
 		return;
 	}
 	r->stats.dns_questions++;
@@ -121,6 +135,7 @@ void mf_replay_dns_question(struct mf_replay *r, const struct mf_session_flow *f
 		return;
 	}
 	judge(r, w);
+	take_fate(r, w);
 	w->awaits_answer = true;
 	bucket = bucket_of(r, flow, q.id);
 	make_room(r, bucket);
@@ -215,6 +230,12 @@ void mf_replay_dns_answer(struct mf_replay *r, const struct mf_session_flow *flo
 		for (unsigned i = 0; i < r->opt.session_cnt; i++)
 			if (w->said[i].kept && w->said[i].kept->d.verdict == MF_ALLOW)
 				judge_aliases(r, w, i, c);
+		if (!w->moot && mf_replay_fate_of(&w->said[0]) != MF_REPLAY_PASS) {
+			w->moot = w->flow.proto == MF_UDP;
+			mf_replay_comment(r, MF_DNS, &w->said[0]);
+		}
 	}
+	if (w->moot)
+		r->fate.kind = MF_REPLAY_MOOT;
 	mf_replay_settle(r, w);
 }

@@ -35,6 +35,7 @@ struct mf_replay_waiting {
 	struct mf_replay_flow *owner;	 /* connect that is not settled */
 	enum mf_kind kind;
 	bool settled, awaits_answer;
+	bool moot; /* dns: the first session does not let its answer come */
 	uint64_t time_ns, packet, deadline_ns;
 	struct mf_session_flow flow;
 	const char *note;
@@ -57,6 +58,8 @@ struct mf_replay_flow {
 	bool held; /* its names are held (core/names) */
 	bool has_server_isn, cut, not_tls;
 	bool has_fin, has_server_fin;
+	bool refused; /* one of its packets was */
+	enum mf_replay_fate_kind fate;
 	uint32_t fin_seq;		    /* of the client's */
 	struct mf_replay_waiting *question; /* connect, while it is not settled */
 	struct mf_stream *streams[2];	    /* 0: the client's; TCP, while somebody reads it */
@@ -69,6 +72,8 @@ struct mf_replay {
 	struct mf_clock mf_clock;
 	struct mf_replay_stats stats;
 	struct mf_view_stats view_stats;
+	struct mf_replay_fate fate;	/* of the packet */
+	struct mf_replay_flow *current; /* whose segment it is */
 	struct mf_asker askers[MF_REPLAY_SIDES_MAX];
 	struct mf_names *names;
 	struct mf_reassembler *reassembler;
@@ -113,6 +118,14 @@ static inline bool mf_replay_denies(const struct mf_replay_said *s)
 {
 	return s->kept && mf_verdict_rank(&s->kept->d) == 4;
 }
+
+/* replay_fate.c */
+void mf_replay_begin_fate(struct mf_replay *r);
+/** mf_replay_comment() - The packet's comment gets what side 0 said */
+void mf_replay_comment(struct mf_replay *r, enum mf_kind kind, const struct mf_replay_said *s);
+enum mf_replay_fate_kind mf_replay_fate_of(const struct mf_replay_said *s);
+/** mf_replay_flow_fate() - The packet is one of @f */
+void mf_replay_flow_fate(struct mf_replay *r, struct mf_replay_flow *f, bool from_client);
 
 /* replay_dns.c */
 void mf_replay_dns_question(struct mf_replay *r, const struct mf_session_flow *flow,

@@ -79,6 +79,17 @@ static void judge_silence(struct mf_replay *r, struct mf_replay_waiting *w)
 			(void)judge_said(r, w, i, "", 0);
 }
 
+/* The client's words changed what becomes of its connection. (Where to was settled by its first packet.) */
+static void take_fate(struct mf_replay *r, struct mf_replay_flow *f, enum mf_kind kind,
+		      const struct mf_replay_said *s)
+{
+	if (f->fate == MF_REPLAY_REFUSE || mf_replay_fate_of(s) != MF_REPLAY_REFUSE)
+		return;
+	f->fate = MF_REPLAY_REFUSE;
+	if (kind == MF_CONNECT && r->current == f)
+		mf_replay_comment(r, kind, s);
+}
+
 static void end_question(struct mf_replay *r, struct mf_replay_flow *f, const char *note)
 {
 	struct mf_replay_waiting *w = f->question;
@@ -87,6 +98,7 @@ static void end_question(struct mf_replay *r, struct mf_replay_flow *f, const ch
 		judge_silence(r, w);
 		if (note)
 			w->note = note;
+		take_fate(r, f, MF_CONNECT, &w->said[0]);
 	}
 	mf_replay_free_stream(r, f, CLIENT);
 	free(f->scan);
@@ -134,8 +146,10 @@ static void judge_hello(struct mf_replay *r, struct mf_replay_flow *f, const str
 		else
 			sni->said[i].unasked = MF_REPLAY_CONNECT_DENIED;
 	}
-	mf_replay_settle(r, sni);
 	end_question(r, f, NULL);
+	mf_replay_comment(r, MF_SNI, &sni->said[0]);
+	take_fate(r, f, MF_SNI, &sni->said[0]);
+	mf_replay_settle(r, sni);
 }
 
 static void judge_http(struct mf_replay *r, struct mf_replay_flow *f, struct mf_span in, bool eof)
@@ -248,6 +262,8 @@ static void begin_question(struct mf_replay *r, struct mf_replay_flow *f)
 		if (!items[i].alias)
 			memcpy(w->names[w->name_cnt++], items[i].name, items[i].len + 1u);
 	ask_connect(r, w);
+	f->fate = mf_replay_fate_of(&w->said[0]);
+	mf_replay_comment(r, MF_CONNECT, &w->said[0]);
 	if (!any_goes_on(r, w)) {
 		mf_replay_settle(r, w);
 		return;
@@ -375,26 +391,13 @@ static bool is_at_end(const struct mf_replay_flow *f)
 	return f->has_fin && s && !f->cut && mf_stream_next(s) == f->fin_seq;
 }
 
-void mf_replay_tcp(struct mf_replay *r, const struct mf_view *v, uint32_t missing)
+/* What a segment of @f says and ends. */
+static void take_segment(struct mf_replay *r, const struct mf_view *v, struct mf_replay_flow *f,
+			 bool from_client, uint32_t missing)
 {
-	bool from_client = true, syn = v->tcp_flags & MF_TCP_SYN;
-	struct mf_replay_flow *f = mf_replay_find_flow(r, MF_TCP, &v->flow, &from_client);
 	struct mf_span payload = mf_view_payload(v);
-	uint32_t seq = mf_view_tcp_seq(v);
+	uint32_t seq = mf_view_tcp_seq(v) + !!(v->tcp_flags & MF_TCP_SYN);
 
-	if (syn)
-		f = take_syn(r, v, f, from_client);
-	else if (!f)
-		f = begin_old(r, v);
-	if (!f)
-		return;
-	mf_replay_touch(r, f);
-	if (f->old)
-		return;
-	if (syn) {
-		from_client = !(v->tcp_flags & MF_TCP_ACK);
-		seq++;
-	}
 	if (missing && from_client && !f->dns && f->question &&
 	    (int32_t)(seq - f->client_isn) < MF_TLS_WIRE_MAX)
 		f->cut = true;
@@ -413,4 +416,26 @@ void mf_replay_tcp(struct mf_replay *r, const struct mf_view *v, uint32_t missin
 		judge_bytes(r, f, true);
 	if (f->has_fin && f->has_server_fin)
 		mf_replay_close_flow(r, f);
+}
+
+void mf_replay_tcp(struct mf_replay *r, const struct mf_view *v, uint32_t missing)
+{
+	bool from_client = true, syn = v->tcp_flags & MF_TCP_SYN;
+	struct mf_replay_flow *f = mf_replay_find_flow(r, MF_TCP, &v->flow, &from_client);
+
+	if (syn)
+		f = take_syn(r, v, f, from_client);
+	else if (!f)
+		f = begin_old(r, v);
+	if (!f)
+		return;
+	mf_replay_touch(r, f);
+	if (f->old)
+		return;
+	if (syn)
+		from_client = !(v->tcp_flags & MF_TCP_ACK);
+	r->current = f;
+	take_segment(r, v, f, from_client, missing);
+	r->current = NULL;
+	mf_replay_flow_fate(r, f, from_client);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/pcap_backend.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -16,7 +17,7 @@
 /* As diff(1): whoever compares must tell "they differ" from "it did not work". */
 enum { EXIT_SAME = 0, EXIT_DIFFERS = 1, EXIT_TROUBLE = 2 };
 
-enum { OPT_POLICY = 1, OPT_AGAINST, OPT_CHANGED, OPT_JSON, OPT_LABEL, OPT_SOURCE };
+enum { OPT_POLICY = 1, OPT_AGAINST, OPT_CHANGED, OPT_JSON, OPT_LABEL, OPT_SOURCE, OPT_WRITE };
 
 static const struct mf_option options[] = {
 	{ OPT_POLICY, 'p', "policy", "PATH", "policies to ask; may be given several times" },
@@ -26,12 +27,14 @@ static const struct mf_option options[] = {
 	{ OPT_LABEL, 'l', "label", "KEY=VALUE",
 	  "session.labels.KEY for policies; may be repeated" },
 	{ OPT_SOURCE, 0, "source", "NAME", "the source that policies see; replay" },
+	{ OPT_WRITE, 'w', "write", "OUT",
+	  "write a pcapng file of what the packets would have become" },
 	{ OPT_JSON, 0, "json", NULL, "print JSON" },
 };
 
 static const struct mf_usage usage = {
 	.name = "policy replay",
-	.synopsis = "--policy NEW [--against OLD] [--changed] [--json] CAPTURE",
+	.synopsis = "--policy NEW [--against OLD] [--changed] [--write OUT] [--json] CAPTURE",
 	.text = "Read a capture file (pcap or pcapng, - for standard input) and show for every DNS "
 		"question,\n"
 		"every TCP and UDP flow and every TLS hello in it what the policies decide, and "
@@ -65,7 +68,9 @@ struct replay {
 	struct mf_session_label labels[LABELS_MAX];
 	char *label_texts[LABELS_MAX]; /* "KEY\0VALUE" */
 	size_t label_cnt;
-	const char *source, *capture;
+	const char *source, *capture, *out_path;
+	struct mf_pcapng *out;
+	struct mf_pcap_backend *backend;
 	char stdlib[MF_PATH_MAX];
 	struct mf_replay_clock clock;
 	struct mf_clock mf_clock;
@@ -124,6 +129,8 @@ static int read_options(struct replay *r, int argc, char **argv, bool *ret_end)
 			status = add_label(r, value);
 		else if (opt == OPT_SOURCE)
 			r->source = value;
+		else if (opt == OPT_WRITE)
+			r->out_path = value;
 		else if (opt == OPT_JSON)
 			r->print.json = true;
 		else
@@ -168,6 +175,55 @@ static int load_side(struct replay *r, struct side *s, struct mf_err *err)
 	return rc;
 }
 
+static int begin_writing(struct replay *r, struct mf_err *err)
+{
+	char program[64];
+	int rc;
+
+	if (!r->out_path)
+		return 0;
+	snprintf(program, sizeof(program), "moonfence %s", mf_version());
+	rc = mf_pcapng_open(r->out_path, program, &r->out, err);
+	return rc < 0 ? rc : mf_pcap_backend_new(r->out, &r->backend, err);
+}
+
+static int write_record(struct replay *r, const struct mf_pcap_record *rec,
+			const struct mf_replay_fate *fate, struct mf_err *err)
+{
+	int rc;
+
+	if (!r->backend)
+		return 0;
+	rc = mf_pcap_backend_write(r->backend, rec, fate, r->clock.monotonic_ns);
+	return rc < 0 ? mf_err_set(err, rc, "cannot write %s: %s", r->out_path, mf_strerror(rc))
+		      : 0;
+}
+
+/* The file gets its name; on standard error, since standard output may be JSON, what is in it. */
+static int end_writing(struct replay *r, struct mf_err *err)
+{
+	struct mf_pcap_backend_stats s;
+	int rc;
+
+	if (!r->backend)
+		return 0;
+	rc = mf_pcap_backend_finish(r->backend);
+	if (rc < 0)
+		return mf_err_set(err, rc, "cannot write %s: %s", r->out_path, mf_strerror(rc));
+	mf_pcap_backend_get_stats(r->backend, &s);
+	rc = mf_pcapng_close(r->out, true, err);
+	r->out = NULL;
+	if (rc < 0)
+		return rc;
+	fprintf(stderr,
+		"%s: %llu packets, %llu of them redirected, %llu answers to %llu refused ones; not "
+		"written: %llu that would not have been sent, %llu that no pipeline lets through\n",
+		r->out_path, (unsigned long long)s.written, (unsigned long long)s.rewritten,
+		(unsigned long long)s.answers, (unsigned long long)s.refused,
+		(unsigned long long)s.moot, (unsigned long long)s.dropped);
+	return 0;
+}
+
 static int run(struct replay *r, struct mf_pcap *file, struct mf_pcap_record *rec, int more,
 	       struct mf_err *err)
 {
@@ -189,6 +245,8 @@ static int run(struct replay *r, struct mf_pcap *file, struct mf_pcap_record *re
 		if (rc < 0)
 			mf_err_set(err, rc, "no memory for the replay");
 		else
+			rc = write_record(r, rec, mf_replay_last_fate(replay), err);
+		if (rc == 0)
 			more = mf_pcap_next(file, rec, err);
 	}
 	mf_replay_finish(replay);
@@ -197,6 +255,8 @@ static int run(struct replay *r, struct mf_pcap *file, struct mf_pcap_record *re
 	mf_replay_free(replay);
 	if (rc == 0 && more < 0)
 		rc = more;
+	if (rc == 0)
+		rc = end_writing(r, err);
 	if (rc == 0 && r->print.failed)
 		rc = mf_err_set(err, MF_E_NOMEM, "out of memory: not everything was printed");
 	if (rc == 0 && stats.failures)
@@ -222,7 +282,11 @@ static int replay(struct replay *r)
 	for (unsigned i = 0; i < r->side_cnt && rc == 0; i++)
 		rc = load_side(r, &r->sides[i], &err);
 	if (rc == 0)
+		rc = begin_writing(r, &err);
+	if (rc == 0)
 		rc = run(r, file, &rec, more, &err);
+	mf_pcap_backend_free(r->backend);
+	(void)mf_pcapng_close(r->out, false, NULL);
 	mf_pcap_close(file);
 	for (unsigned i = 0; i < r->side_cnt; i++) {
 		mf_vm_free(r->sides[i].vm);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a capture file: read, put together, and put to a policy; with bounds so small that they are reached.
+// Any bytes as a capture file: read, put together, put to a policy, and sent through the pipeline into another file, which
+// must read back; with bounds so small that they are reached.
 #include <stdlib.h>
 
-#include "capture/replay.h"
+#include "capture/pcap_backend.h"
 #include "core/ask/ask.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -52,8 +53,31 @@ static void question(void *ctx, const struct mf_replay_question *q)
 	told++;
 }
 
+/* What was written is a capture, with as many packets as were counted, and no more. */
+static void check_written(const char *text, size_t len, const struct mf_pcap_backend_stats *stats)
+{
+	struct mf_pcap_record rec;
+	struct mf_pcap *file;
+	struct mf_err err;
+	uint64_t cnt = 0;
+	int r;
+
+	MF_MUST(mf_pcap_open_memory(mf_span_of(text, len), &file, &err) == 0);
+	while ((r = mf_pcap_next(file, &rec, &err)) > 0)
+		cnt++;
+	MF_MUST(r == 0 && !mf_pcap_cut(file) && cnt == stats->written);
+	mf_pcap_close(file);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct mf_pcap_backend_stats backend_stats;
+	struct mf_pcap_backend *backend;
+	struct mf_pcapng *out;
+	size_t text_len = 0;
+	char *text = NULL;
+	FILE *stream;
+	int written = 0;
 	struct mf_replay_options o = { .sessions = { &sessions[0], &sessions[1] },
 				       .session_cnt = 2,
 				       .question = question,
@@ -74,11 +98,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	replay_clock = (struct mf_replay_clock){ 0 };
 	told = last_packet = 0;
 	MF_MUST(mf_replay_new(&o, &replay_clock, &replay, &err) == 0);
+	stream = open_memstream(&text, &text_len);
+	MF_MUST(stream && mf_pcapng_open_stream(stream, "fuzz", &out) == 0);
+	MF_MUST(mf_pcap_backend_new(out, &backend, &err) == 0);
 	while (mf_pcap_next(file, &rec, &err) > 0) {
 		MF_MUST(rec.number == ++cnt && rec.len <= MF_PCAP_PACKET_MAX &&
 			rec.len <= rec.wire_len);
 		MF_MUST(mf_replay_record(replay, &rec) == 0);
+		/* only the number of interfaces can be too big */
+		if (written == 0)
+			written = mf_pcap_backend_write(backend, &rec, mf_replay_last_fate(replay),
+							replay_clock.monotonic_ns);
+		MF_MUST(written == 0 || written == MF_E_LIMIT);
 	}
+	(void)mf_pcap_backend_finish(backend);
+	mf_pcap_backend_get_stats(backend, &backend_stats);
+	MF_MUST(backend_stats.answers <= backend_stats.refused + backend_stats.dropped);
+	mf_pcap_backend_free(backend);
+	MF_MUST(mf_pcapng_close(out, true, &err) == 0);
+	fclose(stream);
+	if (written == 0)
+		check_written(text, text_len, &backend_stats);
+	free(text);
 	MF_MUST(mf_pcap_next(file, &rec, &err) <= 0);
 	mf_replay_finish(replay);
 	mf_replay_get_stats(replay, &stats);

@@ -216,9 +216,8 @@ static size_t build(int family, uint8_t proto, size_t payload_len, uint8_t *buf,
 	mf_addr_parse(family == 4 ? "192.0.2.2" : "2001:db8::2", family == 4 ? 9 : 11, &dst.addr);
 	assert_true(mf_flow_make(&flow, proto, &src, &dst));
 	if (proto == MF_PROTO_UDP)
-		assert_int_equal(mf_build_udp(&flow, mf_span_of(payload, payload_len), buf, room,
-					      &len),
-				 0);
+		assert_int_equal(
+			mf_build_udp(&flow, mf_span_of(payload, payload_len), buf, room, &len), 0);
 	else
 		assert_int_equal(mf_build_tcp(&flow, &tcp, mf_span_of(payload, payload_len), buf,
 					      room, &len),

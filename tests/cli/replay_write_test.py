@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""moonfence policy replay --write: the packets that the pipeline makes of a capture, as tshark sees them."""
+import os
+import shutil
+import struct
+import subprocess
+import sys
+
+import support
+
+sys.path.insert(0, os.path.join(support.ROOT, "tests", "data", "pcap"))
+sys.dont_write_bytecode = True
+import captures  # noqa: E402
+
+GOLDEN = os.path.join(support.ROOT, "tests", "data", "pcap")
+
+ALLOW = 'return { name = "allow", connect = function() return allow() end, dns = function() return allow() end }'
+DENY = 'return { name = "deny", connect = function() return deny("no") end, dns = function() return deny("no names") end }'
+DIVERT = """return { name = "divert", dns = function() return resolve { "192.0.2.99", "2001:db8::99" } end,
+  connect = function(c)
+    if c.proto == "udp" then return redirect("192.0.2.77:9") end
+    return redirect("bastion.example:2222")
+  end }"""
+WORDS = """return { name = "words", dns = function() return allow() end, connect = function() return allow() end,
+  sni = function(s) if s.sni == "www.shop.example" then return deny("not this one") end end }"""
+
+FIXED = captures.FIXED_HELLO
+
+# Filters of tshark for what a packet must not be.
+WRONG = ("ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0 || icmp.checksum.status == 0 "
+         "|| icmpv6.checksum.status == 0 || _ws.malformed")
+CHECKS = ["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"]
+
+
+class Write(support.Case):
+    def setUp(self):
+        super().setUp()
+        if not shutil.which("tshark"):
+            self.skipTest("no tshark")
+        self.out = os.path.join(self.directory, "out.pcapng")
+
+    def capture(self, data, name="trace.pcap"):
+        path = os.path.join(self.directory, name)
+        with open(path, "wb") as file:
+            file.write(data)
+        return path
+
+    def traffic(self, traffic):
+        return self.capture(captures.pcap([(t, p) for t, p in traffic.packets], link=captures.RAW))
+
+    def rewrite(self, capture, policy, status=0):
+        self.call("policy", "replay", "-p", self.write("w.lua", policy), "--write", self.out, capture, status=status)
+        self.assertEqual(self.fields("frame.number", only=WRONG), [])
+        return self.out
+
+    def fields(self, *names, only=None, path=None):
+        """Rows of what tshark shows of the written file."""
+        command = ["tshark", "-r", path or self.out, *CHECKS, "-T", "fields"]
+        for name in names:
+            command += ["-e", name]
+        done = subprocess.run(command + (["-Y", only] if only else []), capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rows = [line.split("\t") for line in done.stdout.splitlines()]
+        return [row[0] for row in rows] if len(names) == 1 else [tuple(row) for row in rows]
+
+    def test_no_policy_makes_a_packet_that_tshark_complains_about(self):
+        written = []
+        for name in sorted(captures.golden()):
+            for i, policy in enumerate((ALLOW, DENY, DIVERT, WORDS)):
+                written.append(os.path.join(self.directory, f"{i}-{name}"))
+                self.call("policy", "replay", "-p", self.write("w.lua", policy), "--write", written[-1],
+                          os.path.join(GOLDEN, name))
+        subprocess.run(["mergecap", "-a", "-w", self.out, *written], check=True)
+        self.assertEqual(self.fields("frame.number", "frame.protocols", "frame.comment", only=WRONG), [])
+        self.assertGreater(len(self.fields("frame.number")), 300)
+
+    def test_what_passes_is_what_was_captured(self):
+        for name in ("usual.pcap", "vlan.pcapng", "three-interfaces.pcapng", "six.pcap", "cooked2.pcap", "fragments.pcap",
+                     "snaplen.pcap", "null.pcap"):
+            with self.subTest(name):
+                self.rewrite(os.path.join(GOLDEN, name), ALLOW)
+                columns = ["frame.time_epoch", "eth.dst", "vlan.id", "sll.pkttype", "ip.src", "ip.dst", "ipv6.src", "ip.id",
+                           "ip.len", "ip.checksum", "udp.length", "udp.checksum", "tcp.checksum", "tcp.seq", "dns.a",
+                           "tls.handshake.extensions_server_name"]
+                self.assertEqual(self.fields(*columns), self.fields(*columns, path=os.path.join(GOLDEN, name)))
+
+    def test_a_refused_connection_gets_one_reset_and_the_rest_is_not_written(self):
+        t = captures.Traffic()
+        t.connect("198.51.100.7", 443, said=FIXED, isn=5000)
+        t.connect("2001:db8::7", 443, client="2001:db8::10", said=FIXED, isn=7000)
+        self.rewrite(self.traffic(t), DENY)
+        self.assertEqual(self.fields("ip.src", "ipv6.src", "tcp.srcport", "tcp.flags", "tcp.seq_raw", "tcp.ack_raw"), [
+            ("198.51.100.7", "", "443", "0x0014", "0", "5001"), ("", "2001:db8::7", "443", "0x0014", "0", "7001")])
+        comments = self.fields("frame.comment")
+        self.assertTrue(all("refused: connect: deny, " in c and c.endswith("w.lua:1, connect(): no") for c in comments))
+
+    def test_a_hello_that_is_refused_ends_its_connection(self):
+        self.rewrite(os.path.join(GOLDEN, "usual.pcap"), WORDS)
+        rows = self.fields("tcp.srcport", "tcp.flags", "frame.comment", only="tcp.port == 40000")
+        self.assertEqual([row[1] for row in rows],
+                         ["0x0002", "0x0012", "0x0010", "0x0018", "0x0018", "0x0004"])
+        self.assertEqual(rows[-1][0], "443")
+        self.assertIn("sni: deny", rows[-1][2])
+
+    def test_redirected_flows_go_to_the_proxy_and_answers_come_from_where_they_came(self):
+        t = captures.Traffic()
+        t.connect("198.51.100.7", 22, said=b"x")
+        t.connect("2001:db8:1::7", 22, client="2001:db8::10", said=b"x")
+        t.add(captures.udp("192.0.2.10", 5000, "198.51.100.7", 7, b"q"))
+        t.add(captures.udp("198.51.100.7", 7, "192.0.2.10", 5000, b"a"))
+        self.rewrite(self.traffic(t), DIVERT)
+        rows = self.fields("ip.src", "ip.dst", "tcp.srcport", "tcp.dstport", only="ip && tcp")
+        there, back = ("198.51.100.7", "192.0.2.10", "40000", "61080"), ("198.51.100.7", "192.0.2.10", "22", "40000")
+        self.assertEqual(rows, [there, back, there, there, there, back])
+        rows = self.fields("ipv6.src", "ipv6.dst", "tcp.srcport", "tcp.dstport", only="ipv6")
+        there = ("2001:db8:1::7", "2001:db8::10", "40000", "61080")
+        self.assertEqual(rows[0], there)
+        self.assertEqual(self.fields("ip.src", "udp.srcport", "udp.dstport", only="udp"),
+                         [("198.51.100.7", "5000", "61080"), ("198.51.100.7", "7", "5000")])
+        self.assertIn("redirected: connect: redirect to bastion.example port 2222", self.fields("frame.comment")[0])
+
+    def test_questions_are_refused_one_by_one(self):
+        t = captures.Traffic()
+        for i, host in enumerate(("good.example", "bad.example", "fine.example")):
+            t.dns(host, "A", [(host, "A", "198.51.100.7")], ident=100 + i)
+        policy = """return { name = "d", dns = function(q)
+          if q.name == "bad.example" then return deny() end return allow() end }"""
+        self.rewrite(self.traffic(t), policy)
+        self.assertEqual(self.fields("dns.id", "dns.flags.response", "dns.flags.rcode"), [
+            ("0x0064", "0", ""), ("0x0064", "1", "0"), ("0x0065", "1", "5"), ("0x0066", "0", ""), ("0x0066", "1", "0")])
+
+    def test_refused_datagrams_get_an_icmp_error_each_time_a_flow_begins(self):
+        t = captures.Traffic()
+        for source, target in (("192.0.2.10", "198.51.100.7"), ("2001:db8::10", "2001:db8::7")):
+            for _ in range(3):
+                t.add(captures.udp(source, 5000, target, 7, b"x" * 100))
+        self.rewrite(self.traffic(t), DENY)
+        self.assertEqual(self.fields("icmp.type", "icmp.code", "icmpv6.type", "icmpv6.code"),
+                         [("3", "13", "", ""), ("", "", "1", "1")])
+
+    def test_refusals_go_back_by_the_link_that_the_packet_came_by(self):
+        self.rewrite(os.path.join(GOLDEN, "vlan.pcapng"), DENY)
+        self.assertEqual(set(self.fields("eth.src", "eth.dst", "vlan.id")),
+                         {("02:00:00:00:00:02", "02:00:00:00:00:01", "42")})
+        self.rewrite(os.path.join(GOLDEN, "cooked.pcap"), DENY)
+        self.assertEqual(set(self.fields("sll.pkttype")), {"0"})
+
+    def test_checksums_that_a_card_was_to_finish_are_finished_and_wrong_ones_stay_wrong(self):
+        packet = captures.tcp("192.0.2.10", 40000, "198.51.100.7", 80, 1, 0, captures.SYN)
+        pseudo = captures.pack("192.0.2.10") + captures.pack("198.51.100.7") + struct.pack(">BBH", 0, 6, 20)
+        partial = packet[:36] + struct.pack(">H", ~captures.checksum(pseudo) & 0xFFFF) + packet[38:]
+        wrong = packet[:36] + b"\x12\x34" + packet[38:]
+        t = captures.Traffic()
+        t.add(partial)
+        self.rewrite(self.traffic(t), ALLOW)
+        self.assertEqual(self.fields("tcp.checksum.status"), ["1"])
+        t = captures.Traffic()
+        t.add(wrong)
+        self.call("policy", "replay", "-p", self.write("w.lua", ALLOW), "--write", self.out, self.traffic(t))
+        self.assertEqual(self.fields("tcp.checksum.status"), ["0"])
+
+    def test_what_is_no_ip_is_written_as_it_is(self):
+        arp = bytes.fromhex("ffffffffffff0200000000010806000108000604000102000000000100000000000000000000c0000201")
+        self.rewrite(self.capture(captures.pcap([(captures.START, arp)])), DENY)
+        self.assertEqual(self.fields("frame.protocols", "frame.len"), [("eth:ethertype:arp", "42")])
+
+    def test_the_file_takes_its_place_only_when_it_is_whole(self):
+        path = self.traffic(captures.usual())
+        self.out = path  # over the capture itself
+        self.rewrite(path, ALLOW)
+        self.assertEqual(len(self.fields("frame.number")), 16)
+        damaged = self.capture(captures.pcap(captures.ethernet(captures.usual())) + b"\xff" * 16, "damaged.pcap")
+        out = os.path.join(self.directory, "never.pcapng")
+        policy = self.write("w.lua", ALLOW)
+        self.call("policy", "replay", "-p", policy, "--write", out, damaged, status=2)
+        _, err = self.call("policy", "replay", "-p", policy, "-w", "/nowhere/x.pcapng", damaged, status=2)
+        self.assertIn("cannot write /nowhere/x.pcapng.part", err)
+        self.assertEqual(sorted(os.listdir(self.directory)), ["damaged.pcap", "trace.pcap", "w.lua"])
+
+
+if __name__ == "__main__":
+    support.main()
