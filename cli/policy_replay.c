@@ -34,7 +34,7 @@ static const struct mf_option options[] = {
 
 static const struct mf_usage usage = {
 	.name = "policy replay",
-	.synopsis = "--policy NEW [--against OLD] [--changed] [--write OUT] [--json] CAPTURE",
+	.synopsis = "--policy NEW [--against OLD] [--write OUT] [--json] CAPTURE",
 	.text = "Read a capture file (pcap or pcapng, - for standard input) and show for every DNS "
 		"question,\n"
 		"every TCP and UDP flow and every TLS hello in it what the policies decide, and "
