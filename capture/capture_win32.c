@@ -175,8 +175,9 @@ static int listen_at(bool tcp, int *ret_fd, uint16_t *ret_port, struct mf_err *e
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	SOCKET s = WSASocketW(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, tcp ? IPPROTO_TCP : IPPROTO_UDP,
-			      NULL, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+	SOCKET s =
+		WSASocketW(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, tcp ? IPPROTO_TCP : IPPROTO_UDP,
+			   NULL, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
 	int len = sizeof(sa), on = 1;
 	u_long nonblocking = 1;
 	char text[256];
@@ -188,9 +189,9 @@ static int listen_at(bool tcp, int *ret_fd, uint16_t *ret_port, struct mf_err *e
 	    getsockname(s, (struct sockaddr *)&sa, &len) != 0 ||
 	    ioctlsocket(s, (long)FIONBIO, &nonblocking) != 0 ||
 	    (tcp && listen(s, LISTEN_BACKLOG) != 0)) {
-		int r = mf_err_set(err, MF_E_IO, "cannot listen on 127.0.0.1: %s",
-				   mf_win32_message((unsigned long)WSAGetLastError(), text,
-						    sizeof(text)));
+		int r = mf_err_set(
+			err, MF_E_IO, "cannot listen on 127.0.0.1: %s",
+			mf_win32_message((unsigned long)WSAGetLastError(), text, sizeof(text)));
 
 		if (s != INVALID_SOCKET)
 			closesocket(s);
@@ -217,7 +218,8 @@ static int check_options(const struct mf_capture_options *o, struct mf_err *err)
 	if (o->extra_ca_pem && (!strstr(o->extra_ca_pem, "-----BEGIN CERTIFICATE-----") ||
 				strnlen(o->extra_ca_pem, CA_MAX + 1) > CA_MAX))
 		return mf_err_set(err, MF_E_INVAL,
-				  "extra_ca_pem is no certificate in PEM of at most %u bytes", CA_MAX);
+				  "extra_ca_pem is no certificate in PEM of at most %u bytes",
+				  CA_MAX);
 	return 0;
 }
 
@@ -291,7 +293,8 @@ static void open_minifilter(struct mf_capture *cap)
 
 int mf_capture_prove(struct mf_capture *cap, struct mf_err *err)
 {
-	unsigned limit = cap->options.prove_timeout_ms ? cap->options.prove_timeout_ms : PROVE_TIMEOUT_MS;
+	unsigned limit =
+		cap->options.prove_timeout_ms ? cap->options.prove_timeout_ms : PROVE_TIMEOUT_MS;
 	uint64_t deadline = mf_clock_now(&mf_clock_system) + limit * MF_NS_PER_MS, began;
 	struct mf_err local;
 	int r;
@@ -380,8 +383,8 @@ static int find_process(void *ctx, const struct mf_session_flow *flow, struct mf
 				    .name = cap->info.name ? cap->info.name : "",
 				    .exe = cap->info.exe ? cap->info.exe : "",
 				    .user = cap->info.user ? cap->info.user : "",
-				    .args = cap->info.args ? (const char *const *)cap->info.args :
-							     cap->no_args };
+				    .args = cap->info.args ? (const char *const *)cap->info.args
+							   : cap->no_args };
 	return 0;
 }
 

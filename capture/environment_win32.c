@@ -32,8 +32,8 @@ static int write_authority(struct mf_capture *cap, struct mf_err *err)
 
 	if (!n || n > MAX_PATH)
 		return mf_err_set(err, MF_E_IO, "there is no folder for temporary files");
-	_snwprintf(path, MF_ARRAY_SIZE(path), L"%lsmoonfence-%lu-%llx.pem", dir, GetCurrentProcessId(),
-		   (unsigned long long)mf_clock_wall(&mf_clock_system));
+	_snwprintf(path, MF_ARRAY_SIZE(path), L"%lsmoonfence-%lu-%llx.pem", dir,
+		   GetCurrentProcessId(), (unsigned long long)mf_clock_wall(&mf_clock_system));
 	path[MF_ARRAY_SIZE(path) - 1] = 0;
 	file = CreateFileW(path, GENERIC_WRITE, FILE_SHARE_READ, NULL, CREATE_NEW,
 			   FILE_ATTRIBUTE_TEMPORARY, NULL);

@@ -32,8 +32,8 @@ struct mf_capture {
 	uint16_t tcp_port, udp_port;
 	struct mf_wake events_wake, packets_wake;
 	struct mf_job *job;
-	struct mf_minifilter *minifilter; /* NULL: no driver */
-	struct mf_wfp *wfp;		  /* MF_CAPTURE_BLOCK */
+	struct mf_minifilter *minifilter;   /* NULL: no driver */
+	struct mf_wfp *wfp;		    /* MF_CAPTURE_BLOCK */
 	struct mf_capture_packets *packets; /* MF_CAPTURE_WINDIVERT */
 	struct mf_owner_table *owners;
 	struct mf_capture_event queue[MF_CAPTURE_EVENTS_MAX];

@@ -102,8 +102,8 @@ static int write_packet(struct mf_pcap_backend *b, const struct mf_packet *pkt)
 	out.time_ns = o.time_ns;
 	out.interface = o.interface;
 	out.link = o.link;
-	out.direction = o.from_client ? (outbound ? MF_PCAP_OUTBOUND : MF_PCAP_INBOUND)
-				      : o.direction;
+	out.direction =
+		o.from_client ? (outbound ? MF_PCAP_OUTBOUND : MF_PCAP_INBOUND) : o.direction;
 	out.comment = comment[0] ? comment : NULL;
 	b->stats.written++;
 	b->stats.rewritten += changed && !built;

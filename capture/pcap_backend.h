@@ -17,7 +17,7 @@
  *	moot		not written: packets of connections that were refused before, and answers that nobody got to give
  *
  * Link headers are kept (turned round on packets that change direction), and so are times. Frames lose link padding, and TCP
- * and UDP checksums that a network card was to finish are finished. What is no IP, of unknown links or malformed is
+ * and UDP checksums that a network card was to finish are finished (not inside of what ICMP errors quote). What is no IP, of unknown links or malformed is
  * written as it is.
  */
 #ifndef MF_CAPTURE_PCAP_BACKEND_H

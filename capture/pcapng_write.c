@@ -164,7 +164,8 @@ static void free_writer(struct mf_pcapng *w)
 	free(w);
 }
 
-int mf_pcapng_open(const char *path, const char *program, struct mf_pcapng **ret, struct mf_err *err)
+int mf_pcapng_open(const char *path, const char *program, struct mf_pcapng **ret,
+		   struct mf_err *err)
 {
 	struct mf_pcapng *w = calloc(1, sizeof(*w));
 	size_t room = strlen(path) + sizeof(".part");

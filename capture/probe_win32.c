@@ -18,7 +18,10 @@
 #define HELPER_WORD "--moonfence-probe"
 
 /* 203.0.113.0/24 is for documentation (RFC 5737): no program of a session has business there. */
-#define PROBE_NET4 { 203, 0, 113, 0 }
+#define PROBE_NET4             \
+	{                      \
+		203, 0, 113, 0 \
+	}
 
 /* Exit statuses of the helper */
 enum { HELPER_FINE = 0, HELPER_USAGE = 2, HELPER_NO_ROUTE = 3, HELPER_FAILED = 4 };
@@ -44,9 +47,9 @@ static int helper_connect(const struct sockaddr *sa, int len)
 	}
 	code = WSAGetLastError();
 	closesocket(s);
-	return code == WSAENETUNREACH || code == WSAEHOSTUNREACH || code == WSAEADDRNOTAVAIL ?
-		       HELPER_NO_ROUTE :
-		       HELPER_FAILED;
+	return code == WSAENETUNREACH || code == WSAEHOSTUNREACH || code == WSAEADDRNOTAVAIL
+		       ? HELPER_NO_ROUTE
+		       : HELPER_FAILED;
 }
 
 bool mf_capture_helper_main(int argc, char **argv, int *ret_status)
@@ -140,11 +143,12 @@ static void wait_a_little(const struct mf_capture *cap)
 
 static int not_proven(const struct probe *p, const char *why, struct mf_err *err)
 {
-	return mf_err_set(err, MF_E_IO,
-			  "the capture of traffic could not be proven: a connection of our own to %s "
-			  "%s, so the command is not started. Does another product hold packets back "
-			  "(firewall, VPN, another program with WinDivert)?",
-			  p->text, why);
+	return mf_err_set(
+		err, MF_E_IO,
+		"the capture of traffic could not be proven: a connection of our own to %s "
+		"%s, so the command is not started. Does another product hold packets back "
+		"(firewall, VPN, another program with WinDivert)?",
+		p->text, why);
 }
 
 static int watch(struct probe *p, uint64_t deadline_ns, struct mf_err *err)
@@ -175,8 +179,7 @@ static int watch(struct probe *p, uint64_t deadline_ns, struct mf_err *err)
 
 int mf_capture_probe(struct mf_capture *cap, uint64_t deadline_ns, struct mf_err *err)
 {
-	struct probe p = { .cap = cap,
-			   .server = { .addr = { .family = 4, .bytes = PROBE_NET4 } } };
+	struct probe p = { .cap = cap, .server = { .addr = { .family = 4, .bytes = PROBE_NET4 } } };
 	uint64_t salt = mf_clock_wall(&mf_clock_system) / 100 ^ GetCurrentProcessId() * 2654435761u;
 	int r;
 

@@ -23,9 +23,9 @@ int mf_wake_init(struct mf_wake *w, struct mf_err *err)
 	    getsockname(s, (struct sockaddr *)&sa, &len) != 0 ||
 	    connect(s, (struct sockaddr *)&sa, sizeof(sa)) != 0 ||
 	    ioctlsocket(s, (long)FIONBIO, &on) != 0) {
-		int r = mf_err_set(err, MF_E_IO, "cannot make a socket on loopback: %s",
-				   mf_win32_message((unsigned long)WSAGetLastError(), text,
-						    sizeof(text)));
+		int r = mf_err_set(
+			err, MF_E_IO, "cannot make a socket on loopback: %s",
+			mf_win32_message((unsigned long)WSAGetLastError(), text, sizeof(text)));
 
 		if (s != INVALID_SOCKET)
 			closesocket(s);
