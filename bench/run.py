@@ -61,6 +61,10 @@ def run_packet(a):
     return named(output([a.program("packet"), "--json", "--seconds", str(0.12 * a.scale)]))
 
 
+def run_pipeline(a):
+    return named(output([a.program("pipeline"), "--json", "--seconds", str(0.05 * a.scale)]))
+
+
 def run_match(a):
     r = named(output([a.program("match"), "--json", "--seconds", str(0.1 * a.scale)]))
     for what in ("under", "hot"):
@@ -107,7 +111,8 @@ def run_startup(a):
 
 # Programs in the order of a pass, with the passes they make; short ones more often.
 PROGRAMS = {
-    "decide": (run_decide, 5), "sandbox": (run_sandbox, 2), "packet": (run_packet, 3), "match": (run_match, 2),
+    "decide": (run_decide, 5), "sandbox": (run_sandbox, 2), "packet": (run_packet, 3),
+    "pipeline": (run_pipeline, 3), "match": (run_match, 2),
     "rules": (run_rules, 3), "relay": (run_relay, 4), "startup": (run_startup, 2),
 }
 
@@ -168,6 +173,12 @@ ROWS = [
         "M packets/s"),
     Row("packet-1m", "the first with 1,000,000 flows in random order", "packet", "packet_path_1m_flows",
         "M packets/s"),
+    Row("pipeline", "the whole pipeline: 70 % NAT hits, 20 % foreign, 10 % new flows (judged by a VM), one core",
+        "pipeline", "pipeline_mix", "M packets/s", (">=", 4)),
+    Row("pipeline-hits", "NAT hits alone", "pipeline", "pipeline_hits", "M packets/s"),
+    Row("pipeline-foreign", "packets of other processes alone", "pipeline", "pipeline_foreign", "M packets/s"),
+    Row("pipeline-new", "new flows alone: event, decision, insertion into a full table, rewriting", "pipeline",
+        "pipeline_new", "M packets/s"),
     Row("bulk-1", "TCP relay, bulk, 1 connection", "relay", BULK.format("1 connection"), "Gbit/s", (">=", 1.15), **HA),
     Row("bulk-4", "TCP relay, bulk, 4 connections", "relay", BULK.format("4 connections"), "Gbit/s", (">=", 1.15),
         **HA),
