@@ -83,9 +83,12 @@ static void judge_silence(struct mf_replay *r, struct mf_replay_waiting *w)
 static void take_fate(struct mf_replay *r, struct mf_replay_flow *f, enum mf_kind kind,
 		      const struct mf_replay_said *s)
 {
-	if (f->fate == MF_REPLAY_REFUSE || mf_replay_fate_of(s) != MF_REPLAY_REFUSE)
+	enum mf_replay_fate_kind now = mf_replay_fate_of(s);
+
+	if (f->fate == MF_REPLAY_REFUSE || now == f->fate)
 		return;
-	f->fate = MF_REPLAY_REFUSE;
+	if (now == MF_REPLAY_REFUSE)
+		f->fate = now;
 	if (kind == MF_CONNECT && r->current == f)
 		mf_replay_comment(r, kind, s);
 }
