@@ -137,11 +137,10 @@ static DWORD WINAPI read_events(void *arg)
 	while (!end && !wd->freeing) {
 		uint32_t len = 0, bytes = sizeof(addrs), code;
 		unsigned cnt = 0, reused = 0;
-		uint8_t none;
 
 		LeaveCriticalSection(&wd->lock);
 		SetLastError(0);
-		code = wd->lib.calls.recv_ex(wd->sockets, &none, 0, &len, 0, addrs, &bytes, NULL)
+		code = wd->lib.calls.recv_ex(wd->sockets, NULL, 0, &len, 0, addrs, &bytes, NULL)
 			       ? 0
 			       : GetLastError();
 		for (unsigned i = 0; !code && i < bytes / sizeof(addrs[0]); i++) {

@@ -179,16 +179,76 @@ static void test_folder_is_given(void **state)
 	RemoveDirectoryA(folder);
 }
 
+/* ---- a sudden end ---- */
+
+/* The child: captures, fetches nothing, and waits to be ended. */
+static int capture_and_wait(void)
+{
+	struct mf_windivert_options o = { .size = sizeof(o), .capture = { .tcp_port = SCENE_TCP } };
+	struct mf_windivert *wd;
+	struct mf_err err = { 0 };
+
+	if (mf_windivert_new(&o, &wd, &err)) {
+		fprintf(stderr, "%s\n", err.msg);
+		return 1;
+	}
+	Sleep(INFINITE);
+	return 0;
+}
+
+static bool is_full(const struct wdd_model *m, void *ctx)
+{
+	(void)ctx;
+	return wdd_model_queued(m, WDD_NETWORK) >= 1000;
+}
+
+static void test_death_of_the_process(void **state)
+{
+	struct scene *s = *state;
+	struct wdd_end client = wdd_end_of("10.0.0.5", 40000),
+		       server = wdd_end_of("192.0.2.1", 443);
+	PROCESS_INFORMATION child;
+	STARTUPINFOA si = { .cb = sizeof(si) };
+	char own[MAX_PATH], line[MAX_PATH + 32];
+	struct wdd_counts c;
+	struct scene_out out;
+
+	assert_true(GetModuleFileNameA(NULL, own, sizeof(own)) > 0);
+	snprintf(line, sizeof(line), "\"%s\" --capture", own);
+	assert_true(CreateProcessA(NULL, line, NULL, NULL, FALSE, 0, NULL, NULL, &si, &child));
+	assert_true(wdd_host_opened(s->host, 3));
+	for (uint32_t i = 0; i < 3000; i++)
+		scene_tcp(s, true, client, server, WDD_ACK, i, 1, NULL);
+	assert_true(wdd_host_wait(s->host, is_full, NULL));
+	assert_true(TerminateProcess(child.hProcess, 9));
+	WaitForSingleObject(child.hProcess, INFINITE);
+	CloseHandle(child.hProcess);
+	CloseHandle(child.hThread);
+	/* Nothing stays captured: what was queued goes on its way, and so does what comes. */
+	assert_true(wdd_host_opened(s->host, 0));
+	c = wdd_host_counts(s->host);
+	assert_true(c.reinjected >= 1000);
+	assert_int_equal(c.reinjected + c.seen, 3000); /* only what it had read died with it */
+	for (uint64_t i = 0; i < c.reinjected; i++) {
+		scene_next(s, WDD_TO_NETWORK, &out);
+		scene_done(&out);
+	}
+	scene_syn(s, client, server);
+	scene_expect(s, WDD_TO_NETWORK, client, server);
+}
+
 #define OPEN(name) cmocka_unit_test_setup_teardown(name, scene_begin, scene_end)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		OPEN(test_refused_by_the_driver), OPEN(test_later_handles_fail),
 		OPEN(test_options_out_of_range),  OPEN(test_null_handle),
 		OPEN(test_driver_missing),	  OPEN(test_dll_missing_or_not_one),
-		OPEN(test_folder_is_given),
+		OPEN(test_folder_is_given),	  OPEN(test_death_of_the_process),
 	};
 
+	if (argc == 2 && strcmp(argv[1], "--capture") == 0)
+		return capture_and_wait();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
