@@ -131,8 +131,12 @@ int mf_capture_find_flow(void *cap, enum mf_proto proto, const struct mf_endpoin
 int mf_capture_packet_fd(const struct mf_capture *cap);
 /** mf_capture_run_packets() - One batch. Return: packets handled, 0 for none now, MF_E_CLOSED after a cut */
 int mf_capture_run_packets(struct mf_capture *cap);
+/** mf_capture_has_packets() - The last batch was not all that there was */
+bool mf_capture_has_packets(const struct mf_capture *cap);
 /** mf_capture_packet_deadline() - On mf_clock_system; UINT64_MAX: none */
 uint64_t mf_capture_packet_deadline(const struct mf_capture *cap);
+/** mf_capture_may_spin() - Whether looking for the next packet for a moment, instead of sleeping, takes the processor from nobody */
+bool mf_capture_may_spin(const struct mf_capture *cap);
 /**
  * mf_capture_set_judge() - Who is asked about a flow before its first packet is answered; without, all go to the listeners
  * @judge: fills @ret, which is MF_FLOW_PROXY without a redirect when it is called. Return: 0, or MF_E_* (a failure that

@@ -6,6 +6,7 @@
  * namespace's kernel within write(), so that a flow's bytes lie at a listener's socket, or at the program's, when it
  * returns, and nobody has to be woken up in between.
  */
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,6 +140,18 @@ int mf_capture_run_packets(struct mf_capture *cap)
 	if (cap->cut)
 		return MF_E_CLOSED;
 	return mf_pipeline_run(cap->packets->pipeline, mf_clock_now(&mf_clock_system));
+}
+
+bool mf_capture_has_packets(const struct mf_capture *cap)
+{
+	return cap->packets && !cap->cut && !mf_tun_is_drained(cap->packets->tun);
+}
+
+bool mf_capture_may_spin(const struct mf_capture *cap)
+{
+	cpu_set_t set;
+
+	return cap->packets && sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1;
 }
 
 uint64_t mf_capture_packet_deadline(const struct mf_capture *cap)

@@ -34,6 +34,7 @@ _Static_assert(HEADER_LEN <= MF_PACKET_OWN_MAX, "a header is kept with its packe
 
 struct mf_tun {
 	int fd;
+	bool drained; /* the last batch ended where the device had no more */
 	struct mf_tun_stats stats;
 	uint8_t *arena; /* ARENA_LEN bytes, aligned */
 };
@@ -75,11 +76,13 @@ static int tun_receive(void *ctx, struct mf_packet *packets, unsigned max)
 
 	if (max > MF_BACKEND_BATCH_MAX)
 		max = MF_BACKEND_BATCH_MAX;
+	t->drained = false;
 	while (cnt < max && bytes < BATCH_BYTES) {
 		struct mf_packet *p = &packets[cnt];
 		ssize_t n = read(t->fd, at, PACKET_ROOM);
 
 		if (n < 0) {
+			t->drained = true;
 			if (!cnt)
 				return read_failed(errno);
 			break;
@@ -203,6 +206,11 @@ void mf_tun_get_backend(struct mf_tun *tun, struct mf_backend *ret)
 				    .ctx = tun,
 				    .receive = tun_receive,
 				    .send = tun_send };
+}
+
+bool mf_tun_is_drained(const struct mf_tun *tun)
+{
+	return tun->drained;
 }
 
 void mf_tun_get_stats(const struct mf_tun *tun, struct mf_tun_stats *ret)

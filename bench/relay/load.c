@@ -109,8 +109,11 @@ static void serve(int fd, struct peer *p)
 			send_bulk(fd, p);
 			return;
 		case 'R':
-			if (send(fd, in, (size_t)n, MSG_NOSIGNAL) < n)
-				die("echo");
+			// A client whose time is over has reset the connection: not this server's end.
+			if (send(fd, in, (size_t)n, MSG_NOSIGNAL) < n) {
+				close(fd);
+				return;
+			}
 			break;
 		case 0x16:
 			if (send(fd, buf, REPLY_LEN, MSG_NOSIGNAL) < 0)
