@@ -28,9 +28,9 @@ struct mf_run_packets {
 	struct mf_proxy *proxy;
 	struct event *readable, *timer; /* NULL: a backend without packets */
 	uint64_t timer_at_ns;		/* UINT64_MAX: not armed */
-	uint64_t seen_ns; /* the last packet */
-	uint32_t spin_ns; /* how long to look after it; 0: sleep at once */
-	bool may_spin;	  /* somebody else can run meanwhile */
+	uint64_t seen_ns;		/* the last packet */
+	uint32_t spin_ns;		/* how long to look after it; 0: sleep at once */
+	bool may_spin;			/* somebody else can run meanwhile */
 	struct mf_proxy_judgement judgement;
 	void (*on_event)(void *ctx);
 	void *ctx;
@@ -149,8 +149,7 @@ int mf_run_packets_begin(struct event_base *base, struct mf_capture *capture,
 void mf_run_packets_dispatch(struct mf_run_packets *p)
 {
 	while (p->may_spin && !event_base_got_break(p->base) && !event_base_got_exit(p->base)) {
-		bool look = p->spin_ns &&
-			    mf_clock_now(&mf_clock_system) - p->seen_ns < p->spin_ns;
+		bool look = p->spin_ns && mf_clock_now(&mf_clock_system) - p->seen_ns < p->spin_ns;
 
 		/* What the proxies just wrote waits at the device, and the loop would only say so. */
 		if (look)
