@@ -16,6 +16,7 @@ static uid_t fake_geteuid(void);
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
+#include "proxies/proxy.h"
 #include "tests/unit/test.h"
 
 /* What both processes see. */
@@ -238,6 +239,17 @@ static void a_session_is_served_and_leaves_nothing(void **state)
 	assert_int_equal(mf_pf_stop(NULL, &err), 0);
 }
 
+/* Rooms do not know each other; that they fit is seen here, by the compiler. */
+static void proxies_and_sessions_take_it_as_it_is(void **state)
+{
+	struct mf_proxy_options o = { .find_flow = mf_pf_find_flow };
+	struct mf_session_ops ops = { .find_process = mf_pf_find_process };
+
+	(void)state;
+	assert_non_null(o.find_flow);
+	assert_non_null(ops.find_process);
+}
+
 static void a_failed_start_is_told_and_leaves_nothing(void **state)
 {
 	const struct mf_pf_options o = { .size = sizeof(o), .rules = { .anchor = "a b" } };
@@ -400,6 +412,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_session_is_served_and_leaves_nothing),
+		cmocka_unit_test(proxies_and_sessions_take_it_as_it_is),
 		cmocka_unit_test(a_failed_start_is_told_and_leaves_nothing),
 		cmocka_unit_test(a_proxy_that_is_killed_leaves_nothing),
 		cmocka_unit_test(sigterm_ends_the_broker_in_order_and_ctrl_c_does_not),
