@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* console_darwin.c - see console.h: everything is as expected */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/console.h"
+
+int mf_console_start(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	return 0;
+}
+
+FILE *mf_console_create(const char *path)
+{
+	return fopen(path, "we");
+}
+
+bool mf_console_is_terminal(FILE *out)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fileno(out)) && !(term && strcmp(term, "dumb") == 0);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* paths_darwin.c - see paths.h */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/paths.h"
+#include "core/base/err.h"
+
+static bool join(char buf[MF_PATH_MAX], const char *dir, const char *name)
+{
+	int n = snprintf(buf, MF_PATH_MAX, "%s/%s", dir, name);
+
+	return n > 0 && n < MF_PATH_MAX;
+}
+
+const char *mf_paths_data(const char *name, char buf[MF_PATH_MAX])
+{
+	const char *dirs[] = { getenv("MOONFENCE_DATA"), MF_DATA_DIR, MF_SOURCE_DATA_DIR };
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(dirs); i++) {
+		if (!dirs[i] || !dirs[i][0] || !join(buf, dirs[i], "stdlib") ||
+		    access(buf, R_OK) != 0)
+			continue;
+		return join(buf, dirs[i], name) ? buf : NULL;
+	}
+	return NULL;
+}
+
+const char *mf_paths_default_policy(char buf[MF_PATH_MAX])
+{
+	return mf_paths_data("policies/default", buf);
+}
+
+const char *mf_paths_data_places(void)
+{
+	return "installed in " MF_DATA_DIR;
+}
