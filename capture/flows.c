@@ -187,6 +187,8 @@ static void on_owned(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_vie
 		return;
 	}
 	state = mf_pids_get(p->pids, owner->pid, p->now_ns);
+	if (state == MF_PID_EXITED && owner->reborn)
+		state = MF_PID_FOREIGN;
 	if (state == MF_PID_FOREIGN)
 		mf_pipeline_pass(p, pkt, true);
 	else if (state == MF_PID_EXITED)
@@ -210,8 +212,11 @@ static struct mf_owner ask_system(struct mf_pipeline *p, const struct mf_flow *f
 {
 	struct mf_owner o = { .kind = MF_OWNER_NOBODY };
 
-	if (p->backend.find_pid && p->backend.find_pid(p->backend.ctx, flow, &o.pid) == 0)
+	if (p->backend.find_pid && p->backend.find_pid(p->backend.ctx, flow, &o.pid) == 0) {
 		o.kind = MF_OWNER_KNOWN;
+		// The tables may be a little old.
+		o.reborn = mf_pids_ended_before(p->pids, o.pid, p->now_ns - MF_NS_PER_S);
+	}
 	return o;
 }
 
@@ -271,6 +276,8 @@ void mf_flow_on_event(struct mf_pipeline *p, const struct mf_flow_event *ev)
 {
 	struct mf_owner owner = { .kind = MF_OWNER_KNOWN, .pid = ev->pid };
 
+	if (p->o.scope == MF_SCOPE_PIDS)
+		owner.reborn = mf_pids_ended_before(p->pids, ev->pid, ev->time_ns);
 	switch (ev->kind) {
 	case MF_FLOW_EVENT_ACCEPT:
 		// The first datagram of a peer is no more than that: what the session sends to it is judged.

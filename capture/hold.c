@@ -44,6 +44,7 @@ _Static_assert(offsetof(struct record, first) == 64, "what is always needed is o
 #define ACCEPTED 0x04
 #define CLOSED	 0x08
 #define USED	 0x10 /* a packet that begins a flow was judged by it */
+#define REBORN	 0x20
 
 struct mf_holds {
 	struct record *records;
@@ -286,7 +287,7 @@ struct mf_held *mf_holds_set(struct mf_holds *h, const struct mf_flow *flow,
 	r->bytes = 0;
 	r->kind = owner->kind;
 	r->pid = owner->pid;
-	r->flags = THERE | (owner->accepted ? ACCEPTED : 0);
+	r->flags = THERE | (owner->accepted ? ACCEPTED : 0) | (owner->reborn ? REBORN : 0);
 	r->since_ns = now_ns;
 	return list;
 }
@@ -326,7 +327,10 @@ int mf_holds_find(struct mf_holds *h, const struct mf_flow *flow, bool begins, u
 		r->flags |= USED;
 		r->isn = isn;
 	}
-	*ret = (struct mf_owner){ .kind = r->kind, .pid = r->pid, .accepted = r->flags & ACCEPTED };
+	*ret = (struct mf_owner){ .kind = r->kind,
+				  .pid = r->pid,
+				  .accepted = r->flags & ACCEPTED,
+				  .reborn = r->flags & REBORN };
 	return 0;
 }
 

@@ -151,3 +151,10 @@ enum mf_pid_state mf_pids_get(const struct mf_pids *p, uint32_t pid, uint64_t no
 		return MF_PID_SESSION;
 	return seconds(now_ns) - s->exited_s <= MF_PIDS_EXITED_S ? MF_PID_EXITED : MF_PID_FOREIGN;
 }
+
+bool mf_pids_ended_before(const struct mf_pids *p, uint32_t pid, uint64_t at_ns)
+{
+	const struct slot *s = pid ? &p->slots[find(p, pid)] : NULL;
+
+	return s && s->pid && s->exited_s && seconds(at_ns) > s->exited_s;
+}

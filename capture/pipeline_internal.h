@@ -34,6 +34,8 @@ int mf_pids_add(struct mf_pids *pids, uint32_t pid);
 /** The pid stays known as exited for MF_PIDS_EXITED_S seconds. Return: false if it was not of the session */
 bool mf_pids_remove(struct mf_pids *pids, uint32_t pid, uint64_t now_ns);
 enum mf_pid_state mf_pids_get(const struct mf_pids *pids, uint32_t pid, uint64_t now_ns);
+/** Was the process already exited, in whole seconds, at @at_ns? Who used its number then is another process */
+bool mf_pids_ended_before(const struct mf_pids *pids, uint32_t pid, uint64_t at_ns);
 
 /* ---- owners of flows, and packets that wait for them (hold.c) ---- */
 
@@ -57,6 +59,7 @@ enum mf_owner_kind {
 struct mf_owner {
 	uint8_t kind;  /* enum mf_owner_kind */
 	bool accepted; /* came from outside */
+	bool reborn; /* @pid is the number of an exited process of the session, and this one is another */
 	uint32_t pid;
 };
 

@@ -203,7 +203,11 @@ void scene_event(struct scene *s, int event, uint32_t pid, uint8_t proto, struct
 				       .remote_port = remote.port,
 				       .proto = proto,
 				       .outbound = event != WDD_ACCEPT };
+	LARGE_INTEGER now, per_s;
 
+	QueryPerformanceCounter(&now);
+	QueryPerformanceFrequency(&per_s);
+	ev.timestamp = now.QuadPart + (int64_t)(s->ahead_ns / MF_NS_PER_MS) * per_s.QuadPart / 1000;
 	assert_true(wdd_host_event(s->host, &ev));
 }
 

@@ -519,11 +519,34 @@ static void test_exit_of_a_process_removes_its_flows(void **state)
 	/* Nothing of it is rewritten any more, and nothing gets out. */
 	scene_tcp(s, true, client, server, WDD_ACK, s->isn + 1, 1, "late");
 	scene_expect_nothing(s);
-	/* The number is another process' now. */
-	s->now_ns += 130 * MF_NS_PER_S;
+	/* An event from before the end, read late: its flow is not let out either. */
+	client.port++;
 	connect_event(s, SCENE_PID);
-	s->isn += 7777;
 	scene_syn(s, client, server);
+	scene_expect_nothing(s);
+	/* Two seconds later the number is another process', which is a stranger and goes on. */
+	s->now_ns += 2 * MF_NS_PER_S;
+	s->ahead_ns = 2 * MF_NS_PER_S;
+	client.port++;
+	connect_event(s, SCENE_PID);
+	scene_syn(s, client, server);
+	scene_expect(s, WDD_TO_NETWORK, client, server);
+	/* Packets of the one that ended stay where they are. */
+	client.port -= 2;
+	scene_tcp(s, true, client, server, WDD_ACK, s->isn + 1, 1, "later");
+	scene_expect_nothing(s);
+	/* Found in the system's tables instead. */
+	client.port = 40100;
+	s->owner = (struct mf_owner_row){ .flow = { .src = { 10, 0, 0, 5 },
+						    .dst = { 192, 0, 2, 1 },
+						    .src_port = 40100,
+						    .dst_port = 443,
+						    .proto = MF_PROTO_TCP,
+						    .family = 4 },
+					  .pid = SCENE_PID };
+	scene_syn(s, client, server);
+	scene_until(s, holds_one);
+	s->now_ns += 21 * MF_NS_PER_MS;
 	scene_expect(s, WDD_TO_NETWORK, client, server);
 }
 
