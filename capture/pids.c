@@ -2,7 +2,7 @@
 /*
  * pids.c - the processes of a session
  *
- * An open-addressing table of at most MF_PIDS_MAX processes. One that has ended stays as "exited" for a while, so that
+ * An open-addressing table of at most MF_PIDS_MAX processes, half empty at least, that grows as they come. One that has ended stays as "exited" for a while, so that
  * the packets that its connections still send (resets, mostly) are not taken for a stranger's and let pass; then, or when
  * room is needed, it goes.
  */
@@ -10,10 +10,9 @@
 
 #include "capture/pipeline_internal.h"
 
-#define SLOTS	   (MF_PIDS_MAX * 2)
-#define SLOT_MASK  (SLOTS - 1)
-#define EXITED_MAX 4096u
-_Static_assert((SLOTS & SLOT_MASK) == 0, "a power of two");
+#define SLOTS_FIRST 256u
+#define EXITED_MAX  4096u
+_Static_assert((SLOTS_FIRST & (SLOTS_FIRST - 1)) == 0, "a power of two");
 
 struct slot {
 	uint32_t pid;	   /* 0: free */
@@ -22,6 +21,7 @@ struct slot {
 
 struct mf_pids {
 	struct slot *slots;
+	uint32_t mask, used; /* slots that are not free */
 	uint32_t living, exited;
 	uint32_t ring[EXITED_MAX]; /* of those that ended, oldest at @ring_head */
 	uint32_t ring_head;
@@ -31,10 +31,12 @@ struct mf_pids *mf_pids_new(void)
 {
 	struct mf_pids *p = calloc(1, sizeof(*p));
 
-	if (p && !(p->slots = calloc(SLOTS, sizeof(*p->slots)))) {
+	if (p && !(p->slots = calloc(SLOTS_FIRST, sizeof(*p->slots)))) {
 		free(p);
 		return NULL;
 	}
+	if (p)
+		p->mask = SLOTS_FIRST - 1;
 	return p;
 }
 
@@ -47,19 +49,39 @@ void mf_pids_free(struct mf_pids *p)
 }
 
 /* Windows' process ids are multiples of 4, Linux' count up: both spread by a multiplication. */
-static uint32_t home_of(uint32_t pid)
+static uint32_t home_of(const struct mf_pids *p, uint32_t pid)
 {
-	return (pid * 0x9e3779b1u) >> 15 & SLOT_MASK;
+	return (uint32_t)(pid * UINT64_C(0x9e3779b97f4a7c15) >> 40) & p->mask;
 }
 
 /* The slot of a process, or the free one where it would stand; there is always a free one. */
 static uint32_t find(const struct mf_pids *p, uint32_t pid)
 {
-	uint32_t i = home_of(pid);
+	uint32_t i = home_of(p, pid);
 
 	while (p->slots[i].pid && p->slots[i].pid != pid)
-		i = (i + 1) & SLOT_MASK;
+		i = (i + 1) & p->mask;
 	return i;
+}
+
+/* Room for one more. */
+static bool grow(struct mf_pids *p)
+{
+	struct mf_pids bigger = *p;
+
+	if (p->used < p->mask / 2)
+		return true;
+	bigger.mask = p->mask * 2 + 1;
+	bigger.slots = calloc((size_t)bigger.mask + 1, sizeof(*p->slots));
+	if (!bigger.slots)
+		return false;
+	for (uint32_t i = 0; i <= p->mask; i++)
+		if (p->slots[i].pid)
+			bigger.slots[find(&bigger, p->slots[i].pid)] = p->slots[i];
+	free(p->slots);
+	p->slots = bigger.slots;
+	p->mask = bigger.mask;
+	return true;
 }
 
 /* Take a slot out and close the gap (Knuth 6.4, algorithm R). */
@@ -67,16 +89,17 @@ static void clear(struct mf_pids *p, uint32_t i)
 {
 	uint32_t j = i;
 
+	p->used--;
 	for (;;) {
 		p->slots[i].pid = 0;
 		do {
 			uint32_t home;
 
-			j = (j + 1) & SLOT_MASK;
+			j = (j + 1) & p->mask;
 			if (!p->slots[j].pid)
 				return;
-			home = home_of(p->slots[j].pid);
-			if (((j - home) & SLOT_MASK) >= ((j - i) & SLOT_MASK))
+			home = home_of(p, p->slots[j].pid);
+			if (((j - home) & p->mask) >= ((j - i) & p->mask))
 				break;
 		} while (true);
 		p->slots[i] = p->slots[j];
@@ -91,15 +114,15 @@ int mf_pids_add(struct mf_pids *p, uint32_t pid)
 	if (!pid)
 		return MF_E_INVAL;
 	i = find(p, pid);
-	if (p->slots[i].pid) {
-		if (!p->slots[i].exited_s)
-			return MF_E_EXIST;
-		// The number is used again; its place in the ring is skipped when its turn comes.
-	} else if (p->living >= MF_PIDS_MAX) {
-		return MF_E_FULL;
-	}
+	if (p->slots[i].pid && !p->slots[i].exited_s)
+		return MF_E_EXIST;
 	if (p->living >= MF_PIDS_MAX)
 		return MF_E_FULL;
+	if (!grow(p))
+		return MF_E_NOMEM;
+	i = find(p, pid);
+	// A number that is used again: its place in the ring is skipped when its turn comes.
+	p->used += !p->slots[i].pid;
 	p->slots[i] = (struct slot){ .pid = pid };
 	p->living++;
 	return 0;

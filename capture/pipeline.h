@@ -204,7 +204,7 @@ void mf_pipeline_drain(struct mf_pipeline *p, uint64_t now_ns);
 void mf_pipeline_free(struct mf_pipeline *p);
 
 /* Processes of the session (MF_SCOPE_PIDS); at most 65,536. */
-/** mf_pipeline_add_pid() - Return: 0, MF_E_EXIST, MF_E_FULL */
+/** mf_pipeline_add_pid() - Return: 0, MF_E_EXIST, MF_E_FULL, MF_E_NOMEM, MF_E_INVAL for 0 */
 int mf_pipeline_add_pid(struct mf_pipeline *p, uint32_t pid);
 /** mf_pipeline_on_created() - A process was created: of the session if its parent is; Return: whether it is */
 bool mf_pipeline_on_created(struct mf_pipeline *p, uint32_t pid, uint32_t parent);

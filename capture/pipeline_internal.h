@@ -29,7 +29,7 @@ struct mf_pids;
 
 struct mf_pids *mf_pids_new(void);
 void mf_pids_free(struct mf_pids *pids);
-/** Return: 0, MF_E_EXIST, MF_E_FULL, MF_E_INVAL for 0 */
+/** Return: 0, MF_E_EXIST, MF_E_FULL, MF_E_NOMEM, MF_E_INVAL for 0 */
 int mf_pids_add(struct mf_pids *pids, uint32_t pid);
 /** The pid stays known as exited for MF_PIDS_EXITED_S seconds. Return: false if it was not of the session */
 bool mf_pids_remove(struct mf_pids *pids, uint32_t pid, uint64_t now_ns);

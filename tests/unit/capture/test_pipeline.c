@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_pipeline.c - the rewrite table with both methods, families and protocols; answers to what is refused */
+#include "core/observe/metrics.h"
 #include "ring.h"
 
 #define IN   0
@@ -284,6 +285,86 @@ static void a_listener_that_is_not_there_denies(void **state)
 	ring_done(&r);
 }
 
+static void packets_of_one_batch_know_the_flows_that_began_in_it(void **state)
+{
+	struct mf_flow flow = flow_of(MF_PROTO_TCP, "10.0.0.2:1000", "198.51.100.7:443");
+	struct mf_flow to = flow_of(MF_PROTO_TCP, "198.51.100.7:1000", "10.0.0.2:9080");
+	struct mf_flow back = mf_flow_reverse(&flow);
+	struct ring r;
+
+	(void)state;
+	ring_init(&r, NULL, MF_BACKEND_CAN_PASS);
+	ring_tcp(&r, &flow, MF_TCP_SYN, 1, 0, "");
+	ring_tcp(&r, &flow, MF_TCP_SYN, 1, 0, "");
+	ring_tcp(&r, &flow, MF_TCP_ACK, 2, 1, "x");
+	ring_turn(&r);
+	for (int i = 0; i < 3; i++)
+		ring_expect(&r, &to, IN);
+	assert_int_equal(r.decisions, 1);
+	// A new connection on its ports, in one batch with a packet of the old one: it is judged anew, and what follows
+	// is its own.
+	r.verdict.answer = MF_FLOW_PASS;
+	ring_tcp(&r, &flow, MF_TCP_ACK, 3, 1, "old");
+	ring_tcp(&r, &flow, MF_TCP_SYN, 5000, 0, "");
+	ring_tcp(&r, &flow, MF_TCP_ACK, 5001, 1, "new");
+	r.like.flags = IN;
+	ring_tcp(&r, &back, MF_TCP_ACK, 1, 5001, "answer");
+	ring_turn(&r);
+	ring_expect(&r, &to, IN);
+	ring_expect(&r, &flow, OUT);
+	ring_expect(&r, &flow, OUT);
+	ring_expect(&r, &back, IN);
+	assert_int_equal(r.decisions, 2);
+	ring_done(&r);
+}
+
+static void metrics_of_lanes_add_up(void **state)
+{
+	struct mf_flow flow = flow_of(MF_PROTO_TCP, "10.0.0.2:1000", "198.51.100.7:443");
+	struct mf_metrics *m = mf_metrics_new(0);
+	struct mf_strbuf buf = MF_STRBUF_INIT(1u << 20);
+	struct ring r[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		ring_init(&r[i], NULL, 0);
+		ring_tcp(&r[i], &flow, MF_TCP_SYN, 1, 0, "");
+		ring_tcp(&r[i], &flow, MF_TCP_ACK, 1, 0, "");
+		flow.src_port++;
+		ring_tcp(&r[i], &flow, MF_TCP_ACK, 1, 0, "");
+		ring_turn(&r[i]);
+		// Twice, and nothing counts twice.
+		mf_pipeline_gather(r[i].pipeline, m);
+		mf_pipeline_gather(r[i].pipeline, m);
+	}
+	mf_metrics_write(m, &buf);
+	assert_non_null(strstr(buf.str, "moonfence_packets_captured_total{backend=\"ring\"} 6\n"));
+	assert_non_null(strstr(
+		buf.str,
+		"moonfence_packets_dropped_total{backend=\"ring\",reason=\"no_entry\"} 2\n"));
+	assert_non_null(strstr(
+		buf.str,
+		"moonfence_packets_rewritten_total{backend=\"ring\",reason=\"request\"} 4\n"));
+	assert_non_null(strstr(buf.str, "moonfence_flows_redirected_total{backend=\"ring\"} 2\n"));
+	assert_int_equal(mf_metrics_errors(m), 0);
+	mf_strbuf_done(&buf);
+	mf_metrics_free(m);
+	ring_done(&r[0]);
+	ring_done(&r[1]);
+}
+
+static void names_are_different(void **state)
+{
+	(void)state;
+	for (int i = 0; i <= MF_DROP_NUM; i++)
+		for (int k = 0; k < i; k++)
+			assert_string_not_equal(mf_pipeline_drop_name((enum mf_pipeline_drop)i),
+						mf_pipeline_drop_name((enum mf_pipeline_drop)k));
+	assert_string_equal(mf_redirect_method_name(MF_METHOD_REFLECT), "reflect");
+	assert_string_equal(mf_redirect_method_name(MF_METHOD_LOOPBACK), "loopback");
+	assert_string_equal(mf_redirect_method_name(MF_METHOD_NUM), "?");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -295,6 +376,9 @@ int main(void)
 		cmocka_unit_test(a_denied_dns_question_is_refused),
 		cmocka_unit_test(what_is_no_dns_question_is_answered_by_icmp),
 		cmocka_unit_test(a_listener_that_is_not_there_denies),
+		cmocka_unit_test(packets_of_one_batch_know_the_flows_that_began_in_it),
+		cmocka_unit_test(metrics_of_lanes_add_up),
+		cmocka_unit_test(names_are_different),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
