@@ -253,8 +253,19 @@ static void what_is_no_dns_question_is_answered_by_icmp(void **state)
 		bad[i == 0 ? 2 : i == 1 ? 12 : 5] = i == 0 ? 0x80 : i == 1 ? 0xc0 : 2;
 		ring_udp(&r, &flow, bad, sizeof(bad));
 	}
+	// Labels over 63 bytes, and names over 255, with all bytes there.
+	for (int label = 62; label <= 64; label++) {
+		uint8_t big[12 + 5 * 65 + 5] = { 0x12, 0x34, 1, 0, 0, 1 };
+		size_t len = 12;
+
+		for (int i = 0; i < (label == 64 ? 1 : 5); i++, len += (size_t)label + 1)
+			big[len] = (uint8_t)label;
+		if (label == 62)
+			big[12 + 4 * 63] = 3; // 4 labels of 62 and one of 3: 257 bytes
+		ring_udp(&r, &flow, big, len + 5);
+	}
 	ring_turn(&r);
-	assert_int_equal(ring_stats(&r).answered_icmp, 31);
+	assert_int_equal(ring_stats(&r).answered_icmp, 34);
 	assert_int_equal(ring_stats(&r).answered_dns, 0);
 	ring_done(&r);
 }

@@ -111,6 +111,31 @@ static void thirty_two_good_packets_switch_it_off(void **state)
 	ring_done(&r);
 }
 
+static void what_failed_before_a_recovery_does_not_count_after_it(void **state)
+{
+	struct mf_flow f = flow_nr(900);
+	struct ring r;
+
+	(void)state;
+	ring_init(&r, NULL, PASS);
+	syn(&r, 900);
+	r.decide_code = MF_E_POLICY;
+	for (unsigned i = 0; i < 10; i++)
+		syn(&r, i);
+	// Nothing begins meanwhile, so no decision shows that they work again.
+	for (unsigned i = 0; i < 32; i++) {
+		ring_tcp(&r, &f, MF_TCP_ACK, 2, 1, "");
+		ring_turn(&r);
+	}
+	assert_false(ring_stats(&r).failing);
+	for (unsigned i = 0; i < 9; i++)
+		syn(&r, i);
+	assert_false(ring_stats(&r).failing);
+	syn(&r, 9);
+	assert_true(ring_stats(&r).failing);
+	ring_done(&r);
+}
+
 static void failing_again_soon_makes_recovery_longer(void **state)
 {
 	struct ring r;
@@ -439,6 +464,7 @@ int main(void)
 		cmocka_unit_test(established_flows_without_an_entry_follow_the_fail_mode),
 		cmocka_unit_test(ten_failed_decisions_in_a_row_switch_it_on),
 		cmocka_unit_test(thirty_two_good_packets_switch_it_off),
+		cmocka_unit_test(what_failed_before_a_recovery_does_not_count_after_it),
 		cmocka_unit_test(failing_again_soon_makes_recovery_longer),
 		cmocka_unit_test(while_it_is_on_the_table_says_what_happens),
 		cmocka_unit_test(failed_receives_count_and_recover),

@@ -262,6 +262,25 @@ static void a_new_connection_on_old_ports_is_not_the_old_ones(void **state)
 	ring_done(&r);
 }
 
+static void a_closed_sockets_ports_are_anybodys(void **state)
+{
+	struct mf_flow udp = flow_of(MF_PROTO_UDP, "10.0.0.2:1000", "198.51.100.7:53");
+	struct ring r;
+
+	(void)state;
+	begin(&r, NULL, CAPS);
+	ring_event(&r, MF_FLOW_EVENT_CONNECT, &udp, 77);
+	ring_udp(&r, &udp, "a", 1);
+	ring_turn(&r);
+	ring_expect(&r, &udp, OUT);
+	ring_event(&r, MF_FLOW_EVENT_CLOSE, &udp, 77);
+	ring_udp(&r, &udp, "b", 1);
+	ring_turn(&r);
+	assert_true(ring_is_empty(&r));
+	assert_int_equal(ring_stats(&r).held_now, 1);
+	ring_done(&r);
+}
+
 static void a_socket_closed_before_its_packet_was_read_is_still_its_owner(void **state)
 {
 	struct ring r;
@@ -344,9 +363,10 @@ static void children_belong_to_the_session_until_they_end(void **state)
 	assert_int_equal(mf_pipeline_on_exited(r.pipeline, 700, r.now), 0);
 	// Its kernel's last words are not let out to a server that never saw the connection.
 	ring_tcp(&r, &flow, MF_TCP_RST, 2, 1, "");
+	ring_tcp(&r, &flow, MF_TCP_FIN | MF_TCP_ACK, 2, 1, "");
 	ring_turn(&r);
 	assert_true(ring_is_empty(&r));
-	assert_int_equal(ring_stats(&r).dropped[MF_DROP_NO_ENTRY], 1);
+	assert_int_equal(ring_stats(&r).dropped[MF_DROP_NO_ENTRY], 2);
 	// Two minutes later the number may be anybody's.
 	r.now += 122 * MF_NS_PER_S;
 	ring_tcp(&r, &flow, MF_TCP_ACK, 2, 1, "");
@@ -540,6 +560,7 @@ int main(void)
 		cmocka_unit_test(what_nobody_knew_is_asked_for_again_after_a_second),
 		cmocka_unit_test(without_events_the_tables_are_asked_at_once),
 		cmocka_unit_test(a_new_connection_on_old_ports_is_not_the_old_ones),
+		cmocka_unit_test(a_closed_sockets_ports_are_anybodys),
 		cmocka_unit_test(a_socket_closed_before_its_packet_was_read_is_still_its_owner),
 		cmocka_unit_test(last_packets_after_the_close_still_find_their_way),
 		cmocka_unit_test(accepted_connections_pass),

@@ -217,8 +217,18 @@ static void overlaps_end_the_datagram_and_copies_do_not(void **state)
 		put_piece(&r, &f, 240, 308, 4);
 		whole_len += 80;
 		put_piece(&r, &f, 312, 388, 4);
-		whole_len -= 80;
 		put_piece(&r, &f, 0, 80, 4);
+		// The same with more to come behind it, after and before the end is known.
+		whole_len += 80;
+		put_piece(&r, &f, 320, 400, 5);
+		whole_len -= 160;
+		put_piece(&r, &f, 240, 308, 5);
+		put_piece(&r, &f, 0, 80, 5);
+		put_piece(&r, &f, 240, 308, 6);
+		whole_len += 160;
+		put_piece(&r, &f, 320, 400, 6);
+		whole_len -= 160;
+		put_piece(&r, &f, 0, 80, 6);
 		ring_turn(&r);
 		assert_true(ring_is_empty(&r));
 		ring_done(&r);
