@@ -71,7 +71,7 @@ static bool captures_udp(const struct mf_wd_capture *c, const char *from, uint16
 static void test_what_is_captured(void **state)
 {
 	struct mf_wd_capture reflect = loopback, narrow = loopback;
-	uint8_t pkt[1200], frag[1200];
+	uint8_t pkt[1200], frag[1200] = { 0 };
 	uint32_t len;
 
 	(void)state;
@@ -109,7 +109,8 @@ static void test_what_is_captured(void **state)
 	assert_true(captures(&loopback, frag, len, OUT));
 	assert_true(captures(&narrow, frag, len, OUT));
 	/* ICMP errors of our own stack may quote what was rewritten; echoes have no owner. */
-	len = wdd_craft_udp(pkt, wdd_end_of("127.0.0.1", 9081), wdd_end_of("127.0.0.1", 4), "x", 8);
+	len = wdd_craft_udp(pkt, wdd_end_of("127.0.0.1", 9081), wdd_end_of("127.0.0.1", 4),
+			    "12345678", 8);
 	pkt[9] = 1;
 	pkt[20] = 3;
 	assert_true(captures(&loopback, pkt, len, OUT_LO));
