@@ -313,13 +313,20 @@ size_t mf_sock_recv_from(int fd, struct mf_datagram *dgrams, size_t cnt)
 	return n;
 }
 
-/* Whether the socket is one of IPv6, which takes IPv4 peers as mapped addresses only. */
-static bool is_ip6(int fd)
+/* What the socket is bound to: its family, and whether it serves every address of the machine. */
+static bool read_bound(int fd, bool *ret_six, bool *ret_any)
 {
+	static const uint8_t zero[16];
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
+	struct mf_endpoint ep;
 
-	return getsockname(fd, (struct sockaddr *)&ss, &len) == 0 && ss.ss_family == AF_INET6;
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
+	    !mf_endpoint_from_sockaddr(&ep, (struct sockaddr *)&ss))
+		return false;
+	*ret_six = ss.ss_family == AF_INET6;
+	*ret_any = memcmp(ep.addr.bytes, zero, sizeof(zero)) == 0;
+	return true;
 }
 
 /* Control data that makes @from the source on a socket that is bound to none; Return: its length, 0 where that is not done */
@@ -356,11 +363,14 @@ int mf_sock_send_to(int fd, const struct mf_endpoint *from, const struct mf_endp
 	struct sockaddr_storage ss;
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
 	struct msghdr mh = { .msg_name = &ss, .msg_iov = &iov, .msg_iovlen = 1 };
-	bool six = is_ip6(fd);
 	size_t control_len = 0;
+	bool six, any;
 
+	if (!read_bound(fd, &six, &any))
+		return MF_E_CLOSED;
+	/* An IPv6 socket takes IPv4 peers as mapped addresses only; one that is bound answers from there anyway. */
 	mh.msg_namelen = (socklen_t)mf_endpoint_to_sockaddr(to, six, &ss);
-	if (from->addr.family && from->addr.family == to->addr.family)
+	if (any && from->addr.family && from->addr.family == to->addr.family)
 		control_len = put_source(&from->addr, six, &control);
 	if (control_len) {
 		mh.msg_control = &control;
