@@ -195,9 +195,8 @@ static void print_cost(const json_t *trace)
 	json_int_t steps = json_integer_value(json_object_get(trace, "instructions"));
 	json_int_t ns = json_integer_value(json_object_get(trace, "elapsed_ns"));
 
-	printf("\nCost: %" JSON_INTEGER_FORMAT
-	       " Lua instructions, %.1f us in all, recording included\n",
-	       steps, (double)ns / 1000);
+	printf("\nCost: %lld Lua instructions, %.1f us in all, recording included\n",
+	       (long long)steps, (double)ns / 1000);
 	if (strcmp(next, "memo") == 0)
 		printf("Next: the same request is answered from memory, Lua is not entered");
 	else if (strcmp(next, "graph") == 0)
