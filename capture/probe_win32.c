@@ -34,13 +34,14 @@ enum { HELPER_FINE = 0, HELPER_USAGE = 2, HELPER_NO_ROUTE = 3, HELPER_FAILED = 4
 static int helper_connect(const struct sockaddr *sa, int len)
 {
 	SOCKET s = socket(sa->sa_family, SOCK_STREAM, IPPROTO_TCP);
-	char byte;
+	char byte = 'x';
 	int code;
 
 	if (s == INVALID_SOCKET)
 		return HELPER_FAILED;
 	if (connect(s, sa, len) == 0) {
-		// Until the other side has seen enough.
+		// A byte says that answers find their way back; then until the other side has seen enough.
+		(void)send(s, &byte, 1, 0);
 		(void)recv(s, &byte, 1, 0);
 		closesocket(s);
 		return HELPER_FINE;
@@ -79,6 +80,7 @@ struct probe {
 	struct mf_capture *cap;
 	struct mf_endpoint server;
 	struct mf_job *helper;
+	SOCKET arrived; /* the helper's connection at the listener */
 	char text[MF_ENDPOINT_TEXT_MAX];
 };
 
@@ -106,38 +108,50 @@ static int start_helper(struct probe *p, struct mf_err *err)
 	return mf_job_resume(p->helper, err);
 }
 
-/* Take what reached the listener. Return: true when it is the probe */
-static bool arrived(struct probe *p)
+/* Whether a connection at the listener is the helper's. */
+static bool is_probe(const struct probe *p, SOCKET s, const struct sockaddr_storage *from)
 {
-	bool seen = false;
+	struct mf_endpoint peer, local;
+	struct sockaddr_storage at;
+	struct mf_session_flow flow;
+	int len = sizeof(at);
 
-	for (;;) {
-		struct sockaddr_storage from, at;
-		int from_len = sizeof(from), at_len = sizeof(at);
-		SOCKET s = accept((SOCKET)p->cap->tcp_fd, (struct sockaddr *)&from, &from_len);
-		struct mf_endpoint peer, local;
-		struct mf_session_flow flow;
-
-		if (s == INVALID_SOCKET)
-			return seen;
-		if (getsockname(s, (struct sockaddr *)&at, &at_len) == 0 &&
-		    mf_endpoint_from_sockaddr(&peer, (struct sockaddr *)&from) &&
-		    mf_endpoint_from_sockaddr(&local, (struct sockaddr *)&at) &&
-		    mf_capture_find_flow(p->cap, MF_TCP, &peer, &local, &flow) == 0 &&
-		    memcmp(&flow.server, &p->server, sizeof(p->server)) == 0)
-			seen = true;
-		closesocket(s);
-	}
+	return getsockname(s, (struct sockaddr *)&at, &len) == 0 &&
+	       mf_endpoint_from_sockaddr(&peer, (const struct sockaddr *)from) &&
+	       mf_endpoint_from_sockaddr(&local, (struct sockaddr *)&at) &&
+	       mf_capture_find_flow(p->cap, MF_TCP, &peer, &local, &flow) == 0 &&
+	       memcmp(&flow.server, &p->server, sizeof(p->server)) == 0;
 }
 
-static void wait_a_little(const struct mf_capture *cap)
+/* Take what reached the listener. Return: true when the helper's connection is there, and its byte has come */
+static bool arrived(struct probe *p)
 {
+	char byte;
+
+	while (p->arrived == INVALID_SOCKET) {
+		struct sockaddr_storage from;
+		int len = sizeof(from);
+		SOCKET s = accept((SOCKET)p->cap->tcp_fd, (struct sockaddr *)&from, &len);
+
+		if (s == INVALID_SOCKET)
+			return false;
+		if (is_probe(p, s, &from))
+			p->arrived = s; // as non-blocking as its listener
+		else
+			closesocket(s);
+	}
+	return recv(p->arrived, &byte, 1, 0) == 1;
+}
+
+static void wait_a_little(const struct probe *p)
+{
+	const struct mf_capture *cap = p->cap;
 	struct timeval tv = { 0, LOOK_EVERY_US };
 	fd_set read;
 
 	FD_ZERO(&read);
 	FD_SET((SOCKET)cap->packets_wake.fd, &read);
-	FD_SET((SOCKET)cap->tcp_fd, &read);
+	FD_SET(p->arrived == INVALID_SOCKET ? (SOCKET)cap->tcp_fd : p->arrived, &read);
 	(void)select(0, &read, NULL, NULL, &tv);
 }
 
@@ -172,14 +186,21 @@ static int watch(struct probe *p, uint64_t deadline_ns, struct mf_err *err)
 		if (ended)
 			return not_proven(p, "went past us", err);
 		if (mf_clock_now(&mf_clock_system) >= deadline_ns)
-			return not_proven(p, "did not arrive in time", err);
-		wait_a_little(p->cap);
+			return not_proven(
+				p,
+				p->arrived == INVALID_SOCKET
+					? "did not arrive in time"
+					: "arrived, but our answers did not come back to it",
+				err);
+		wait_a_little(p);
 	}
 }
 
 int mf_capture_probe(struct mf_capture *cap, uint64_t deadline_ns, struct mf_err *err)
 {
-	struct probe p = { .cap = cap, .server = { .addr = { .family = 4, .bytes = PROBE_NET4 } } };
+	struct probe p = { .cap = cap,
+			   .arrived = INVALID_SOCKET,
+			   .server = { .addr = { .family = 4, .bytes = PROBE_NET4 } } };
 	uint64_t salt = mf_clock_wall(&mf_clock_system) / 100 ^ GetCurrentProcessId() * 2654435761u;
 	int r;
 
@@ -199,6 +220,8 @@ int mf_capture_probe(struct mf_capture *cap, uint64_t deadline_ns, struct mf_err
 	} else {
 		mf_job_free(p.helper);
 	}
+	if (p.arrived != INVALID_SOCKET)
+		closesocket(p.arrived);
 	mf_capture_packets_set_probe(cap, NULL);
 	return r;
 }
