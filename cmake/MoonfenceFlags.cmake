@@ -29,6 +29,9 @@ if(WIN32)
   # Windows 10 and later. mingw's own printf is C99's: %zu and %lld mean what they say, and the checks know it.
   target_compile_definitions(mf_flags INTERFACE _WIN32_WINNT=0x0A00 WINVER=0x0A00 NTDDI_VERSION=0x0A000006
     WIN32_LEAN_AND_MEAN NOMINMAX UNICODE _UNICODE __USE_MINGW_ANSI_STDIO=1)
+  # The same program from the same sources, wherever they are built: no times and no folders in it.
+  target_compile_options(mf_flags INTERFACE -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+  target_link_options(mf_flags INTERFACE LINKER:--no-insert-timestamp)
   # What the C library lacks; no portable file names it.
   target_compile_options(mf_flags INTERFACE -include ${CMAKE_SOURCE_DIR}/core/base/compat_win32.h)
   target_link_libraries(mf_flags INTERFACE ws2_32 bcrypt advapi32)

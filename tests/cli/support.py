@@ -13,6 +13,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DEFAULT_POLICY = os.path.join(ROOT, "lua", "policies", "default")
 PROGRAM = None
+LAUNCHER = os.environ.get("MF_LAUNCHER", "").split()  # words before the program's name: wine
 
 
 def main():
@@ -43,11 +44,13 @@ class Case(unittest.TestCase):
     def call(self, *arguments, status=0, env=None):
         """Run the program; the exit status must be the one expected. Returns (stdout, stderr)."""
         environment = dict(os.environ, MOONFENCE_DATA=os.path.join(ROOT, "lua"), **(env or {}))
-        done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, env=environment,
+        done = subprocess.run([*LAUNCHER, PROGRAM, *arguments], capture_output=True, env=environment,
                               cwd=self.directory, timeout=120, check=False)
-        self.assertEqual(done.returncode, status,
-                         f"{' '.join(arguments)}\nstdout: {done.stdout}\nstderr: {done.stderr}")
-        return done.stdout, done.stderr
+        # Not in Python's text mode: lines end in LF on every system.
+        out, err = done.stdout.decode(), done.stderr.decode()
+        self.assertEqual(done.returncode, status, f"{' '.join(arguments)}\nstdout: {out}\nstderr: {err}")
+        self.assertNotIn("\r", out + err)
+        return out, err
 
     def call_json(self, *arguments, status=0):
         """As call(); stdout must be one JSON value, which is returned."""

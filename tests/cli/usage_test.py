@@ -103,7 +103,7 @@ class Usage(Case):
         ours, theirs = pty.openpty()
         environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
         environment.update(env, TERM="xterm", MOONFENCE_DATA=os.path.join(ROOT, "lua"))
-        done = subprocess.Popen([support.PROGRAM, *arguments], stdout=theirs, stderr=theirs, env=environment)
+        done = subprocess.Popen([*support.LAUNCHER, support.PROGRAM, *arguments], stdout=theirs, stderr=theirs, env=environment)
         os.close(theirs)
         text = b""
         try:
@@ -115,6 +115,7 @@ class Usage(Case):
         done.wait(timeout=60)
         return text.decode()
 
+    @unittest.skipIf(support.LAUNCHER, "a terminal of this system is no console to a program under wine")
     def test_colours_only_on_a_terminal_and_not_with_no_color(self):
         words = ["policy", "explain", "-p", support.DEFAULT_POLICY, "dns", "evil.example"]
         self.assertIn("\033[31mdeny\033[0m", self.on_terminal(*words))
@@ -123,7 +124,7 @@ class Usage(Case):
 
     def test_output_that_cannot_be_written_is_no_success(self):
         with open("/dev/full", "w", encoding="utf-8") as full:
-            done = subprocess.run([support.PROGRAM, "--help"], stdout=full, stderr=subprocess.PIPE,
+            done = subprocess.run([*support.LAUNCHER, support.PROGRAM, "--help"], stdout=full, stderr=subprocess.PIPE,
                                   timeout=60, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"cannot write", done.stderr)
