@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tls_authority.c - see tls_authority.h */
 #include "proxies/tls_authority.h"
+#include "proxies/tls_trust.h"
 
 #include <openssl/bio.h>
 #include <openssl/ec.h>
@@ -146,6 +147,7 @@ int mf_tls_authority_new(const char *session_id, struct mf_tls_authority **ret_c
 {
 	struct mf_tls_authority *ca = calloc(1, sizeof(*ca));
 
+	mf_tls_trust_start();
 	if (!ca || !make_authority(ca, session_id)) {
 		mf_tls_authority_free(ca);
 		return mf_err_set(err, MF_E_NOMEM,

@@ -11,6 +11,7 @@
 
 #include "core/base/err.h"
 #include "proxies/sock.h"
+#include "proxies/tls_trust.h"
 
 enum {
 	CHUNK = 16384,	 /* one record's plaintext, and one read from a socket */
@@ -39,15 +40,18 @@ struct mf_tls_bridge {
 
 SSL_CTX *mf_tls_upstream_new(void)
 {
-	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL_CTX *ctx;
 
+	mf_tls_trust_start();
+	ctx = SSL_CTX_new(TLS_client_method());
 	if (!ctx)
 		return NULL;
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_default_verify_paths(ctx);
+	/* nobody to trust: every target will be refused, and its event says why */
+	(void)mf_tls_trust_system(ctx);
 	return ctx;
 }
 
