@@ -29,8 +29,10 @@ struct written {
 };
 
 struct mf_pcapng {
-	FILE *file;
-	char *path, *part; /* NULL: the stream is somebody else's */
+	FILE *file; /* NULL: @sink */
+	char *path, *part;
+	mf_pcapng_sink sink;
+	void *sink_ctx;
 	struct written interfaces[INTERFACES_MAX];
 	uint32_t interface_cnt;
 	int error; /* errno of what failed first */
@@ -40,7 +42,11 @@ struct mf_pcapng {
 
 static void put(struct mf_pcapng *w, const void *ptr, size_t len)
 {
-	if (!w->error && len && fwrite(ptr, 1, len, w->file) != len)
+	if (w->error || !len)
+		return;
+	if (w->sink)
+		w->error = w->sink(w->sink_ctx, ptr, len);
+	else if (fwrite(ptr, 1, len, w->file) != len)
 		w->error = errno ? errno : EIO;
 }
 
@@ -191,13 +197,14 @@ int mf_pcapng_open(const char *path, const char *program, struct mf_pcapng **ret
 	return 0;
 }
 
-int mf_pcapng_open_stream(FILE *stream, const char *program, struct mf_pcapng **ret)
+int mf_pcapng_open_sink(mf_pcapng_sink sink, void *ctx, const char *program, struct mf_pcapng **ret)
 {
 	struct mf_pcapng *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return MF_E_NOMEM;
-	w->file = stream;
+	w->sink = sink;
+	w->sink_ctx = ctx;
 	put_section(w, program);
 	*ret = w;
 	return 0;
@@ -209,9 +216,10 @@ int mf_pcapng_close(struct mf_pcapng *w, bool keep, struct mf_err *err)
 
 	if (!w)
 		return 0;
-	if (!w->path) {
-		if (fflush(w->file) != 0 || w->error)
-			r = mf_err_set(err, MF_E_IO, "cannot write packets");
+	if (!w->file) {
+		if (w->error)
+			r = mf_err_set(err, MF_E_IO, "cannot write packets: %s",
+				       strerror(w->error));
 		free_writer(w);
 		return r;
 	}

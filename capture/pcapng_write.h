@@ -10,7 +10,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "core/base/err.h"
 #include "core/base/span.h"
@@ -33,8 +32,11 @@ struct mf_pcapng;
 int mf_pcapng_open(const char *path, const char *program, struct mf_pcapng **ret,
 		   struct mf_err *err);
 
-/** mf_pcapng_open_stream() - The same into a stream that stays the caller's; Return: 0, MF_E_NOMEM */
-int mf_pcapng_open_stream(FILE *stream, const char *program, struct mf_pcapng **ret);
+/* Where bytes go that go into no file. Return: 0, or an errno */
+typedef int (*mf_pcapng_sink)(void *ctx, const void *ptr, size_t len);
+/** mf_pcapng_open_sink() - The same into something else; Return: 0, MF_E_NOMEM */
+int mf_pcapng_open_sink(mf_pcapng_sink sink, void *ctx, const char *program,
+			struct mf_pcapng **ret);
 
 /** mf_pcapng_write() - Return: 0; MF_E_IO (also told by mf_pcapng_close()); MF_E_LIMIT: too many interfaces */
 int mf_pcapng_write(struct mf_pcapng *w, const struct mf_pcapng_packet *pkt);

@@ -53,8 +53,27 @@ static void question(void *ctx, const struct mf_replay_question *q)
 	told++;
 }
 
+struct text {
+	uint8_t *at;
+	size_t len, room;
+};
+
+static int add_text(void *ctx, const void *ptr, size_t len)
+{
+	struct text *t = ctx;
+
+	while (t->len + len > t->room) {
+		t->room = t->room ? t->room * 2 : 65536;
+		t->at = realloc(t->at, t->room);
+		MF_MUST(t->at);
+	}
+	memcpy(t->at + t->len, ptr, len);
+	t->len += len;
+	return 0;
+}
+
 /* What was written is a capture, with as many packets as were counted, and no more. */
-static void check_written(const char *text, size_t len, const struct mf_pcap_backend_stats *stats)
+static void check_written(const struct text *text, const struct mf_pcap_backend_stats *stats)
 {
 	struct mf_pcap_record rec;
 	struct mf_pcap *file;
@@ -62,7 +81,7 @@ static void check_written(const char *text, size_t len, const struct mf_pcap_bac
 	uint64_t cnt = 0;
 	int r;
 
-	MF_MUST(mf_pcap_open_memory(mf_span_of(text, len), &file, &err) == 0);
+	MF_MUST(mf_pcap_open_memory(mf_span_of(text->at, text->len), &file, &err) == 0);
 	while ((r = mf_pcap_next(file, &rec, &err)) > 0)
 		cnt++;
 	MF_MUST(r == 0 && !mf_pcap_cut(file) && cnt == stats->written);
@@ -74,9 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mf_pcap_backend_stats backend_stats;
 	struct mf_pcap_backend *backend;
 	struct mf_pcapng *out;
-	size_t text_len = 0;
-	char *text = NULL;
-	FILE *stream;
+	static struct text text;
 	int written = 0;
 	struct mf_replay_options o = { .sessions = { &sessions[0], &sessions[1] },
 				       .session_cnt = 2,
@@ -98,8 +115,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	replay_clock = (struct mf_replay_clock){ 0 };
 	told = last_packet = 0;
 	MF_MUST(mf_replay_new(&o, &replay_clock, &replay, &err) == 0);
-	stream = open_memstream(&text, &text_len);
-	MF_MUST(stream && mf_pcapng_open_stream(stream, "fuzz", &out) == 0);
+	text.len = 0;
+	MF_MUST(mf_pcapng_open_sink(add_text, &text, "fuzz", &out) == 0);
 	MF_MUST(mf_pcap_backend_new(out, &backend, &err) == 0);
 	while (mf_pcap_next(file, &rec, &err) > 0) {
 		MF_MUST(rec.number == ++cnt && rec.len <= MF_PCAP_PACKET_MAX &&
@@ -116,10 +133,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MF_MUST(backend_stats.answers <= backend_stats.refused + backend_stats.dropped);
 	mf_pcap_backend_free(backend);
 	MF_MUST(mf_pcapng_close(out, true, &err) == 0);
-	fclose(stream);
 	if (written == 0)
-		check_written(text, text_len, &backend_stats);
-	free(text);
+		check_written(&text, &backend_stats);
 	MF_MUST(mf_pcap_next(file, &rec, &err) <= 0);
 	mf_replay_finish(replay);
 	mf_replay_get_stats(replay, &stats);
