@@ -306,16 +306,22 @@ void mf_pcap_backend_get_stats(const struct mf_pcap_backend *b, struct mf_pcap_b
 
 /* --- life ----------------------------------------------------------------------------------------------------------- */
 
-int mf_pcap_backend_new(struct mf_pcapng *out, struct mf_pcap_backend **ret, struct mf_err *err)
+int mf_pcap_backend_new(struct mf_pcapng *out, uint32_t flows_max, struct mf_pcap_backend **ret,
+			struct mf_err *err)
 {
 	struct mf_pcap_backend *b = calloc(1, sizeof(*b));
+	const struct mf_nat_options nat = { .size = sizeof(nat),
+					    .entries_max = flows_max,
+					    .redirects_max = 1 }; /* none is kept */
 	struct mf_pipeline_options o = { .size = sizeof(o),
 					 .scope = MF_SCOPE_ALL,
 					 .method4 = MF_METHOD_REFLECT,
 					 .method6 = MF_METHOD_REFLECT,
 					 .tcp_port = MF_PCAP_PROXY_PORT,
 					 .udp_port = MF_PCAP_PROXY_PORT,
-					 .dns_port = MF_PCAP_DNS_PORT };
+					 .dns_port = MF_PCAP_DNS_PORT,
+					 .hold_flows_max =
+						 1 }; /* no processes, so none is waited for */
 	const struct mf_backend backend = { .name = "pcap",
 					    .caps = MF_BACKEND_CAN_PASS,
 					    .ctx = b,
@@ -327,7 +333,7 @@ int mf_pcap_backend_new(struct mf_pcapng *out, struct mf_pcap_backend **ret, str
 	if (!b)
 		return mf_err_set(err, MF_E_NOMEM, "no memory to write packets");
 	b->out = out;
-	r = mf_nat_new(NULL, &b->nat, err);
+	r = mf_nat_new(&nat, &b->nat, err);
 	o.nat = b->nat;
 	if (r == 0)
 		r = mf_pipeline_new(&o, &backend, &ops, &b->pipeline, err);

@@ -36,8 +36,13 @@ struct mf_pcap_backend_stats {
 
 struct mf_pcap_backend;
 
-/** mf_pcap_backend_new() - @out: borrowed; Return: 0, MF_E_NOMEM */
-int mf_pcap_backend_new(struct mf_pcapng *out, struct mf_pcap_backend **ret, struct mf_err *err);
+/**
+ * mf_pcap_backend_new() - @out: borrowed
+ * @flows_max: entries of the NAT table; 0: its default. A flow that has no entry is refused, as in a session.
+ * Return: 0, MF_E_INVAL, MF_E_NOMEM
+ */
+int mf_pcap_backend_new(struct mf_pcapng *out, uint32_t flows_max, struct mf_pcap_backend **ret,
+			struct mf_err *err);
 void mf_pcap_backend_free(struct mf_pcap_backend *b);
 
 /**

@@ -184,7 +184,7 @@ static int begin_writing(struct replay *r, struct mf_err *err)
 		return 0;
 	snprintf(program, sizeof(program), "moonfence %s", mf_version());
 	rc = mf_pcapng_open(r->out_path, program, &r->out, err);
-	return rc < 0 ? rc : mf_pcap_backend_new(r->out, &r->backend, err);
+	return rc < 0 ? rc : mf_pcap_backend_new(r->out, 0, &r->backend, err);
 }
 
 static int write_record(struct replay *r, const struct mf_pcap_record *rec,
