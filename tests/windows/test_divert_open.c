@@ -93,6 +93,20 @@ static void test_options_out_of_range(void **state)
 	expect_failure(s, MF_E_INVAL, "size");
 }
 
+static void test_other_versions(void **state)
+{
+	struct scene *s = *state;
+
+	wdd_host_set_version(s->host, 2, 0);
+	expect_failure(s, MF_E_UNSUPPORTED, "WinDivert 2.0 is loaded");
+	wdd_host_set_version(s->host, 1, 4);
+	expect_failure(s, MF_E_UNSUPPORTED, "WinDivert 1.4 is loaded");
+	wdd_host_set_version(s->host, 3, 0);
+	expect_failure(s, MF_E_UNSUPPORTED, "2.2 is needed");
+	wdd_host_set_version(s->host, 2, 3);
+	scene_open(s);
+}
+
 static void test_null_handle(void **state)
 {
 	struct scene *s = *state;
@@ -242,10 +256,11 @@ static void test_death_of_the_process(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		OPEN(test_refused_by_the_driver), OPEN(test_later_handles_fail),
-		OPEN(test_options_out_of_range),  OPEN(test_null_handle),
-		OPEN(test_driver_missing),	  OPEN(test_dll_missing_or_not_one),
-		OPEN(test_folder_is_given),	  OPEN(test_death_of_the_process),
+		OPEN(test_refused_by_the_driver),  OPEN(test_later_handles_fail),
+		OPEN(test_options_out_of_range),   OPEN(test_null_handle),
+		OPEN(test_other_versions),	   OPEN(test_driver_missing),
+		OPEN(test_dll_missing_or_not_one), OPEN(test_folder_is_given),
+		OPEN(test_death_of_the_process),
 	};
 
 	if (argc == 2 && strcmp(argv[1], "--capture") == 0)

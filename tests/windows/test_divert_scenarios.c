@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <windows.h>
 
 #include "scene.h"
 
@@ -697,6 +698,96 @@ static void test_many_at_once(void **state)
 	assert_int_equal(c.fates[WDD_VANISHED], 0);
 }
 
+static void test_more_than_anybody_takes(void **state)
+{
+	enum { CNT = 20000, QUEUE = 16384 };
+	struct scene *s = *state;
+	struct mf_windivert_stats st;
+	struct wdd_output *out;
+	struct scene_out o;
+	uint32_t lost = 0, last = 0;
+
+	/* The pipeline stands still: our batches fill, the driver's queue does, and then the oldest are lost. */
+	scene_open(s);
+	redirect(s);
+	for (uint32_t i = 1; i <= CNT; i++)
+		scene_tcp(s, true, client, server, WDD_ACK, i, 1, NULL);
+	mf_windivert_get_stats(s->wd, &st);
+	assert_true(st.packets <= 8 * 64 + 1 + 64); /* bounded */
+	while ((out = wdd_host_try(s->host))) {
+		assert_int_equal(out->loss, WDD_LOSS_QUEUE);
+		lost++;
+		free(out);
+	}
+	assert_in_range(lost, CNT - QUEUE - 8 * 64 - 64, CNT - QUEUE);
+	/* What is left comes through, in order, and the machine goes on. */
+	for (uint32_t i = 0; i < CNT - lost; i++) {
+		scene_next(s, WDD_TO_STACK, &o);
+		assert_true(o.r.seq > last);
+		last = o.r.seq;
+		scene_done(&o);
+	}
+	assert_int_equal(last, CNT);
+	expect_reply(s);
+}
+
+static bool took_most(struct scene *s)
+{
+	struct mf_windivert_stats st;
+
+	mf_windivert_get_stats(s->wd, &st);
+	return st.events + st.pids_reused >= 10000;
+}
+
+static void test_more_events_than_anybody_takes(void **state)
+{
+	struct scene *s = *state;
+	struct mf_windivert_stats st;
+
+	scene_open(s);
+	for (unsigned i = 0; i < 10000; i++) {
+		struct wdd_end one = wdd_end_of("10.0.0.5", (uint16_t)(20000 + i));
+
+		scene_event(s, WDD_CONNECT, SCENE_STRANGER, 6, one, server);
+	}
+	while (!took_most(s))
+		SwitchToThread(); /* the pipeline stands still */
+	mf_windivert_get_stats(s->wd, &st);
+	assert_int_equal(st.events_lost, 10000 - 8192);
+	/* The oldest are lost; their flows are found in the system's tables, the last ones' at once. */
+	client.port = 29999;
+	scene_syn(s, client, server);
+	scene_expect(s, WDD_TO_NETWORK, client, server);
+	assert_int_equal(scene_stats(s).held, 0);
+	client.port = 20000;
+	scene_syn(s, client, server);
+	scene_until(s, holds_one);
+}
+
+static void test_longest_packets(void **state)
+{
+	struct scene *s = *state;
+	uint8_t *pkt = calloc(1, 65600);
+	struct scene_out out;
+	uint32_t len;
+
+	/* Coalesced ones are as long as that; more of them at once than a batch has room for. */
+	scene_open(s);
+	scene_event(s, WDD_CONNECT, SCENE_PID, 17, client6, server6);
+	server6.port = 443;
+	len = wdd_craft_udp(pkt, client6, server6, pkt + 100, 65527);
+	assert_int_equal(len, 65575);
+	for (int i = 0; i < 40; i++)
+		scene_play(s, true, pkt, len);
+	for (int i = 0; i < 40; i++) {
+		scene_next(s, WDD_TO_STACK, &out);
+		assert_int_equal(out.raw->len, len);
+		assert_int_equal(out.r.dst.port, SCENE_UDP);
+		scene_done(&out);
+	}
+	free(pkt);
+}
+
 #define SCENE(name) cmocka_unit_test_setup_teardown(name, begin, scene_end)
 
 int main(void)
@@ -724,6 +815,9 @@ int main(void)
 		SCENE(test_the_end),
 		SCENE(test_the_end_at_once),
 		SCENE(test_many_at_once),
+		SCENE(test_more_than_anybody_takes),
+		SCENE(test_more_events_than_anybody_takes),
+		SCENE(test_longest_packets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -296,6 +296,13 @@ void wdd_host_add_local(struct wdd_host *host, const struct wdd_ip *ip)
 	leave(host);
 }
 
+void wdd_host_set_version(struct wdd_host *host, unsigned major, unsigned minor)
+{
+	enter(host);
+	wdd_model_set_version(host->model, major, minor);
+	leave(host);
+}
+
 void wdd_host_advance(struct wdd_host *host, uint64_t ms)
 {
 	enter(host);

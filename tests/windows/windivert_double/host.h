@@ -29,6 +29,7 @@ bool wdd_host_event(struct wdd_host *host, const struct wdd_socket_event *ev);
 void wdd_host_fail(struct wdd_host *host, enum wdd_call call, uint32_t code, unsigned skip,
 		   unsigned times);
 void wdd_host_add_local(struct wdd_host *host, const struct wdd_ip *ip);
+void wdd_host_set_version(struct wdd_host *host, unsigned major, unsigned minor);
 void wdd_host_advance(struct wdd_host *host, uint64_t ms);
 
 /** wdd_host_next() - The next packet that left the model, waiting for it; NULL after the patience. free() it */

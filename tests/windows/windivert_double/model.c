@@ -19,6 +19,7 @@ struct wdd_model *wdd_model_new(uint64_t (*now_ms)(void *ctx), int64_t (*timesta
 	m->timestamp = timestamp;
 	m->ctx = ctx;
 	m->outputs_tail = &m->outputs;
+	m->version[0] = m->version[1] = 2;
 	return m;
 }
 
@@ -468,8 +469,14 @@ uint32_t wdd_model_get_param(struct wdd_model *m, unsigned handle, int param, ui
 	*ret = param == 0   ? h->queue_len
 	       : param == 1 ? h->queue_time
 	       : param == 2 ? h->queue_size
-			    : 2;
+			    : m->version[param - 3];
 	return 0;
+}
+
+void wdd_model_set_version(struct wdd_model *m, unsigned major, unsigned minor)
+{
+	m->version[0] = major;
+	m->version[1] = minor;
 }
 
 struct wdd_output *wdd_model_take_output(struct wdd_model *m)

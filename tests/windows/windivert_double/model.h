@@ -112,6 +112,9 @@ enum wdd_call { WDD_CALL_OPEN, WDD_CALL_RECV, WDD_CALL_SEND, WDD_CALL_NUM };
 void wdd_model_fail(struct wdd_model *m, enum wdd_call call, uint32_t code, unsigned skip,
 		    unsigned times);
 
+/** wdd_model_set_version() - What the driver says it is; 2.2 */
+void wdd_model_set_version(struct wdd_model *m, unsigned major, unsigned minor);
+
 struct wdd_counts {
 	uint64_t played, seen, diverted, sniffed, injected, reinjected;
 	uint64_t events, events_blocked;

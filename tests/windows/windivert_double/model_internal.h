@@ -37,6 +37,7 @@ struct wdd_model {
 	uint32_t fail_code[WDD_CALL_NUM];
 	unsigned fail_skip[WDD_CALL_NUM], fail_times[WDD_CALL_NUM];
 	unsigned opened;
+	unsigned version[2];
 	uint64_t serial, changes;
 	struct wdd_counts counts;
 };
