@@ -9,7 +9,7 @@
 
 #include "wire.h"
 
-#define CONNECTIONS_MAX 64
+#define CONNECTIONS_MAX 512
 
 struct connection {
 	struct wdd_host *host;
@@ -212,7 +212,7 @@ struct wdd_host *wdd_host_start(void)
 	/* The pipe has to be there before anybody opens the DLL. */
 	while ((probe = CreateFileA(host->name, GENERIC_READ | GENERIC_WRITE, 0, NULL,
 				    OPEN_EXISTING, 0, NULL)) == INVALID_HANDLE_VALUE)
-		SwitchToThread();
+		Sleep(1);
 	CloseHandle(probe);
 	return host;
 }
@@ -225,13 +225,13 @@ void wdd_host_stop(struct wdd_host *host)
 	host->stopping = true;
 	WakeAllConditionVariable(&host->changed);
 	LeaveCriticalSection(&host->lock);
-	while ((probe = CreateFileA(host->name, GENERIC_READ | GENERIC_WRITE, 0, NULL,
-				    OPEN_EXISTING, 0, NULL)) == INVALID_HANDLE_VALUE &&
-	       GetLastError() == ERROR_PIPE_BUSY)
-		SwitchToThread();
-	if (probe != INVALID_HANDLE_VALUE)
-		CloseHandle(probe);
-	WaitForSingleObject(host->acceptor, INFINITE);
+	/* A connection wakes it; between two instances of the pipe there is none to connect to. */
+	do {
+		probe = CreateFileA(host->name, GENERIC_READ | GENERIC_WRITE, 0, NULL,
+				    OPEN_EXISTING, 0, NULL);
+		if (probe != INVALID_HANDLE_VALUE)
+			CloseHandle(probe);
+	} while (WaitForSingleObject(host->acceptor, 10) == WAIT_TIMEOUT);
 	CloseHandle(host->acceptor);
 	for (unsigned i = 0; i < host->connections_cnt; i++) {
 		struct connection *c = &host->connections[i];
