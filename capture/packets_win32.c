@@ -317,6 +317,19 @@ int mf_capture_run_packets(struct mf_capture *cap)
 	return n;
 }
 
+bool mf_capture_has_packets(const struct mf_capture *cap)
+{
+	// The reader's ring may hold more than a batch: only an empty one says that there is nothing.
+	return cap->packets != NULL;
+}
+
+bool mf_capture_may_spin(const struct mf_capture *cap)
+{
+	// Packets come through a thread of the reader's, which wants the processor meanwhile.
+	(void)cap;
+	return false;
+}
+
 uint64_t mf_capture_packet_deadline(const struct mf_capture *cap)
 {
 	return cap->packets ? mf_pipeline_deadline(cap->packets->pipeline) : UINT64_MAX;
