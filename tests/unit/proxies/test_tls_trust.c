@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_tls_trust.c - the system's own authorities become those of a context */
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "proxies/tls_trust.h"
 #include "tests/unit/test.h"
