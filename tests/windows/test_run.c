@@ -47,7 +47,8 @@ static int client(const char *part)
 			PROCESS_INFORMATION pi;
 
 			snprintf(command, sizeof(command), "\"%s\" --part child", self);
-			if (!CreateProcessA(NULL, command, NULL, NULL, TRUE, 0, NULL, NULL, &si, &pi))
+			if (!CreateProcessA(NULL, command, NULL, NULL, TRUE, 0, NULL, NULL, &si,
+					    &pi))
 				return 99;
 			// The child has our input from now on.
 			WaitForSingleObject(pi.hProcess, INFINITE);
@@ -175,8 +176,8 @@ static void answer_probe(struct run *r)
 	assert_int_equal(sscanf(rest, "%u to %63[0-9.]:%u", &pid, ip, &port), 3);
 	if (!r->prove)
 		return;
-	r->probe = wdd_tcp_connect(r->stack, pid, client_end(r), wdd_end_of(ip, (uint16_t)port),
-				   true);
+	r->probe =
+		wdd_tcp_connect(r->stack, pid, client_end(r), wdd_end_of(ip, (uint16_t)port), true);
 	assert_non_null(r->probe);
 	/* What acknowledges it may come after the proof has ended, when nobody carries packets yet: not awaited here. */
 	r->prober = CreateThread(NULL, 0, send_byte, r->probe, 0, NULL);
@@ -243,7 +244,8 @@ static void start_moonfence(struct run *r, const char *more)
 	output_begin(&r->err, &si.hStdError);
 	si.hStdInput = in;
 	snprintf(line, sizeof(line),
-		 "\"%s\" run -v --no-watch --trust-targets --dns 127.0.0.1:9 --policy \"%s\" --events "
+		 "\"%s\" run -v --no-watch --trust-targets --dns 127.0.0.1:9 --policy \"%s\" "
+		 "--events "
 		 "\"%s\" %s -- \"%s\" --part client",
 		 moonfence, r->policy, r->events, more, self);
 	assert_true(CreateProcessA(NULL, line, NULL, NULL, TRUE, 0, NULL, NULL, &si, &pi));
@@ -323,7 +325,8 @@ static void run_end(struct run *r)
 /* One request and its answer, from the program's end to the real server. */
 static void exchange(struct run *r, struct wdd_socket *s)
 {
-	static const char ask[] = "GET / HTTP/1.0\r\nHost: server.example\r\n\r\n", answer[] = "well done";
+	static const char ask[] = "GET / HTTP/1.0\r\nHost: server.example\r\n\r\n",
+			  answer[] = "well done";
 	char buf[256];
 	size_t len = 0;
 	SOCKET c;
@@ -361,9 +364,9 @@ static void read_events(struct run *r, char *buf, size_t size)
 static void a_session_from_its_proof_to_its_end(void **state)
 {
 	/* A query for known.example, type A. */
-	static const uint8_t query[] = { 0x12, 0x34, 1, 0,   0,	  1,   0,   0,	 0,   0,
-					 0,    0,    5, 'k', 'n', 'o', 'w', 'n', 7,   'e',
-					 'x',  'a',  'm', 'p', 'l', 'e', 0,   0,   1,   0, 1 };
+	static const uint8_t query[] = { 0x12, 0x34, 1,	  0,   0,   1,	 0,   0, 0,   0,   0,
+					 0,    5,    'k', 'n', 'o', 'w', 'n', 7, 'e', 'x', 'a',
+					 'm',  'p',  'l', 'e', 0,   0,	 1,   0, 1 };
 	static char events[TEXT_MAX];
 	struct wdd_output *out;
 	struct wdd_socket *s;
@@ -381,7 +384,8 @@ static void a_session_from_its_proof_to_its_end(void **state)
 
 	/* Redirected; the process's event before its packet, and after it. */
 	for (int first = 0; first < 2; first++) {
-		s = wdd_tcp_connect(r.stack, pid, client_end(&r), wdd_end_of(SERVER, 80), first == 0);
+		s = wdd_tcp_connect(r.stack, pid, client_end(&r), wdd_end_of(SERVER, 80),
+				    first == 0);
 		assert_non_null(s);
 		exchange(&r, s);
 		wdd_socket_close(s);
@@ -438,8 +442,8 @@ static void a_session_from_its_proof_to_its_end(void **state)
 		uint32_t len = wdd_craft_tcp(syn, from, to, WDD_SYN, 77, 0, NULL, 0);
 
 		assert_true(wdd_host_event(r.host, &ev));
-		assert_true(wdd_host_play(r.host, &(struct wdd_play){ .outbound = true, .if_idx = 7 },
-					  syn, len));
+		assert_true(wdd_host_play(
+			r.host, &(struct wdd_play){ .outbound = true, .if_idx = 7 }, syn, len));
 		out = wdd_stack_take_escaped(r.stack);
 		assert_non_null(out);
 		assert_true(wdd_read_packet(&got, out->bytes, out->len));
