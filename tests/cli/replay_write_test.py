@@ -66,13 +66,15 @@ class Write(support.Case):
     def test_no_policy_makes_a_packet_that_tshark_complains_about(self):
         written = []
         for name in sorted(captures.golden()):
-            for i, policy in enumerate((ALLOW, DENY, DIVERT, WORDS)):
+            if name in ("usual-big-endian.pcap", "usual-nanoseconds.pcap", "loop.pcap"):
+                continue  # the same packets as others
+            for i, policy in enumerate((DENY, DIVERT, WORDS)):
                 written.append(os.path.join(self.directory, f"{i}-{name}"))
                 self.call("policy", "replay", "-p", self.write("w.lua", policy), "--write", written[-1],
                           os.path.join(GOLDEN, name))
         subprocess.run(["mergecap", "-a", "-w", self.out, *written], check=True)
         self.assertEqual(self.fields("frame.number", "frame.protocols", "frame.comment", only=WRONG), [])
-        self.assertGreater(len(self.fields("frame.number")), 300)
+        self.assertGreater(len(self.fields("frame.number")), 200)
 
     def test_what_passes_is_what_was_captured(self):
         for name in ("usual.pcap", "vlan.pcapng", "three-interfaces.pcapng", "six.pcap", "cooked2.pcap", "fragments.pcap",

@@ -39,8 +39,8 @@ struct scene {
 	struct mf_clock clock;
 	void *waked;		   /* an event object */
 	struct mf_owner_row owner; /* what the system's tables say; pid 0: nothing */
-	uint64_t ahead_ns;	   /* events happen this much later than the machine's counter says */
-	uint64_t began_ns;	   /* when processes began; 0: long ago */
+	uint64_t ahead_ns; /* events happen this much later than the machine's counter says */
+	uint64_t began_ns; /* when processes began; 0: long ago */
 	uint32_t isn;
 };
 
