@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -23,9 +22,11 @@
 #include "core/base/clock.h"
 
 #define RECORD_PATH "/var/run/moonfence-pf"
-#define LOOKUP_MS   1000  /* an ioctl; owners take longer, on a machine with many sockets */
-#define WORK_MS	    60000 /* several calls of pfctl */
-#define FDS_MAX	    65536
+#ifndef LOOKUP_MS      /* tests have more time, and less */
+#define LOOKUP_MS 1000 /* an ioctl; owners take longer, on a machine with many sockets */
+#endif
+#define WORK_MS 60000 /* several calls of pfctl */
+#define FDS_MAX 65536
 
 struct mf_pf {
 	int sock;
@@ -92,12 +93,15 @@ static int write_all(int fd, const void *buf, size_t len)
 /* ------------------------------------------------------------------------------------------------------------------ */
 /* The broker                                                                                                         */
 
-static volatile sig_atomic_t told_to_end;
+static int term_pipe[2] = { -1, -1 }; /* SIGTERM writes, whoever waits for a request reads */
 
 static void on_term(int sig)
 {
+	int saved = errno;
+
 	(void)sig;
-	told_to_end = 1;
+	(void)!write(term_pipe[1], "", 1);
+	errno = saved;
 }
 
 static void log_to_syslog(void *ctx, enum mf_log_level level, const char *text)
@@ -125,10 +129,17 @@ static int retire(int sock)
 	for (int fd = 3; fd < (max < FDS_MAX ? max : FDS_MAX); fd++)
 		if (fd != sock)
 			close(fd);
+	if (pipe(term_pipe) < 0)
+		return MF_E_IO;
+	for (int i = 0; i < 2; i++)
+		if (fcntl(term_pipe[i], F_SETFD, FD_CLOEXEC) < 0 ||
+		    fcntl(term_pipe[i], F_SETFL, O_NONBLOCK) < 0)
+			return MF_E_IO;
 	return 0;
 }
 
-static void set_signals(sigset_t *ret_while_waiting)
+/* Before retire(): until there is the pipe, SIGTERM waits. */
+static void set_signals(void)
 {
 	static const int ignored[] = { SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2 };
 	struct sigaction term = { .sa_handler = on_term }, ignore = { .sa_handler = SIG_IGN },
@@ -139,36 +150,36 @@ static void set_signals(sigset_t *ret_while_waiting)
 		sigaction(ignored[i], &ignore, NULL);
 	sigaction(SIGCHLD, &standard, NULL);
 	sigaction(SIGTERM, &term, NULL);
-	/* SIGTERM comes through while we wait for a request, and never within one. */
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGTERM);
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
-	sigemptyset(ret_while_waiting);
 }
 
 /* Return: 0 there is something to read, MF_E_CLOSED: told to end */
-static int wait_for_request(int sock, const sigset_t *while_waiting)
+static int wait_for_request(int sock)
 {
 	for (;;) {
-		fd_set fds;
-		int n;
+		struct pollfd p[2] = { { .fd = sock, .events = POLLIN },
+				       { .fd = term_pipe[0], .events = POLLIN } };
+		int n = poll(p, 2, -1);
 
-		FD_ZERO(&fds);
-		FD_SET(sock, &fds);
-		n = pselect(sock + 1, &fds, NULL, NULL, NULL, while_waiting);
-		if (told_to_end || (n < 0 && errno != EINTR))
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 || p[1].revents)
 			return MF_E_CLOSED;
-		if (n > 0)
-			return 0;
+		return 0;
 	}
 }
 
-static void serve(int sock, struct mf_pf_control *c, const sigset_t *while_waiting)
+static void serve(int sock, struct mf_pf_control *c)
 {
 	uint8_t request[MF_PF_WIRE_LEN], answer[MF_PF_WIRE_LEN];
+	sigset_t none;
 	int r = 0;
 
-	while (r == 0 && wait_for_request(sock, while_waiting) == 0) {
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	while (r == 0 && wait_for_request(sock) == 0) {
 		/* Whoever begins a request has to end it: half of one is none. */
 		uint64_t deadline = mf_clock_now(&mf_clock_system) + LOOKUP_MS * MF_NS_PER_MS;
 
@@ -210,14 +221,13 @@ static _Noreturn void broker_main(int sock, const struct mf_pf_options *o)
 	struct mf_pf_control *c = NULL;
 	struct mf_pf_real *real = NULL;
 	struct mf_err err = { 0 };
-	sigset_t while_waiting;
 	int e;
 
-	set_signals(&while_waiting);
+	set_signals();
 	openlog("moonfence-pf", LOG_PID, LOG_DAEMON);
 	e = broker_start(sock, o, &log, &real, &c, &err);
 	if (send_report(sock, e, &err) == 0 && e == 0)
-		serve(sock, c, &while_waiting);
+		serve(sock, c);
 	if (e == 0 && mf_pf_control_stop(c, &err)) {
 		mf_log_error(&log, "%s; the next start tries again", err.msg);
 		e = MF_E_IO;

@@ -9,6 +9,8 @@
 #define PFCTL_MS		    1000
 #define PROBE_MS		    200
 static char pfctl_path[256];
+static unsigned pfctl_ms = 60000,
+		probe_ms = 60000; /* shorter where the end of the time is looked for */
 
 #include "capture/owner_table.h"
 static const struct mf_owner_source no_source;
@@ -119,7 +121,9 @@ static void one_that_hangs_is_ended_and_one_that_is_not_there_is_told(void **sta
 
 	(void)state;
 	use("exec sleep 1000");
+	pfctl_ms = 300;
 	assert_int_equal(run(args, NULL, &out), MF_E_TIME);
+	pfctl_ms = 60000;
 	mf_strbuf_done(&out);
 	use("kill -9 $$");
 	assert_int_equal(run(args, NULL, &out), MF_E_IO);
@@ -208,7 +212,9 @@ static void test_probe(uint8_t family)
 	assert_int_equal(real_open_probe(&real, &target, &ports), 0);
 	assert_true(ports.port && ports.listener && ports.port != ports.listener);
 	/* Without a rule it does not arrive. */
+	probe_ms = 100;
 	assert_int_equal(real_run_probe(&real, family, &q), MF_E_TIME);
+	probe_ms = 60000;
 	real_close_probe(&real, family);
 
 	/* As if there were one; somebody else comes first. */
