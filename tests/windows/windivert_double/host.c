@@ -237,8 +237,11 @@ void wdd_host_stop(struct wdd_host *host)
 		struct connection *c = &host->connections[i];
 
 		/* A thread that waits for a request of a client that is still there is waked by this. */
-		while (WaitForSingleObject(c->thread, 50) == WAIT_TIMEOUT)
+		for (unsigned n = 0; WaitForSingleObject(c->thread, 50) == WAIT_TIMEOUT; n++) {
 			CancelSynchronousIo(c->thread);
+			if (n > 20)
+				DisconnectNamedPipe(c->pipe); /* where cancelling does nothing */
+		}
 		CloseHandle(c->thread);
 		DisconnectNamedPipe(c->pipe);
 		CloseHandle(c->pipe);

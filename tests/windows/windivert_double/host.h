@@ -15,7 +15,7 @@
 
 #include "model.h"
 
-#define WDD_HOST_PATIENCE_MS 20000
+#define WDD_HOST_PATIENCE_MS 60000
 
 struct wdd_host;
 
