@@ -113,11 +113,29 @@ def run_startup(a):
     return r
 
 
+def run_tun(a):
+    """Captured traffic through a TUN device, beside both peers; the added latency is that above a client without a fence."""
+    if not shutil.which("iperf3"):
+        raise Failed("iperf3 is not installed")
+    call = [sys.executable, os.path.join(HERE, "tun/tun.py"), "--json", "--rounds", "1", "--seconds", str(0.7 * a.scale),
+            "--build", a.build]
+    who = ["--who", "slirp4netns", "--who", "pasta", "--who", "tun"]
+    r = {}
+    for more in (["--what", "bulk", *who], ["--what", "rr", "--mtu", "65520", "--who", "direct", "--who", "tproxy", *who]):
+        d = json.loads(output(call + more))
+        for what, by in d["rows"].items():
+            for peer in ("slirp4netns", "pasta", "tproxy"):
+                if "tun" in by and (peer in by or peer == "slirp4netns"):
+                    r[f"{what} | {peer}"] = (by["tun"], by.get(peer, []))
+    return r
+
+
 # Programs in the order of a pass, with the passes they make; short ones more often.
 PROGRAMS = {
     "decide": (run_decide, 5), "sandbox": (run_sandbox, 2), "packet": (run_packet, 3), "nat": (run_nat, 4),
     "pipeline": (run_pipeline, 3), "match": (run_match, 2),
     "rules": (run_rules, 3), "relay": (run_relay, 4), "startup": (run_startup, 2),
+    "tun": (run_tun, 3),
 }
 
 
@@ -207,6 +225,14 @@ ROWS = [
         peer="bwrap"),
     Row("whole-user", "until all is taken down again, as a user", "startup", "user_whole_bwrap", "ms", ("<=", 30),
         peer="bwrap"),
+    *[Row(f"tun-{n}-{mtu}{'' if peer == 'slirp4netns' else '-' + peer}", f"`run --capture tun`, MTU {mtu}, {n} TCP "
+          f"stream{'s' * (n > 1)}", "tun", f"upload, MTU {mtu}, {n} stream{'s' * (n > 1)} (Gbit/s) | {peer}", "Gbit/s",
+          (">=", goal), of="peer", peer=peer)
+      for mtu in (65520, 1500) for n in (1, 8) for peer, goal in (("slirp4netns", 3.0), ("pasta", 1.0))],
+    Row("tun-rr", "what a 1 KiB request and response takes longer than without a fence", "tun",
+        "added by request/response, MTU 65520 (us) | slirp4netns", "µs", ("<=", 0.5), of="peer", peer="slirp4netns"),
+    Row("tun-rr-tproxy", "the same beside `--capture tproxy`", "tun",
+        "added by request/response, MTU 65520 (us) | tproxy", "µs", peer="tproxy"),
     Row("domains-load", "domain set of 1,000,000 names: file read and table made", "match", "domain_set_load_ms", "ms"),
     Row("domains-bytes", "its memory per name (a name has 20 bytes itself)", "match", "domain_set_bytes_per_name",
         "bytes"),

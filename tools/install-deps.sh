@@ -8,7 +8,7 @@ build=(gcc clang make cmake ninja-build ccache pkg-config liblua5.4-dev libevent
   libjansson-dev libnftables-dev libseccomp-dev)
 test=(libcmocka-dev ca-certificates clang-format libclang-rt-14-dev lua5.4 python3 curl wget git openssl bind9-dnsutils netcat-openbsd
   gnutls-bin nginx-light knot dnsmasq-base iproute2 iputils-ping nftables util-linux procps man-db socat binutils nodejs tshark tcpdump)
-bench=(haproxy bubblewrap strace)
+bench=(haproxy bubblewrap strace iperf3 slirp4netns passt)
 darwin=(npm openssl)
 # The Windows program: its compiler, what its libraries' sources are unpacked and configured with, wine for its tests.
 windows=(gcc-mingw-w64-x86-64-posix binutils-mingw-w64-x86-64 mingw-w64-x86-64-dev dpkg-dev xz-utils make cmake perl

@@ -134,7 +134,8 @@ class Bench:
         self.samples.setdefault(what, {}).setdefault(who, []).append(value)
 
     def iperf(self, prefix, streams, reverse):
-        out = json.loads(sh(*prefix, "iperf3", "-c", SERVER, "-J", "-P", str(streams), "-t", str(self.args.seconds), *(["-R"] if reverse else []), timeout=60))
+        # iperf3 knows whole seconds only, and 0 as for ever
+        out = json.loads(sh(*prefix, "iperf3", "-c", SERVER, "-J", "-P", str(streams), "-t", str(max(round(self.args.seconds), 1)), *(["-R"] if reverse else []), timeout=60))
         if "error" in out:
             raise Failed(out["error"])
         return out["end"]["sum_received"]["bits_per_second"] / 1e9
