@@ -215,7 +215,8 @@ static struct mf_owner ask_system(struct mf_pipeline *p, const struct mf_flow *f
 	if (p->backend.find_pid && p->backend.find_pid(p->backend.ctx, flow, &o.pid) == 0) {
 		o.kind = MF_OWNER_KNOWN;
 		// The tables may be a little old.
-		o.reborn = mf_pids_ended_before(p->pids, o.pid, p->now_ns - MF_NS_PER_S);
+		if (p->now_ns > MF_NS_PER_S)
+			o.reborn = mf_pids_ended_before(p->pids, o.pid, p->now_ns - MF_NS_PER_S);
 	}
 	return o;
 }

@@ -375,6 +375,41 @@ static void children_belong_to_the_session_until_they_end(void **state)
 	ring_done(&r);
 }
 
+static void the_number_of_an_ended_process_may_be_a_strangers(void **state)
+{
+	struct mf_flow other = flow_of(MF_PROTO_TCP, "10.0.0.2:1001", "198.51.100.7:443");
+	struct ring r;
+
+	(void)state;
+	begin(&r, NULL, CAPS);
+	ring_event(&r, MF_FLOW_EVENT_CONNECT, &flow, OURS);
+	ring_turn(&r);
+	mf_pipeline_on_exited(r.pipeline, OURS, r.now);
+	// What it began while it lived is its own, and what is told of the same second as well.
+	ring_tcp(&r, &flow, MF_TCP_SYN, 1, 0, "");
+	ring_event(&r, MF_FLOW_EVENT_CONNECT, &other, OURS);
+	ring_tcp(&r, &other, MF_TCP_SYN, 1, 0, "");
+	ring_turn(&r);
+	assert_true(ring_is_empty(&r));
+	assert_int_equal(ring_stats(&r).dropped[MF_DROP_NO_ENTRY], 2);
+	r.now += 2 * MF_NS_PER_S;
+	other.src_port = 1002;
+	ring_event(&r, MF_FLOW_EVENT_CONNECT, &other, OURS);
+	ring_tcp(&r, &other, MF_TCP_SYN, 1, 0, "");
+	ring_turn(&r);
+	ring_expect(&r, &other, OUT);
+	// The same by the system's tables.
+	r.table_pid = OURS;
+	other.src_port = 1003;
+	ring_tcp(&r, &other, MF_TCP_SYN, 1, 0, "");
+	ring_turn(&r);
+	r.now += 20 * MS;
+	ring_turn(&r);
+	ring_expect(&r, &other, OUT);
+	assert_int_equal(r.decisions, 0);
+	ring_done(&r);
+}
+
 static void the_set_of_processes_has_a_limit_and_forgets_what_ended(void **state)
 {
 	struct ring r;
@@ -565,6 +600,7 @@ int main(void)
 		cmocka_unit_test(last_packets_after_the_close_still_find_their_way),
 		cmocka_unit_test(accepted_connections_pass),
 		cmocka_unit_test(children_belong_to_the_session_until_they_end),
+		cmocka_unit_test(the_number_of_an_ended_process_may_be_a_strangers),
 		cmocka_unit_test(the_set_of_processes_has_a_limit_and_forgets_what_ended),
 		cmocka_unit_test(only_so_much_is_held_of_a_flow),
 		cmocka_unit_test(only_so_many_flows_are_held),
