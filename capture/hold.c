@@ -99,7 +99,7 @@ int mf_holds_new(const struct mf_pipeline_options *o, struct mf_holds **ret)
 	if (!h)
 		return MF_E_NOMEM;
 	*ret = h;
-	while (buckets < o->owners_max * 2)
+	while (buckets < o->owners_max * 4)
 		buckets *= 2;
 	h->max = o->owners_max;
 	h->bucket_mask = buckets - 1;
@@ -161,6 +161,15 @@ static void forget(struct mf_holds *h, struct record *r)
 	h->free_head = i;
 }
 
+/* A full table evicts with each new flow: what the next evictions need is fetched now. */
+static void prefetch_victim(const struct mf_holds *h)
+{
+	const struct record *near = &h->records[(h->hand + 1) % h->max];
+
+	__builtin_prefetch(&h->records[(h->hand + 4) % h->max], 1);
+	__builtin_prefetch(bucket_of(h, &near->flow), 1);
+}
+
 /* Room for a record; some records may all hold packets, so this can fail. */
 static bool make_room(struct mf_holds *h)
 {
@@ -175,6 +184,7 @@ static bool make_room(struct mf_holds *h)
 			continue;
 		}
 		forget(h, r);
+		prefetch_victim(h);
 		return true;
 	}
 	return false;
