@@ -380,7 +380,7 @@ class Replay(support.Case):
 
     def test_standard_input_can_be_the_capture(self):
         with open(os.path.join(GOLDEN, "usual.pcapng"), "rb") as file:
-            done = subprocess.run([support.PROGRAM, "policy", "replay", "-p", self.write("o.lua", SHOP), "-"], stdin=file,
+            done = subprocess.run([*support.LAUNCHER, support.PROGRAM, "policy", "replay", "-p", self.write("o.lua", SHOP), "-"], stdin=file,
                                   capture_output=True, text=True, check=False,
                                   env=dict(os.environ, MOONFENCE_DATA=os.path.join(support.ROOT, "lua")))
         self.assertEqual((done.returncode, "5 questions in 16 packets" in done.stdout), (0, True), done.stderr)

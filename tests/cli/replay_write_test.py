@@ -168,7 +168,8 @@ class Write(support.Case):
 
     def test_the_file_takes_its_place_only_when_it_is_whole(self):
         path = self.traffic(captures.usual())
-        self.out = path  # over the capture itself
+        if not support.LAUNCHER:  # Windows replaces no file that is open
+            self.out = path  # over the capture itself
         self.rewrite(path, ALLOW)
         self.assertEqual(len(self.fields("frame.number")), 16)
         damaged = self.capture(captures.pcap(captures.ethernet(captures.usual())) + b"\xff" * 16, "damaged.pcap")
@@ -177,7 +178,8 @@ class Write(support.Case):
         self.call("policy", "replay", "-p", policy, "--write", out, damaged, status=2)
         _, err = self.call("policy", "replay", "-p", policy, "-w", "/nowhere/x.pcapng", damaged, status=2)
         self.assertIn("cannot write /nowhere/x.pcapng.part", err)
-        self.assertEqual(sorted(os.listdir(self.directory)), ["damaged.pcap", "trace.pcap", "w.lua"])
+        self.assertEqual(sorted(os.listdir(self.directory)),
+                         sorted({"damaged.pcap", "trace.pcap", "w.lua", os.path.basename(self.out)}))
 
 
 if __name__ == "__main__":
