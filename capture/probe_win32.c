@@ -28,6 +28,7 @@ enum { HELPER_FINE = 0, HELPER_USAGE = 2, HELPER_NO_ROUTE = 3, HELPER_FAILED = 4
 
 /* A wait may end early: the helper's end and packets wake us, all else is looked for this often. */
 #define LOOK_EVERY_US 20000
+#define LET_GO_NS     (200 * MF_NS_PER_MS)
 
 /* ---- the helper ------------------------------------------------------------------------------------------------ */
 
@@ -196,6 +197,21 @@ static int watch(struct probe *p, uint64_t deadline_ns, struct mf_err *err)
 	}
 }
 
+/* Let the helper's connection end as connections do; what is left after a moment goes with its process. */
+static void let_go(struct probe *p)
+{
+	uint64_t end = mf_clock_now(&mf_clock_system) + LET_GO_NS;
+	uint32_t code;
+
+	closesocket(p->arrived);
+	p->arrived = INVALID_SOCKET;
+	while (!mf_job_ended(p->helper, &code) && mf_clock_now(&mf_clock_system) < end) {
+		while (mf_capture_run_packets(p->cap) > 0)
+			;
+		wait_a_little(p);
+	}
+}
+
 int mf_capture_probe(struct mf_capture *cap, uint64_t deadline_ns, struct mf_err *err)
 {
 	struct probe p = { .cap = cap,
@@ -212,6 +228,8 @@ int mf_capture_probe(struct mf_capture *cap, uint64_t deadline_ns, struct mf_err
 	r = start_helper(&p, err);
 	if (r == 0)
 		r = watch(&p, deadline_ns, err);
+	if (p.arrived != INVALID_SOCKET)
+		let_go(&p);
 	if (p.helper && mf_job_pid(p.helper)) {
 		uint32_t pid = mf_job_pid(p.helper);
 
@@ -220,8 +238,6 @@ int mf_capture_probe(struct mf_capture *cap, uint64_t deadline_ns, struct mf_err
 	} else {
 		mf_job_free(p.helper);
 	}
-	if (p.arrived != INVALID_SOCKET)
-		closesocket(p.arrived);
 	mf_capture_packets_set_probe(cap, NULL);
 	return r;
 }
