@@ -27,7 +27,7 @@ endfunction()
 function(mf_unit_test name)
   cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;LIBS;ENV;LABELS" ${ARGN})
   add_executable(test_${name} ${T_SOURCES})
-  target_link_libraries(test_${name} PRIVATE mf_flags ${T_LIBS} PkgConfig::CMOCKA)
+  target_link_libraries(test_${name} PRIVATE mf_flags ${T_LIBS} mf_test_os PkgConfig::CMOCKA)
   target_compile_definitions(test_${name} PRIVATE MF_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data"
     MF_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME unit.${name} COMMAND test_${name})

@@ -18,18 +18,20 @@
 #define MF_COND_CLOCK CLOCK_MONOTONIC
 #endif
 
-/** mf_cond_init() - A condition variable for mf_cond_wait_until() */
-static inline void mf_cond_init(pthread_cond_t *c)
+/** mf_cond_init() - A condition variable for mf_cond_wait_until(); Return: 0 or an errno */
+static inline int mf_cond_init(pthread_cond_t *c)
 {
 #if defined(__APPLE__) || defined(_WIN32)
-	pthread_cond_init(c, NULL);
+	return pthread_cond_init(c, NULL);
 #else
 	pthread_condattr_t attr;
+	int r;
 
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, MF_COND_CLOCK);
-	pthread_cond_init(c, &attr);
+	r = pthread_cond_init(c, &attr);
 	pthread_condattr_destroy(&attr);
+	return r;
 #endif
 }
 

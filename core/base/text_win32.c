@@ -7,6 +7,7 @@
 #include <windows.h>
 
 #include "core/base/err.h"
+#include "core/base/fopen.h"
 #include "core/base/win32.h"
 
 #define PATH_LONGEST 32767 /* UTF-16 units that any path may have */
@@ -167,4 +168,22 @@ const char *mf_win32_message(unsigned long code, char *buf, size_t size)
 	else
 		snprintf(buf, size, "error %lu", code);
 	return buf;
+}
+
+FILE *mf_fopen(const char *path, const char *mode)
+{
+	wchar_t *wide, wide_mode[8];
+	size_t n = 0;
+	FILE *f;
+
+	/* "e" is called "N" here. */
+	for (; mode[n] && n < MF_ARRAY_SIZE(wide_mode) - 1; n++)
+		wide_mode[n] = mode[n] == 'e' ? L'N' : (wchar_t)(unsigned char)mode[n];
+	wide_mode[n] = L'\0';
+	wide = mf_win32_path(path);
+	if (!wide)
+		return NULL;
+	f = _wfopen(wide, wide_mode);
+	free(wide);
+	return f;
 }

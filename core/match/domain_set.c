@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/fopen.h"
 #include "core/base/hash.h"
 #include "core/match/ascii_name.h"
 
@@ -336,7 +337,7 @@ int mf_domain_set_builder_add_file(struct mf_domain_set_builder *b, const char *
 
 	if (value == MF_MATCH_NONE)
 		return mf_err_set(err, MF_E_INVAL, "No such value of a domain set.");
-	f = fopen(path, "rb");
+	f = mf_fopen(path, "rb");
 	if (!f)
 		return mf_err_at(err, MF_E_IO, path, 0, 0, "Cannot open the list: %s.",
 				 strerror(errno));

@@ -516,7 +516,10 @@ int mf_names_new(const struct mf_names_options *options, struct mf_names **ret_n
 			"TTL floor below its cap.",
 			ADDR_MAX_MOST, PER_ADDR_MOST);
 	}
-	pthread_mutex_init(&n->lock, NULL);
+	if (pthread_mutex_init(&n->lock, NULL)) {
+		free(n);
+		return mf_err_set(err, MF_E_NOMEM, "No memory for a table of names.");
+	}
 	n->addrs = (struct pool){ .item_size = sizeof(struct addr), .free = NONE };
 	n->names = (struct pool){ .item_size = sizeof(struct name), .free = NONE };
 	n->ties = (struct pool){ .item_size = sizeof(struct tie), .free = NONE };

@@ -350,7 +350,8 @@ static int add_sink(struct mf_events *e, const struct sink *what, const char *na
 	s->batch = malloc(e->options.queue_bytes);
 	if (!s->queue || !s->batch)
 		goto nomem;
-	mf_cond_init(&s->wake);
+	if (mf_cond_init(&s->wake))
+		goto nomem;
 	s->awake = true; // until it waits
 	pthread_mutex_lock(&e->lock);
 	if (pthread_create(&s->thread, NULL, run_sink, s)) {
@@ -400,8 +401,15 @@ int mf_events_new(const struct mf_events_options *options, struct mf_events **re
 	o->linger_ms = o->linger_ms ? o->linger_ms : LINGER_DEFAULT;
 	o->close_timeout_ms = o->close_timeout_ms ? o->close_timeout_ms : CLOSE_DEFAULT;
 	e->reserve = o->queue_bytes / 100 * o->reserve_percent;
-	pthread_mutex_init(&e->lock, NULL);
-	mf_cond_init(&e->written);
+	if (pthread_mutex_init(&e->lock, NULL)) {
+		free(e);
+		return mf_err_set(err, MF_E_NOMEM, "No memory for events.");
+	}
+	if (mf_cond_init(&e->written)) {
+		pthread_mutex_destroy(&e->lock);
+		free(e);
+		return mf_err_set(err, MF_E_NOMEM, "No memory for events.");
+	}
 	memcpy(e->stamp, MF_EVENT_STAMP, sizeof(e->stamp));
 	snprintf(run, sizeof(run), "%08x", (unsigned)mf_hash_seed());
 	memcpy(e->stamp + MF_EVENT_RUN_AT, run, 8);

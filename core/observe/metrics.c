@@ -55,7 +55,10 @@ struct mf_metrics *mf_metrics_new(uint32_t series_max)
 
 	if (!m)
 		return NULL;
-	pthread_mutex_init(&m->lock, NULL);
+	if (pthread_mutex_init(&m->lock, NULL)) {
+		free(m);
+		return NULL;
+	}
 	m->series_max = series_max ? series_max : SERIES_DEFAULT;
 	return m;
 }

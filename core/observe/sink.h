@@ -5,7 +5,7 @@
 
 #include "core/base/err.h"
 
-/** mf_sink_open() - Open @path for appending, made with mode 0600 where missing; Return: fd or MF_E_IO */
+/** mf_sink_open() - Open @path for appending, made with mode 0600 where missing; Return: fd, MF_E_IO, MF_E_NOMEM */
 int mf_sink_open(const char *path, struct mf_err *err);
 void mf_sink_close(int fd);
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <io.h>
 #include <stdlib.h>
+#include <string.h>
 #include <windows.h>
 
 #include <sddl.h>
@@ -30,8 +31,8 @@ int mf_sink_open(const char *path, struct mf_err *err)
 	int fd = -1, error;
 
 	if (!wide)
-		return mf_err_at(err, MF_E_IO, path, 0, 0, "Cannot open the file for events: %s.",
-				 strerror(errno));
+		return mf_err_at(err, errno == ENOMEM ? MF_E_NOMEM : MF_E_IO, path, 0, 0,
+				 "Cannot open the file for events: %s.", strerror(errno));
 	if (ConvertStringSecurityDescriptorToSecurityDescriptorW(private_acl, SDDL_REVISION_1,
 								 &sa.lpSecurityDescriptor, NULL))
 		/* Appending only: Windows then writes at the end, whoever else writes to the file. */

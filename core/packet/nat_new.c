@@ -133,6 +133,8 @@ int mf_nat_new(const struct mf_nat_options *options, struct mf_nat **ret_nat, st
 	r = read_options(nat, options, err);
 	if (!r && !alloc_tables(nat))
 		r = mf_err_set(err, MF_E_NOMEM, "out of memory for %u NAT entries", nat->limit);
+	if (!r && pthread_mutex_init(&nat->mutex, NULL))
+		r = mf_err_set(err, MF_E_NOMEM, "out of memory for a NAT table");
 	if (r) {
 		free_tables(nat);
 		return r;
@@ -143,7 +145,6 @@ int mf_nat_new(const struct mf_nat_options *options, struct mf_nat **ret_nat, st
 		nat->states[i] = (struct links){ SENTINEL | i, SENTINEL | i };
 	atomic_store(&nat->changed, 1);
 	nat->seed = mf_hash_seed();
-	pthread_mutex_init(&nat->mutex, NULL);
 	*ret_nat = nat;
 	return 0;
 }

@@ -245,6 +245,28 @@ static void report_policy(struct mf_vm *vm, enum mf_event_type type, size_t poli
 
 /* --- runtime ------------------------------------------------------------------------------------------------------ */
 
+/* Some systems allocate a mutex' memory: all three or none. */
+static bool init_locks(struct mf_runtime *rt)
+{
+	pthread_mutex_t *locks[] = { &rt->reload_lock, &rt->lock, &rt->watch_lock };
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(locks); i++) {
+		if (pthread_mutex_init(locks[i], NULL) == 0)
+			continue;
+		while (i)
+			pthread_mutex_destroy(locks[--i]);
+		return false;
+	}
+	return true;
+}
+
+static void destroy_locks(struct mf_runtime *rt)
+{
+	pthread_mutex_destroy(&rt->reload_lock);
+	pthread_mutex_destroy(&rt->lock);
+	pthread_mutex_destroy(&rt->watch_lock);
+}
+
 int mf_runtime_new(const struct mf_runtime_options *options, struct mf_runtime **ret_rt,
 		   struct mf_err *err)
 {
@@ -253,8 +275,13 @@ int mf_runtime_new(const struct mf_runtime_options *options, struct mf_runtime *
 
 	if (!rt)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	if (!init_locks(rt)) {
+		free(rt);
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	}
 	r = mf_vm_config_init(&rt->config, options);
 	if (r < 0) {
+		destroy_locks(rt);
 		free(rt);
 		return mf_err_set(err, r, "%s",
 				  r == MF_E_INVAL ? "the runtime's options are wrong"
@@ -263,9 +290,6 @@ int mf_runtime_new(const struct mf_runtime_options *options, struct mf_runtime *
 	atomic_init(&rt->generation, 0);
 	atomic_init(&rt->event_number, 0);
 	rt->event_run = (unsigned)mf_hash_seed();
-	pthread_mutex_init(&rt->reload_lock, NULL);
-	pthread_mutex_init(&rt->lock, NULL);
-	pthread_mutex_init(&rt->watch_lock, NULL);
 	*ret_rt = rt;
 	return 0;
 }
@@ -288,9 +312,7 @@ void mf_runtime_free(struct mf_runtime *rt)
 	mf_source_set_unref(rt->tried);
 	free_paths(rt->paths, rt->path_cnt);
 	mf_vm_config_done(&rt->config);
-	pthread_mutex_destroy(&rt->reload_lock);
-	pthread_mutex_destroy(&rt->lock);
-	pthread_mutex_destroy(&rt->watch_lock);
+	destroy_locks(rt);
 	free(rt);
 }
 

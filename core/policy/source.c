@@ -640,7 +640,10 @@ static struct mf_source_set *new_set(void)
 	if (!set)
 		return NULL;
 	atomic_init(&set->refs, 1);
-	pthread_mutex_init(&set->lock, NULL);
+	if (pthread_mutex_init(&set->lock, NULL)) {
+		free(set);
+		return NULL;
+	}
 	return set;
 }
 

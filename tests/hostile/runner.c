@@ -35,6 +35,21 @@ static uint64_t cpu_now(void *ctx)
 
 const struct mf_clock hostile_clock = { cpu_now, cpu_now, NULL };
 
+uint64_t hostile_clock_step(void)
+{
+	uint64_t least = UINT64_MAX, last = cpu_now(NULL);
+
+	for (int i = 0; i < 3; i++) {
+		uint64_t now;
+
+		while ((now = cpu_now(NULL)) == last)
+			;
+		least = now - last < least ? now - last : least;
+		last = now;
+	}
+	return least;
+}
+
 static _Noreturn void die(const char *what, const char *name)
 {
 	fprintf(stderr, "hostile: %s: %s\n", name, what);

@@ -18,9 +18,9 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/policy/support.h"
-
 #include "core/base/printf.h"
+#include "tests/os/os.h"
+#include "tests/unit/policy/support.h"
 
 #define PAIRS_PER_POLICY 2000
 #define CORPUS		 150 /* questions that repeat */
@@ -827,6 +827,6 @@ int main(void)
 		cmocka_unit_test(test_graph_and_memo_answer_as_lua_does),
 	};
 
-	setenv("TZ", "UTC0", 1);
+	test_set_env("TZ", "UTC0");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

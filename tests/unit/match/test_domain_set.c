@@ -2,9 +2,8 @@
 // test_domain_set.c - domain sets: label boundaries, scopes, values, lists, limits, and a comparison with a slow model
 #include "core/match/domain_set.h"
 #include "core/names/canonical.h"
+#include "tests/os/os.h"
 #include "tests/unit/test.h"
-
-#include <unistd.h>
 
 static struct mf_domain_set_builder *builder(const struct mf_domain_set_options *options)
 {
@@ -205,16 +204,19 @@ static void names_beyond_ascii_go_through_the_given_function(void **state)
 
 static void files_are_read_in_pieces_and_bounded(void **state)
 {
-	char path[] = "/tmp/mf-domains-XXXXXX";
+	char dir[256], path[300];
 	const struct mf_domain_set_options small = { .names_max = 1000 };
 	const struct mf_domain_set_options tiny = { .bytes_max = 5000 };
 	struct mf_domain_set_builder *b = builder(NULL);
 	struct mf_domain_set *set;
 	struct mf_err err = { 0 };
-	int fd = mkstemp(path);
-	FILE *f = fdopen(fd, "w");
+	FILE *f;
 
 	(void)state;
+	assert_int_equal(test_temp_dir(dir, sizeof(dir)), 0);
+	snprintf(path, sizeof(path), "%s/list", dir);
+	f = fopen(path, "wb");
+	assert_non_null(f);
 	for (int i = 0; i < 20000; i++)
 		fprintf(f, "name-%d.of-a-list.example\n", i);
 	fclose(f);
@@ -243,7 +245,7 @@ static void files_are_read_in_pieces_and_bounded(void **state)
 	b = builder(NULL);
 	assert_int_equal(mf_domain_set_builder_add_file(b, path, 7, &err), MF_E_LIMIT);
 	mf_domain_set_builder_free(b);
-	unlink(path);
+	assert_int_equal(test_remove_tree(dir), 0);
 	b = builder(NULL);
 	assert_int_equal(mf_domain_set_builder_add_file(b, path, 7, &err), MF_E_IO);
 	assert_string_equal(err.file, path);

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "tests/os/os.h"
 
 #include <cmocka.h>
 
@@ -39,8 +39,7 @@ void fence_init(struct fence *f)
 	o->load_time_limit_ms = 10000;
 	o->graph_nodes_max = 65536;
 	o->memo_entries_max = 16384;
-	snprintf(f->dir, sizeof(f->dir), "/tmp/mf-decide-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
+	assert_int_equal(test_temp_dir(f->dir, sizeof(f->dir)), 0);
 }
 
 void fence_write(struct fence *f, const char *name, const char *text)
@@ -51,9 +50,9 @@ void fence_write(struct fence *f, const char *name, const char *text)
 	snprintf(path, sizeof(path), "%s/%s", f->dir, name);
 	slash = strrchr(path, '/');
 	*slash = '\0';
-	mkdir(path, 0700);
+	assert_int_equal(test_make_dir(path), 0);
 	*slash = '/';
-	file = fopen(path, "w");
+	file = fopen(path, "wb");
 	assert_non_null(file);
 	fputs(text, file);
 	fclose(file);
@@ -78,13 +77,10 @@ struct mf_vm_state *fence_another(struct fence *f)
 
 void fence_done(struct fence *f)
 {
-	char command[128];
-
 	mf_vm_state_free(f->state);
 	mf_source_set_unref(f->set);
 	mf_counters_free(f->config.counters);
-	snprintf(command, sizeof(command), "rm -rf %s", f->dir);
-	assert_int_equal(system(command), 0);
+	assert_int_equal(test_remove_tree(f->dir), 0);
 }
 
 void fence_open(struct fence *f, const char *lua)

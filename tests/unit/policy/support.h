@@ -11,7 +11,7 @@ struct fence {
 	struct mf_vm_state *state;
 	struct mf_err err;
 	uint64_t mono_ns, wall_ns;
-	char dir[64];
+	char dir[256];
 	unsigned policies;
 };
 

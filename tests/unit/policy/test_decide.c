@@ -10,6 +10,7 @@
 
 #include "core/policy/shared_sets.h"
 #include "support.h"
+#include "tests/os/os.h"
 
 static uint64_t lua_entries(struct fence *f)
 {
@@ -929,6 +930,6 @@ int main(void)
 		cmocka_unit_test(test_a_bad_line_of_a_data_file_is_named),
 	};
 
-	setenv("TZ", "UTC0", 1);
+	test_set_env("TZ", "UTC0");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "tests/os/os.h"
 #include "tests/unit/runtime/tree.h"
 
 #include <cmocka.h>
@@ -47,7 +47,7 @@ static void a_directory_is_read_in_byte_order(void **state)
 	(void)state;
 	tree_write("p/b.lua", "return {}");
 	tree_write("p/a.lua", "return {}");
-	tree_write("p/B.lua", "return {}");
+	tree_write("p/C.lua", "return {}");
 	tree_write("p/a_test.lua", "");
 	tree_write("p/.hidden.lua", "");
 	tree_write("p/notes.txt", "");
@@ -56,7 +56,7 @@ static void a_directory_is_read_in_byte_order(void **state)
 	tree_write("p/corp/policy.lua", "return {}");
 	tree_write("p/empty/readme", "");
 	assert_int_equal(read_set("p", &set), 0);
-	assert_string_equal(list(set), "B:B.lua a:a.lua b:b.lua corp:policy.lua");
+	assert_string_equal(list(set), "C:C.lua a:a.lua b:b.lua corp:policy.lua");
 }
 
 static void packs_say_their_name_order_and_tier(void **state)
@@ -148,6 +148,7 @@ static void modules_come_from_the_pack_or_the_standard_library(void **state)
 {
 	struct mf_source_set *set;
 	const struct mf_sandbox_source *c, *m;
+	bool links;
 
 	(void)state;
 	tree_write("p/policy.lua", "return {}");
@@ -156,8 +157,7 @@ static void modules_come_from_the_pack_or_the_standard_library(void **state)
 	tree_write("p/moonfence/hosts.lua", "return 'not this'");
 	tree_write("stdlib/moonfence/hosts.lua", "return 'std'");
 	tree_write("outside.lua", "return 'secret'");
-	tree_link("../outside.lua", "p/leak.lua");
-	tree_link("policy.lua", "p/alias.lua");
+	links = tree_link("../outside.lua", "p/leak.lua") && tree_link("policy.lua", "p/alias.lua");
 	assert_int_equal(read_set("p", &set), 0);
 	c = &mf_source_set_policy(set, 0)->chunk;
 	m = c->find(c->ctx, "names");
@@ -168,7 +168,8 @@ static void modules_come_from_the_pack_or_the_standard_library(void **state)
 	assert_string_equal(m->text, "return 'sub'");
 	m = c->find(c->ctx, "moonfence.hosts");
 	assert_string_equal(m->text, "return 'std'");
-	assert_non_null(c->find(c->ctx, "alias"));
+	if (links)
+		assert_non_null(c->find(c->ctx, "alias"));
 	assert_null(c->find(c->ctx, "leak"));
 	assert_null(c->find(c->ctx, "../outside"));
 	assert_null(c->find(c->ctx, "..outside"));
@@ -187,6 +188,7 @@ static void data_is_confined_and_read_once(void **state)
 {
 	const struct mf_policy_source *p;
 	struct mf_source_set *set;
+	bool links, fifo;
 	const char *text;
 	size_t len;
 
@@ -194,24 +196,32 @@ static void data_is_confined_and_read_once(void **state)
 	tree_write("p/policy.lua", "return {}");
 	tree_write("p/data/list.txt", "a.example\n");
 	tree_write("secret.txt", "x");
-	tree_link("../../secret.txt", "p/data/out.txt");
-	tree_link("/etc/passwd", "p/data/abs.txt");
-	tree_link("list.txt", "p/data/in.txt");
-	assert_int_equal(mkfifo(tree_path("p/data/fifo"), 0600), 0);
+	links = tree_link("../../secret.txt", "p/data/out.txt") &&
+		tree_link("/etc/passwd", "p/data/abs.txt") &&
+		tree_link("list.txt", "p/data/in.txt");
+	fifo = test_fifo(tree_path("p/data/fifo")) == 0;
+	assert_int_equal(test_make_dir(tree_path("p/data/dir")), 0);
 	assert_int_equal(read_set("p", &set), 0);
 	p = mf_source_set_policy(set, 0);
 	assert_int_equal(mf_policy_source_data(p, "data/list.txt", &text, &len, &err), 0);
 	assert_string_equal(text, "a.example\n");
-	assert_int_equal(mf_policy_source_data(p, "data/in.txt", &text, &len, &err), 0);
-	assert_int_equal(mf_policy_source_data(p, "data/out.txt", &text, &len, &err), MF_E_PERM);
-	assert_non_null(strstr(err.msg, "out of its directory"));
-	assert_int_equal(mf_policy_source_data(p, "data/abs.txt", &text, &len, &err), MF_E_PERM);
+	if (links) {
+		assert_int_equal(mf_policy_source_data(p, "data/in.txt", &text, &len, &err), 0);
+		assert_int_equal(mf_policy_source_data(p, "data/out.txt", &text, &len, &err),
+				 MF_E_PERM);
+		assert_non_null(strstr(err.msg, "out of its directory"));
+		assert_int_equal(mf_policy_source_data(p, "data/abs.txt", &text, &len, &err),
+				 MF_E_PERM);
+	}
 	assert_int_equal(mf_policy_source_data(p, "../secret.txt", &text, &len, &err), MF_E_PERM);
 	assert_int_equal(mf_policy_source_data(p, "data/../../secret.txt", &text, &len, &err),
 			 MF_E_PERM);
 	assert_int_equal(mf_policy_source_data(p, "/etc/passwd", &text, &len, &err), MF_E_PERM);
 	assert_int_equal(mf_policy_source_data(p, "", &text, &len, &err), MF_E_PERM);
-	assert_int_equal(mf_policy_source_data(p, "data/fifo", &text, &len, &err), MF_E_IO);
+	if (fifo)
+		assert_int_equal(mf_policy_source_data(p, "data/fifo", &text, &len, &err), MF_E_IO);
+	assert_int_equal(mf_policy_source_data(p, "data/dir", &text, &len, &err), MF_E_IO);
+	assert_non_null(strstr(err.msg, "is not a regular file"));
 	assert_int_equal(mf_policy_source_data(p, "data/none.txt", &text, &len, &err), MF_E_NOENT);
 	tree_write("p/data/list.txt", "b.example\n");
 	assert_int_equal(mf_policy_source_data(p, "data/list.txt", &text, &len, &err), 0);
@@ -234,7 +244,8 @@ static void what_cannot_be_read_is_an_error_with_its_path(void **state)
 	tree_write("x.txt", "");
 	assert_int_equal(read_set("x.txt", &set), MF_E_INVAL);
 	tree_write("out.lua", "return {}");
-	tree_link("../out.lua", "q/in.lua");
+	if (!tree_link("../out.lua", "q/in.lua"))
+		return;
 	assert_int_equal(read_set("q", &set), MF_E_PERM);
 	/* A link that the operator names is theirs to name. */
 	assert_int_equal(read_set("q/in.lua", &set), 0);

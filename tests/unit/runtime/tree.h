@@ -4,6 +4,7 @@
 #define MF_TESTS_TREE_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +18,8 @@ int tree_teardown(void **state);
 const char *tree_path(const char *name);
 /** tree_write() - Make the file (and its directories) by writing another and renaming it over, as editors do */
 void tree_write(const char *name, const char *text);
-void tree_link(const char *target, const char *name);
+/** tree_link() - A symbolic link; Return: false where there are none, which it says on the output */
+bool tree_link(const char *target, const char *name);
 void tree_remove(const char *name);
 
 #endif
