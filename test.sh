@@ -2,7 +2,8 @@
 # Sets up, builds and tests.
 #
 #   ./test.sh          the suites that every change must pass, with AddressSanitizer and UndefinedBehaviorSanitizer
-#   ./test.sh --all    also: format check, compilation for macOS, release build with the slow suites, ThreadSanitizer, clang and short fuzzing
+#   ./test.sh --all    also: format check, compilation for macOS, release build with the slow suites, ThreadSanitizer,
+#                      the Windows build under wine, clang and short fuzzing
 #   ./test.sh -R NAME  only tests whose name matches (passed on to ctest)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -12,7 +13,7 @@ ctest_args=()
 while [ $# -gt 0 ]; do
   case $1 in
     --all) all=1 ;;
-    -h|--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) ctest_args+=("$1") ;;
   esac
   shift
@@ -58,6 +59,11 @@ MF_SLOW=1 run release -L net
 step "tsan: the unit suites"
 build tsan
 run tsan -L unit -LE slow -j "$jobs"
+step "windows: build with mingw-w64, every suite under wine"
+tools/install-deps.sh windows
+tools/build-windows-deps.sh >build/windows-sysroot.log
+build mingw
+run mingw -LE slow -j "$jobs"
 step "fuzz: every target for ${MF_FUZZ_SECONDS:-20} s from its corpus"
 build fuzz
 tools/fuzz.sh "${MF_FUZZ_SECONDS:-20}"

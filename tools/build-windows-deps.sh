@@ -41,13 +41,12 @@ command -v $cc >/dev/null || fail "$cc is missing: tools/install-deps.sh windows
 mkdir -p "$cache"
 exec 9>"$cache/mingw.lock"
 flock 9 # one build at a time; who waited finds the other's result
+rm -rf "$cache"/build.* # of one that was interrupted
 temp=$(mktemp -d "$cache/build.XXXXXX")
-logs=
+logs= long=
 cleanup() {
-  local status=$? pids
-  pids=$(jobs -p)
-  # shellcheck disable=SC2086
-  [ -z "$pids" ] || kill $pids 2>/dev/null || true
+  local status=$?
+  [ -z "$long" ] || kill -- "-$long" 2>/dev/null || true
   if [ $status -ne 0 ] && [ -n "$logs" ]; then
     rm -rf "$cache/failed-logs"
     mv "$logs" "$cache/failed-logs"
@@ -235,12 +234,15 @@ build_openssl() {
   cd "$temp/src/openssl"
   # What the TLS proxy never offers is left out, for the build's and the program's size.
   CC="$ccache $cc" AR=$host-ar RANLIB=$host-ranlib RC=$host-windres \
-    ./Configure mingw64 --prefix="$out" --libdir=lib --openssldir=/ssl no-shared no-tests no-dso \
+    ./Configure mingw64 --prefix=/openssl --libdir=lib --openssldir=/openssl no-shared no-tests no-dso \
     no-engine no-module no-legacy no-ssl3 no-idea no-seed no-aria no-camellia no-bf no-cast no-rc2 no-rc4 no-rc5 no-md4 \
     no-mdc2 no-whirlpool no-sm2 no-sm3 no-sm4 no-gost no-cms no-ts no-srp no-cmp no-comp no-dsa no-dtls no-ct no-async \
     no-ui-console no-capieng no-padlockeng no-unit-test $flags
-  make -j"$jobs" build_generated
-  make -j"$jobs" libcrypto.a libssl.a
+  # Where configuration and certificates are looked for unless a program says otherwise: a folder that only administrators
+  # may write to. "/ssl" would be below the current drive's root, where every user may make one.
+  local dirs=("OPENSSLDIR=C:/Program Files/Common Files/SSL" ENGINESDIR=C:/none MODULESDIR=C:/none)
+  make -j"$jobs" "${dirs[@]}" build_generated
+  make -j"$jobs" "${dirs[@]}" libcrypto.a libssl.a
   install -d "$out/include/openssl"
   install -m 644 include/openssl/*.h "$out/include/openssl"
   install -m 644 libcrypto.a libssl.a "$out/lib"
@@ -254,12 +256,15 @@ build() { # package
 
 echo "building the Windows libraries into $sysroot" >&2
 for package in "${packages[@]}"; do fetch "$package"; done
-build openssl & # the long one; the others' configure scripts run beside it
+set -m # a process group of its own, so that it can be ended as a whole
+build openssl 9>&- & # the long one; the others' configure scripts run beside it
 long=$!
+set +m
 for package in "${packages[@]}"; do
   [ "$package" = openssl ] || build "$package"
 done
-wait $long
+wait "$long"
+long=
 
 version() { sed -n "s/^$1 \([0-9]*:\)\{0,1\}\([0-9][0-9.]*\).*/\2/p" "$temp/versions"; }
 rm -rf "$out"/lib/pkgconfig/* "$out"/lib/cmake "$out"/cmake "$out"/lib/*.la "$out"/{bin,share/{doc,man,info}}

@@ -48,7 +48,7 @@ make_template() { # folder
 
 if [ ! -e "$prefix/system.reg" ]; then
   cache=${XDG_CACHE_HOME:-$HOME/.cache}/moonfence
-  template=$cache/wine-$({ "$wine" --version; cat "$0"; } | sha256sum | cut -c1-16)
+  template=$cache/wine-$({ "$wine" --version; declare -f make_template; } | sha256sum | cut -c1-16)
   mkdir -p "$cache" "$(dirname "$prefix")"
   exec 8>"$cache/wine.lock"
   flock 8

@@ -22,6 +22,12 @@ struct mf_file_list {
 	size_t cnt;
 };
 
+/** mf_file_path_dup() - @path as the rest of the code reads it: "/" between components; in malloc()ed memory, or NULL */
+char *mf_file_path_dup(const char *path);
+
+/** mf_file_root_len() - Bytes of such a path that are no component: 1 of "/a", 3 of "C:/a", 0 of a relative one */
+size_t mf_file_root_len(const char *path);
+
 /** mf_file_kind_of() - What @path is, links followed; MF_FILE_NONE when it is not there or out of reach */
 enum mf_file_kind mf_file_kind_of(const char *path);
 

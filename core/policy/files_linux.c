@@ -13,6 +13,16 @@
 
 #include "core/policy/files.h"
 
+char *mf_file_path_dup(const char *path)
+{
+	return strdup(path);
+}
+
+size_t mf_file_root_len(const char *path)
+{
+	return path[0] == '/';
+}
+
 static enum mf_file_kind kind_of_mode(mode_t mode)
 {
 	if (S_ISREG(mode))

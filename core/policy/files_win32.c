@@ -17,6 +17,31 @@
 
 #define SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
 
+char *mf_file_path_dup(const char *path)
+{
+	size_t n = strlen(path), drive;
+	char *copy = malloc(n + 3);
+
+	if (!copy)
+		return NULL;
+	/* "C:x" lies in the drive's current directory: "C:./x" says so with a separator. */
+	drive = path[0] && path[1] == ':' && path[2] && path[2] != '\\' && path[2] != '/' ? 2 : 0;
+	memcpy(copy, path, drive);
+	if (drive)
+		memcpy(copy + 2, "./", 2);
+	memcpy(copy + (drive ? 4 : 0), path + drive, n - drive + 1);
+	for (char *p = copy; *p; p++)
+		*p = *p == '\\' ? '/' : *p;
+	return copy;
+}
+
+size_t mf_file_root_len(const char *path)
+{
+	size_t n = path[0] && path[1] == ':' ? 2 : 0;
+
+	return path[n] == '/' ? n + 1 : n;
+}
+
 static int fail_errno(struct mf_err *err, const char *path, int error)
 {
 	return mf_err_at(err, error == ENOENT || error == ENOTDIR ? MF_E_NOENT : MF_E_IO, path, 0,

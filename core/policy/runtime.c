@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "core/base/hash.h"
+#include "core/base/installed.h"
 #include "core/base/strbuf.h"
 #include "core/observe/event_stamp.h"
 #include "core/observe/events.h"
@@ -89,8 +90,6 @@ static void fill_defaults(struct mf_runtime_options *o)
 		o->memo_entries_max = 16384;
 	if (!o->quarantine_after)
 		o->quarantine_after = 16;
-	if (!o->stdlib_dir)
-		o->stdlib_dir = MF_STDLIB_DIR;
 }
 
 int mf_vm_config_init(struct mf_vm_config *config, const struct mf_runtime_options *options)
@@ -109,7 +108,8 @@ int mf_vm_config_init(struct mf_vm_config *config, const struct mf_runtime_optio
 		if ((unsigned)o->fail_mode[kind] >= MF_FAIL_MODE_NUM)
 			return MF_E_INVAL;
 	fill_defaults(o);
-	stdlib = strdup(o->stdlib_dir);
+	stdlib = o->stdlib_dir ? strdup(o->stdlib_dir)
+			       : mf_installed(MF_STDLIB_DIR, "share/moonfence/stdlib");
 	if (!stdlib)
 		return MF_E_NOMEM;
 	o->stdlib_dir = stdlib;

@@ -575,6 +575,7 @@ static int read_named_file(struct mf_source_set *set, const char *path, struct m
 {
 	char name[MF_SOURCE_NAME_MAX + 1], *dir;
 	const char *slash = strrchr(path, '/');
+	size_t root = mf_file_root_len(path);
 	int r;
 
 	base_name(path, name, sizeof(name));
@@ -584,9 +585,10 @@ static int read_named_file(struct mf_source_set *set, const char *path, struct m
 	if (!mf_file_name_ends(name, ".lua") || strlen(name) < 5)
 		return mf_err_at(err, MF_E_INVAL, path, 0, 0, "%s: a policy file ends in .lua",
 				 path);
-	dir = !slash	      ? strdup(".")
-	      : slash == path ? strdup("/")
-			      : strndup(path, (size_t)(slash - path));
+	if (!slash)
+		dir = strdup(".");
+	else
+		dir = strndup(path, (size_t)(slash - path) < root ? root : (size_t)(slash - path));
 	if (!dir)
 		return fail_nomem(err);
 	r = note_dir(set, dir, err);
@@ -596,7 +598,7 @@ static int read_named_file(struct mf_source_set *set, const char *path, struct m
 	return r;
 }
 
-static int read_path(struct mf_source_set *set, const char *path, struct mf_err *err)
+static int read_clean_path(struct mf_source_set *set, const char *path, struct mf_err *err)
 {
 	struct mf_pack p;
 	int r;
@@ -619,6 +621,15 @@ static int read_path(struct mf_source_set *set, const char *path, struct mf_err 
 	default:
 		return read_named_file(set, path, err);
 	}
+}
+
+static int read_path(struct mf_source_set *set, const char *path, struct mf_err *err)
+{
+	char *clean = mf_file_path_dup(path);
+	int r = clean ? read_clean_path(set, clean, err) : fail_nomem(err);
+
+	free(clean);
+	return r;
 }
 
 /* Mandatory packs first; otherwise the order stays. */
@@ -656,7 +667,7 @@ int mf_source_set_read(const char *const *paths, size_t path_cnt, const char *st
 
 	if (!set)
 		return fail_nomem(err);
-	if (stdlib_dir && !(set->stdlib_dir = strdup(stdlib_dir)))
+	if (stdlib_dir && !(set->stdlib_dir = mf_file_path_dup(stdlib_dir)))
 		r = fail_nomem(err);
 	for (size_t i = 0; r == 0 && i < path_cnt; i++)
 		r = read_path(set, paths[i], err);

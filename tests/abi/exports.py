@@ -7,13 +7,22 @@ import sys
 
 library, map_file, header = sys.argv[1:]
 
-out = subprocess.run(["nm", "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
 exported = set()
-for line in out.splitlines():
-    fields = line.split()
-    name = fields[-1].split("@")[0]
-    if fields[-2] != "A" and not re.match(r"__(start|stop|odr_asan)", name):
-        exported.add(name)
+if library.endswith(".dll"):
+    out = subprocess.run(["x86_64-w64-mingw32-objdump", "-p", library], check=True, capture_output=True, text=True).stdout
+    exported.update(re.findall(r"^\s*\[ *\d+\].* (\w+)$", out.split("[Ordinal/Name Pointer] Table")[1].split("\n\n")[0],
+                               flags=re.M))
+    # Only the system's own DLLs: nothing else has to be there.
+    system = {"advapi32", "bcrypt", "kernel32", "msvcrt", "ws2_32"}
+    foreign = {name.lower() for name in re.findall(r"DLL Name: (\S+)\.dll", out, flags=re.I)} - system
+    assert not foreign, f"needs {foreign}"
+else:
+    out = subprocess.run(["nm", "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
+    for line in out.splitlines():
+        fields = line.split()
+        name = fields[-1].split("@")[0]
+        if fields[-2] != "A" and not re.match(r"__(start|stop|odr_asan)", name):
+            exported.add(name)
 
 text = re.sub(r"/\*.*?\*/", "", open(map_file).read(), flags=re.S)
 listed = set(re.findall(r"\b(mf_\w+);", text.split("local:")[0]))
