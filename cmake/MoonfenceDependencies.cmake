@@ -1,4 +1,15 @@
 # Debian's packages, found through pkg-config; tools/install-deps.sh installs them.
+# A sysroot that was built anew has another name: what was found in the one before is found again.
+if(DEFINED MF_WINDOWS_SYSROOT AND NOT "${MF_SYSROOT_SEARCHED}" STREQUAL "${MF_WINDOWS_SYSROOT}")
+  get_cmake_property(cached CACHE_VARIABLES)
+  foreach(name ${cached})
+    if(name MATCHES "^(__pkg_config_checked_|pkgcfg_lib_)")
+      unset(${name} CACHE)
+    endif()
+  endforeach()
+  set(MF_SYSROOT_SEARCHED "${MF_WINDOWS_SYSROOT}" CACHE INTERNAL "Where the libraries were looked for")
+endif()
+
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(LUA REQUIRED IMPORTED_TARGET lua5.4)

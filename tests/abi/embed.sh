@@ -27,7 +27,7 @@ read -ra needs <<<"$(pkg --print-requires-private | tr '\n' ' ')"
 read -ra static <<<"$work/prefix/$libdir/libmoonfence.a $(pkg-config --libs "${needs[@]}") -pthread -lm"
 if [ ${#runner[@]} -gt 0 ]; then
   flags+=(-D__USE_MINGW_ANSI_STDIO=1)
-  shared+=(-static)
+  shared+=(-static-libgcc)
   static+=(-static -fstack-protector-strong -lws2_32 -lbcrypt -ladvapi32)
 fi
 "$cc" "${flags[@]}" "${cflags[@]}" embed.c "${shared[@]}" -o embed_shared
@@ -49,11 +49,11 @@ file     soft_delete by file() of policy example
 END
 if [ ${#runner[@]} -gt 0 ]; then
   cp "$work/prefix/bin/"*.dll .
-  static_libs=$(x86_64-w64-mingw32-objdump -p embed_static)
-  shared_libs=$(x86_64-w64-mingw32-objdump -p embed_shared)
+  static_libs=$(x86_64-w64-mingw32-objdump -p embed_static.exe)
+  shared_libs=$(x86_64-w64-mingw32-objdump -p embed_shared.exe)
   shared_name=libmoonfence.dll
-  run_shared() { "${runner[@]}" "$work/embed_shared" "$@"; }
-  run_static() { "${runner[@]}" "$work/embed_static" "$@"; }
+  run_shared() { "${runner[@]}" "$work/embed_shared.exe" "$@"; }
+  run_static() { "${runner[@]}" "$work/embed_static.exe" "$@"; }
 else
   static_libs=$(ldd ./embed_static)
   shared_libs=$(LD_LIBRARY_PATH="$work/prefix/$libdir" ldd ./embed_shared)

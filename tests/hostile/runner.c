@@ -17,38 +17,21 @@
  */
 #include "tests/hostile/runner.h"
 
+#include "tests/os/os.h"
+
 #include <dirent.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static uint64_t cpu_now(void *ctx)
 {
-	struct timespec ts;
-
 	(void)ctx;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * MF_NS_PER_S + (uint64_t)ts.tv_nsec;
+	return test_cpu_ns();
 }
 
 const struct mf_clock hostile_clock = { cpu_now, cpu_now, NULL };
-
-uint64_t hostile_clock_step(void)
-{
-	uint64_t least = UINT64_MAX, last = cpu_now(NULL);
-
-	for (int i = 0; i < 3; i++) {
-		uint64_t now;
-
-		while ((now = cpu_now(NULL)) == last)
-			;
-		least = now - last < least ? now - last : least;
-		last = now;
-	}
-	return least;
-}
 
 static _Noreturn void die(const char *what, const char *name)
 {

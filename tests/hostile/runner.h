@@ -33,9 +33,6 @@ struct outcome {
 /* The CPU time of this thread: what other processes of the machine do is not counted. */
 extern const struct mf_clock hostile_clock;
 
-/** hostile_clock_step() - By how many ns that clock goes on at a time; on Windows it is that of the scheduler */
-uint64_t hostile_clock_step(void);
-
 /** hostile_read_all() - All scripts of @dir by name; exits on an error of ours. Return: their number */
 size_t hostile_read_all(const char *dir, struct hostile **ret);
 void hostile_free_all(struct hostile *all, size_t n);

@@ -1,5 +1,4 @@
 -- A format with thousands of long fields.
 -- load: ok
--- call: limit|steps|time
--- (time: where the C library is slow at formats)
+-- call: limit|steps
 return function() return ("%99.99f"):rep(5000):format(table.unpack(setmetatable({}, { __index = function() return 1 end }), 1, 4000)) end

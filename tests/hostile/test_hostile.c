@@ -18,7 +18,7 @@
  * A build with sanitizers has the time limit, and the bound with it, multiplied by a factor that is measured at the start:
  * how much longer a step in our library, which is instrumented, takes than an instruction of Lua, which is not. In a
  * release the two are near one another, and no factor is applied. Where the clock is too coarse for the time limit, the limit
- * is a few of its steps.
+ * is a few times its error.
  */
 #include <lauxlib.h>
 #include <stdio.h>
@@ -26,14 +26,15 @@
 #include <string.h>
 
 #include "tests/hostile/runner.h"
+#include "tests/os/os.h"
 
-#define STEPS	    100000
-#define CLOCK_STEPS 4
-#define TIME_NS	    (5 * MF_NS_PER_MS)
-#define SCRIPTS	    60 /* at least */
-#define LEAK_MAX    (64 << 10)
-#define TRIES	    5
-#define SLOW_MAX    40 /* a larger factor is a mistake of the calibration */
+#define STEPS	     100000
+#define CLOCK_ERRORS 3
+#define TIME_NS	     (5 * MF_NS_PER_MS)
+#define SCRIPTS	     60 /* at least */
+#define LEAK_MAX     (64 << 10)
+#define TRIES	     5
+#define SLOW_MAX     40 /* a larger factor is a mistake of the calibration */
 
 /* What a policy can see of the world, and a little of everything at work. */
 #define CANARY                                                                                   \
@@ -283,8 +284,8 @@ int main(void)
 #ifdef MF_SANITIZED
 	calibrate();
 #endif
-	if (limits.time_ns < CLOCK_STEPS * hostile_clock_step()) {
-		limits.time_ns = CLOCK_STEPS * hostile_clock_step();
+	if (limits.time_ns < CLOCK_ERRORS * test_cpu_error_ns()) {
+		limits.time_ns = CLOCK_ERRORS * test_cpu_error_ns();
 		printf("coarse clock: %llu us instead of %llu us\n",
 		       (unsigned long long)limits.time_ns / 1000,
 		       (unsigned long long)TIME_NS / 1000);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Paths are UTF-8 with "/" between components, on every system. Functions return 0, or -1. */
 
@@ -25,6 +26,10 @@ bool test_is_private(const char *path);
 /** test_pipe() - Two descriptors: read from [0], write to [1] */
 int test_pipe(int fds[2]);
 void test_close(int fd);
+/** test_cpu_ns() - The CPU time of this thread, cheap enough to be asked for all the time */
+uint64_t test_cpu_ns(void);
+/** test_cpu_error_ns() - By how much it may be wrong over a span of time */
+uint64_t test_cpu_error_ns(void);
 void test_set_env(const char *name, const char *value);
 
 #endif

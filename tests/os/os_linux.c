@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 int test_temp_dir(char *ret, size_t size)
@@ -66,6 +67,19 @@ int test_pipe(int fds[2])
 void test_close(int fd)
 {
 	close(fd);
+}
+
+uint64_t test_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t test_cpu_error_ns(void)
+{
+	return 0;
 }
 
 void test_set_env(const char *name, const char *value)
