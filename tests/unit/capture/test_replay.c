@@ -40,8 +40,8 @@ static void question(void *ctx, const struct mf_replay_question *q)
 	t->last_packet = q->packet;
 	if (t->cnt < MF_ARRAY_SIZE(t->notes)) {
 		snprintf(t->notes[t->cnt], sizeof(t->notes[0]), "%s", q->note ? q->note : "");
-		t->verdicts[t->cnt] = q->answers[0].decision ? q->answers[0].decision->verdict
-							     : MF_VERDICT_NUM;
+		t->verdicts[t->cnt] =
+			q->answers[0].decision ? q->answers[0].decision->verdict : MF_VERDICT_NUM;
 	}
 	t->cnt++;
 }
@@ -133,7 +133,8 @@ static void tcp(struct fixture *f, uint16_t client, uint16_t port, uint32_t seq,
 
 static void dns(struct fixture *f, uint16_t client, uint16_t id)
 {
-	uint8_t msg[] = { id >> 8, id & 0xff, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, 'a', 'b', 'c', 0, 0, 1, 0, 1 };
+	uint8_t msg[] = { id >> 8, id & 0xff, 1,   0,	0,   1, 0, 0, 0, 0, 0,
+			  0,	   3,	      'a', 'b', 'c', 0, 0, 1, 0, 1 };
 	struct mf_flow flow = flow_of(MF_PROTO_UDP, client, 53);
 	uint8_t pkt[200];
 	size_t len;
@@ -185,14 +186,15 @@ static void questions_with_one_number_stay_few(void **state)
 	begin(f, (struct mf_replay_options){ .questions_max = 1000 });
 	for (unsigned i = 0; i < 200; i++) {
 		struct mf_flow flow = flow_of(MF_PROTO_UDP, 1000, 53);
-		uint8_t pkt[200], msg[] = { 0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, 'a', 'b', 'c', 0, 0, 1, 0, 1 };
+		uint8_t pkt[200], msg[] = { 0, 7, 1,   0,   0,	 1, 0, 0, 0, 0, 0,
+					    0, 3, 'a', 'b', 'c', 0, 0, 1, 0, 1 };
 		size_t len;
 
 		snprintf((char *)msg + 13, 4, "%03u", i);
 		msg[16] = 0;
-		assert_int_equal(mf_build_udp(&flow, mf_span_of(msg, sizeof(msg)), pkt, sizeof(pkt),
-					      &len),
-				 0);
+		assert_int_equal(
+			mf_build_udp(&flow, mf_span_of(msg, sizeof(msg)), pkt, sizeof(pkt), &len),
+			0);
 		record(f, pkt, len);
 	}
 	mf_replay_get_stats(f->replay, &stats);
@@ -254,7 +256,8 @@ static void packets_get_the_fate_of_their_flow(void **state)
 	assert_int_equal(fate->kind, MF_REPLAY_DIVERT);
 	assert_non_null(strstr(fate->comment, "redirect to bastion.example port 2222"));
 	tcp(f, 1002, 443, 1, MF_TCP_SYN, NULL, 0);
-	tcp(f, 1002, 443, 2, MF_TCP_ACK, "\x16\x03\x01\x00\x04\x01\x00\x00\x00", 9); /* an empty hello */
+	tcp(f, 1002, 443, 2, MF_TCP_ACK, "\x16\x03\x01\x00\x04\x01\x00\x00\x00",
+	    9); /* an empty hello */
 	fate = mf_replay_last_fate(f->replay);
 	assert_int_equal(fate->kind, MF_REPLAY_REFUSE);
 	assert_non_null(strstr(fate->comment, "malformed TLS ClientHello"));
