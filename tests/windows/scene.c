@@ -262,9 +262,10 @@ static bool all_taken(struct scene *s)
 	struct wdd_counts c = wdd_host_counts(s->host);
 
 	mf_windivert_get_stats(s->wd, &st);
-	/* each diverted packet was read, each of them went through the pipeline; and each event was read */
+	/* each diverted packet was read, each of them went through the pipeline; and each event was read and queued */
 	return c.diverted == st.packets && scene_stats(s).captured == st.packets &&
-	       c.seen == c.diverted + c.events - c.events_blocked;
+	       c.seen == c.diverted + c.events - c.events_blocked &&
+	       st.events + st.pids_reused == c.events - c.events_blocked;
 }
 
 void scene_expect_nothing(struct scene *s)
