@@ -10,6 +10,7 @@ int mf_policies_read(const char *const *paths, size_t path_cnt, struct mf_polici
 	char stdlib[MF_PATH_MAX];
 	struct mf_runtime_options options = {
 		.size = sizeof(options),
+		.time_limit_us = MF_POLICIES_TIME_LIMIT_US,
 		.stdlib_dir = mf_paths_data("stdlib", stdlib),
 	};
 	int r;

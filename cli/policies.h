@@ -11,6 +11,12 @@
 #include "core/policy/source.h"
 #include "core/policy/vm.h"
 
+/*
+ * Microseconds that a hook may take where nobody waits for it. What counts there is the instructions: a session's 5 ms would
+ * say of a policy that is looked at on a busy machine that it is slow.
+ */
+#define MF_POLICIES_TIME_LIMIT_US 1000000
+
 struct mf_policies {
 	struct mf_vm_config config;
 	struct mf_source_set *set;

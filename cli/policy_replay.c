@@ -8,6 +8,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/paths.h"
+#include "cli/policies.h"
 #include "cli/replay_print.h"
 #include "core/policy/session.h"
 
@@ -152,10 +153,11 @@ static int read_options(struct replay *r, int argc, char **argv, bool *ret_end)
 	return 0;
 }
 
-/* As a session loads them: with their tests, fail modes and limits, but by the capture's clock. */
+/* As a session loads them: with their tests, fail modes and limits, but by the capture's clock and without haste. */
 static int load_side(struct replay *r, struct side *s, struct mf_err *err)
 {
 	struct mf_runtime_options o = { .size = sizeof(o),
+					.time_limit_us = MF_POLICIES_TIME_LIMIT_US,
 					.log = log_line,
 					.monotonic = r->mf_clock.monotonic,
 					.wall = r->mf_clock.wall,
