@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <windows.h>
 
+#include "capture/flow_ends.h"
 #include "capture/internal_win32.h"
 #include "capture/pipeline.h"
 #include "capture/windivert_win32.h"
@@ -34,20 +35,6 @@ struct mf_capture_packets {
 
 /* ---- flows ----------------------------------------------------------------------------------------------------- */
 
-static bool to_session(const struct mf_flow *f, struct mf_session_flow *ret)
-{
-	ret->proto = f->proto == MF_PROTO_UDP ? MF_UDP : MF_TCP;
-	ret->client = mf_flow_src(f);
-	ret->server = mf_flow_dst(f);
-	return f->proto == MF_PROTO_UDP || f->proto == MF_PROTO_TCP;
-}
-
-static bool from_session(const struct mf_session_flow *f, struct mf_flow *ret)
-{
-	return mf_flow_make(ret, f->proto == MF_UDP ? MF_PROTO_UDP : MF_PROTO_TCP, &f->client,
-			    &f->server);
-}
-
 static int decide(void *ctx, const struct mf_flow_question *q, struct mf_flow_verdict *ret)
 {
 	struct mf_capture_packets *p = ctx;
@@ -56,7 +43,7 @@ static int decide(void *ctx, const struct mf_flow_question *q, struct mf_flow_ve
 
 	*ret = (struct mf_flow_verdict){ .answer = MF_FLOW_DENY };
 	// The listeners are IPv4's: an IPv6 flow is refused at once, so that its program tries IPv4.
-	if (!to_session(q->flow, &flow) || flow.server.addr.family != 4 || p->cap->cut)
+	if (!mf_flow_to_session(q->flow, &flow) || flow.server.addr.family != 4 || p->cap->cut)
 		return 0;
 	ret->answer = MF_FLOW_PROXY;
 	if (p->probe.port && memcmp(&flow.server, &p->probe, sizeof(p->probe)) == 0)
@@ -72,21 +59,12 @@ static int decide(void *ctx, const struct mf_flow_question *q, struct mf_flow_ve
 
 static void on_event(void *ctx, const struct mf_pipeline_event *ev)
 {
-	static const char *const what[] = {
-		[MF_PIPELINE_FAIL_ENTERED] = "packets are dropped after failures in a row",
-		[MF_PIPELINE_FAIL_LEFT] = "packets go through again",
-		[MF_PIPELINE_BAD_SEND] = "the driver refused packets",
-		[MF_PIPELINE_HOLD_OVER] = "the process of a flow stayed unknown",
-		[MF_PIPELINE_NAT_FULL] = "flows were refused because there are too many",
-	};
 	struct mf_capture_packets *p = ctx;
 	char text[256];
 
-	_Static_assert(MF_ARRAY_SIZE(what) == MF_PIPELINE_EVENT_NUM, "a sentence per event");
 	if (p->cap->cut)
 		return; /* our own doing */
-	snprintf(text, sizeof(text), "%s (%llu)%s%.100s", what[ev->kind],
-		 (unsigned long long)ev->count, ev->text[0] ? ": " : "", ev->text);
+	mf_pipeline_event_format(ev, text, sizeof(text));
 	mf_capture_tell(p->cap, MF_CAPTURE_PACKETS, text);
 }
 
@@ -98,7 +76,7 @@ int mf_capture_packets_find_pid(struct mf_capture *cap, const struct mf_session_
 	struct mf_nat_entry entry;
 	struct mf_flow f;
 
-	if (!p || !from_session(flow, &f))
+	if (!p || !mf_flow_from_session(flow, &f))
 		return MF_E_NOENT;
 	if (p->asked_pid && mf_flow_eq(&f, &p->asked)) {
 		*ret_pid = p->asked_pid;
@@ -126,7 +104,7 @@ int mf_capture_find_flow(void *cap, enum mf_proto proto, const struct mf_endpoin
 	if (!p || mf_pipeline_find_flow(p->pipeline, proto == MF_UDP ? MF_PROTO_UDP : MF_PROTO_TCP,
 					peer, local, mf_clock_now(&mf_clock_system), &flow) < 0)
 		return MF_E_NOENT;
-	(void)to_session(&flow, ret);
+	(void)mf_flow_to_session(&flow, ret);
 	return 0;
 }
 
@@ -135,7 +113,7 @@ int mf_capture_packets_refuse_udp(struct mf_capture *cap, const struct mf_sessio
 {
 	struct mf_flow f;
 
-	if (!cap->packets || !from_session(flow, &f))
+	if (!cap->packets || !mf_flow_from_session(flow, &f))
 		return MF_E_INVAL;
 	return mf_pipeline_refuse_udp(cap->packets->pipeline, &f, mf_span_of(payload, len),
 				      mf_clock_now(&mf_clock_system));

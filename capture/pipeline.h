@@ -113,6 +113,9 @@ struct mf_pipeline_event {
 	char text[160];
 };
 
+/** mf_pipeline_event_format() - A sentence about an event, for people; Return: @buf */
+const char *mf_pipeline_event_format(const struct mf_pipeline_event *ev, char *buf, size_t size);
+
 struct mf_pipeline_ops {
 	/* Judge a flow that begins. Return: 0 with *ret; MF_E_*: could not be judged, a failure that counts */
 	int (*decide)(void *ctx, const struct mf_flow_question *q, struct mf_flow_verdict *ret);

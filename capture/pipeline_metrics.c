@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pipeline_metrics.c - what the pipeline counted: names, stats, Prometheus */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "capture/pipeline_internal.h"
 #include "core/observe/metrics.h"
 
@@ -115,4 +118,24 @@ void mf_pipeline_gather(struct mf_pipeline *p, struct mf_metrics *m)
 	add_gauge(m, b, "moonfence_pipeline_failing", "1 while the fail mode is on", s.failing,
 		  o.failing);
 	p->gathered = s;
+}
+
+const char *mf_pipeline_event_format(const struct mf_pipeline_event *ev, char *buf, size_t size)
+{
+	static const char *const what[] = {
+		[MF_PIPELINE_FAIL_ENTERED] = "packets are dropped after failures in a row",
+		[MF_PIPELINE_FAIL_LEFT] = "packets go through again",
+		[MF_PIPELINE_BAD_SEND] = "packets were refused by the system",
+		[MF_PIPELINE_HOLD_OVER] = "the process of a flow stayed unknown",
+		[MF_PIPELINE_NAT_FULL] = "flows were refused because there are too many",
+	};
+
+	const char *text = (unsigned)ev->kind < MF_PIPELINE_EVENT_NUM ? what[ev->kind] : "?";
+
+	_Static_assert(MF_ARRAY_SIZE(what) == MF_PIPELINE_EVENT_NUM, "a sentence per event");
+	if (ev->kind == MF_PIPELINE_FAIL_ENTERED && !ev->fail_closed)
+		text = "packets pass unjudged after failures in a row";
+	snprintf(buf, size, "%s (%" PRIu64 ")%s%.100s", text, ev->count, ev->text[0] ? ": " : "",
+		 ev->text);
+	return buf;
 }

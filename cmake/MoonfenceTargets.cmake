@@ -1,4 +1,4 @@
-# mf_own_sources(VAR): leaves other systems' sources (_linux.c, _win32.c, _darwin.c) out of the list VAR.
+# mf_own_sources(VAR): leaves other systems' sources (_linux.c, _win32.c, _darwin.c, _posix.c) out of the list VAR.
 function(mf_own_sources var)
   set(sources ${${var}})
   foreach(system linux win32 darwin)
@@ -6,6 +6,9 @@ function(mf_own_sources var)
       list(FILTER sources EXCLUDE REGEX "_${system}\\.c$")
     endif()
   endforeach()
+  if(WIN32)
+    list(FILTER sources EXCLUDE REGEX "_posix\\.c$")
+  endif()
   set(${var} ${sources} PARENT_SCOPE)
 endfunction()
 
@@ -13,7 +16,7 @@ endfunction()
 #
 # Makes a static library NAME that tests and fuzzers link alone, so that an include from a higher floor fails to link,
 # and an object library NAME_o from which libmoonfence is put together. Sources of other systems (_linux.c, _win32.c,
-# _darwin.c) are left out.
+# _darwin.c, _posix.c) are left out.
 function(mf_floor name)
   cmake_parse_arguments(F "" "" "SOURCES;DEPENDS" ${ARGN})
   mf_own_sources(F_SOURCES)

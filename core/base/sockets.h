@@ -12,4 +12,11 @@
 #include <sys/socket.h>
 #endif
 
+/* BSD's addresses say in their first byte how long they are. */
+#ifdef __APPLE__
+#define mf_sockaddr_set_len(sa) (((struct sockaddr *)(void *)(sa))->sa_len = sizeof(*(sa)))
+#else
+#define mf_sockaddr_set_len(sa) ((void)(sa))
+#endif
+
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* addr_darwin.c - endpoints from and to the sockets' addresses, which have their length in front here; see addr.h */
-#include <netinet/in.h>
-#include <sys/socket.h>
+/* addr_sockaddr.c - endpoints from and to the sockets' addresses; see addr.h */
+#include "core/base/sockets.h"
 
 #include "core/base/addr.h"
 
@@ -28,17 +27,16 @@ bool mf_endpoint_from_sockaddr(struct mf_endpoint *ret, const struct sockaddr *s
 	return true;
 }
 
+static const uint8_t mapped_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
 size_t mf_endpoint_to_sockaddr(const struct mf_endpoint *ep, bool map_v4,
 			       struct sockaddr_storage *ret)
 {
-	struct sockaddr_in in = { .sin_len = sizeof(in),
-				  .sin_family = AF_INET,
-				  .sin_port = htons(ep->port) };
-	struct sockaddr_in6 in6 = { .sin6_len = sizeof(in6),
-				    .sin6_family = AF_INET6,
-				    .sin6_port = htons(ep->port) };
-	uint8_t *bytes = in6.sin6_addr.s6_addr;
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(ep->port) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(ep->port) };
 
+	mf_sockaddr_set_len(&in);
+	mf_sockaddr_set_len(&in6);
 	memset(ret, 0, sizeof(*ret));
 	if (ep->addr.family == 4 && !map_v4) {
 		memcpy(&in.sin_addr, ep->addr.bytes, 4);
@@ -46,10 +44,10 @@ size_t mf_endpoint_to_sockaddr(const struct mf_endpoint *ep, bool map_v4,
 		return sizeof(in);
 	}
 	if (ep->addr.family == 4) {
-		bytes[10] = bytes[11] = 0xff;
-		memcpy(bytes + 12, ep->addr.bytes, 4);
+		memcpy(&in6.sin6_addr, mapped_prefix, 12);
+		memcpy((uint8_t *)&in6.sin6_addr + 12, ep->addr.bytes, 4);
 	} else if (ep->addr.family == 6) {
-		memcpy(bytes, ep->addr.bytes, 16);
+		memcpy(&in6.sin6_addr, ep->addr.bytes, 16);
 	} else {
 		return 0;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* paths_darwin.c - see paths.h */
+/* paths_posix.c - see paths.h */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

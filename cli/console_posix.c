@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* console_darwin.c - see console.h: everything is as expected */
+/* console_posix.c - see console.h: on a POSIX system everything is as expected */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

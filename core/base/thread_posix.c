@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* thread_linux.c - see thread.h */
+/* thread_posix.c - see thread.h */
 #include "core/base/thread.h"
 
 #include <signal.h>
