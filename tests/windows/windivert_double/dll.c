@@ -80,12 +80,16 @@ static DWORD ask(HANDLE pipe, const struct wdd_request *rq, const void *data, co
 
 static HANDLE connect_host(const char *name)
 {
+	ULONGLONG end = GetTickCount64() + 5000;
 	HANDLE pipe;
 
+	/* Between two instances of the host's pipe there is none to connect to, for a moment. */
 	while ((pipe = CreateFileA(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0,
 				   NULL)) == INVALID_HANDLE_VALUE &&
-	       GetLastError() == ERROR_PIPE_BUSY)
-		WaitNamedPipeA(name, 1000);
+	       (GetLastError() == ERROR_PIPE_BUSY || GetLastError() == ERROR_FILE_NOT_FOUND) &&
+	       GetTickCount64() < end)
+		if (!WaitNamedPipeA(name, 1000))
+			Sleep(1);
 	return pipe;
 }
 
