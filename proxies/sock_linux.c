@@ -11,6 +11,7 @@
 
 #include "core/base/err.h"
 #include "proxies/sock.h"
+#include "proxies/sock_posix.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -23,34 +24,22 @@
 #endif
 
 enum {
-	KEEPALIVE_IDLE_S = 120,
 	BATCH_MAX = 32,
 };
 
-static int error_of(int err)
+int mf_sock_make(int family, int type, int protocol)
 {
-	switch (err) {
-	case EAGAIN:
-#if EWOULDBLOCK != EAGAIN
-	case EWOULDBLOCK:
-#endif
-	case EINTR:
-	case ECONNABORTED:
-		return MF_E_AGAIN;
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		return MF_E_FULL;
-	default:
-		return MF_E_IO;
-	}
+	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+
+	return fd < 0 ? mf_sock_code(errno) : fd;
 }
 
-static void set_int(int fd, int level, int name, int value)
+int mf_sock_take(int listener, struct sockaddr_storage *ret_peer)
 {
-	/* every caller can live without it */
-	(void)setsockopt(fd, level, name, &value, sizeof(value));
+	socklen_t len = sizeof(*ret_peer);
+	int fd = accept4(listener, (struct sockaddr *)ret_peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	return fd < 0 ? mf_sock_code(errno) : fd;
 }
 
 int mf_sock_start(void)
@@ -60,171 +49,11 @@ int mf_sock_start(void)
 	return 0;
 }
 
-int mf_sock_listen(const struct mf_endpoint *at, bool tcp, int backlog)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = (socklen_t)mf_endpoint_to_sockaddr(at, false, &ss);
-	int type = tcp ? SOCK_STREAM : SOCK_DGRAM, fd;
-
-	if (len == 0) {
-		errno = EAFNOSUPPORT;
-		return MF_E_IO;
-	}
-	fd = socket(ss.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return error_of(errno);
-	/* for TCP this lets no second listener in, it only forgives connections that still time out */
-	if (tcp)
-		set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	if (ss.ss_family == AF_INET6)
-		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-	if (bind(fd, (struct sockaddr *)&ss, len) < 0 || (tcp && listen(fd, backlog) < 0)) {
-		int err = errno;
-
-		close(fd);
-		errno = err;
-		return MF_E_IO;
-	}
-	return fd;
-}
-
 void mf_sock_prepare_udp(int fd)
 {
 	/* TPROXY's socket has these already; an IPv6 socket wants both */
-	set_int(fd, SOL_IP, IP_RECVORIGDSTADDR, 1);
-	set_int(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR, 1);
-}
-
-void mf_sock_prepare_listener(int fd)
-{
-	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-}
-
-int mf_sock_accept(int listener, struct mf_endpoint *ret_client)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	int fd = accept4(listener, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-	if (fd < 0)
-		return error_of(errno);
-	if (!mf_endpoint_from_sockaddr(ret_client, (struct sockaddr *)&ss))
-		memset(ret_client, 0, sizeof(*ret_client));
-	return fd;
-}
-
-bool mf_sock_local(int fd, struct mf_endpoint *ret)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-
-	return getsockname(fd, (struct sockaddr *)&ss, &len) == 0 &&
-	       mf_endpoint_from_sockaddr(ret, (struct sockaddr *)&ss);
-}
-
-static int start_connect(int fd, const struct sockaddr *sa, socklen_t len)
-{
-	if (connect(fd, sa, len) < 0 && errno != EINPROGRESS) {
-		int err = errno;
-
-		close(fd);
-		errno = err;
-		/* a full backlog of a Unix socket is no reason to wait: it says EAGAIN and never more */
-		return MF_E_IO;
-	}
-	return fd;
-}
-
-int mf_sock_dial(const struct mf_endpoint *to)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = (socklen_t)mf_endpoint_to_sockaddr(to, false, &ss);
-	int fd;
-
-	if (len == 0) {
-		errno = EAFNOSUPPORT;
-		return MF_E_IO;
-	}
-	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-	if (fd < 0)
-		return error_of(errno);
-	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	return start_connect(fd, (struct sockaddr *)&ss, len);
-}
-
-int mf_sock_dial_unix(const char *path)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	size_t len = strlen(path);
-	int fd;
-
-	if (len == 0 || len >= sizeof(sun.sun_path)) {
-		errno = ENAMETOOLONG;
-		return MF_E_IO;
-	}
-	memcpy(sun.sun_path, path, len + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return error_of(errno);
-	return start_connect(fd, (struct sockaddr *)&sun, sizeof(sun));
-}
-
-int mf_sock_error(int fd)
-{
-	int err = 0;
-	socklen_t len = sizeof(err);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
-		return errno;
-	return err;
-}
-
-int mf_sock_last_error(void)
-{
-	return errno;
-}
-
-const char *mf_sock_error_text(int err)
-{
-	return strerror(err);
-}
-
-ssize_t mf_sock_recv(int fd, void *buf, size_t len)
-{
-	ssize_t n = recv(fd, buf, len, 0);
-
-	if (n >= 0)
-		return n;
-	return errno == EAGAIN || errno == EINTR ? MF_E_AGAIN : MF_E_CLOSED;
-}
-
-ssize_t mf_sock_send(int fd, const void *buf, size_t len)
-{
-	ssize_t n = send(fd, buf, len, MSG_NOSIGNAL);
-
-	if (n >= 0)
-		return n;
-	return errno == EAGAIN || errno == EINTR ? MF_E_AGAIN : MF_E_CLOSED;
-}
-
-void mf_sock_shutdown_write(int fd)
-{
-	(void)shutdown(fd, SHUT_WR);
-}
-
-void mf_sock_reset(int fd)
-{
-	struct linger l = { .l_onoff = 1, .l_linger = 0 };
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
-	close(fd);
-}
-
-void mf_sock_close(int fd)
-{
-	close(fd);
+	mf_sock_set_int(fd, SOL_IP, IP_RECVORIGDSTADDR, 1);
+	mf_sock_set_int(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR, 1);
 }
 
 bool mf_sock_same_place(int fd_a, int fd_b)
@@ -238,22 +67,6 @@ bool mf_sock_same_place(int fd_a, int fd_b)
 	if (getsockopt(fd_b, SOL_SOCKET, SO_NETNS_COOKIE, &b, &len) < 0)
 		return true;
 	return a == b;
-}
-
-int mf_sock_open_udp(const struct mf_endpoint *to)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = (socklen_t)mf_endpoint_to_sockaddr(to, false, &ss);
-	int fd;
-
-	if (len == 0) {
-		errno = EAFNOSUPPORT;
-		return MF_E_IO;
-	}
-	fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
-	if (fd < 0)
-		return error_of(errno);
-	return start_connect(fd, (struct sockaddr *)&ss, len);
 }
 
 static void read_original(struct msghdr *mh, struct mf_endpoint *server)
@@ -368,7 +181,7 @@ int mf_pipe_open(struct mf_pipe *ret, size_t size)
 	int fds[2];
 
 	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0)
-		return error_of(errno);
+		return mf_sock_code(errno);
 	/* refused past the user's share of pipe pages: then the usual 64 KiB must do */
 	(void)fcntl(fds[1], F_SETPIPE_SZ, (int)size);
 	ret->rd = fds[0];

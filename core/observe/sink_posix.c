@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sink_darwin.c - see sink.h */
+/* sink_posix.c - see sink.h */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -46,7 +46,7 @@ void mf_sink_enter_thread(void)
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 }
 
-// A pipe that says it is writable takes this much (512 bytes here) without blocking, and does not mix it with another
+// A pipe that says it is writable takes this much (512 bytes on macOS) without blocking, and does not mix it with another
 // writer's: whole lines where they fit.
 static size_t piece(const char *text, size_t len)
 {
