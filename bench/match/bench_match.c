@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/bench.h"
 #include "core/match/cidr_set.h"
 #include "core/match/domain_set.h"
 #include "core/match/glob.h"
@@ -27,45 +28,16 @@
 #define ASKS 65536u
 #define REPS 5u
 
-static bool json, first = true;
+static struct bench_report rows = { .name_width = 26, .value_width = 14, .decimals = 1 };
 static double seconds = 0.2;	/* of one repetition */
 static uint32_t ask_cnt = ASKS; /* a power of two up to ASKS: how many of the questions are asked */
 static volatile uint64_t sink;
 
-static uint64_t ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static uint64_t random_state = 88172645463325252u;
+static uint64_t random_state = BENCH_RANDOM_SEED;
 
 static uint32_t below(uint32_t n)
 {
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (uint32_t)((random_state >> 32) * n >> 32);
-}
-
-static void report(const char *name, double value, const char *unit, const char *text)
-{
-	if (json)
-		printf("%s\n  {\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"text\": "
-		       "\"%s\"}",
-		       first ? "" : ",", name, value, unit, text);
-	else
-		printf("%-26s %14.1f %-10s %s\n", name, value, unit, text);
-	first = false;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
+	return (uint32_t)((uint64_t)bench_random32(&random_state) * n >> 32);
 }
 
 struct ask {
@@ -82,19 +54,18 @@ static double measure(uint64_t (*fn)(void *ctx, const struct ask *a), void *ctx)
 	double each[REPS];
 
 	for (unsigned r = 0; r < REPS; r++) {
-		uint64_t start = ns(), cnt = 0, sum = 0, took;
+		uint64_t start = bench_cpu_ns(), cnt = 0, sum = 0, took;
 
 		do {
 			for (uint32_t i = 0; i < 8192; i++)
 				sum += fn(ctx, &asks[(cnt + i) % ask_cnt]);
 			cnt += 8192;
-			took = ns() - start;
+			took = bench_cpu_ns() - start;
 		} while ((double)took < seconds * 1e9);
 		sink += sum;
 		each[r] = (double)took / (double)cnt;
 	}
-	qsort(each, REPS, sizeof(each[0]), by_value);
-	return each[REPS / 2];
+	return bench_median(each, REPS);
 }
 
 /* A name like those of lists: number @n always gives the same. */
@@ -160,30 +131,30 @@ static void bench_domains(uint32_t names)
 		fprintf(f, "%s\n", name);
 	}
 	fclose(f);
-	start = ns();
+	start = bench_cpu_ns();
 	if (mf_domain_set_builder_new(&options, &b, &err) ||
 	    mf_domain_set_builder_add_file(b, path, 0, &err)) {
 		fprintf(stderr, "%s\n", err.msg);
 		exit(1);
 	}
-	read = ns();
+	read = bench_cpu_ns();
 	if (mf_domain_set_builder_seal(b, &set, &err))
 		exit(1);
 	snprintf(text, sizeof(text), "%u names: file read in %.0f ms, table made in %.0f ms",
 		 mf_domain_set_count(set), (double)(read - start) / 1e6,
-		 (double)(ns() - read) / 1e6);
-	report("domain_set_load_ms", (double)(ns() - start) / 1e6, "ms", text);
+		 (double)(bench_cpu_ns() - read) / 1e6);
+	bench_row(&rows, "domain_set_load_ms", (double)(bench_cpu_ns() - start) / 1e6, "ms", text);
 	unlink(path);
 	snprintf(text, sizeof(text), "a name has %.1f bytes itself", (double)bytes / names);
-	report("domain_set_bytes_per_name", (double)mf_domain_set_bytes(set) / names, "bytes",
-	       text);
+	bench_row(&rows, "domain_set_bytes_per_name", (double)mf_domain_set_bytes(set) / names,
+		  "bytes", text);
 	prepare_names(names);
-	report("domain_set_under_ns", measure(ask_domains, set), "ns",
-	       "half of the questions are hits");
-	report("domain_set_find_ns", measure(find_domains, set), "ns", "lowest value");
+	bench_row(&rows, "domain_set_under_ns", measure(ask_domains, set), "ns",
+		  "half of the questions are hits");
+	bench_row(&rows, "domain_set_find_ns", measure(find_domains, set), "ns", "lowest value");
 	ask_cnt = 1024;
-	report("domain_set_hot_ns", measure(find_domains, set), "ns",
-	       "1,024 questions again and again");
+	bench_row(&rows, "domain_set_hot_ns", measure(find_domains, set), "ns",
+		  "1,024 questions again and again");
 	ask_cnt = ASKS;
 	mf_domain_set_free(set);
 }
@@ -197,7 +168,7 @@ static void bench_cidrs(uint32_t cnt, bool six, const char *name)
 {
 	struct mf_cidr_set_builder *b;
 	struct mf_cidr_set *set;
-	uint64_t start = ns();
+	uint64_t start = bench_cpu_ns();
 	char text[100];
 
 	if (mf_cidr_set_builder_new(0, &b, NULL))
@@ -220,14 +191,14 @@ static void bench_cidrs(uint32_t cnt, bool six, const char *name)
 	if (mf_cidr_set_builder_seal(b, &set, NULL))
 		exit(1);
 	snprintf(text, sizeof(text), "%u networks, made in %.0f ms, %.0f bytes each", cnt,
-		 (double)(ns() - start) / 1e6, (double)mf_cidr_set_bytes(set) / cnt);
+		 (double)(bench_cpu_ns() - start) / 1e6, (double)mf_cidr_set_bytes(set) / cnt);
 	for (uint32_t i = 0; i < ASKS; i++) {
 		uint8_t bytes[16] = { six ? 0x20 : (uint8_t)below(224), (uint8_t)below(256),
 				      (uint8_t)below(256), (uint8_t)below(256) };
 
 		mf_addr_from_bytes(&asks[i].addr, bytes, six ? 16 : 4);
 	}
-	report(name, measure(ask_cidrs, set), "ns", text);
+	bench_row(&rows, name, measure(ask_cidrs, set), "ns", text);
 	mf_cidr_set_free(set);
 }
 
@@ -242,7 +213,7 @@ static void bench_glob(const char *name, const char *pattern, char sep)
 
 	if (mf_glob_compile(pattern, strlen(pattern), sep, 0, &g, NULL))
 		exit(1);
-	report(name, measure(ask_glob, g), "ns", pattern);
+	bench_row(&rows, name, measure(ask_glob, g), "ns", pattern);
 	mf_glob_free(g);
 }
 
@@ -268,15 +239,17 @@ static void bench_regex(void)
 
 	if (mf_regex_compile(pattern, strlen(pattern), MF_REGEX_HOST, NULL, &x.re, NULL))
 		exit(1);
-	report("regex_host_ns", measure(ask_regex, &x), "ns", "two alternations, searched");
+	bench_row(&rows, "regex_host_ns", measure(ask_regex, &x), "ns",
+		  "two alternations, searched");
 	mf_regex_free(x.re);
 	if (mf_regex_compile("^(([a-z])+.)+[A-Z]([a-z])+$", 27, MF_REGEX_RE2, NULL, &x.re, NULL))
 		exit(1);
 	memset(bomb, 'a', sizeof(bomb));
-	start = ns();
+	start = bench_cpu_ns();
 	r = mf_regex_match(x.re, x.scratch, bomb, sizeof(bomb));
-	report("regex_bomb_us", (double)(ns() - start) / 1e3, "us",
-	       r == MF_E_LIMIT ? "until the match limit ended it" : "NOT ended by the match limit");
+	bench_row(&rows, "regex_bomb_us", (double)(bench_cpu_ns() - start) / 1e3, "us",
+		  r == MF_E_LIMIT ? "until the match limit ended it"
+				  : "NOT ended by the match limit");
 	mf_regex_free(x.re);
 	mf_regex_scratch_free(x.scratch);
 }
@@ -311,14 +284,14 @@ static void bench_names(void)
 
 	if (mf_names_new(NULL, &names, NULL))
 		exit(1);
-	report("name_canon_ns", measure(ask_canon, NULL), "ns", "plain ASCII");
-	report("names_learn_ns", measure(ask_learn, names), "ns",
-	       "one name, one address, table full");
-	report("names_has_ns", measure(ask_has, names), "ns",
-	       "does the name belong to the address");
+	bench_row(&rows, "name_canon_ns", measure(ask_canon, NULL), "ns", "plain ASCII");
+	bench_row(&rows, "names_learn_ns", measure(ask_learn, names), "ns",
+		  "one name, one address, table full");
+	bench_row(&rows, "names_has_ns", measure(ask_has, names), "ns",
+		  "does the name belong to the address");
 	mf_names_get_stats(names, &s);
 	snprintf(text, sizeof(text), "%u addresses, %u names", s.addrs, s.names);
-	report("names_bytes_per_addr", (double)s.bytes / s.addrs, "bytes", text);
+	bench_row(&rows, "names_bytes_per_addr", (double)s.bytes / s.addrs, "bytes", text);
 	mf_names_free(names);
 }
 
@@ -363,7 +336,8 @@ static void bench_observe(void)
 	char text[100];
 	double each;
 
-	report("event_build_ns", measure(ask_event, NULL), "ns", "net_connect with a decision");
+	bench_row(&rows, "event_build_ns", measure(ask_event, NULL), "ns",
+		  "net_connect with a decision");
 	if (mf_events_new(&(struct mf_events_options){ .queue_bytes = 16 << 20 }, &e, NULL) ||
 	    mf_events_add_file(e, "/dev/null", NULL))
 		exit(1);
@@ -371,11 +345,11 @@ static void bench_observe(void)
 	mf_events_get_stats(e, &s);
 	snprintf(text, sizeof(text), "built, queued and written; %.2f %% dropped",
 		 100.0 * (double)s.dropped / (double)s.sent);
-	report("event_send_ns", each, "ns", text);
+	bench_row(&rows, "event_send_ns", each, "ns", text);
 	mf_events_free(e);
-	report("counter_add_ns",
-	       measure(ask_counter, mf_metrics_counter(m, "c_total", "", NULL, 0)), "ns",
-	       "one thread");
+	bench_row(&rows, "counter_add_ns",
+		  measure(ask_counter, mf_metrics_counter(m, "c_total", "", NULL, 0)), "ns",
+		  "one thread");
 	mf_metrics_free(m);
 }
 
@@ -385,7 +359,7 @@ int main(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
-			json = true;
+			rows.json = true;
 		else if (strcmp(argv[i], "--names") == 0 && i + 1 < argc)
 			names = (uint32_t)strtoul(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
@@ -397,8 +371,7 @@ int main(int argc, char **argv)
 	}
 	if (!names)
 		return 2;
-	if (json)
-		printf("[");
+	bench_begin(&rows);
 	bench_domains(names);
 	bench_cidrs(100, false, "cidr_set_100_v4_ns");
 	bench_cidrs(100000, false, "cidr_set_100k_v4_ns");
@@ -408,7 +381,6 @@ int main(int argc, char **argv)
 	bench_regex();
 	bench_names();
 	bench_observe();
-	if (json)
-		printf("\n]\n");
+	bench_end(&rows);
 	return 0;
 }

@@ -26,6 +26,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "bench/bench.h"
 #include "core/base/err.h"
 #include "core/packet/nat.h"
 
@@ -42,7 +43,7 @@
 #define LOOK_EVERY    256   /* and the state before it is not older than so many samples */
 #define OTHER_LOST_NS 10000
 
-static bool json, first = true;
+static struct bench_report rows = { .name_width = 22, .value_width = 12, .decimals = 2 };
 
 static uint64_t read_clock(clockid_t id)
 {
@@ -52,45 +53,7 @@ static uint64_t read_clock(clockid_t id)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static uint64_t random_state = 88172645463325252u;
-
-static uint32_t random32(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return (uint32_t)(*state >> 16);
-}
-
-static void report(const char *name, double value, const char *unit, const char *text)
-{
-	if (json)
-		printf("%s\n  {\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"text\": "
-		       "\"%s\"}",
-		       first ? "" : ",", name, value, unit, text);
-	else
-		printf("%-22s %12.2f %-6s %s\n", name, value, unit, text);
-	first = false;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, unsigned cnt)
-{
-	qsort(v, cnt, sizeof(*v), by_value);
-	return v[cnt / 2];
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "bench_nat: %s\n", what);
-	exit(1);
-}
+static uint64_t random_state = BENCH_RANDOM_SEED;
 
 static struct mf_flow flow_of(uint32_t n)
 {
@@ -115,7 +78,7 @@ static void insert(struct mf_nat *nat, uint32_t n, uint64_t now)
 	to.dst_port = 9080;
 	in.to = to;
 	if (mf_nat_insert(nat, &in, now))
-		die("cannot insert");
+		bench_die("bench_nat", "cannot insert");
 }
 
 static struct mf_nat *new_table(void)
@@ -124,7 +87,7 @@ static struct mf_nat *new_table(void)
 	struct mf_nat *nat;
 
 	if (mf_nat_new(&o, &nat, NULL))
-		die("no table");
+		bench_die("bench_nat", "no table");
 	for (uint32_t i = 0; i < MILLION; i++)
 		insert(nat, i, BEGIN_NS);
 	return nat;
@@ -136,7 +99,7 @@ static void check_all_gone(struct mf_nat *nat)
 
 	mf_nat_get_stats(nat, &s);
 	if (s.expired != MILLION)
-		die("not all entries have expired");
+		bench_die("bench_nat", "not all entries have expired");
 }
 
 /* ---- one thread by turns ---- */
@@ -155,7 +118,7 @@ static double run_turns(double *ret_total_ms)
 	do {
 		used = mf_nat_expire(nat, LATER_NS, TURN_BUDGET);
 		for (unsigned i = 0; i < BURST; i++)
-			asks[i].flow = flow_of(random32(&random_state) % MILLION);
+			asks[i].flow = flow_of(bench_random32(&random_state) % MILLION);
 		(void)mf_nat_lookup_burst(nat, asks, BURST, LATER_NS, hits);
 		if (next < MILLION + EXTRA)
 			insert(nat, next++, LATER_NS);
@@ -214,7 +177,7 @@ static void one_packet(struct beside *b, uint64_t *rnd, uint32_t *next)
 		return;
 	}
 	memset(&ask, 0, sizeof(ask));
-	ask.flow = flow_of(random32(rnd) % MILLION);
+	ask.flow = flow_of(bench_random32(rnd) % MILLION);
 	(void)mf_nat_lookup(b->nat, &ask, LATER_NS, &hit);
 }
 
@@ -278,9 +241,9 @@ static void run_beside(struct beside *b, bool writes)
 	b->nat = new_table();
 	b->writes = writes;
 	if (pthread_getcpuclockid(pthread_self(), &b->other))
-		die("no processor clock");
+		bench_die("bench_nat", "no processor clock");
 	if (pthread_create(&thread, NULL, measured, b))
-		die("no thread");
+		bench_die("bench_nat", "no thread");
 	atomic_store_explicit(&b->go, 1, memory_order_release);
 	while (mf_nat_expire(b->nat, LATER_NS, FREE_BUDGET) == FREE_BUDGET)
 		;
@@ -305,16 +268,17 @@ static void report_beside(const char *who, bool writes, unsigned rounds)
 		lost[i] = (double)b.taken_away;
 	}
 	snprintf(name, sizeof(name), "%s_max", who);
-	report(name, median(worst, rounds), "us",
-	       writes ? "longest insertion in another thread"
-		      : "longest look-up in another thread");
+	bench_row(&rows, name, bench_median(worst, rounds), "us",
+		  writes ? "longest insertion in another thread"
+			 : "longest look-up in another thread");
 	snprintf(name, sizeof(name), "%s_p9999", who);
-	report(name, median(nearly, rounds), "us", "all but one in 10,000 are shorter");
+	bench_row(&rows, name, bench_median(nearly, rounds), "us",
+		  "all but one in 10,000 are shorter");
 	snprintf(name, sizeof(name), "%s_rate", who);
-	report(name, median(rate, rounds), "M/s", "how many meanwhile, wall time");
+	bench_row(&rows, name, bench_median(rate, rounds), "M/s", "how many meanwhile, wall time");
 	snprintf(name, sizeof(name), "%s_lost", who);
-	report(name, median(lost, rounds), "",
-	       "samples left out: the kernel took the processor away");
+	bench_row(&rows, name, bench_median(lost, rounds), "",
+		  "samples left out: the kernel took the processor away");
 }
 
 int main(int argc, char **argv)
@@ -324,25 +288,23 @@ int main(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
-			json = true;
+			rows.json = true;
 		else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc)
 			rounds = (unsigned)atoi(argv[++i]);
 		else
-			die("usage: bench_nat [--json] [--rounds N]");
+			bench_die("bench_nat", "usage: bench_nat [--json] [--rounds N]");
 	}
 	if (rounds < 1 || rounds > ROUNDS_MAX)
-		die("1 to 15 rounds");
-	if (json)
-		printf("[");
+		bench_die("bench_nat", "1 to 15 rounds");
+	bench_begin(&rows);
 	for (unsigned i = 0; i < rounds; i++)
 		worst[i] = run_turns(&total[i]);
-	report("turns_max", median(worst, rounds), "us",
-	       "longest wait of a packet, one thread by turns");
-	report("turns_total", median(total, rounds), "ms",
-	       "until all have expired, packets included");
+	bench_row(&rows, "turns_max", bench_median(worst, rounds), "us",
+		  "longest wait of a packet, one thread by turns");
+	bench_row(&rows, "turns_total", bench_median(total, rounds), "ms",
+		  "until all have expired, packets included");
 	report_beside("reader", false, rounds);
 	report_beside("writer", true, rounds);
-	if (json)
-		printf("\n]\n");
+	bench_end(&rows);
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/bench.h"
 #include "core/packet/build.h"
 #include "core/packet/nat.h"
 #include "core/packet/rewrite.h"
@@ -24,58 +25,10 @@
 #define BURST	 32u
 #define REPS_MAX 15
 
-static bool json;
+static struct bench_report rows = { .name_width = 28, .value_width = 14, .decimals = 1 };
 static double seconds = 0.25; /* of one repetition */
-static bool first = true;
 
-/* Time that this thread ran. Nothing here waits, so on an idle machine it is the wall clock's. */
-static uint64_t cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint32_t random32(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (uint32_t)(random_state >> 16);
-}
-
-static void report(const char *name, double value, const char *unit, const char *text)
-{
-	if (json)
-		printf("%s\n  {\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"text\": "
-		       "\"%s\"}",
-		       first ? "" : ",", name, value, unit, text);
-	else
-		printf("%-28s %14.1f %-10s %s\n", name, value, unit, text);
-	first = false;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, unsigned cnt)
-{
-	qsort(v, cnt, sizeof(*v), by_value);
-	return v[cnt / 2];
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "bench_packet: %s\n", what);
-	exit(1);
-}
+static uint64_t random_state = BENCH_RANDOM_SEED;
 
 /* Flow number @n, as a program sends it. */
 static struct mf_flow flow_of(uint32_t n)
@@ -108,7 +61,7 @@ static struct mf_nat *new_nat(uint32_t flows)
 	struct mf_nat *nat;
 
 	if (mf_nat_new(&o, &nat, NULL))
-		die("no table");
+		bench_die("bench_packet", "no table");
 	for (uint32_t i = 0; i < flows; i++) {
 		struct mf_flow f = flow_of(i);
 		struct mf_nat_insert in = {
@@ -116,7 +69,7 @@ static struct mf_nat *new_nat(uint32_t flows)
 		};
 
 		if (mf_nat_insert(nat, &in, 0))
-			die("cannot insert");
+			bench_die("bench_packet", "cannot insert");
 	}
 	return nat;
 }
@@ -129,7 +82,7 @@ static void build(const struct mf_flow *f, uint8_t *pkt)
 
 	if (mf_build_tcp(f, &tcp, mf_span_of(payload, sizeof(payload)), pkt, PKT, &len) ||
 	    len != PKT)
-		die("cannot build");
+		bench_die("bench_packet", "cannot build");
 }
 
 /* Packet 2 * n is flow n's, 2 * n + 1 its answer. */
@@ -138,7 +91,7 @@ static uint8_t *new_packets(uint32_t flows)
 	uint8_t *all = aligned_alloc(64, (size_t)flows * 2 * PKT);
 
 	if (!all)
-		die("no memory");
+		bench_die("bench_packet", "no memory");
 	for (uint32_t i = 0; i < flows; i++) {
 		struct mf_flow f = flow_of(i), t = proxy_of(&f), back = mf_flow_reverse(&t);
 
@@ -153,11 +106,11 @@ static uint32_t *new_order(uint32_t flows)
 	uint32_t *order = malloc(flows * sizeof(*order));
 
 	if (!order)
-		die("no memory");
+		bench_die("bench_packet", "no memory");
 	for (uint32_t i = 0; i < flows; i++)
 		order[i] = i;
 	for (uint32_t i = flows - 1; i; i--) {
-		uint32_t j = random32() % (i + 1), t = order[i];
+		uint32_t j = bench_random32(&random_state) % (i + 1), t = order[i];
 
 		order[i] = order[j];
 		order[j] = t;
@@ -189,30 +142,30 @@ static void run_burst(const struct data_path *p, uint32_t at, uint64_t now)
 	for (unsigned i = 0; i < BURST; i++) {
 		mf_view_init(&v[i], mf_span_of(buf[i], PKT), MF_VIEW_IP, 0, NULL);
 		if (mf_view_parse(&v[i], MF_VIEW_TRANSPORT))
-			die("packet not read");
+			bench_die("bench_packet", "packet not read");
 		if (p->verify && (mf_csum_verify_ip4(&v[i]) || mf_csum_verify(&v[i])))
-			die("checksum broken");
+			bench_die("bench_packet", "checksum broken");
 		asks[i] = mf_nat_ask_view(&v[i]);
 	}
 	if (mf_nat_lookup_burst(p->nat, asks, BURST, now, hits) != (UINT64_C(1) << BURST) - 1)
-		die("entry not found");
+		bench_die("bench_packet", "entry not found");
 	for (unsigned i = 0; i < BURST; i++)
 		if (mf_rewrite_flow(&v[i], buf[i], &hits[i].to, MF_CSUM_FULL))
-			die("not rewritten");
+			bench_die("bench_packet", "not rewritten");
 	// Once a burst, outside of what is measured by much: rewritten packets are right.
 	if (mf_view_parse(&v[at % BURST], MF_VIEW_TRANSPORT) || mf_csum_verify(&v[at % BURST]))
-		die("checksum broken by rewriting");
+		bench_die("bench_packet", "checksum broken by rewriting");
 }
 
 /* Packets per second of whole turns over all packets, until the time is over. */
 static double run_path(const struct data_path *p)
 {
-	uint64_t begin = cpu_ns(), end = begin + (uint64_t)(seconds * 1e9), cnt = 0, t;
+	uint64_t begin = bench_cpu_ns(), end = begin + (uint64_t)(seconds * 1e9), cnt = 0, t;
 
 	do {
 		for (uint32_t at = 0; at + BURST <= p->cnt; at += BURST, cnt += BURST)
 			run_burst(p, at, 1000000000u + cnt);
-		t = cpu_ns();
+		t = bench_cpu_ns();
 	} while (t < end);
 	return (double)cnt * 1e9 / (double)(t - begin);
 }
@@ -229,7 +182,7 @@ static void bench_path(const char *name, const char *text, uint32_t flows, bool 
 	run_path(&p);
 	for (unsigned i = 0; i < reps; i++)
 		v[i] = run_path(&p) / 1e6;
-	report(name, median(v, reps), "Mpkt/s", text);
+	bench_row(&rows, name, bench_median(v, reps), "Mpkt/s", text);
 	free(order);
 	free(packets);
 	mf_nat_free(nat);
@@ -242,7 +195,7 @@ static size_t resident(void)
 	unsigned long total = 0, pages = 0;
 
 	if (!f || fscanf(f, "%lu %lu", &total, &pages) != 2)
-		die("no /proc/self/statm");
+		bench_die("bench_packet", "no /proc/self/statm");
 	fclose(f);
 	return (size_t)pages * 4096;
 }
@@ -251,7 +204,7 @@ static double run_lookups(struct mf_nat *nat, const uint32_t *order, uint32_t fl
 {
 	struct mf_nat_ask asks[BURST];
 	struct mf_nat_hit hits[BURST];
-	uint64_t begin = cpu_ns(), end = begin + (uint64_t)(seconds * 1e9), cnt = 0, t;
+	uint64_t begin = bench_cpu_ns(), end = begin + (uint64_t)(seconds * 1e9), cnt = 0, t;
 
 	memset(asks, 0, sizeof(asks));
 	do {
@@ -264,7 +217,7 @@ static double run_lookups(struct mf_nat *nat, const uint32_t *order, uint32_t fl
 				for (unsigned i = 0; i < BURST; i++)
 					mf_nat_lookup(nat, &asks[i], 2000000000u, &hits[i]);
 		}
-		t = cpu_ns();
+		t = bench_cpu_ns();
 	} while (t < end);
 	return (double)cnt * 1e9 / (double)(t - begin);
 }
@@ -277,9 +230,10 @@ static void bench_million_lookups(struct mf_nat *nat, unsigned reps)
 	for (int burst = 0; burst < 2; burst++) {
 		for (unsigned i = 0; i < reps; i++)
 			v[i] = run_lookups(nat, order, MILLION, burst) / 1e6;
-		report(burst ? "nat_1m_lookups_burst" : "nat_1m_lookups", median(v, reps), "M/s",
-		       burst ? "1,000,000 entries, random order, bursts of 32"
-			     : "1,000,000 entries, random order, one at a time");
+		bench_row(&rows, burst ? "nat_1m_lookups_burst" : "nat_1m_lookups",
+			  bench_median(v, reps), "M/s",
+			  burst ? "1,000,000 entries, random order, bursts of 32"
+				: "1,000,000 entries, random order, one at a time");
 	}
 	free(order);
 }
@@ -287,7 +241,7 @@ static void bench_million_lookups(struct mf_nat *nat, unsigned reps)
 /* The longest that a packet of a full table waits for anything while a million entries expire. */
 static void bench_million_expiry(struct mf_nat *nat)
 {
-	uint64_t now = UINT64_C(400) * 1000000000u, begin = cpu_ns(), worst_call = 0,
+	uint64_t now = UINT64_C(400) * 1000000000u, begin = bench_cpu_ns(), worst_call = 0,
 		 worst_packet = 0;
 	struct mf_flow f = flow_of(0);
 	struct mf_nat_hit hit;
@@ -295,41 +249,42 @@ static void bench_million_expiry(struct mf_nat *nat)
 	unsigned used;
 
 	do {
-		uint64_t t0 = cpu_ns(), t1, t2;
-		struct mf_nat_ask ask = { .flow = flow_of(random32() % MILLION) };
+		uint64_t t0 = bench_cpu_ns(), t1, t2;
+		struct mf_nat_ask ask = { .flow = flow_of(bench_random32(&random_state) %
+							  MILLION) };
 		struct mf_nat_insert in = { .flow = f, .isn = 7 };
 
 		used = mf_nat_expire(nat, now, 1000);
-		t1 = cpu_ns();
+		t1 = bench_cpu_ns();
 		in.flow.src[2] = (uint8_t)(1 + extra % 250);
 		in.flow.src_port = (uint16_t)(extra++ / 250);
 		mf_nat_lookup(nat, &ask, now, &hit);
 		mf_nat_insert(nat, &in, now);
-		t2 = cpu_ns();
+		t2 = bench_cpu_ns();
 		if (t1 - t0 > worst_call)
 			worst_call = t1 - t0;
 		if (t2 - t1 > worst_packet)
 			worst_packet = t2 - t1;
 	} while (used == 1000);
-	report("nat_1m_expire_all", (double)(cpu_ns() - begin) / 1e6, "ms",
-	       "1,000,000 entries expire, budget 1,000 steps a call");
-	report("nat_1m_expire_call_max", (double)worst_call / 1e3, "us",
-	       "longest call of mf_nat_expire(), processor time");
-	report("nat_1m_expire_packet_max", (double)worst_packet / 1e3, "us",
-	       "longest look-up and insertion between two calls, processor time");
+	bench_row(&rows, "nat_1m_expire_all", (double)(bench_cpu_ns() - begin) / 1e6, "ms",
+		  "1,000,000 entries expire, budget 1,000 steps a call");
+	bench_row(&rows, "nat_1m_expire_call_max", (double)worst_call / 1e3, "us",
+		  "longest call of mf_nat_expire(), processor time");
+	bench_row(&rows, "nat_1m_expire_packet_max", (double)worst_packet / 1e3, "us",
+		  "longest look-up and insertion between two calls, processor time");
 }
 
 static void bench_million(unsigned reps)
 {
 	size_t before = resident();
-	uint64_t begin = cpu_ns();
+	uint64_t begin = bench_cpu_ns();
 	struct mf_nat *nat = new_nat(MILLION);
-	double took = (double)(cpu_ns() - begin);
+	double took = (double)(bench_cpu_ns() - begin);
 
-	report("nat_1m_bytes_per_entry", (double)(resident() - before) / MILLION, "bytes",
-	       "resident memory of 1,000,000 entries, both directions indexed");
-	report("nat_1m_inserts", MILLION * 1e3 / took, "M/s",
-	       "filling the table, memory touched the first time");
+	bench_row(&rows, "nat_1m_bytes_per_entry", (double)(resident() - before) / MILLION, "bytes",
+		  "resident memory of 1,000,000 entries, both directions indexed");
+	bench_row(&rows, "nat_1m_inserts", MILLION * 1e3 / took, "M/s",
+		  "filling the table, memory touched the first time");
 	bench_million_lookups(nat, reps);
 	bench_million_expiry(nat);
 	mf_nat_free(nat);
@@ -344,23 +299,23 @@ static void bench_checksum(const char *name, size_t len, unsigned reps)
 	char text[64];
 
 	if (!buf)
-		die("no memory");
+		bench_die("bench_packet", "no memory");
 	for (size_t i = 0; i < 65536; i++)
-		buf[i] = (uint8_t)random32();
+		buf[i] = (uint8_t)bench_random32(&random_state);
 	for (unsigned i = 0; i < reps; i++) {
-		uint64_t begin = cpu_ns(), end = begin + (uint64_t)(seconds * 4e8), cnt = 0, t,
-			 sum = 0;
+		uint64_t begin = bench_cpu_ns(), end = begin + (uint64_t)(seconds * 4e8), cnt = 0,
+			 t, sum = 0;
 
 		do {
 			for (int k = 0; k < 1000; k++, cnt++)
 				sum += mf_csum_fold(mf_csum_add(sum & 0xffff, buf, len));
-			t = cpu_ns();
+			t = bench_cpu_ns();
 		} while (t < end);
 		sink = sum;
 		v[i] = (double)cnt * (double)len / (double)(t - begin);
 	}
 	snprintf(text, sizeof(text), "full checksum, %zu bytes", len);
-	report(name, median(v, reps), "GB/s", text);
+	bench_row(&rows, name, bench_median(v, reps), "GB/s", text);
 	free(buf);
 }
 
@@ -368,14 +323,14 @@ int main(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
-			json = true;
+			rows.json = true;
 		else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
 			seconds = atof(argv[++i]);
 		else
-			die("usage: bench_packet [--json] [--seconds PER_REPETITION]");
+			bench_die("bench_packet",
+				  "usage: bench_packet [--json] [--seconds PER_REPETITION]");
 	}
-	if (json)
-		printf("[");
+	bench_begin(&rows);
 	bench_path("packet_path",
 		   "view, NAT hit, rewrite, incremental checksums; 64-byte TCP, 65,536 flows",
 		   FLOWS, false, 9);
@@ -389,7 +344,6 @@ int main(int argc, char **argv)
 	bench_checksum("checksum_1500", 1500, 5);
 	bench_checksum("checksum_64k", 65536, 5);
 	bench_million(5);
-	if (json)
-		printf("\n]\n");
+	bench_end(&rows);
 	return 0;
 }

@@ -24,6 +24,7 @@
 
 #include <moonfence/moonfence.h>
 
+#include "bench/bench.h"
 #include "capture/pipeline.h"
 #include "core/packet/build.h"
 
@@ -67,56 +68,15 @@ struct bench {
 	char names[HOSTS][32];
 };
 
-static bool json;
+static struct bench_report rows = { .name_width = 20, .value_width = 8, .decimals = 2 };
 static double seconds = 0.25; /* of one repetition */
-static bool first = true;
 
-static uint64_t cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint32_t random32(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (uint32_t)(random_state >> 16);
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "bench_pipeline: %s\n", what);
-	exit(1);
-}
+static uint64_t random_state = BENCH_RANDOM_SEED;
 
 static void must(int r, const struct mf_err *err)
 {
 	if (r)
-		die(err->msg[0] ? err->msg : mf_strerror(r));
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static void report(const char *name, double value, const char *unit, const char *text)
-{
-	if (json)
-		printf("%s\n  {\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"text\": "
-		       "\"%s\"}",
-		       first ? "" : ",", name, value, unit, text);
-	else
-		printf("%-20s %8.2f %-12s %s\n", name, value, unit, text);
-	first = false;
+		bench_die("bench_pipeline", err->msg[0] ? err->msg : mf_strerror(r));
 }
 
 /* ---- flows and packets ---- */
@@ -142,7 +102,7 @@ static void build(const struct mf_flow *f, uint8_t flags, uint8_t *pkt)
 
 	if (mf_build_tcp(f, &tcp, mf_span_of(payload, sizeof(payload)), pkt, PKT, &len) ||
 	    len != PKT)
-		die("cannot build");
+		bench_die("bench_pipeline", "cannot build");
 }
 
 static uint8_t *new_packets(uint32_t cnt)
@@ -150,7 +110,7 @@ static uint8_t *new_packets(uint32_t cnt)
 	uint8_t *p = aligned_alloc(64, (size_t)cnt * PKT);
 
 	if (!p)
-		die("no memory");
+		bench_die("bench_pipeline", "no memory");
 	return p;
 }
 
@@ -285,17 +245,17 @@ static void establish(struct bench *b)
 		back = mf_flow_reverse(&to);
 		ask = (struct mf_nat_ask){ .flow = back, .tcp_flags = MF_TCP_SYN | MF_TCP_ACK };
 		if (mf_nat_lookup(b->nat, &ask, b->now, &hit))
-			die("no entry");
+			bench_die("bench_pipeline", "no entry");
 		ask = (struct mf_nat_ask){ .flow = f, .tcp_flags = MF_TCP_ACK };
 		if (mf_nat_lookup(b->nat, &ask, b->now, &hit))
-			die("no entry");
+			bench_die("bench_pipeline", "no entry");
 		build(&f, MF_TCP_ACK, b->hits + (size_t)i * 2 * PKT);
 		build(&back, MF_TCP_ACK, b->hits + ((size_t)i * 2 + 1) * PKT);
 		src = mf_flow_src(&to);
 		dst = mf_flow_dst(&to);
 		if (mf_pipeline_find_flow(b->pipeline, MF_PROTO_TCP, &src, &dst, b->now, &found) ||
 		    !mf_flow_eq(&found, &f))
-			die("the listener does not find a flow");
+			bench_die("bench_pipeline", "the listener does not find a flow");
 	}
 }
 
@@ -351,7 +311,7 @@ static struct bench *bench_new(const struct size *size)
 	struct mf_err err = { 0 };
 
 	if (!b)
-		die("no memory");
+		bench_die("bench_pipeline", "no memory");
 	memset(b, 0, sizeof(*b));
 	b->size = *size;
 	backend.ctx = ops.ctx = b;
@@ -395,12 +355,14 @@ static void bench_free(struct bench *b)
 static void mix(struct bench *b, unsigned hits, unsigned foreign)
 {
 	for (uint32_t i = 0; i < ORDER; i++) {
-		uint32_t r = random32() % 100;
+		uint32_t r = bench_random32(&random_state) % 100;
 
 		if (r < hits)
-			b->order[i] = (uint32_t)HIT << 30 | random32() % (b->size.hits * 2);
+			b->order[i] = (uint32_t)HIT << 30 |
+				      bench_random32(&random_state) % (b->size.hits * 2);
 		else if (r < hits + foreign)
-			b->order[i] = (uint32_t)FOREIGN_PACKET << 30 | random32() % b->size.foreign;
+			b->order[i] = (uint32_t)FOREIGN_PACKET << 30 |
+				      bench_random32(&random_state) % b->size.foreign;
 		else
 			b->order[i] = (uint32_t)NEW_FLOW << 30;
 	}
@@ -408,7 +370,8 @@ static void mix(struct bench *b, unsigned hits, unsigned foreign)
 
 static double once(struct bench *b)
 {
-	uint64_t packets = 0, start = cpu_ns(), end, limit = start + (uint64_t)(seconds * 1e9);
+	uint64_t packets = 0, start = bench_cpu_ns(), end,
+		 limit = start + (uint64_t)(seconds * 1e9);
 
 	do {
 		for (int i = 0; i < 64; i++) {
@@ -416,7 +379,7 @@ static double once(struct bench *b)
 			packets += MF_BACKEND_BATCH_MAX;
 			mf_pipeline_run(b->pipeline, b->now);
 		}
-		end = cpu_ns();
+		end = bench_cpu_ns();
 	} while (end < limit);
 	return (double)packets / (double)(end - start) * 1e3;
 }
@@ -438,9 +401,8 @@ static void measure(struct bench *b, const char *name, unsigned hits, unsigned f
 	if (after.dropped[MF_DROP_NAT_FULL] || after.dropped[MF_DROP_HOLD] ||
 	    after.dropped[MF_DROP_DENIED] || after.captured - before.captured == 0 ||
 	    after.captured != after.rewritten + after.passed)
-		die("packets did not go where they were meant to");
-	qsort(v, REPS_MAX, sizeof(*v), by_value);
-	report(name, v[REPS_MAX / 2], "M packets/s", text);
+		bench_die("bench_pipeline", "packets did not go where they were meant to");
+	bench_row(&rows, name, bench_median(v, REPS_MAX), "M packets/s", text);
 }
 
 int main(int argc, char **argv)
@@ -449,7 +411,7 @@ int main(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--json")) {
-			json = true;
+			rows.json = true;
 		} else if (!strcmp(argv[i], "--seconds") && i + 1 < argc) {
 			seconds = atof(argv[++i]);
 		} else {
@@ -458,8 +420,7 @@ int main(int argc, char **argv)
 		}
 	}
 	b = bench_new(&small);
-	if (json)
-		printf("[");
+	bench_begin(&rows);
 	measure(b, "pipeline_mix", 70, 20, "70 % NAT hits, 20 % foreign, 10 % new flows");
 	measure(b, "pipeline_hits", 100, 0, "NAT hits alone");
 	measure(b, "pipeline_foreign", 0, 100, "foreign packets alone");
@@ -469,7 +430,6 @@ int main(int argc, char **argv)
 	b = bench_new(&large);
 	measure(b, "pipeline_mix_64k", 70, 20, "the mix with 65,536 flows that have an entry");
 	bench_free(b);
-	if (json)
-		printf("\n]\n");
+	bench_end(&rows);
 	return 0;
 }
