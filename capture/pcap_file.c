@@ -8,6 +8,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
+#include "core/base/files.h"
 
 enum {
 	MAGIC_USEC = 0xa1b2c3d4,
@@ -536,11 +537,13 @@ static int open_any(FILE *file, bool close_file, struct mf_span bytes, struct mf
 int mf_pcap_open(const char *path, struct mf_pcap **ret, struct mf_err *err)
 {
 	bool standard = strcmp(path, "-") == 0;
-	FILE *file = standard ? stdin : fopen(path, "rb");
+	FILE *file = standard ? stdin : mf_fopen(path, "rbe");
 	int r;
 
 	if (!file)
 		return mf_err_set(err, MF_E_IO, "cannot open %s: %s", path, strerror(errno));
+	if (standard)
+		mf_set_binary(file);
 	r = open_any(file, !standard, mf_span_of(NULL, 0), ret, err);
 	if (r < 0 && err && !err->file[0])
 		snprintf(err->file, sizeof(err->file), "%s", path);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/base/bytes.h"
+#include "core/base/files.h"
 
 enum {
 	INTERFACES_MAX = 1024,
@@ -186,7 +187,7 @@ int mf_pcapng_open(const char *path, const char *program, struct mf_pcapng **ret
 		return mf_err_set(err, MF_E_NOMEM, "no memory to write %s", path);
 	}
 	snprintf(w->part, room, "%s.part", path);
-	w->file = fopen(w->part, "wb");
+	w->file = mf_fopen(w->part, "wb");
 	if (!w->file) {
 		mf_err_set(err, MF_E_IO, "cannot write %s: %s", w->part, strerror(errno));
 		free_writer(w);
@@ -225,16 +226,12 @@ int mf_pcapng_close(struct mf_pcapng *w, bool keep, struct mf_err *err)
 	}
 	if (fclose(w->file) != 0 && !w->error)
 		w->error = errno ? errno : EIO;
-	if (!w->error && keep && rename(w->part, w->path) != 0) {
-		/* not every system replaces a file that is there */
-		remove(w->path);
-		if (rename(w->part, w->path) != 0)
-			w->error = errno;
-	}
+	if (!w->error && keep && mf_rename(w->part, w->path) != 0)
+		w->error = errno ? errno : EIO;
 	if (w->error)
 		r = mf_err_set(err, MF_E_IO, "cannot write %s: %s", w->path, strerror(w->error));
 	if (w->error || !keep)
-		remove(w->part);
+		mf_remove(w->part);
 	free_writer(w);
 	return r;
 }

@@ -19,9 +19,6 @@
  */
 int mf_console_start(int *argc, char ***argv);
 
-/** mf_console_create() - Create or empty a file that the command does not inherit, lines as written; NULL with errno */
-FILE *mf_console_create(const char *path);
-
 /** mf_console_is_terminal() - Whether somebody looks at @out through a terminal that knows colours */
 bool mf_console_is_terminal(FILE *out);
 

@@ -13,11 +13,6 @@ int mf_console_start(int *argc, char ***argv)
 	return 0;
 }
 
-FILE *mf_console_create(const char *path)
-{
-	return fopen(path, "we");
-}
-
 bool mf_console_is_terminal(FILE *out)
 {
 	const char *term = getenv("TERM");

@@ -88,16 +88,6 @@ int mf_console_start(int *argc, char ***argv)
 	return read_arguments(argc, argv);
 }
 
-FILE *mf_console_create(const char *path)
-{
-	wchar_t *wide = mf_win32_path(path);
-	/* "N": not inherited */
-	FILE *f = wide ? _wfopen(wide, L"wbN") : NULL;
-
-	free(wide);
-	return f;
-}
-
 bool mf_console_is_terminal(FILE *out)
 {
 	return out == stdout ? has_colours[0] : out == stderr && has_colours[1];

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/console.h"
+#include "core/base/files.h"
 
 /* One counter of a family, told apart by one label. */
 static void count(struct mf_metrics *m, const char *family, const char *help, const char *label,
@@ -117,7 +118,7 @@ int mf_run_metrics_write(struct mf_metrics *m, const char *path, struct mf_err *
 	mf_metrics_write(m, &buf);
 	if (buf.failed)
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the metrics");
-	f = mf_console_create(path);
+	f = mf_fopen(path, "wbe");
 	if (!f || fwrite(buf.str ? buf.str : "", 1, buf.len, f) != buf.len)
 		r = mf_err_set(err, MF_E_IO, "cannot write metrics to %s: %s", path,
 			       strerror(errno));

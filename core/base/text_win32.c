@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* text_win32.c - see win32.h */
 #include <errno.h>
+#include <fcntl.h>
+#include <io.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <windows.h>
 
 #include "core/base/err.h"
-#include "core/base/fopen.h"
+#include "core/base/files.h"
 #include "core/base/win32.h"
 
 #define PATH_LONGEST 32767 /* UTF-16 units that any path may have */
@@ -186,4 +188,34 @@ FILE *mf_fopen(const char *path, const char *mode)
 	f = _wfopen(wide, wide_mode);
 	free(wide);
 	return f;
+}
+
+int mf_rename(const char *from, const char *to)
+{
+	wchar_t *wide_from = mf_win32_path(from), *wide_to = mf_win32_path(to);
+	int r = -1;
+
+	if (wide_from && wide_to) {
+		if (MoveFileExW(wide_from, wide_to, MOVEFILE_REPLACE_EXISTING))
+			r = 0;
+		else
+			errno = mf_win32_errno(GetLastError());
+	}
+	free(wide_from);
+	free(wide_to);
+	return r;
+}
+
+int mf_remove(const char *path)
+{
+	wchar_t *wide = mf_win32_path(path);
+	int r = wide ? _wunlink(wide) : -1;
+
+	free(wide);
+	return r;
+}
+
+void mf_set_binary(FILE *f)
+{
+	_setmode(_fileno(f), _O_BINARY);
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/fopen.h"
+#include "core/base/files.h"
 #include "core/base/hash.h"
 #include "core/match/ascii_name.h"
 

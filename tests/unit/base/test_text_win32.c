@@ -4,7 +4,7 @@
 #include <windows.h>
 
 #include "core/base/err.h"
-#include "core/base/fopen.h"
+#include "core/base/files.h"
 #include "core/base/win32.h"
 #include "tests/os/os.h"
 #include "tests/unit/test.h"
@@ -82,9 +82,9 @@ static void errors_have_numbers_and_words(void **state)
 	assert_int_equal(strlen(mf_win32_message(ERROR_ACCESS_DENIED, tiny, sizeof(tiny))), 7);
 }
 
-static void fopen_takes_utf8(void **state)
+static void files_have_utf8_names(void **state)
 {
-	char dir[256], path[300], line[16];
+	char dir[256], path[300], other[300], line[16];
 	FILE *f;
 
 	(void)state;
@@ -102,6 +102,24 @@ static void fopen_takes_utf8(void **state)
 	assert_non_null(fgets(line, sizeof(line), f));
 	assert_string_equal(line, "euro\n");
 	fclose(f);
+	/* a file that is there is replaced, and by no other name is it left */
+	snprintf(other, sizeof(other), "%s/\xe2\x82\xac.old", dir);
+	f = mf_fopen(other, "wbe");
+	assert_non_null(f);
+	fclose(f);
+	assert_int_equal(mf_rename(path, other), 0);
+	assert_null(mf_fopen(path, "rb"));
+	f = mf_fopen(other, "rb");
+	assert_non_null(f);
+	assert_non_null(fgets(line, sizeof(line), f));
+	assert_string_equal(line, "euro\n");
+	fclose(f);
+	errno = 0;
+	assert_int_equal(mf_rename(path, other), -1);
+	assert_int_equal(errno, ENOENT);
+	assert_int_equal(mf_remove(other), 0);
+	assert_int_equal(mf_remove(other), -1);
+	assert_int_equal(errno, ENOENT);
 	assert_int_equal(test_remove_tree(dir), 0);
 }
 
@@ -111,7 +129,7 @@ int main(void)
 		cmocka_unit_test(text_goes_both_ways),
 		cmocka_unit_test(long_paths_get_the_prefix),
 		cmocka_unit_test(errors_have_numbers_and_words),
-		cmocka_unit_test(fopen_takes_utf8),
+		cmocka_unit_test(files_have_utf8_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
