@@ -50,7 +50,8 @@ static void announce_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h, 
 	struct mf_proxy *p = c->tcp->proxy;
 	struct mf_event *ev = &p->event;
 	const char *versions[MF_TLS_VERSIONS_MAX];
-	char name[256], alpn_text[MF_TLS_ALPN_MAX][32];
+	char name[256], alpn_text[MF_TLS_ALPN_MAX][32], ja4[MF_TLS_JA4_LEN + 1];
+	char address[MF_ADDR_TEXT_MAX];
 	const char *alpn[MF_TLS_ALPN_MAX];
 	size_t cnt = 0;
 
@@ -73,6 +74,11 @@ static void announce_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h, 
 	}
 	if (h->alpn_cnt)
 		mf_event_add_list(ev, MF_EVF_ALPN, alpn, h->alpn_cnt);
+	mf_tls_format_ja4(h, false, ja4);
+	mf_ask_add(ev, MF_EVF_JA4, ja4);
+	mf_event_add_bool(ev, MF_EVF_QUIC, false);
+	mf_ask_add(ev, MF_EVF_RESOLVED_IP,
+		   mf_addr_format(&c->flow.server.addr, address, sizeof(address)));
 	mf_ask_send(p, ev);
 }
 

@@ -92,6 +92,14 @@ class Explain(Case):
         self.assertEqual(self.explain("sni", "a.example", "host=b.example")["reason"], "not its address")
         self.assertEqual(self.explain("sni", "a.example", "host=")["reason"], "not its address")
 
+    def test_what_a_hello_says_can_be_asked_with(self):
+        policy = self.write("hello.lua", 'return { name = "h", sni = function(s) if s.ja4 == "t13d_x" and s.alpn[2] == "http/1.1"\n'
+                            '  and s.versions[1] == "TLS1.3" and not s.ech then return deny "it" end end }')
+        trace = self.call_json("policy", "explain", "--json", "--policy", policy, "sni", "a.example", "ja4=t13d_x",
+                               "alpn=h2,http/1.1", "versions=TLS1.3", "ech=false")
+        self.assertEqual((trace["verdict"], trace["line"]), ("deny", 2))
+        self.assertEqual([s["read"] for s in self.steps(trace)], ["ja4", "alpn", "versions", "ech"])
+
     def test_file_operations_are_asked_in_any_order_of_words(self):
         self.assertEqual(self.explain("file", "op=delete", "/workspace/a")["verdict"], "soft_delete")
         self.assertEqual(self.explain("file", "/workspace/../etc/a", "op=delete")["verdict"], "deny")

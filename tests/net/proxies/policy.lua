@@ -33,6 +33,9 @@ return {
   sni = function(s)
     if s:under "blocked.test" then return deny "this name is blocked" end
     if s:is "routed.test" then return route "127.0.1.2:8443" end
+    if s:is "fingerprinted.test" then
+      return deny(table.concat({ s.alpn[1] .. "," .. s.alpn[2], s.versions[1], s.ja4 }, " "))
+    end
     if s.ech then return deny "encrypted ClientHello" end
   end,
 }

@@ -12,6 +12,7 @@ STOP = signal.SIGINT if WINE else signal.SIGTERM  # wine makes Ctrl-C of it
 # Wine binds UDP sockets to interfaces, not to addresses: answers come from the address that the kernel would take.
 UDP_AT = "127.0.0.1" if WINE else "127.0.0.53"
 HELLO = open(os.path.join(os.environ["MF_TEST_DATA"], "hello/curl.bin"), "rb").read()
+RECORDED = dict(l.strip().split("=", 1) for l in open(os.path.join(os.environ["MF_TEST_DATA"], "hello/curl.txt")))
 TCP = 15000
 TMP = tempfile.mkdtemp(prefix="proxies-")
 # the address that a client connects to: where it "meant" to go
@@ -300,7 +301,14 @@ class Tls(unittest.TestCase):
             for i in range(0, len(wire), 1000):
                 s.sendall(wire[i:i + 1000])
             self.assertEqual(read_all(s), b"\x15\x03\x03\x00\x02\x02\x70")
-        event("net_tls_hello", sni="xxxxx.blocked.test", effective_action="blocked")
+        e = event("net_tls_hello", sni="xxxxx.blocked.test", effective_action="blocked")
+        self.assertEqual((e["ja4"], e["alpn"], e["versions"][0], e["quic"], e["resolved_ip"]),
+                         (RECORDED["ja4"], RECORDED["alpn"].split(","), "TLS1.3", False, "127.0.1.1"))
+        # the policy saw the same: it denies by fingerprint what it allows by name
+        s = dial("127.0.0.3")
+        s.sendall(with_name("fingerprinted.test"))
+        self.assertEqual(read_all(s), b"\x15\x03\x03\x00\x02\x02\x70")
+        self.assertEqual(event("net_tls_hello", sni="fingerprinted.test")["policy_reason"], "h2,http/1.1 TLS1.3 " + RECORDED["ja4"])
 
     def test_a_hello_byte_by_byte_is_read(self):
         s = dial("127.0.0.3")

@@ -96,6 +96,140 @@ static void recorded_hellos_read_as_an_independent_reader_describes_them(void **
 	}
 }
 
+// A ClientHello that consists of nothing but what a fingerprint is made of.
+struct parts {
+	const char *sni, *alpn;
+	uint16_t suites[32], extensions[32], sigalgs[16], versions[4]; // zeros end each list
+};
+
+static size_t put_u16s(uint8_t *p, const uint16_t *v)
+{
+	size_t n = 0;
+
+	for (; v[n]; n++)
+		mf_store_be16(p + 2 * n, v[n]);
+	return 2 * n;
+}
+
+static size_t put_extension_body(uint8_t *p, uint16_t type, const struct parts *c)
+{
+	size_t n = 0;
+
+	switch (type) {
+	case 0xffff: // stands for server_name, whose type would end the list
+		n = strlen(c->sni);
+		mf_store_be16(p, (uint16_t)(n + 3));
+		p[2] = 0;
+		mf_store_be16(p + 3, (uint16_t)n);
+		memcpy(p + 5, c->sni, n);
+		return n + 5;
+	case 13:
+		n = put_u16s(p + 2, c->sigalgs);
+		mf_store_be16(p, (uint16_t)n);
+		return n + 2;
+	case 16:
+		n = strlen(c->alpn);
+		mf_store_be16(p, (uint16_t)(n + 1));
+		p[2] = (uint8_t)n;
+		memcpy(p + 3, c->alpn, n);
+		return n + 3;
+	case 43:
+		n = put_u16s(p + 1, c->versions);
+		p[0] = (uint8_t)n;
+		return n + 1;
+	case 0xfe0d:
+		memcpy(p, "\0\0\1\0\1\7\0\1k\0\1p", 12);
+		return 12;
+	default:
+		return 0;
+	}
+}
+
+static void build_parts(const struct parts *c, struct wire *w)
+{
+	uint8_t *p = w->bytes, *at = p + 44;
+	size_t n = put_u16s(at + 2, c->suites), exts;
+
+	memcpy(p, "\x16\x03\x01", 3);
+	p[5] = 1;
+	memcpy(p + 9, "\x03\x03", 2);
+	memset(p + 11, 7, 32);
+	p[43] = 0;
+	mf_store_be16(at, (uint16_t)n);
+	at += 2 + n;
+	*at++ = 1;
+	*at++ = 0;
+	exts = (size_t)(at - p);
+	at += 2;
+	for (size_t i = 0; c->extensions[i]; i++) {
+		uint16_t type = c->extensions[i];
+
+		n = put_extension_body(at + 4, type, c);
+		mf_store_be16(at, type == 0xffff ? 0 : type);
+		mf_store_be16(at + 2, (uint16_t)n);
+		at += 4 + n;
+	}
+	w->len = (size_t)(at - p);
+	mf_store_be16(p + 3, (uint16_t)(w->len - 5));
+	mf_store_be24(p + 6, (uint32_t)(w->len - 9));
+	mf_store_be16(p + exts, (uint16_t)(w->len - exts - 2));
+}
+
+// Fingerprints that others have published, with the lists (in wire order, GREASE put back) that they are of.
+static void fingerprints_are_those_that_others_published(void **state)
+{
+	static const struct {
+		const char *ja4;
+		struct parts parts;
+	} cases[] = {
+		{ "t13d1516h2_8daaf6152771_e5627efa2ab1", // Chrome, in the description of JA4
+		  { "a.example",
+		    "h2",
+		    { 0x1a1a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9,
+		      0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035 },
+		    { 0xfafa, 0xffff, 0x0017, 0xff01, 0x000a, 0x000b, 0x0023, 0x0010, 0x0005,
+		      0x000d, 0x0012, 0x0033, 0x002d, 0x002b, 0x001b, 0x4469, 0x0a0a, 0x0015 },
+		    { 0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601 },
+		    { 0x3a3a, 0x0304, 0x0303 } } },
+		{ "t13d1517h2_8daaf6152771_cb7bf5808d99", // a later Chrome, which greases its algorithms
+		  { "optimizationguide-pa.googleapis.com",
+		    "h2",
+		    { 0x8a8a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9,
+		      0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035 },
+		    { 0x2a2a, 0xfe0d, 0x0010, 0x0017, 0x0033, 0x44cd, 0xff01, 0x000a, 0x000d,
+		      0x0023, 0x002b, 0x000b, 0xca34, 0x002d, 0xffff, 0x0005, 0x001b, 0x0012,
+		      0xcaca },
+		    { 0x7a7a, 0x0904, 0x0905, 0x0906, 0x0403, 0x0804, 0x0401, 0x0503, 0x0805,
+		      0x0501, 0x0806, 0x0601 },
+		    { 0x0304, 0x0303 } } },
+		{ "t13d1715h2_5b57614c22b0_3d5424432f57", // Firefox
+		  { "contile.services.mozilla.com",
+		    "h2",
+		    { 0x1301, 0x1303, 0x1302, 0xc02b, 0xc02f, 0xcca9, 0xcca8, 0xc02c, 0xc030,
+		      0xc00a, 0xc009, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035 },
+		    { 0xffff, 0x0017, 0xff01, 0x000a, 0x000b, 0x0023, 0x0010, 0x0005, 0x0022,
+		      0x0033, 0x002b, 0x000d, 0x002d, 0x001c, 0x0015 },
+		    { 0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601,
+		      0x0203, 0x0201 },
+		    { 0x0304, 0x0303 } } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(cases); i++) {
+		struct wire w;
+		uint8_t buf[MF_TLS_HELLO_MAX];
+		struct mf_tls_hello h;
+		char ja4[MF_TLS_JA4_LEN + 1];
+
+		build_parts(&cases[i].parts, &w);
+		assert_int_equal(read_all(&w, buf, &h), 0);
+		mf_tls_format_ja4(&h, false, ja4);
+		assert_string_equal(ja4, cases[i].ja4);
+		mf_tls_format_ja4(&h, true, ja4);
+		assert_int_equal(ja4[0], 'q');
+	}
+}
+
 static void every_prefix_asks_for_more_and_a_scan_goes_on_where_it_stopped(void **state)
 {
 	(void)state;
@@ -435,6 +569,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(recorded_hellos_read_as_an_independent_reader_describes_them),
+		cmocka_unit_test(fingerprints_are_those_that_others_published),
 		cmocka_unit_test(every_prefix_asks_for_more_and_a_scan_goes_on_where_it_stopped),
 		cmocka_unit_test(fragmentation_into_records_changes_nothing),
 		cmocka_unit_test(bytes_behind_the_hello_are_left_alone),
