@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need; does nothing when they are all there.
 #
-#   tools/install-deps.sh [build|test|bench|darwin|windows]...     default: build test
+#   tools/install-deps.sh [build|test|bench|darwin|windows|clients]...     default: build test
 set -euo pipefail
 
 build=(gcc clang make cmake ninja-build ccache pkg-config liblua5.4-dev libevent-dev libssl-dev libpcre2-dev libidn2-dev
@@ -10,6 +10,9 @@ test=(libcmocka-dev ca-certificates clang-format libclang-rt-14-dev lua5.4 pytho
   gnutls-bin nginx-light knot dnsmasq-base iproute2 iputils-ping nftables util-linux procps man-db socat binutils nodejs tshark tcpdump)
 bench=(haproxy bubblewrap strace iperf3 slirp4netns passt)
 darwin=(npm openssl)
+# Only to record their ClientHellos anew (tests/data/hello/record.py): TLS libraries and browsers of every kind.
+clients=(openssl curl git gnutls-bin wget python3 nodejs chromium firefox-esr busybox golang-go default-jdk-headless erlang-ssl botan
+  gcc libmbedtls-dev libwolfssl-dev)
 # The Windows program: its compiler, what its libraries' sources are unpacked and configured with, wine for its tests.
 windows=(gcc-mingw-w64-x86-64-posix binutils-mingw-w64-x86-64 mingw-w64-x86-64-dev dpkg-dev xz-utils make cmake perl
   pkg-config wine64 zip unzip)
@@ -22,7 +25,8 @@ for group in "${@:-build}"; do
     bench) wanted+=("${bench[@]}") ;;
     darwin) wanted+=("${darwin[@]}") ;;
     windows) wanted+=("${windows[@]}") ;;
-    *) echo "usage: $0 [build|test|bench|darwin|windows]..." >&2; exit 2 ;;
+    clients) wanted+=("${clients[@]}") ;;
+    *) echo "usage: $0 [build|test|bench|darwin|windows|clients]..." >&2; exit 2 ;;
   esac
 done
 
