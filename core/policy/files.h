@@ -53,6 +53,9 @@ int mf_file_list_dir(const char *dir, size_t max, struct mf_file_list *ret_list,
 		     struct mf_err *err);
 void mf_file_list_done(struct mf_file_list *list);
 
+/** mf_file_list_sort() - For mf_file_list_dir() of each system: byte order of the names */
+void mf_file_list_sort(struct mf_file_list *list);
+
 static inline bool mf_file_name_ends(const char *name, const char *tail)
 {
 	size_t a = strlen(name), b = strlen(tail);

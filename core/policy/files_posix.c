@@ -142,12 +142,6 @@ int mf_file_read_below(const char *dir, const char *name, size_t max, char **ret
 	return read_all(fd, path, max, ret_text, ret_len, err);
 }
 
-static int compare_entries(const void *a, const void *b)
-{
-	return strcmp(((const struct mf_file_entry *)a)->name,
-		      ((const struct mf_file_entry *)b)->name);
-}
-
 static int add_entry(struct mf_file_list *list, int fd, const char *name)
 {
 	struct mf_file_entry *more;
@@ -190,16 +184,7 @@ int mf_file_list_dir(const char *dir, size_t max, struct mf_file_list *ret_list,
 		mf_file_list_done(&list);
 		return r;
 	}
-	if (list.cnt)
-		qsort(list.items, list.cnt, sizeof(*list.items), compare_entries);
+	mf_file_list_sort(&list);
 	*ret_list = list;
 	return 0;
-}
-
-void mf_file_list_done(struct mf_file_list *list)
-{
-	for (size_t i = 0; i < list->cnt; i++)
-		free(list->items[i].name);
-	free(list->items);
-	*list = (struct mf_file_list){ 0 };
 }

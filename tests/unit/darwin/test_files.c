@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_files.c - files_darwin.c with files_posix.c, compiled in here; what F_GETPATH tells comes out of /proc */
+/* test_files.c - files_darwin.c with files_posix.c and files.c, compiled in here; what F_GETPATH tells comes out of /proc */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -30,6 +30,7 @@ static int get_path(int fd, int cmd, char *buf)
 #define fcntl get_path
 #include "core/policy/files_darwin.c"
 #undef fcntl
+#include "core/policy/files.c"
 #include "core/policy/files_posix.c"
 
 #include "tests/unit/test.h"

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clock_darwin.c - the system's clocks and random source; see clock.h */
+/* clock_posix.c - the system's clocks and random source; see clock.h */
 #include "core/base/clock.h"
 
-#include <stdlib.h>
+#include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/base/hash.h"
 
@@ -15,7 +16,6 @@ static uint64_t read_clock(clockid_t id)
 	return (uint64_t)ts.tv_sec * MF_NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
-/* Goes on while the machine sleeps, as CLOCK_MONOTONIC does here; CLOCK_UPTIME_RAW would not. */
 static uint64_t monotonic(void *ctx)
 {
 	(void)ctx;
@@ -42,6 +42,8 @@ uint64_t mf_hash_seed(void)
 {
 	uint64_t seed;
 
-	arc4random_buf(&seed, sizeof(seed)); /* cannot fail and does not wait */
+	// Fails only where the kernel or a filter does not know the call: the clock must do then.
+	if (getentropy(&seed, sizeof(seed)) != 0)
+		seed = mf_hash_u64(monotonic(NULL), (uint64_t)(uintptr_t)&seed);
 	return seed;
 }
