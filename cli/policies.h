@@ -12,8 +12,8 @@
 #include "core/policy/vm.h"
 
 /*
- * Microseconds that a hook may take where nobody waits for it. What counts there is the instructions: a session's 5 ms would
- * say of a policy that is looked at on a busy machine that it is slow.
+ * Microseconds that a hook may take where nobody waits for it. What counts there is the instructions: a slow machine must not
+ * say of a policy that it is slow.
  */
 #define MF_POLICIES_TIME_LIMIT_US 1000000
 

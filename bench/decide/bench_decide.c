@@ -262,7 +262,7 @@ static void prepare(struct bench *b, const char *policy)
 	b->config.clock = mf_clock_system;
 	b->config.counters = mf_counters_new(0);
 	o->step_limit = 100000;
-	o->time_limit_us = 1000000; /* wall time: a busy machine must not end the measurement */
+	o->time_limit_us = 1000000; /* a slow machine must not end the measurement */
 	o->memory_limit = 16u << 20;
 	o->load_step_limit = 50000000;
 	o->load_time_limit_ms = 10000;

@@ -7,7 +7,7 @@
  * Overshoot: each script of tests/hostile is called with 5 ms and with so many instructions that time is what ends it.
  * What counts is the time from the call to its return, less the limit; scripts that end before are left out. Clock of the
  * sandbox and of the measurement is the CPU time of the thread, so that a busy machine does not spoil the figures; with
- * --wall it is the wall time, as in production.
+ * --wall the sandbox has the system's clock, as in production, and the measurement is of wall time.
  */
 #include <lauxlib.h>
 #include <lualib.h>

@@ -9,6 +9,9 @@ struct mf_clock {
 	uint64_t (*monotonic)(void *ctx); /* nanoseconds, any zero point */
 	uint64_t (*wall)(void *ctx);	  /* nanoseconds since 1970-01-01T00:00:00Z */
 	void *ctx;
+	/* Nanoseconds that the calling thread has computed, never more than monotonic time; NULL: nobody knows. */
+	uint64_t (*cpu)(void *ctx);
+	uint64_t cpu_error_ns; /* what @cpu may say too much about a span */
 };
 
 #define MF_NS_PER_US UINT64_C(1000)

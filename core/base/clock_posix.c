@@ -28,7 +28,13 @@ static uint64_t wall(void *ctx)
 	return read_clock(CLOCK_REALTIME);
 }
 
-const struct mf_clock mf_clock_system = { .monotonic = monotonic, .wall = wall };
+static uint64_t cpu(void *ctx)
+{
+	(void)ctx;
+	return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
+const struct mf_clock mf_clock_system = { .monotonic = monotonic, .wall = wall, .cpu = cpu };
 
 int64_t mf_clock_utc_offset(int64_t unix_s)
 {

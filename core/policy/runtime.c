@@ -113,7 +113,16 @@ int mf_vm_config_init(struct mf_vm_config *config, const struct mf_runtime_optio
 	if (!stdlib)
 		return MF_E_NOMEM;
 	o->stdlib_dir = stdlib;
-	config->clock = (struct mf_clock){ o->monotonic, o->wall, o->clock_ctx };
+	config->clock = (struct mf_clock){
+		.monotonic = o->monotonic,
+		.wall = o->wall,
+		.ctx = o->clock_ctx,
+	};
+	/* A host with a clock of its own bounds policies by that one. */
+	if (o->monotonic == system_monotonic) {
+		config->clock.cpu = mf_clock_system.cpu;
+		config->clock.cpu_error_ns = mf_clock_system.cpu_error_ns;
+	}
 	config->log = (struct mf_log){ o->log, o->log_ctx };
 	config->counters = mf_counters_new(0);
 	config->sets = mf_shared_sets_new();

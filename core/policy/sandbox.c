@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sandbox.c - a bounded Lua state: memory, instructions, wall time, errors (sandbox.h)
+ * sandbox.c - a bounded Lua state: memory, instructions, time, errors (sandbox.h)
  *
  * How the limits work
  *
@@ -10,7 +10,9 @@
  * Time. The clock is read in the hook, after every 512 charged steps, and when a large block is allocated. What one
  * instruction may cost is bounded by what the call has made so far: comparing strings costs by their length (strcoll()
  * is called once per NUL inside them), an index costs by the length of the __index chain, a call by its number of
- * arguments. The interval is chosen so that one interval of the dearest instruction stays under INTERVAL_NS.
+ * arguments. The interval is chosen so that one interval of the dearest instruction stays under INTERVAL_NS. What counts is
+ * what the thread computes: while others have the processor, no policy is slow. Asking for that is a system call, so it
+ * happens only where monotonic time, which is never less, has come to a part of the limit.
  *
  * Memory. An allocation that fails makes Lua run a whole collection, which takes milliseconds in a full state. So the
  * allocator gives what is asked up to the hard limit, and over the soft limit ends the call at its next instruction. An
@@ -35,6 +37,7 @@
 #define NS_PER_STACK_BYTE    1 / 8
 #define CLOCKED_STEPS	     512
 #define CLOCKED_BYTES	     4096
+#define UNASKED_PART	     8 /* of the time limit passes before the thread's time is asked for */
 #define CHAIN_MAX	     2000 /* Lua's own limit of an __index chain (MAXTAGLOOP) */
 
 static void on_hook(lua_State *L, lua_Debug *ar);
@@ -144,6 +147,24 @@ void mf_sandbox_fail(lua_State *L, int code, const char *what)
 	raise_limit(L);
 }
 
+static bool time_is_over(struct mf_sandbox *sb)
+{
+	const struct mf_clock *clock = sb->opt.clock;
+	uint64_t now = mf_clock_now(clock), cpu;
+
+	if (now < sb->look_at)
+		return false;
+	if (!clock->cpu)
+		return true;
+	cpu = clock->cpu(clock->ctx);
+	if (!sb->cpu_end)
+		sb->cpu_end = cpu + sb->time_ns - sb->time_ns / UNASKED_PART + clock->cpu_error_ns;
+	if (cpu >= sb->cpu_end)
+		return true;
+	sb->look_at = now + (sb->cpu_end - cpu);
+	return false;
+}
+
 static void look(struct mf_sandbox *sb)
 {
 	sb->unclocked = 0;
@@ -151,7 +172,7 @@ static void look(struct mf_sandbox *sb)
 		return;
 	if (sb->used >= sb->limit)
 		mf_sandbox_stop(sb, MF_E_STEPS, NULL);
-	else if (mf_clock_now(sb->opt.clock) >= sb->deadline)
+	else if (time_is_over(sb))
 		mf_sandbox_stop(sb, MF_E_TIME, NULL);
 }
 
@@ -341,7 +362,9 @@ static void begin(struct mf_sandbox *sb, const struct mf_sandbox_limits *limits)
 	sb->limit = limits->steps;
 	sb->used = sb->unclocked = 0;
 	sb->time_ns = limits->time_ns;
-	sb->deadline = mf_clock_now(sb->opt.clock) + limits->time_ns;
+	sb->look_at = mf_clock_now(sb->opt.clock) +
+		      (sb->opt.clock->cpu ? limits->time_ns / UNASKED_PART : limits->time_ns);
+	sb->cpu_end = 0;
 	sb->epoch++;
 	sb->why = 0;
 	sb->why_placed = false;

@@ -50,8 +50,9 @@ struct mf_sandbox;
 
 /* Limits of one call. */
 struct mf_sandbox_limits {
-	uint64_t steps;	  /* Lua instructions; C functions of the library charge theirs */
-	uint64_t time_ns; /* wall time */
+	uint64_t steps; /* Lua instructions; C functions of the library charge theirs */
+	uint64_t
+		time_ns; /* that the thread computes; where the clock has no @cpu, monotonic time */
 };
 
 struct mf_sandbox_options {

@@ -39,9 +39,11 @@ struct mf_sandbox {
 	bool active;
 	uint64_t limit, used; /* steps */
 	uint64_t unclocked;   /* steps charged since the clock was read */
-	uint64_t time_ns, deadline;
-	uint64_t epoch; /* number of the call */
-	int why;	/* MF_E_* of the limit that was hit; 0 for none */
+	uint64_t time_ns;
+	uint64_t look_at; /* monotonic: before it, time is not over */
+	uint64_t cpu_end; /* of the thread; 0: not asked for yet */
+	uint64_t epoch;	  /* number of the call */
+	int why;	  /* MF_E_* of the limit that was hit; 0 for none */
 	const char *why_what;
 	bool why_placed;
 	char why_file[256];

@@ -31,7 +31,7 @@ static uint64_t cpu_now(void *ctx)
 	return test_cpu_ns();
 }
 
-const struct mf_clock hostile_clock = { cpu_now, cpu_now, NULL };
+const struct mf_clock hostile_clock = { .monotonic = cpu_now, .wall = cpu_now };
 
 static _Noreturn void die(const char *what, const char *name)
 {

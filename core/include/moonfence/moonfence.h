@@ -297,14 +297,15 @@ struct mf_runtime_options {
 	void *log_ctx;
 	mf_event_fn event; /* none */
 	void *event_ctx;
-	uint32_t step_limit;			  /* Lua instructions a call: 100,000 */
-	uint32_t time_limit_us;			  /* microseconds a call: 5,000 */
-	size_t memory_limit;			  /* bytes a VM: 16 MiB */
-	uint32_t load_step_limit;		  /* instructions to load a policy: 50,000,000 */
-	uint32_t load_time_limit_ms;		  /* milliseconds to load a policy: 10,000 */
-	uint32_t graph_nodes_max;		  /* decision graph nodes a VM: 65,536 */
-	uint32_t memo_entries_max;		  /* memo entries a VM: 16,384 */
-	uint32_t quarantine_after;		  /* consecutive errors of a policy: 16 */
+	uint32_t step_limit; /* Lua instructions a call: 100,000 */
+	/* Microseconds that a call may compute: 5,000; with a monotonic clock of the host's own, by that one. */
+	uint32_t time_limit_us;
+	size_t memory_limit;	     /* bytes a VM: 16 MiB */
+	uint32_t load_step_limit;    /* instructions to load a policy: 50,000,000 */
+	uint32_t load_time_limit_ms; /* milliseconds to load a policy, likewise: 10,000 */
+	uint32_t graph_nodes_max;    /* decision graph nodes a VM: 65,536 */
+	uint32_t memo_entries_max;   /* memo entries a VM: 16,384 */
+	uint32_t quarantine_after;   /* consecutive errors of a policy: 16 */
 	enum mf_fail_mode fail_mode[MF_KIND_NUM]; /* closed */
 	/* What nobody decided: by default dns, connect, sni are denied; file: read-like operations are allowed. */
 	bool default_allow[MF_KIND_NUM];

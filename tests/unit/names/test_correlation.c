@@ -21,7 +21,7 @@ struct fixture {
 static struct fixture *begin(struct fixture *f, struct mf_names_options options)
 {
 	f->time.now_ns = 1000 * MF_NS_PER_S;
-	f->clock = (struct mf_clock){ fake_now, fake_now, &f->time };
+	f->clock = (struct mf_clock){ .monotonic = fake_now, .wall = fake_now, .ctx = &f->time };
 	options.clock = &f->clock;
 	assert_int_equal(mf_names_new(&options, &f->names, NULL), 0);
 	return f;

@@ -368,7 +368,7 @@ static void times_are_rfc_3339_in_utc(void **state)
 	};
 	static char line[MF_EVENT_ROOM];
 	uint64_t now = 0;
-	const struct mf_clock clock = { fixed_wall, fixed_wall, &now };
+	const struct mf_clock clock = { .monotonic = fixed_wall, .wall = fixed_wall, .ctx = &now };
 	struct mf_events *e = make((struct mf_events_options){ .clock = &clock });
 
 	(void)state;

@@ -29,7 +29,8 @@ void fence_init(struct fence *f)
 	memset(f, 0, sizeof(*f));
 	f->mono_ns = 1000 * MF_NS_PER_S;
 	f->wall_ns = UINT64_C(1763719200) * MF_NS_PER_S; /* Friday 2025-11-21 10:00:00 UTC */
-	f->config.clock = (struct mf_clock){ fence_mono, fence_wall, f };
+	f->config.clock =
+		(struct mf_clock){ .monotonic = fence_mono, .wall = fence_wall, .ctx = f };
 	f->config.counters = mf_counters_new(0);
 	o->size = sizeof(*o);
 	o->step_limit = 100000;

@@ -69,7 +69,7 @@ static uint64_t running_now(void *ctx)
 static void a_slow_policy_ends_in_the_time_limit(void **state)
 {
 	uint64_t now = 0;
-	struct mf_clock clock = { running_now, running_now, &now };
+	struct mf_clock clock = { .monotonic = running_now, .wall = running_now, .ctx = &now };
 	struct mf_sandbox_options opt = { .clock = &clock };
 	struct box b;
 
@@ -80,6 +80,76 @@ static void a_slow_policy_ends_in_the_time_limit(void **state)
 			 MF_E_TIME);
 	assert_string_equal(b.err.file, "p.lua");
 	assert_int_equal(b.err.line, 1);
+	box_close(&b);
+}
+
+/* Others have the processor: between two looks a second passes, of which the thread has a microsecond. */
+struct shared_machine {
+	uint64_t monotonic, cpu;
+	unsigned cpu_asked;
+};
+
+static uint64_t shared_now(void *ctx)
+{
+	return ((struct shared_machine *)ctx)->monotonic += MF_NS_PER_S;
+}
+
+static uint64_t shared_cpu(void *ctx)
+{
+	((struct shared_machine *)ctx)->cpu_asked++;
+	return ((struct shared_machine *)ctx)->cpu += 1000;
+}
+
+static void a_busy_machine_ends_no_policy(void **state)
+{
+	struct shared_machine machine = { 0 };
+	struct mf_clock clock = {
+		.monotonic = shared_now, .wall = shared_now, .ctx = &machine, .cpu = shared_cpu
+	};
+	struct mf_sandbox_options opt = { .clock = &clock };
+	const struct mf_sandbox_limits limits = { UINT64_MAX, 500000 };
+	struct box b;
+
+	(void)state;
+	box_open_with(&b, &opt);
+	assert_int_equal(
+		box_load(&b, "return function() for _ = 1, 100 do pcall(error) end return 1 end"),
+		0);
+	machine.cpu_asked = 0;
+	assert_int_equal(box_call_limits(&b, &limits), 0);
+	assert_in_range(machine.cpu_asked, 10, 400);
+	box_close(&b);
+	box_open_with(&b, &opt);
+	assert_int_equal(box_load(&b, "return function() while true do pcall(error) end end"), 0);
+	machine.cpu_asked = 0;
+	assert_int_equal(box_call_limits(&b, &limits), MF_E_TIME);
+	/* An eighth of the limit may pass before the thread's time is asked for. */
+	assert_in_range(machine.cpu_asked, 437, 439);
+	clock.cpu_error_ns = 100000;
+	machine.cpu_asked = 0;
+	assert_int_equal(box_call_limits(&b, &limits), MF_E_TIME);
+	assert_in_range(machine.cpu_asked, 537, 539);
+	box_close(&b);
+}
+
+/* Monotonic time is never less than the thread's, so the thread's is not asked for as long as little has passed. */
+static void a_short_call_asks_for_no_time_of_its_thread(void **state)
+{
+	struct shared_machine machine = { 0 };
+	struct mf_clock clock = {
+		.monotonic = running_now, .wall = running_now, .ctx = &machine, .cpu = shared_cpu
+	};
+	struct mf_sandbox_options opt = { .clock = &clock };
+	struct box b;
+
+	(void)state;
+	box_open_with(&b, &opt);
+	assert_int_equal(
+		box_load(&b, "return function() for _ = 1, 1000 do pcall(error) end return 1 end"),
+		0);
+	assert_int_equal(
+		box_call_limits(&b, &(struct mf_sandbox_limits){ UINT64_MAX, MF_NS_PER_S }), 0);
+	assert_int_equal(machine.cpu_asked, 0);
 	box_close(&b);
 }
 
@@ -273,6 +343,8 @@ int main(void)
 		cmocka_unit_test(an_endless_loop_ends_in_the_step_limit_with_its_line),
 		cmocka_unit_test(a_limit_cannot_be_caught),
 		cmocka_unit_test(a_slow_policy_ends_in_the_time_limit),
+		cmocka_unit_test(a_busy_machine_ends_no_policy),
+		cmocka_unit_test(a_short_call_asks_for_no_time_of_its_thread),
 		cmocka_unit_test(memory_is_bounded),
 		cmocka_unit_test(a_long_string_is_a_limit_of_its_own),
 		cmocka_unit_test(errors_name_file_and_line),

@@ -52,7 +52,9 @@ static const char policy[] =
 static int live_once(struct heap *h, char *result)
 {
 	static uint64_t always;
-	static const struct mf_clock still = { still_now, still_now, &always };
+	static const struct mf_clock still = { .monotonic = still_now,
+					       .wall = still_now,
+					       .ctx = &always };
 	struct mf_sandbox_options opt = {
 		.memory = 16 << 20, .clock = &still, .alloc = count_alloc, .alloc_ctx = h
 	};

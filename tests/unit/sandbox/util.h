@@ -46,7 +46,7 @@ static inline void keep_print(void *ctx, const char *text, size_t len)
 static inline void box_open_with(struct box *b, struct mf_sandbox_options *opt)
 {
 	memset(b, 0, sizeof(*b));
-	b->clock = (struct mf_clock){ still_now, still_now, &b->now };
+	b->clock = (struct mf_clock){ .monotonic = still_now, .wall = still_now, .ctx = &b->now };
 	if (!opt->memory)
 		opt->memory = 16 << 20;
 	if (!opt->clock)
