@@ -316,19 +316,18 @@ static int read_sslv2(struct mf_span wire, struct mf_tls_hello *h)
 	return 0;
 }
 
-int mf_tls_read_hello(const struct mf_tls_scan *s, struct mf_span wire, uint8_t *buf,
-		      struct mf_tls_hello *h)
+int mf_tls_read_message(struct mf_span message, struct mf_tls_hello *h)
 {
 	struct cursor c;
 	struct mf_span sid, compression;
 
 	memset(h, 0, sizeof(*h));
-	if (mf_bug(!s->done || wire.len < s->wire_len))
+	if (message.len < HANDSHAKE_HEAD || message.len > MF_TLS_HELLO_MAX ||
+	    message.ptr[0] != HANDSHAKE_CLIENT_HELLO ||
+	    mf_load_be24(message.ptr + 1) != message.len - HANDSHAKE_HEAD)
 		return MF_E_BAD;
-	if (s->sslv2)
-		return read_sslv2(mf_span_sub(wire, 0, s->wire_len), h);
-	h->message = join_records(s, wire, buf);
-	c = cursor_of(mf_span_sub(h->message, HANDSHAKE_HEAD, h->message.len));
+	h->message = message;
+	c = cursor_of(mf_span_sub(message, HANDSHAKE_HEAD, message.len));
 	h->legacy_version = take_u16(&c);
 	take(&c, 32);
 	sid = take(&c, take_u8(&c));
@@ -345,6 +344,19 @@ int mf_tls_read_hello(const struct mf_tls_scan *s, struct mf_span wire, uint8_t 
 	if (take_u16(&c) != (size_t)(c.end - c.ptr) || c.failed)
 		return MF_E_BAD;
 	return read_extensions(h, &c) ? 0 : MF_E_BAD;
+}
+
+int mf_tls_read_hello(const struct mf_tls_scan *s, struct mf_span wire, uint8_t *buf,
+		      struct mf_tls_hello *h)
+{
+	if (mf_bug(!s->done || wire.len < s->wire_len)) {
+		memset(h, 0, sizeof(*h));
+		return MF_E_BAD;
+	}
+	if (!s->sslv2)
+		return mf_tls_read_message(join_records(s, wire, buf), h);
+	memset(h, 0, sizeof(*h));
+	return read_sslv2(mf_span_sub(wire, 0, s->wire_len), h);
 }
 
 const char *mf_tls_version_name(uint16_t version)

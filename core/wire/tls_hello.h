@@ -86,6 +86,13 @@ int mf_tls_read_hello(const struct mf_tls_scan *scan, struct mf_span wire, uint8
 		      struct mf_tls_hello *ret);
 
 /**
+ * mf_tls_read_message() - Take a handshake message apart that came without records, as QUIC's do
+ * @message: with its header; must live as long as @ret is used
+ * Return: 0 or MF_E_BAD, as mf_tls_read_hello()
+ */
+int mf_tls_read_message(struct mf_span message, struct mf_tls_hello *ret);
+
+/**
  * mf_tls_rewrite_sni() - The same hello with another name, in valid records
  * @name: 1 to 255 bytes
  * @out:  @cap bytes; MF_TLS_WIRE_MAX always suffices
