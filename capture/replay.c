@@ -202,6 +202,8 @@ static void ask_udp(struct mf_replay *r, struct mf_replay_flow *f)
 		struct mf_decision d;
 
 		mf_ask_udp(&r->askers[i], &w->flow, &d, &res);
+		/* hellos in QUIC are not read here: the strictest, as for who says no name */
+		mf_ask_udp_limit(&w->flow, &d);
 		mf_replay_answer(r, w, i, &d, res.host);
 	}
 	f->fate = mf_replay_fate_of(&w->said[0]);

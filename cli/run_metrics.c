@@ -50,6 +50,7 @@ static void gather_proxy(struct mf_metrics *m, const struct mf_proxy *proxy)
 	count(m, tls, "", "what", "malformed", s.tls_bad);
 	count(m, tls, "", "what", "denied", s.sni_denied);
 	count(m, tls, "", "what", "name_changed", s.sni_rewritten);
+	count(m, tls, "", "what", "quic", s.quic_hellos);
 	count(m, bytes, "Bytes relayed", "direction", "to_server", s.bytes_to_server);
 	count(m, bytes, "", "direction", "to_client", s.bytes_to_client);
 }

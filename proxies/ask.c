@@ -3,6 +3,7 @@
 #include "proxies/ask.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "proxies/proxy_int.h"
 
@@ -109,4 +110,60 @@ void mf_ask_announce_connect(struct mf_proxy *p, const struct mf_session_flow *f
 	if (redirect)
 		add_plan(&p->event, d);
 	mf_ask_send(p, &p->event);
+}
+
+void mf_ask_announce_hello(struct mf_proxy *p, const struct mf_session_flow *flow, const char *host,
+			   const struct mf_tls_hello *h, bool verified, const struct mf_decision *d,
+			   const char *action)
+{
+	struct mf_event *ev = &p->event;
+	const char *versions[MF_TLS_VERSIONS_MAX];
+	char name[256], alpn_text[MF_TLS_ALPN_MAX][32], ja4[MF_TLS_JA4_LEN + 1];
+	char address[MF_ADDR_TEXT_MAX];
+	const char *alpn[MF_TLS_ALPN_MAX];
+	size_t cnt = 0;
+
+	if (!p->session->events)
+		return;
+	mf_ask_begin_event(p, ev, MF_EV_NET_TLS_HELLO, flow, host, "sni", action, d);
+	snprintf(name, sizeof(name), "%.*s", (int)h->sni.len, (const char *)h->sni.ptr);
+	mf_ask_add(ev, MF_EVF_SNI, name);
+	mf_event_add_bool(ev, MF_EVF_SNI_VERIFIED, verified);
+	mf_event_add_bool(ev, MF_EVF_ECH, h->ech && !verified);
+	for (unsigned i = 0; i < h->version_cnt; i++)
+		if (mf_tls_version_name(h->versions[i]))
+			versions[cnt++] = mf_tls_version_name(h->versions[i]);
+	if (cnt)
+		mf_event_add_list(ev, MF_EVF_VERSIONS, versions, cnt);
+	for (unsigned i = 0; i < h->alpn_cnt; i++) {
+		snprintf(alpn_text[i], sizeof(alpn_text[i]), "%.*s", (int)h->alpn[i].len,
+			 (const char *)h->alpn[i].ptr);
+		alpn[i] = alpn_text[i];
+	}
+	if (h->alpn_cnt)
+		mf_event_add_list(ev, MF_EVF_ALPN, alpn, h->alpn_cnt);
+	mf_tls_format_ja4(h, flow->proto == MF_UDP, ja4);
+	mf_ask_add(ev, MF_EVF_JA4, ja4);
+	mf_event_add_bool(ev, MF_EVF_QUIC, flow->proto == MF_UDP);
+	mf_ask_add(ev, MF_EVF_RESOLVED_IP,
+		   mf_addr_format(&flow->server.addr, address, sizeof(address)));
+	mf_ask_send(p, ev);
+}
+
+struct mf_decision mf_ask_own_denial(const char *why)
+{
+	struct mf_decision d = MF_DECISION_INIT;
+
+	d.verdict = MF_DENY;
+	d.origin = MF_FROM_RULES;
+	d.matched = true;
+	d.policy = "moonfence";
+	d.rule = "protocol";
+	d.reason = why;
+	return d;
+}
+
+bool mf_ask_is_host(const char *host, const char *said, size_t len)
+{
+	return host && strlen(host) == len && memcmp(host, said, len) == 0;
 }

@@ -18,5 +18,13 @@ void mf_ask_send(struct mf_proxy *p, struct mf_event *ev);
 /** mf_ask_announce_connect() - The event of a connect decision about a flow; @host: the name that it belongs to, or NULL */
 void mf_ask_announce_connect(struct mf_proxy *p, const struct mf_session_flow *flow,
 			     const char *host, const char *action, const struct mf_decision *d);
+/** mf_ask_announce_hello() - The event of a ClientHello; @d: NULL where no policy had an opinion */
+void mf_ask_announce_hello(struct mf_proxy *p, const struct mf_session_flow *flow, const char *host,
+			   const struct mf_tls_hello *h, bool verified, const struct mf_decision *d,
+			   const char *action);
+/** mf_ask_own_denial() - A denial that no policy spoke: malformed input and limits; @why: borrowed */
+struct mf_decision mf_ask_own_denial(const char *why);
+/** mf_ask_is_host() - Whether the client said the name that connect's answer belongs to; @host may be NULL */
+bool mf_ask_is_host(const char *host, const char *said, size_t len);
 
 #endif

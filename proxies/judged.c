@@ -142,8 +142,8 @@ void mf_proxy_judge(struct mf_proxy *p, const struct mf_session_flow *flow,
 		mf_ask_udp(&p->asker, flow, &d, &res);
 	else
 		mf_ask_connect_names(&p->asker, flow, &d, &res);
-	/* Where names disagree a TCP client's own words decide; until then it is served. */
-	if (mf_verdict_rank(&d) == 4 && !(flow->proto == MF_TCP && res.differ)) {
+	/* Where names disagree the client's own words decide; until then it is served. */
+	if (mf_verdict_rank(&d) == 4 && !mf_ask_hello_chooses(flow, &res)) {
 		*(flow->proto == MF_UDP ? &p->stats.udp_denied : &p->stats.tcp_denied) += 1;
 		mf_ask_announce_connect(p, flow, res.host, "blocked", &d);
 		return;

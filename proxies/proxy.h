@@ -98,6 +98,7 @@ struct mf_proxy_stats {
 		tcp_refused_limit;
 	uint64_t tcp_open, tls_hellos, tls_bad, sni_denied, sni_rewritten, tls_bridged;
 	uint64_t udp_flows, udp_allowed, udp_denied, udp_redirected, udp_open, udp_evicted;
+	uint64_t quic_hellos, quic_dropped; /* of tls_hellos; datagrams that did not go on */
 	uint64_t dns_queries, dns_allowed, dns_denied, dns_redirected, dns_failed, dns_bad,
 		dns_inflight;
 	uint64_t bytes_to_server, bytes_to_client;

@@ -44,44 +44,6 @@ static void announce(struct mf_tcp_conn *c, const struct mf_decision *d)
 				d);
 }
 
-static void announce_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h, bool verified,
-			   const struct mf_decision *d, const char *action)
-{
-	struct mf_proxy *p = c->tcp->proxy;
-	struct mf_event *ev = &p->event;
-	const char *versions[MF_TLS_VERSIONS_MAX];
-	char name[256], alpn_text[MF_TLS_ALPN_MAX][32], ja4[MF_TLS_JA4_LEN + 1];
-	char address[MF_ADDR_TEXT_MAX];
-	const char *alpn[MF_TLS_ALPN_MAX];
-	size_t cnt = 0;
-
-	if (!p->session->events)
-		return;
-	mf_ask_begin_event(p, ev, MF_EV_NET_TLS_HELLO, &c->flow, c->host, "sni", action, d);
-	snprintf(name, sizeof(name), "%.*s", (int)h->sni.len, (const char *)h->sni.ptr);
-	mf_ask_add(ev, MF_EVF_SNI, name);
-	mf_event_add_bool(ev, MF_EVF_SNI_VERIFIED, verified);
-	mf_event_add_bool(ev, MF_EVF_ECH, h->ech && !verified);
-	for (unsigned i = 0; i < h->version_cnt; i++)
-		if (mf_tls_version_name(h->versions[i]))
-			versions[cnt++] = mf_tls_version_name(h->versions[i]);
-	if (cnt)
-		mf_event_add_list(ev, MF_EVF_VERSIONS, versions, cnt);
-	for (unsigned i = 0; i < h->alpn_cnt; i++) {
-		snprintf(alpn_text[i], sizeof(alpn_text[i]), "%.*s", (int)h->alpn[i].len,
-			 (const char *)h->alpn[i].ptr);
-		alpn[i] = alpn_text[i];
-	}
-	if (h->alpn_cnt)
-		mf_event_add_list(ev, MF_EVF_ALPN, alpn, h->alpn_cnt);
-	mf_tls_format_ja4(h, false, ja4);
-	mf_ask_add(ev, MF_EVF_JA4, ja4);
-	mf_event_add_bool(ev, MF_EVF_QUIC, false);
-	mf_ask_add(ev, MF_EVF_RESOLVED_IP,
-		   mf_addr_format(&c->flow.server.addr, address, sizeof(address)));
-	mf_ask_send(p, ev);
-}
-
 /* --- refusing ------------------------------------------------------------------------------------------------------- */
 
 /* Send @msg, then keep the connection until the client has read it. */
@@ -182,14 +144,8 @@ void mf_tcp_conn_deny(struct mf_tcp_conn *c, const struct mf_decision *d, enum m
 /* A denial that no policy spoke: malformed input and limits. */
 static void deny_ourselves(struct mf_tcp_conn *c, const char *why, enum mf_tls_alert alert)
 {
-	struct mf_decision d = MF_DECISION_INIT;
+	struct mf_decision d = mf_ask_own_denial(why);
 
-	d.verdict = MF_DENY;
-	d.origin = MF_FROM_RULES;
-	d.matched = true;
-	d.policy = "moonfence";
-	d.rule = "protocol";
-	d.reason = why;
 	announce(c, &d);
 	mf_tcp_conn_deny(c, &d, alert);
 }
@@ -276,8 +232,7 @@ static bool judge_said(struct mf_tcp_conn *c, const char *said, size_t len, bool
 	struct mf_ask_result res;
 	struct mf_decision d;
 
-	*ret_verified = c->host && !c->setup->differ && strlen(c->host) == len &&
-			memcmp(c->host, said, len) == 0;
+	*ret_verified = !c->setup->differ && mf_ask_is_host(c->host, said, len);
 	if (*ret_verified)
 		return true;
 	mf_ask_connect_said(&p->asker, &c->flow, said, len, &d, &res, ret_verified);
@@ -299,22 +254,22 @@ static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 		return;
 	mf_ask_sni(&p->asker, &c->flow, h, verified, &d);
 	/* Where no policy has an opinion on the name, what connect said stands. */
-	if (!d.matched && d.origin != MF_FROM_FAIL_MODE) {
-		announce_hello(c, h, verified, NULL, "allowed");
+	if (mf_ask_is_silent(&d)) {
+		mf_ask_announce_hello(p, &c->flow, c->host, h, verified, NULL, "allowed");
 	} else if (mf_verdict_rank(&d) == 4) {
 		p->stats.sni_denied++;
-		announce_hello(c, h, verified, &d, "blocked");
+		mf_ask_announce_hello(p, &c->flow, c->host, h, verified, &d, "blocked");
 		mf_tcp_conn_deny(c, &d, MF_TLS_UNRECOGNIZED_NAME);
 		return;
 	} else if (d.verdict == MF_REDIRECT || d.verdict == MF_ROUTE) {
-		announce_hello(c, h, verified, &d, "redirected");
+		mf_ask_announce_hello(p, &c->flow, c->host, h, verified, &d, "redirected");
 		forget_server(c); /* the original was being dialled meanwhile */
 		c->setup->started = false;
 		c->setup->announced = false; /* that it goes elsewhere is news */
 		if (!take_connect(c, &d, c->host))
 			return;
 	} else {
-		announce_hello(c, h, verified, &d, "allowed");
+		mf_ask_announce_hello(p, &c->flow, c->host, h, verified, &d, "allowed");
 	}
 	if (rewrite(c, h))
 		go_on(c);

@@ -10,8 +10,9 @@
  * for every datagram anew, and nothing is kept. Once a flow has its own socket on the session's side, the kernel delivers
  * its datagrams there; both ways in are served.
  *
- * QUIC (UDP 443): the server's name is encrypted in a way that this version does not read. Where connect under the names
- * of the address disagrees or redirects, QUIC is refused, and clients fall back to TCP, whose hello is read.
+ * QUIC is recognised on every port; its ClientHello is read before a byte goes to the server, and judged by sni as one on
+ * TCP is (udp_int.h). On port 443 it also chooses where names disagree; who says none there gets the strictest answer. QUIC that
+ * is redirected, or on port 443 of a version that is not read, is refused: clients fall back to TCP.
  *
  * The table is bounded: the flow that has been quiet longest goes when a new one needs its place.
  */
@@ -20,9 +21,9 @@
 #include <string.h>
 
 #include "core/base/hash.h"
+#include "core/wire/quic_initial.h"
 #include "proxies/dns_proxy.h"
-#include "proxies/proxy_int.h"
-#include "proxies/refusal.h"
+#include "proxies/udp_int.h"
 
 enum {
 	BATCH = 16,
@@ -32,36 +33,9 @@ enum {
 	DNS_IDLE_MS = 10000,
 };
 
-struct flow {
-	struct mf_udp_proxy *udp;
-	struct flow *chain;	    /* in its bucket */
-	struct flow *newer, *older; /* by last use */
-	struct mf_timeout timeout;
-	struct mf_session_flow ends;
-	struct mf_endpoint peer,
-		local; /* the client, and where it arrived, as the listener's socket sees them */
-	struct event inner_ev, outer_ev;
-	int inner, outer; /* sockets towards client and server; -1: none */
-	bool dns;
-	uint64_t last_ms;
-	uint64_t sent, received;
-	char *host;
-};
-
-struct mf_udp_proxy {
-	struct mf_proxy *proxy;
-	struct event ev;
-	struct mf_timeout_queue idle, dns_idle;
-	struct flow **buckets;
-	size_t bucket_cnt; /* a power of two */
-	uint64_t seed;
-	struct flow *newest, *oldest;
-	uint8_t *buf; /* BATCH datagrams */
-};
-
 /* --- the table ------------------------------------------------------------------------------------------------------ */
 
-static struct flow **bucket_of(struct mf_udp_proxy *udp, const struct mf_session_flow *f)
+static struct mf_udp_flow **bucket_of(struct mf_udp_proxy *udp, const struct mf_session_flow *f)
 {
 	uint64_t h = mf_hash_bytes(&f->client, sizeof(f->client), udp->seed);
 
@@ -75,16 +49,16 @@ static bool same_ends(const struct mf_session_flow *a, const struct mf_session_f
 	       memcmp(&a->server, &b->server, sizeof(a->server)) == 0;
 }
 
-static struct flow *find_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends)
+static struct mf_udp_flow *find_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends)
 {
-	struct flow *f = *bucket_of(udp, ends);
+	struct mf_udp_flow *f = *bucket_of(udp, ends);
 
 	while (f && !same_ends(&f->ends, ends))
 		f = f->chain;
 	return f;
 }
 
-static void unlink_age(struct flow *f)
+static void unlink_age(struct mf_udp_flow *f)
 {
 	struct mf_udp_proxy *udp = f->udp;
 
@@ -99,7 +73,7 @@ static void unlink_age(struct flow *f)
 	f->newer = f->older = NULL;
 }
 
-static void link_newest(struct flow *f)
+static void link_newest(struct mf_udp_flow *f)
 {
 	struct mf_udp_proxy *udp = f->udp;
 
@@ -111,7 +85,7 @@ static void link_newest(struct flow *f)
 	udp->newest = f;
 }
 
-static void touch(struct flow *f)
+static void touch(struct mf_udp_flow *f)
 {
 	f->last_ms = mf_now_ms();
 	if (f->udp->newest == f)
@@ -120,12 +94,12 @@ static void touch(struct flow *f)
 	link_newest(f);
 }
 
-static void send_close_event(struct flow *f, const char *reason)
+static void send_close_event(struct mf_udp_flow *f, const char *reason)
 {
 	struct mf_proxy *p = f->udp->proxy;
 	char text[MF_ADDR_TEXT_MAX];
 
-	if (f->dns || !p->session->events)
+	if (f->outer < 0 || !p->session->events)
 		return;
 	mf_ask_begin_event(p, &p->event, MF_EV_NET_CLOSE, &f->ends, f->host, "connect", NULL, NULL);
 	mf_event_add_int(&p->event, MF_EVF_BYTES_SENT, (int64_t)f->sent);
@@ -136,10 +110,10 @@ static void send_close_event(struct flow *f, const char *reason)
 	mf_ask_send(p, &p->event);
 }
 
-static void close_flow(struct flow *f, const char *reason)
+static void close_flow(struct mf_udp_flow *f, const char *reason)
 {
 	struct mf_udp_proxy *udp = f->udp;
-	struct flow **at = bucket_of(udp, &f->ends);
+	struct mf_udp_flow **at = bucket_of(udp, &f->ends);
 
 	if (f->dns)
 		mf_dns_proxy_cancel(udp->proxy->dns, f);
@@ -149,6 +123,7 @@ static void close_flow(struct flow *f, const char *reason)
 	*at = f->chain;
 	unlink_age(f);
 	mf_timeout_disarm(&f->timeout);
+	mf_udp_quic_free(f);
 	if (f->inner >= 0) {
 		event_del(&f->inner_ev);
 		mf_sock_close(f->inner);
@@ -166,7 +141,8 @@ static void close_flow(struct flow *f, const char *reason)
 
 static void on_idle(struct mf_timeout *t, void *ctx)
 {
-	struct flow *f = (struct flow *)((char *)t - offsetof(struct flow, timeout));
+	struct mf_udp_flow *f =
+		(struct mf_udp_flow *)((char *)t - offsetof(struct mf_udp_flow, timeout));
 
 	(void)ctx;
 	if (mf_now_ms() < f->last_ms + t->queue->after_ms)
@@ -175,10 +151,21 @@ static void on_idle(struct mf_timeout *t, void *ctx)
 		close_flow(f, "idle");
 }
 
-static struct flow *new_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, bool dns)
+static void on_hello_late(struct mf_timeout *t, void *ctx)
+{
+	struct mf_udp_flow *f =
+		(struct mf_udp_flow *)((char *)t - offsetof(struct mf_udp_flow, timeout));
+
+	(void)ctx;
+	mf_udp_quic_late(f);
+	close_flow(f, "idle");
+}
+
+static struct mf_udp_flow *new_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
+				    bool dns)
 {
 	struct mf_proxy *p = udp->proxy;
-	struct flow *f, **bucket;
+	struct mf_udp_flow *f, **bucket;
 
 	while (p->stats.udp_open >= p->opt.udp_flows_max && udp->oldest) {
 		p->stats.udp_evicted++;
@@ -204,7 +191,7 @@ static struct flow *new_flow(struct mf_udp_proxy *udp, const struct mf_session_f
 
 /* --- towards the client --------------------------------------------------------------------------------------------- */
 
-static void send_inner(struct flow *f, const void *buf, size_t len)
+void mf_udp_flow_to_client(struct mf_udp_flow *f, const void *buf, size_t len)
 {
 	/* A datagram that does not fit now is lost, as datagrams are. */
 	if (f->inner >= 0)
@@ -213,11 +200,11 @@ static void send_inner(struct flow *f, const void *buf, size_t len)
 		(void)mf_sock_send_to(f->udp->proxy->opt.udp_fd, &f->local, &f->peer, buf, len);
 }
 
-static void serve(struct flow *f, const uint8_t *buf, size_t len);
+static bool serve(struct mf_udp_flow *f, const uint8_t *buf, size_t len);
 
 static void on_inner(evutil_socket_t fd, short what, void *ctx)
 {
-	struct flow *f = ctx;
+	struct mf_udp_flow *f = ctx;
 	uint8_t *buf = f->udp->buf;
 
 	(void)what;
@@ -225,13 +212,12 @@ static void on_inner(evutil_socket_t fd, short what, void *ctx)
 		ssize_t n = mf_sock_recv((int)fd, buf, ROOM);
 
 		/* an ICMP error of the client's (its port is closed) is no reason to end: it may open again */
-		if (n < 0)
+		if (n < 0 || !serve(f, buf, (size_t)n))
 			return;
-		serve(f, buf, (size_t)n);
 	}
 }
 
-static void open_inner(struct flow *f)
+static void open_inner(struct mf_udp_flow *f)
 {
 	struct mf_proxy *p = f->udp->proxy;
 	struct mf_session_ops *ops = &p->session->ops;
@@ -251,7 +237,7 @@ static void open_inner(struct flow *f)
 
 static void on_outer(evutil_socket_t fd, short what, void *ctx)
 {
-	struct flow *f = ctx;
+	struct mf_udp_flow *f = ctx;
 	uint8_t *buf = f->udp->proxy->pool.buf;
 
 	(void)what;
@@ -270,29 +256,62 @@ static void on_outer(evutil_socket_t fd, short what, void *ctx)
 		}
 		f->received += (uint64_t)n;
 		touch(f);
-		send_inner(f, buf, (size_t)n);
+		mf_udp_flow_to_client(f, buf, (size_t)n);
 	}
 }
 
 static void on_dns_reply(void *ctx, const uint8_t *msg, size_t len)
 {
-	struct flow *f = ctx;
+	struct mf_udp_flow *f = ctx;
 
 	if (len)
-		send_inner(f, msg, len);
+		mf_udp_flow_to_client(f, msg, len);
 }
 
-/* One datagram of the client. */
-static void serve(struct flow *f, const uint8_t *buf, size_t len)
+void mf_udp_flow_to_server(struct mf_udp_flow *f, const uint8_t *buf, size_t len)
+{
+	f->sent += len;
+	(void)mf_sock_send(f->outer, buf, len);
+}
+
+bool mf_udp_flow_open(struct mf_udp_flow *f)
+{
+	struct mf_udp_proxy *udp = f->udp;
+
+	f->outer = mf_sock_open_udp(&f->to);
+	if (f->outer < 0) {
+		f->outer = -1;
+		return false;
+	}
+	event_assign(&f->outer_ev, udp->proxy->base, f->outer, EV_READ | EV_PERSIST, on_outer, f);
+	event_add(&f->outer_ev, NULL);
+	f->holding = false;
+	mf_timeout_arm(&f->timeout, &udp->idle);
+	return true;
+}
+
+/* One datagram of the client. Return: false: the flow has ended */
+static bool serve(struct mf_udp_flow *f, const uint8_t *buf, size_t len)
 {
 	touch(f);
 	if (f->dns) {
 		mf_dns_proxy_ask(f->udp->proxy->dns, &f->ends, mf_span_of(buf, len), on_dns_reply,
 				 f);
-		return;
+		return true;
 	}
-	f->sent += len;
-	(void)mf_sock_send(f->outer, buf, len);
+	if (f->holding || mf_quic_has_long_header(buf, len)) {
+		switch (mf_udp_quic_take(f, buf, len)) {
+		case MF_UDP_PASS:
+			break;
+		case MF_UDP_TAKEN:
+			return true;
+		case MF_UDP_GONE:
+			close_flow(f, "denied");
+			return false;
+		}
+	}
+	mf_udp_flow_to_server(f, buf, len);
+	return true;
 }
 
 /* --- judging -------------------------------------------------------------------------------------------------------- */
@@ -306,75 +325,121 @@ static void refuse(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 		(void)ops->refuse_udp(ops->ctx, ends, buf, len);
 }
 
-/* Judge a new flow, unless it was judged before it came. @to: where to. */
-static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
-		  struct mf_endpoint *to, char **ret_host)
+void mf_udp_flow_refuse(struct mf_udp_flow *f, const uint8_t *buf, size_t len)
+{
+	refuse(f->udp, &f->ends, buf, len);
+}
+
+static void announce(struct mf_proxy *p, const struct mf_session_flow *ends, const char *host,
+		     const struct mf_decision *d)
+{
+	bool denied = mf_verdict_rank(d) == 4, redirect = d->verdict == MF_REDIRECT;
+
+	p->stats.udp_denied += denied;
+	p->stats.udp_redirected += !denied && redirect;
+	p->stats.udp_allowed += !denied && !redirect;
+	mf_ask_announce_connect(p, ends, host,
+				denied	   ? "blocked"
+				: redirect ? "redirected"
+					   : "allowed",
+				d);
+}
+
+void mf_udp_flow_announce(struct mf_udp_flow *f, const struct mf_decision *d)
+{
+	bool denied = mf_verdict_rank(d) == 4;
+
+	if (f->announced && !denied)
+		return;
+	f->announced |= !denied;
+	announce(f->udp->proxy, &f->ends, f->host, d);
+}
+
+void mf_udp_flow_set_host(struct mf_udp_flow *f, const char *host)
+{
+	free(f->host);
+	f->host = host[0] ? strdup(host) : NULL;
+}
+
+/* What connect says about a new flow, by its first datagram where that matters. */
+struct judgement {
+	struct mf_endpoint to;
+	bool quic;   /* a hello will come, and is waited for */
+	bool differ; /* it chooses */
+	char *host;
+};
+
+static bool is_quic(const uint8_t *buf, size_t len)
+{
+	struct mf_span s = mf_span_of(buf, len);
+	struct mf_quic_packet packet;
+
+	return mf_quic_next_packet(&s, &packet) == 0 && packet.type < MF_QUIC_RETRY;
+}
+
+/* Judge a new flow, unless it was judged before it came. Return: false: denied, and told so in the event */
+static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, const uint8_t *buf,
+		  size_t len, struct judgement *ret)
 {
 	struct mf_proxy *p = udp->proxy;
 	struct mf_ask_result res;
 	struct mf_kept *kept = mf_judged_take(p, ends, &res);
 	struct mf_decision d;
-	bool denied, redirect;
+	bool denied;
 
 	if (kept)
 		d = kept->d;
 	else
 		mf_ask_udp(&p->asker, ends, &d, &res);
-	denied = mf_verdict_rank(&d) == 4;
-	redirect = d.verdict == MF_REDIRECT;
-	*to = ends->server;
-	if (redirect) {
-		memset(to, 0, sizeof(*to));
-		to->port = d.redirect_port;
-		(void)mf_addr_parse(d.redirect_host, strlen(d.redirect_host), &to->addr);
+	*ret = (struct judgement){ .to = ends->server, .quic = is_quic(buf, len) };
+	ret->differ = ret->quic && mf_ask_hello_chooses(ends, &res);
+	if (!ret->differ) {
+		mf_ask_udp_limit(ends, &d); /* of the strictest, where names disagree */
+		if (mf_verdict_rank(&d) < 4 && ends->server.port == MF_ASK_QUIC_PORT &&
+		    mf_quic_is_foreign(buf, len))
+			d = mf_ask_own_denial("this version of QUIC cannot be read; its clients "
+					      "fall back to TCP");
+		announce(p, ends, res.host, &d);
 	}
-	p->stats.udp_denied += denied;
-	p->stats.udp_redirected += !denied && redirect;
-	p->stats.udp_allowed += !denied && !redirect;
-	mf_ask_announce_connect(p, ends, res.host,
-				denied	   ? "blocked"
-				: redirect ? "redirected"
-					   : "allowed",
-				&d);
+	denied = !ret->differ && mf_verdict_rank(&d) == 4;
+	if (!ret->differ && d.verdict == MF_REDIRECT) {
+		memset(&ret->to, 0, sizeof(ret->to));
+		ret->to.port = d.redirect_port;
+		(void)mf_addr_parse(d.redirect_host, strlen(d.redirect_host), &ret->to.addr);
+	}
 	if (!denied)
-		*ret_host = res.host[0] ? strdup(res.host) : NULL;
+		ret->host = res.host[0] ? strdup(res.host) : NULL;
 	free(kept);
 	return !denied;
 }
 
-static struct flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
-			       const uint8_t *buf, size_t len)
+static struct mf_udp_flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
+				      const uint8_t *buf, size_t len)
 {
-	struct mf_proxy *p = udp->proxy;
-	struct mf_endpoint to;
-	char *host = NULL;
-	struct flow *f;
-	int fd = -1;
+	struct judgement j = { .quic = false };
+	struct mf_udp_flow *f;
+	bool dns = ends->server.port == 53;
 
-	if (ends->server.port != 53) {
-		if (!judge(udp, ends, &to, &host)) {
-			refuse(udp, ends, buf, len);
-			return NULL;
-		}
-		fd = mf_sock_open_udp(&to);
-		if (fd < 0) {
-			refuse(udp, ends, buf, len);
-			free(host);
-			return NULL;
-		}
-	}
-	f = new_flow(udp, ends, ends->server.port == 53);
-	if (!f) {
-		if (fd >= 0)
-			mf_sock_close(fd);
-		free(host);
+	if (!dns && !judge(udp, ends, buf, len, &j)) {
+		refuse(udp, ends, buf, len);
 		return NULL;
 	}
-	f->host = host;
-	f->outer = fd;
-	if (fd >= 0) {
-		event_assign(&f->outer_ev, p->base, fd, EV_READ | EV_PERSIST, on_outer, f);
-		event_add(&f->outer_ev, NULL);
+	f = new_flow(udp, ends, dns);
+	if (!f) {
+		free(j.host);
+		return NULL;
+	}
+	f->host = j.host;
+	f->to = j.to;
+	f->differ = j.differ;
+	f->announced = !j.differ;
+	f->holding = j.quic;
+	if (f->holding)
+		mf_timeout_arm(&f->timeout, &udp->hello);
+	if (!dns && !f->holding && !mf_udp_flow_open(f)) {
+		refuse(udp, ends, buf, len);
+		close_flow(f, "idle");
+		return NULL;
 	}
 	open_inner(f);
 	return f;
@@ -395,7 +460,7 @@ static void on_datagrams(evutil_socket_t fd, short what, void *ctx)
 		cnt = mf_sock_recv_from((int)fd, d, BATCH);
 		for (size_t i = 0; i < cnt; i++) {
 			struct mf_session_flow ends;
-			struct flow *f;
+			struct mf_udp_flow *f;
 
 			/* without both ends there is nobody to answer to, or nothing to judge */
 			if (d[i].cut || udp->proxy->cut ||
@@ -410,7 +475,7 @@ static void on_datagrams(evutil_socket_t fd, short what, void *ctx)
 			/* the way back may have changed with a new first packet */
 			f->peer = d[i].client;
 			f->local = d[i].server;
-			serve(f, d[i].buf, d[i].len);
+			(void)serve(f, d[i].buf, d[i].len);
 		}
 		if (cnt < BATCH)
 			return;
@@ -426,7 +491,7 @@ int mf_udp_proxy_new(struct mf_proxy *p, struct mf_udp_proxy **ret, struct mf_er
 	if (udp) {
 		for (udp->bucket_cnt = 64; udp->bucket_cnt < p->opt.udp_flows_max;)
 			udp->bucket_cnt *= 2;
-		udp->buckets = calloc(udp->bucket_cnt, sizeof(struct flow *));
+		udp->buckets = calloc(udp->bucket_cnt, sizeof(struct mf_udp_flow *));
 		udp->buf = malloc((size_t)BATCH * ROOM);
 	}
 	if (!udp || !udp->buckets || !udp->buf) {
@@ -441,6 +506,8 @@ int mf_udp_proxy_new(struct mf_proxy *p, struct mf_udp_proxy **ret, struct mf_er
 	udp->seed = mf_hash_seed();
 	mf_timeout_queue_init(&udp->idle, p->timeouts, p->opt.udp_idle_ms, on_idle, udp);
 	mf_timeout_queue_init(&udp->dns_idle, p->timeouts, DNS_IDLE_MS, on_idle, udp);
+	mf_timeout_queue_init(&udp->hello, p->timeouts, p->opt.hello_timeout_ms, on_hello_late,
+			      udp);
 	*ret = udp;
 	if (p->opt.udp_fd < 0)
 		return 0;
@@ -464,6 +531,7 @@ void mf_udp_proxy_free(struct mf_udp_proxy *udp)
 	mf_udp_proxy_cut(udp);
 	if (udp->proxy->opt.udp_fd >= 0)
 		event_del(&udp->ev);
+	mf_quic_crypto_free(udp->crypto);
 	free(udp->buckets);
 	free(udp->buf);
 	free(udp);

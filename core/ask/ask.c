@@ -328,36 +328,44 @@ void mf_ask_connect_said(struct mf_asker *a, const struct mf_session_flow *flow,
 
 /*
  * Redirects of UDP need an address: a name would make the datagram wait for the resolver, and what holds for hosts of
- * redirects (checks, fall-back) is TCP's.
+ * redirects (checks, fall-back) is TCP's. QUIC is not redirected at all: its clients have TCP to fall back to.
  */
-static const char *udp_cannot(const struct mf_session_flow *flow, const struct mf_decision *d,
-			      const struct mf_ask_result *res)
+static const char *udp_cannot(const struct mf_session_flow *flow, const struct mf_decision *d)
 {
 	struct mf_addr addr;
 
-	if (mf_verdict_rank(d) == 4)
+	if (d->verdict != MF_REDIRECT && d->verdict != MF_ROUTE)
 		return NULL;
-	if (flow->server.port == 443 && (res->differ || d->verdict == MF_REDIRECT))
-		return "QUIC hides the name that decides; TCP is looked at";
-	if (d->verdict == MF_REDIRECT &&
-	    (!d->redirect_host ||
-	     mf_addr_parse(d->redirect_host, strlen(d->redirect_host), &addr) < 0))
+	if (flow->server.port == MF_ASK_QUIC_PORT)
+		return "QUIC is not redirected; its clients fall back to TCP, which is";
+	if (!d->redirect_host ||
+	    mf_addr_parse(d->redirect_host, strlen(d->redirect_host), &addr) < 0)
 		return "UDP can be redirected to an address only";
 	return NULL;
 }
 
-void mf_ask_udp(struct mf_asker *a, const struct mf_session_flow *flow, struct mf_decision *d,
-		struct mf_ask_result *ret)
+void mf_ask_udp_limit(const struct mf_session_flow *flow, struct mf_decision *d)
 {
-	const char *why;
+	const char *why = udp_cannot(flow, d);
 
-	mf_ask_connect_names(a, flow, d, ret);
-	why = udp_cannot(flow, d, ret);
 	if (!why)
 		return;
 	d->verdict = MF_DENY;
 	d->reason = why;
 	d->message = NULL;
+}
+
+bool mf_ask_hello_chooses(const struct mf_session_flow *flow, const struct mf_ask_result *res)
+{
+	return res->differ && (flow->proto == MF_TCP || flow->server.port == MF_ASK_QUIC_PORT);
+}
+
+void mf_ask_udp(struct mf_asker *a, const struct mf_session_flow *flow, struct mf_decision *d,
+		struct mf_ask_result *ret)
+{
+	mf_ask_connect_names(a, flow, d, ret);
+	if (!mf_ask_hello_chooses(flow, ret))
+		mf_ask_udp_limit(flow, d);
 }
 
 static int fetch_sni(struct mf_request *req, enum mf_field field, void *ctx)
@@ -369,7 +377,7 @@ static int fetch_sni(struct mf_request *req, enum mf_field field, void *ctx)
 		return mf_session_fetch_process(a->session, req, a->session->asked);
 	if (!a->asked_hello)
 		return MF_E_NOENT;
-	mf_tls_format_ja4(a->asked_hello, false, ja4);
+	mf_tls_format_ja4(a->asked_hello, a->session->asked->proto == MF_UDP, ja4);
 	return mf_request_set_str(req, MF_F_JA4, ja4, MF_TLS_JA4_LEN);
 }
 
@@ -384,7 +392,7 @@ void mf_ask_sni(struct mf_asker *a, const struct mf_session_flow *flow,
 	while (first < cnt && items[first].alias)
 		first++;
 	fill_connect(a, MF_SNI, flow, first < cnt ? items[first].name : NULL, items, cnt);
-	(void)mf_request_set_bool(q, MF_F_QUIC, false);
+	(void)mf_request_set_bool(q, MF_F_QUIC, flow->proto == MF_UDP);
 	if (h->has_sni)
 		(void)mf_request_set_str(q, MF_F_SNI, (const char *)h->sni.ptr, h->sni.len);
 	for (unsigned i = 0; i < h->alpn_cnt; i++)

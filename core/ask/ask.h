@@ -20,6 +20,7 @@
 #include "core/wire/tls_hello.h"
 
 #define MF_ASK_NAMES_MAX 16
+#define MF_ASK_QUIC_PORT 443 /* of UDP, where QUIC is expected */
 
 struct mf_asker {
 	struct mf_session *session;		/* its vm is asked */
@@ -83,16 +84,36 @@ void mf_ask_connect_said(struct mf_asker *a, const struct mf_session_flow *flow,
 			 size_t said_len, struct mf_decision *d, struct mf_ask_result *ret,
 			 bool *ret_verified);
 
-/** mf_ask_sni() - sni about a hello (NULL for QUIC that was not read) on a flow whose connect was not denied */
+/**
+ * mf_ask_sni() - sni about a hello on a flow whose connect was not denied; `quic` is true on a UDP flow
+ * Where no policy has an opinion (mf_ask_is_silent()), what connect said stands.
+ */
 void mf_ask_sni(struct mf_asker *a, const struct mf_session_flow *flow,
 		const struct mf_tls_hello *hello, bool verified, struct mf_decision *d);
 
+/** mf_ask_is_silent() - Whether no policy had an opinion */
+static inline bool mf_ask_is_silent(const struct mf_decision *d)
+{
+	return !d->matched && d->origin != MF_FROM_FAIL_MODE;
+}
+
 /**
  * mf_ask_udp() - connect about a UDP flow other than DNS, under all candidate names
- * Denied as well, with a reason: QUIC where the names disagree or connect redirects (its hello is not read, so that its
- * client must fall back to TCP), and a redirect to anything but an address.
+ * Denied as well, with a reason, is a redirect that UDP cannot carry out (mf_ask_udp_limit()), unless the hello chooses.
  */
 void mf_ask_udp(struct mf_asker *a, const struct mf_session_flow *flow, struct mf_decision *d,
 		struct mf_ask_result *ret);
+
+/**
+ * mf_ask_udp_limit() - Deny what UDP cannot carry out: any redirect of QUIC (its client falls back to TCP, which can be
+ * redirected), and other redirects to anything but an address
+ */
+void mf_ask_udp_limit(const struct mf_session_flow *flow, struct mf_decision *d);
+
+/**
+ * mf_ask_hello_chooses() - Whether *res waits for what the client says: names disagree, and it may say one
+ * A client that turns out to say none gets the strictest, which is what was answered (for UDP: mf_ask_udp_limit() of it).
+ */
+bool mf_ask_hello_chooses(const struct mf_session_flow *flow, const struct mf_ask_result *res);
 
 #endif

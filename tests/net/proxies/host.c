@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The proxies on loopback listeners, for tests that need no capture: each loopback address that a client connects to
-// stands for an original destination.
+// stands for an original destination (UDP without a map goes where it arrived).
 //
 //	proxy_host --policy PATH --tcp PORT [--udp ADDR:PORT] --dns ADDR:PORT --events FILE [--map 127.0.0.N=ADDR:PORT]...
 //	           [--name NAME=ADDR]... [--hello-ms N] [--dial-ms N] [--idle-ms N] [--udp-idle-ms N] [--dns-ms N] [--hosts FILE]
@@ -53,15 +53,13 @@ static int find_flow(void *ctx, enum mf_proto proto, const struct mf_endpoint *p
 {
 	(void)ctx;
 	(void)peer;
-	if (proto == MF_UDP)
-		return 0; /* arrives unchanged */
 	for (unsigned i = 0; i < map_cnt; i++) {
 		if (mf_addr_eq(&maps[i].from, &local->addr)) {
 			ret->server = maps[i].to;
 			return 0;
 		}
 	}
-	return MF_E_NOENT;
+	return proto == MF_UDP ? 0 /* arrives unchanged */ : MF_E_NOENT;
 }
 
 static int make_socket(bool tcp, const struct mf_endpoint *ep)

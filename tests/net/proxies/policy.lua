@@ -15,6 +15,8 @@ return {
     if c:under "secret.test" then return deny "secrets stay here" end
     if c.proto == "udp" then
       if c.port == 9000 then return redirect { to = "127.0.1.7:9001" } end
+      if c:is "moved.quic.test" then return redirect { to = "127.0.1.7:9001" } end
+      if c:under "test" then return allow() end
       return deny "no UDP"
     end
     if c:is "moved.test" then
@@ -36,6 +38,7 @@ return {
     if s:is "fingerprinted.test" then
       return deny(table.concat({ s.alpn[1] .. "," .. s.alpn[2], s.versions[1], s.ja4 }, " "))
     end
+    if s:is "tcp-only.quic.test" and s.quic then return deny "this one by TCP" end
     if s.ech then return deny "encrypted ClientHello" end
   end,
 }

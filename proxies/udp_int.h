@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * udp_int.h - one UDP flow, and what reading QUIC adds to it
+ *
+ *	        first datagram
+ *	          |  connect asked under all names of the address
+ *	   denied | allowed, or names disagree on port 443
+ *	     +----+-------------------------+
+ *	     v    | QUIC of a version that  | anything else
+ *	    gone  v is read                 v
+ *	        HOLDING --(hello judged)--> OPEN
+ *	          | denied, malformed, late
+ *	          v
+ *	        CONNECTION_CLOSE or ICMP, gone
+ *
+ * HOLDING: no socket towards the server yet; datagrams wait, within bounds, and go on in their order.
+ * OPEN: whatever has a short header passes at once. What has a long one is looked at as long as the flow lives, since a client may begin
+ *   another connection, under other keys, behind the same pair of addresses: an Initial packet goes on only if everything
+ *   that its attempt has said so far was read and judged. What cannot be read cannot be read by a server either, and is
+ *   dropped.
+ */
+#ifndef MF_PROXIES_UDP_INT_H
+#define MF_PROXIES_UDP_INT_H
+
+#include "proxies/proxy_int.h"
+
+struct mf_quic_crypto;
+struct mf_udp_quic;
+
+struct mf_udp_flow {
+	struct mf_udp_proxy *udp;
+	struct mf_udp_flow *chain;	   /* in its bucket */
+	struct mf_udp_flow *newer, *older; /* by last use */
+	struct mf_timeout timeout;
+	struct mf_session_flow ends;
+	struct mf_endpoint to; /* where connect sends it */
+	struct mf_endpoint peer,
+		local; /* the client, and where it arrived, as the listener's socket sees them */
+	struct event inner_ev, outer_ev;
+	int inner, outer; /* sockets towards client and server; -1: none */
+	bool dns;
+	bool holding;
+	bool differ;		  /* names disagree: each hello chooses */
+	bool announced;		  /* that connect allows it */
+	struct mf_udp_quic *quic; /* NULL: no long header was seen */
+	uint64_t last_ms;
+	uint64_t sent, received;
+	char *host;
+};
+
+struct mf_udp_proxy {
+	struct mf_proxy *proxy;
+	struct event ev;
+	struct mf_timeout_queue idle, dns_idle, hello;
+	struct mf_udp_flow **buckets;
+	size_t bucket_cnt; /* a power of two */
+	uint64_t seed;
+	struct mf_udp_flow *newest, *oldest;
+	uint8_t *buf;		       /* BATCH datagrams */
+	struct mf_quic_crypto *crypto; /* made with the first QUIC packet */
+	size_t quic_bytes;	       /* held datagrams and hellos of all flows */
+};
+
+/* udp_proxy.c */
+/* Get a socket towards the server. Return: false: there is none to be had */
+bool mf_udp_flow_open(struct mf_udp_flow *f);
+void mf_udp_flow_to_server(struct mf_udp_flow *f, const uint8_t *buf, size_t len);
+void mf_udp_flow_to_client(struct mf_udp_flow *f, const void *buf, size_t len);
+/* Tell the client by ICMP; @buf: the datagram that is refused */
+void mf_udp_flow_refuse(struct mf_udp_flow *f, const uint8_t *buf, size_t len);
+/* The event of a connect decision, once for an allowance */
+void mf_udp_flow_announce(struct mf_udp_flow *f, const struct mf_decision *d);
+void mf_udp_flow_set_host(struct mf_udp_flow *f, const char *host);
+
+/* udp_quic.c */
+enum mf_udp_gate {
+	MF_UDP_PASS,
+	MF_UDP_TAKEN, /* held, sent already, or dropped */
+	MF_UDP_GONE,  /* the flow is denied and has to be closed */
+};
+/* A datagram with a long header, or any while the flow is HOLDING */
+enum mf_udp_gate mf_udp_quic_take(struct mf_udp_flow *f, const uint8_t *buf, size_t len);
+/* The hello did not come to its end in time: deny. The caller closes the flow. */
+void mf_udp_quic_late(struct mf_udp_flow *f);
+void mf_udp_quic_free(struct mf_udp_flow *f);
+
+#endif
