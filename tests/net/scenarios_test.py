@@ -57,7 +57,7 @@ class Same:
         self.folder = tempfile.mkdtemp(prefix="mf-scenarios-")
         os.chmod(self.folder, 0o1777)
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.places = {"CLIENT": os.path.basename(PYTHON)}
+        self.places = {"client": os.path.basename(PYTHON)}
         for letter, kind, handler in (("A", socketserver.ThreadingTCPServer, Tcp), ("B", socketserver.ThreadingTCPServer, Tcp),
                                       ("U", socketserver.ThreadingUDPServer, Udp)):
             server = kind(("127.0.0.1", 0), handler)
@@ -74,12 +74,11 @@ class Same:
         self.write_policy("first")
 
     def write_policy(self, generation):
+        values = dict(self.places, generation=generation)
         with open(os.path.join(SCENARIOS, "session.lua"), encoding="utf-8") as f:
-            text = f.read()
-        for name, value in self.places.items():
-            text = text.replace(f"@{name}@", value)
+            text = "local " + ", ".join(values) + " = " + ", ".join(f'"{v}"' for v in values.values()) + "\n" + f.read()
         with open(self.policy + ".new", "w", encoding="utf-8") as f:
-            f.write(text.replace('"first"\n', f'"{generation}"\n', 1))
+            f.write(text)
         os.chmod(self.policy + ".new", 0o644)
         os.rename(self.policy + ".new", self.policy)
 

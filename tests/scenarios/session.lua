@@ -1,6 +1,5 @@
--- The policy of scenarios.txt; @A@, @B@ and @U@ are the servers' addresses with ports, @CLIENT@ the program's name.
-local generation = "first"
-
+-- The policy of scenarios.txt. Whoever runs it writes before it, on one line, the locals A, B and U (addresses and ports of
+-- the servers), client (the program's name) and generation ("first", "second").
 return {
   name = "scenarios",
 
@@ -14,12 +13,12 @@ return {
 
   connect = function(c)
     if c.proto == "udp" then
-      if c.port == 9000 then return redirect { to = "@U@" } end
+      if c.port == 9000 then return redirect { to = U } end
       return deny "not in this test"
     end
-    if c.port == 80 then return redirect { to = "@A@" } end
-    if c.port == 81 and c.process.name == "@CLIENT@" then return redirect { to = "@B@" } end
-    if c.port == 4000 and c:is "known.example" then return redirect { to = "@B@" } end
+    if c.port == 80 then return redirect { to = A } end
+    if c.port == 81 and c.process.name == client then return redirect { to = B } end
+    if c.port == 4000 and c:is "known.example" then return redirect { to = B } end
     return deny "not in this test"
   end,
 }
