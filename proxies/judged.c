@@ -142,8 +142,12 @@ void mf_proxy_judge(struct mf_proxy *p, const struct mf_session_flow *flow,
 		mf_ask_udp(&p->asker, flow, &d, &res);
 	else
 		mf_ask_connect_names(&p->asker, flow, &d, &res);
-	/* Where names disagree the client's own words decide; until then it is served. */
-	if (mf_verdict_rank(&d) == 4 && !mf_ask_hello_chooses(flow, &res)) {
+	/*
+	 * Where names disagree the client's own words decide; until then it is served. So is QUIC that is denied: it is refused
+	 * in its own words, which every client understands.
+	 */
+	if (mf_verdict_rank(&d) == 4 && !mf_ask_hello_chooses(flow, &res) &&
+	    !(flow->proto == MF_UDP && flow->server.port == MF_ASK_QUIC_PORT)) {
 		*(flow->proto == MF_UDP ? &p->stats.udp_denied : &p->stats.tcp_denied) += 1;
 		mf_ask_announce_connect(p, flow, res.host, "blocked", &d);
 		return;

@@ -66,13 +66,14 @@ struct mf_udp_proxy {
 bool mf_udp_flow_open(struct mf_udp_flow *f);
 void mf_udp_flow_to_server(struct mf_udp_flow *f, const uint8_t *buf, size_t len);
 void mf_udp_flow_to_client(struct mf_udp_flow *f, const void *buf, size_t len);
-/* Tell the client by ICMP; @buf: the datagram that is refused */
-void mf_udp_flow_refuse(struct mf_udp_flow *f, const uint8_t *buf, size_t len);
+/* Tell the client: in QUIC's words where @buf, the datagram that is refused, is QUIC's, else by ICMP; @why: for people */
+void mf_udp_flow_refuse(struct mf_udp_flow *f, const uint8_t *buf, size_t len, const char *why);
 /* The event of a connect decision, once for an allowance */
 void mf_udp_flow_announce(struct mf_udp_flow *f, const struct mf_decision *d);
 void mf_udp_flow_set_host(struct mf_udp_flow *f, const char *host);
 
 /* udp_quic.c */
+#define MF_UDP_FOREIGN "this version of QUIC cannot be read"
 enum mf_udp_gate {
 	MF_UDP_PASS,
 	MF_UDP_TAKEN, /* held, sent already, or dropped */
@@ -80,6 +81,13 @@ enum mf_udp_gate {
 };
 /* A datagram with a long header, or any while the flow is HOLDING */
 enum mf_udp_gate mf_udp_quic_take(struct mf_udp_flow *f, const uint8_t *buf, size_t len);
+#define MF_UDP_QUIC_REFUSAL_MAX 528
+/*
+ * A server's refusal of what the datagram begins: CONNECTION_CLOSE, or which versions there are. Clients that never hear of ICMP
+ * errors understand it. Return: bytes; 0: it begins nothing of QUIC's
+ */
+size_t mf_udp_quic_write_refusal(struct mf_udp_proxy *udp, const uint8_t *buf, size_t len,
+				 const char *why, uint8_t *out);
 /* The hello did not come to its end in time: deny. The caller closes the flow. */
 void mf_udp_quic_late(struct mf_udp_flow *f);
 void mf_udp_quic_free(struct mf_udp_flow *f);

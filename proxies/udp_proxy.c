@@ -316,18 +316,35 @@ static bool serve(struct mf_udp_flow *f, const uint8_t *buf, size_t len)
 
 /* --- judging -------------------------------------------------------------------------------------------------------- */
 
-static void refuse(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, const uint8_t *buf,
-		   size_t len)
+void mf_udp_flow_refuse(struct mf_udp_flow *f, const uint8_t *buf, size_t len, const char *why)
 {
-	struct mf_session_ops *ops = &udp->proxy->session->ops;
+	struct mf_session_ops *ops = &f->udp->proxy->session->ops;
+	uint8_t out[MF_UDP_QUIC_REFUSAL_MAX];
+	size_t n = mf_udp_quic_write_refusal(f->udp, buf, len, why, out);
 
-	if (ops->refuse_udp)
-		(void)ops->refuse_udp(ops->ctx, ends, buf, len);
+	if (n)
+		mf_udp_flow_to_client(f, out, n);
+	else if (ops->refuse_udp)
+		(void)ops->refuse_udp(ops->ctx, &f->ends, buf, len);
 }
 
-void mf_udp_flow_refuse(struct mf_udp_flow *f, const uint8_t *buf, size_t len)
+/* The same for a flow that never was. */
+static void refuse(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
+		   const struct mf_datagram *d, const char *why)
 {
-	refuse(f->udp, &f->ends, buf, len);
+	struct mf_session_ops *ops = &udp->proxy->session->ops;
+	struct mf_udp_flow f = {
+		.udp = udp, .ends = *ends, .peer = d->client, .local = d->server, .inner = -1
+	};
+
+	if (ops->open_udp && mf_quic_has_long_header(d->buf, d->len)) {
+		f.inner = ops->open_udp(ops->ctx, ends);
+		if (f.inner < 0)
+			f.inner = -1;
+	}
+	mf_udp_flow_refuse(&f, d->buf, d->len, why);
+	if (f.inner >= 0)
+		mf_sock_close(f.inner);
 }
 
 static void announce(struct mf_proxy *p, const struct mf_session_flow *ends, const char *host,
@@ -367,6 +384,7 @@ struct judgement {
 	bool quic;   /* a hello will come, and is waited for */
 	bool differ; /* it chooses */
 	char *host;
+	char why[64]; /* denied */
 };
 
 static bool is_quic(const uint8_t *buf, size_t len)
@@ -407,21 +425,23 @@ static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, 
 		ret->to.port = d.redirect_port;
 		(void)mf_addr_parse(d.redirect_host, strlen(d.redirect_host), &ret->to.addr);
 	}
-	if (!denied)
+	if (denied)
+		snprintf(ret->why, sizeof(ret->why), "%s", mf_decision_reason(&d));
+	else
 		ret->host = res.host[0] ? strdup(res.host) : NULL;
 	free(kept);
 	return !denied;
 }
 
 static struct mf_udp_flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
-				      const uint8_t *buf, size_t len)
+				      const struct mf_datagram *d)
 {
 	struct judgement j = { .quic = false };
 	struct mf_udp_flow *f;
 	bool dns = ends->server.port == 53;
 
-	if (!dns && !judge(udp, ends, buf, len, &j)) {
-		refuse(udp, ends, buf, len);
+	if (!dns && !judge(udp, ends, d->buf, d->len, &j)) {
+		refuse(udp, ends, d, j.why);
 		return NULL;
 	}
 	f = new_flow(udp, ends, dns);
@@ -437,7 +457,7 @@ static struct mf_udp_flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_
 	if (f->holding)
 		mf_timeout_arm(&f->timeout, &udp->hello);
 	if (!dns && !f->holding && !mf_udp_flow_open(f)) {
-		refuse(udp, ends, buf, len);
+		refuse(udp, ends, d, "");
 		close_flow(f, "idle");
 		return NULL;
 	}
@@ -469,7 +489,7 @@ static void on_datagrams(evutil_socket_t fd, short what, void *ctx)
 				continue;
 			f = find_flow(udp, &ends);
 			if (!f)
-				f = begin_flow(udp, &ends, d[i].buf, d[i].len);
+				f = begin_flow(udp, &ends, &d[i]);
 			if (!f)
 				continue;
 			/* the way back may have changed with a new first packet */

@@ -112,16 +112,21 @@ void mf_udp_quic_free(struct mf_udp_flow *f)
 	f->quic = NULL;
 }
 
+static bool prepare_crypto(struct mf_udp_proxy *udp)
+{
+	if (!udp->crypto)
+		udp->crypto = mf_quic_crypto_new();
+	return udp->crypto != NULL;
+}
+
 static bool prepare(struct mf_udp_flow *f)
 {
-	if (!f->udp->crypto)
-		f->udp->crypto = mf_quic_crypto_new();
 	if (!f->quic) {
 		f->quic = calloc(1, sizeof(*f->quic));
 		if (f->quic)
 			f->quic->held_end = &f->quic->held;
 	}
-	return f->udp->crypto && f->quic;
+	return f->quic && prepare_crypto(f->udp);
 }
 
 /* --- judging -------------------------------------------------------------------------------------------------------- */
@@ -138,8 +143,29 @@ static void deny(struct mf_udp_flow *f, struct attempt *a, const struct mf_quic_
 	a->denied = true;
 	if (n > 0)
 		mf_udp_flow_to_client(f, out, (size_t)n);
-	else
-		mf_udp_flow_refuse(f, packet->whole.ptr, packet->whole.len);
+}
+
+_Static_assert(MF_UDP_QUIC_REFUSAL_MAX >= MF_QUIC_CLOSE_MAX &&
+		       MF_UDP_QUIC_REFUSAL_MAX >= MF_QUIC_NEGOTIATION_MAX,
+	       "either refusal fits");
+
+size_t mf_udp_quic_write_refusal(struct mf_udp_proxy *udp, const uint8_t *buf, size_t len,
+				 const char *why, uint8_t *out)
+{
+	struct mf_span s = mf_span_of(buf, len);
+	struct mf_quic_packet packet;
+	int r;
+
+	/* shorter ones are not answered by servers either: an answer must not be longer than what it answers */
+	if (len < MF_QUIC_DATAGRAM_MIN)
+		return 0;
+	r = mf_quic_next_packet(&s, &packet);
+	if (r == MF_E_UNSUPPORTED && mf_quic_is_foreign(buf, len))
+		return (size_t)mf_quic_write_negotiation(&packet, out);
+	if (r < 0 || packet.type != MF_QUIC_INITIAL || !prepare_crypto(udp))
+		return 0;
+	r = mf_quic_write_close(udp->crypto, &packet, packet.dcid, MF_TLS_ACCESS_DENIED, why, out);
+	return r > 0 ? (size_t)r : 0;
 }
 
 static void deny_ourselves(struct mf_udp_flow *f, struct attempt *a,
@@ -359,7 +385,7 @@ enum mf_udp_gate mf_udp_quic_take(struct mf_udp_flow *f, const uint8_t *buf, siz
 	}
 	if (mf_quic_has_long_header(buf, len)) {
 		if (mf_quic_is_foreign(buf, len) && f->ends.server.port == MF_ASK_QUIC_PORT) {
-			mf_udp_flow_refuse(f, buf, len);
+			mf_udp_flow_refuse(f, buf, len, MF_UDP_FOREIGN);
 			p->stats.quic_dropped++;
 			return MF_UDP_TAKEN;
 		}
@@ -370,7 +396,7 @@ enum mf_udp_gate mf_udp_quic_take(struct mf_udp_flow *f, const uint8_t *buf, siz
 			if (denied)
 				return MF_UDP_GONE;
 		} else if (!mf_udp_flow_open(f)) {
-			mf_udp_flow_refuse(f, buf, len);
+			mf_udp_flow_refuse(f, buf, len, "no socket towards the server");
 			return MF_UDP_GONE;
 		}
 	}
@@ -393,5 +419,6 @@ void mf_udp_quic_late(struct mf_udp_flow *f)
 	const struct held *first = f->quic ? f->quic->held : NULL;
 
 	mf_udp_flow_announce(f, &d);
-	mf_udp_flow_refuse(f, first ? first->bytes : (const uint8_t *)"", first ? first->len : 0);
+	mf_udp_flow_refuse(f, first ? first->bytes : (const uint8_t *)"", first ? first->len : 0,
+			   d.reason);
 }

@@ -291,3 +291,16 @@ int mf_quic_write_close(struct mf_quic_crypto *c, const struct mf_quic_packet *p
 	draft.frames = mf_span_of(frames, n + reason_len);
 	return mf_quic_seal(c, &keys, &draft, out, MF_QUIC_CLOSE_MAX);
 }
+
+int mf_quic_write_negotiation(const struct mf_quic_packet *foreign, uint8_t *out)
+{
+	size_t n = 5;
+
+	out[0] = 0xc0;
+	mf_store_be32(out + 1, 0);
+	n += put_cid(out + n, foreign->scid);
+	n += put_cid(out + n, foreign->dcid);
+	for (size_t i = 0; i < MF_ARRAY_SIZE(versions); i++, n += 4)
+		mf_store_be32(out + n, versions[i].version);
+	return (int)n;
+}

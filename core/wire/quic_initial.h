@@ -124,6 +124,7 @@ int mf_quic_seal(struct mf_quic_crypto *c, const struct mf_quic_keys *keys,
 /**
  * mf_quic_write_close() - A server's refusal of the connection that @packet (a client's Initial) begins: CONNECTION_CLOSE
  * with a TLS alert (RFC 9001 §4.8), which ends the client's attempt at once
+ * @first_dcid: that the attempt's keys follow from: the packet's own, unless it comes later
  * @alert:  as in mf_tls_write_alert()
  * @reason: for people; cut where it is too long
  * @out:    MF_QUIC_CLOSE_MAX bytes
@@ -132,6 +133,15 @@ int mf_quic_seal(struct mf_quic_crypto *c, const struct mf_quic_keys *keys,
 int mf_quic_write_close(struct mf_quic_crypto *c, const struct mf_quic_packet *packet,
 			struct mf_span first_dcid, enum mf_tls_alert alert, const char *reason,
 			uint8_t *out);
+
+#define MF_QUIC_NEGOTIATION_MAX (7 + 2 * 255 + 8)
+/**
+ * mf_quic_write_negotiation() - A server's answer to a version that is not read: those that are (RFC 8999 §6)
+ * @foreign: version and IDs, as mf_quic_next_packet() set them with MF_E_UNSUPPORTED
+ * @out:     MF_QUIC_NEGOTIATION_MAX bytes
+ * Return: bytes written
+ */
+int mf_quic_write_negotiation(const struct mf_quic_packet *foreign, uint8_t *out);
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */
 

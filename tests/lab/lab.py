@@ -292,6 +292,18 @@ http {{
                            stdin=subprocess.DEVNULL)
         self._wait_port(WEB4, 443, p, "nginx")
 
+    def serve_quic(self):
+        """HTTP/3 servers beside the web servers; the one on LLM4 answers with a Retry first."""
+        for addr, more in ((WEB4, ()), (WEB6, ()), (WEB2_4, ()), (CDN4, ()), (LLM4, ("-V",))):
+            with open(self.path(f"quic-{addr}.log"), "wb") as log:
+                self.popen(["gtlsserver", *more, "-d", self.path("www"), addr, "443", self.path("tls.key"),
+                            self.path("tls.pem")], where=self.internet, stdout=log, stderr=log,
+                           stdin=subprocess.DEVNULL)
+
+    def quic_log(self, addr):
+        with open(self.path(f"quic-{addr}.log"), errors="replace") as f:
+            return f.read()
+
     def _serve_plain(self):
         p = self.popen([sys.executable, os.path.join(HERE, "servers.py"), self.path("seen.jsonl"), ECHO4, ECHO6, RAW4],
                        where=self.internet, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)

@@ -94,7 +94,7 @@ function ConnectRequest:port_in(ports) end
 ---@field ech boolean? A real Encrypted ClientHello. GREASE (RFC 8701) is not one, where they can be told apart.
 ---@field versions string[]? `TLS1.2`, `TLS1.3`.
 ---@field ja4 string? JA4 fingerprint of the hello.
----@field quic boolean? Whether the hello came in a QUIC packet.
+---@field quic boolean? Whether the hello came in QUIC packets. A denial sends their client to TCP, at once.
 local SniRequest = {}
 
 ---Whether this session's own answers tie the name `sni` to the address `ip`. A hello that names another host than the
