@@ -220,15 +220,14 @@ static void answer_resolve(struct turn *t, const struct mf_decision *d)
 /* --- answers of the real resolvers ---------------------------------------------------------------------------------- */
 
 static void send_answer_event(struct mf_dns_job *j, const char *name, const struct mf_dns_chain *c,
-			      unsigned rcode, const struct mf_endpoint *server)
+			      unsigned rcode, const char *server)
 {
 	struct mf_proxy *p = j->dns->proxy;
-	char text[MF_ENDPOINT_TEXT_MAX];
 
 	begin_event(p, MF_EV_DNS_QUERY, &j->flow, &j->query, name, "allowed",
 		    j->kept ? &j->kept->d : NULL);
 	mf_ask_add(&p->event, MF_EVF_RCODE, mf_dns_rcode_name(rcode));
-	mf_ask_add(&p->event, MF_EVF_UPSTREAM, mf_endpoint_format(server, text, sizeof(text)));
+	mf_ask_add(&p->event, MF_EVF_UPSTREAM, server);
 	if (c->cnt)
 		mf_event_add_list(&p->event, MF_EVF_ALIASES, c->list, c->cnt);
 	if (c->addr_cnt)
@@ -264,7 +263,7 @@ static void refuse_alias(struct mf_dns_job *j, const char *name, const char *ali
 }
 
 static void reply_forwarded(struct mf_dns_job *j, const char *name, struct mf_dns_chain *c,
-			    struct mf_span msg, unsigned rcode, const struct mf_endpoint *server)
+			    const struct mf_dns_result *res)
 {
 	struct mf_dns_proxy *dns = j->dns;
 	struct mf_dns_answer a = { .ede = MF_DNS_EDE_NONE, .soa = true };
@@ -276,14 +275,14 @@ static void reply_forwarded(struct mf_dns_job *j, const char *name, struct mf_dn
 		return;
 	}
 	if (j->cname) {
-		a.rcode = (enum mf_dns_rcode)rcode;
+		a.rcode = (enum mf_dns_rcode)res->walk->rcode;
 		a.cname = &j->target;
 		a.addrs = c->addrs;
 		a.addr_cnt = c->addr_cnt;
 		a.ttl_s = c->ttl_s;
 		len = mf_dns_write_answer(&j->query, &a, dns->out, sizeof(dns->out), limit);
 	} else {
-		len = mf_dns_copy_response(msg, &j->query, MF_DNS_TTL_CAP_S, dns->out,
+		len = mf_dns_copy_response(res->msg, &j->query, MF_DNS_TTL_CAP_S, dns->out,
 					   sizeof(dns->out), limit);
 	}
 	if (len < 0) {
@@ -291,12 +290,22 @@ static void reply_forwarded(struct mf_dns_job *j, const char *name, struct mf_dn
 		return;
 	}
 	dns->proxy->stats.dns_allowed++;
-	send_answer_event(j, name, c, rcode, server);
+	send_answer_event(j, name, c, res->walk->rcode, res->server);
 	j->reply(j->ctx, dns->out, (size_t)len);
 }
 
-static void on_answer(void *ctx, int result, struct mf_span msg, const struct mf_dns_walk *walk,
-		      const struct mf_endpoint *server)
+static void fail_unanswered(struct mf_dns_job *j, const char *name, const struct mf_dns_result *res)
+{
+	char text[EDE_TEXT_ROOM];
+
+	snprintf(text, sizeof(text), "%s: %.60s: %.120s",
+		 res->result == MF_E_TIME ? "no resolver answered" : "no resolver can be reached",
+		 res->server, res->why);
+	fail_job(j, name, text,
+		 res->result == MF_E_TIME ? MF_DNS_EDE_NO_AUTHORITY : MF_DNS_EDE_NETWORK_ERROR);
+}
+
+static void on_answer(void *ctx, const struct mf_dns_result *res)
 {
 	struct mf_dns_job *j = ctx;
 	struct mf_dns_chain *c = j->dns->chain;
@@ -307,17 +316,14 @@ static void on_answer(void *ctx, int result, struct mf_span msg, const struct mf
 	j->ask = NULL;
 	unlink_job(j);
 	(void)mf_dns_format_name(&j->query.name, name, sizeof(name));
-	if (result < 0) {
-		fail_job(j, name,
-			 result == MF_E_TIME ? "no resolver answered"
-					     : "no resolver can be reached",
-			 result == MF_E_TIME ? MF_DNS_EDE_NO_AUTHORITY : MF_DNS_EDE_NETWORK_ERROR);
+	if (res->result < 0) {
+		fail_unanswered(j, name, res);
 		end_job(j);
 		return;
 	}
 	if (j->cname)
 		asked.name = j->target;
-	if (mf_dns_read_chain(c, &asked, walk) < 0) {
+	if (mf_dns_read_chain(c, &asked, res->walk) < 0) {
 		fail_job(j, name, "the resolver's answer is malformed", MF_DNS_EDE_OTHER);
 		end_job(j);
 		return;
@@ -329,7 +335,7 @@ static void on_answer(void *ctx, int result, struct mf_span msg, const struct mf
 			return;
 		}
 	}
-	reply_forwarded(j, name, c, msg, walk->rcode, server);
+	reply_forwarded(j, name, c, res);
 	end_job(j);
 }
 
@@ -442,6 +448,15 @@ void mf_dns_proxy_ask(struct mf_dns_proxy *dns, const struct mf_session_flow *fl
 		reply_unreadable(&t, msg, r);
 		return;
 	}
+	if (t.q.cookie.len == MF_DNS_COOKIE_HALF) {
+		memcpy(t.q.cookie.bytes + MF_DNS_COOKIE_HALF, dns->cookie, sizeof(dns->cookie));
+		t.q.cookie.len += sizeof(dns->cookie);
+	}
+	if (t.q.edns_version) {
+		t.p->stats.dns_bad++;
+		reply_error(dns, &t.q, flow, MF_DNS_BADVERS, MF_DNS_EDE_NONE, NULL, reply, ctx);
+		return;
+	}
 	mf_dns_type_format(t.q.type, t.type, sizeof(t.type));
 	mf_dns_class_format(t.q.class, t.class, sizeof(t.class));
 	if (mf_dns_format_name(&t.q.name, t.name, sizeof(t.name)) < 0) {
@@ -475,6 +490,7 @@ int mf_dns_proxy_new(struct mf_proxy *p, struct mf_dns_proxy **ret, struct mf_er
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the DNS proxy");
 	}
 	dns->proxy = p;
+	evutil_secure_rng_get_bytes(dns->cookie, sizeof(dns->cookie));
 	mf_dns_tcp_init(dns);
 	*ret = dns;
 	return 0;

@@ -17,6 +17,8 @@ struct mf_dns_proxy {
 	struct mf_dns_tcp *conns;
 	unsigned conn_cnt;
 	struct mf_timeout_queue idle;
+	/* our half of clients' cookies; never checked, as nobody but the session reaches its resolver */
+	uint8_t cookie[MF_DNS_COOKIE_HALF];
 	uint8_t out[MF_DNS_MESSAGE_MAX];
 };
 

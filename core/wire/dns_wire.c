@@ -18,6 +18,7 @@ enum {
 	FLAG_CD = 0x0010,
 	RR_HEAD = 10, /* type, class, TTL, length */
 	OPT_LEN = 11,
+	OPTION_COOKIE = 10,
 	OPTION_EDE = 15,
 	EDE_TEXT_MAX = 200,
 	CLASS_IN = 1,
@@ -86,10 +87,104 @@ static bool skip_record(struct mf_span msg, size_t *pos, uint16_t *ret_type, siz
 	return *pos <= msg.len;
 }
 
+/* The options of an OPT record whose type stands at @at; a cookie is the only one that means anything to us. */
+static bool read_options(struct mf_span msg, size_t at, struct mf_dns_cookie *cookie)
+{
+	size_t pos = at + RR_HEAD, end = pos + mf_load_be16(msg.ptr + at + 8);
+
+	while (pos < end) {
+		uint16_t code, len;
+
+		if (end - pos < 4)
+			return false;
+		code = mf_load_be16(msg.ptr + pos);
+		len = mf_load_be16(msg.ptr + pos + 2);
+		pos += 4;
+		if (end - pos < len)
+			return false;
+		if (code == OPTION_COOKIE && cookie->len == 0) { /* the first counts */
+			if (len != MF_DNS_COOKIE_HALF &&
+			    (len < 2 * MF_DNS_COOKIE_HALF || len > MF_DNS_COOKIE_MAX))
+				return false;
+			cookie->len = (uint8_t)len;
+			memcpy(cookie->bytes, msg.ptr + pos, len);
+		}
+		pos += len;
+	}
+	return true;
+}
+
+/* The additional section: RFC 6891 6.1.1 wants one OPT at most. */
+static int find_opt(struct mf_span msg, size_t pos, unsigned left, size_t *ret_at)
+{
+	*ret_at = 0;
+	while (left--) {
+		uint16_t type;
+		size_t at;
+
+		if (!skip_record(msg, &pos, &type, &at))
+			return MF_E_BAD;
+		if (type != MF_DNS_OPT)
+			continue;
+		if (*ret_at)
+			return MF_E_BAD;
+		*ret_at = at;
+	}
+	return 0;
+}
+
+static int take_opts(struct mf_span msg, size_t pos, unsigned left, struct mf_dns_query *q)
+{
+	size_t at;
+
+	if (find_opt(msg, pos, left, &at) < 0 || (at && !read_options(msg, at, &q->cookie)))
+		return MF_E_BAD;
+	if (!at)
+		return 0;
+	q->has_edns = true;
+	q->udp_size = mf_load_be16(msg.ptr + at + 2);
+	q->edns_version = msg.ptr[at + 5];
+	q->dnssec_ok = msg.ptr[at + 6] & 0x80;
+	if (q->udp_size < MF_DNS_UDP_MIN)
+		q->udp_size = MF_DNS_UDP_MIN;
+	/* a server half is somebody else's or an old one of ours: neither is looked at */
+	if (q->cookie.len)
+		q->cookie.len = MF_DNS_COOKIE_HALF;
+	return 0;
+}
+
+int mf_dns_read_opt(struct mf_span msg, struct mf_dns_opt *ret)
+{
+	size_t pos = MF_DNS_HEAD_LEN, at;
+	struct mf_dns_name name;
+	unsigned records;
+	uint16_t type;
+
+	memset(ret, 0, sizeof(*ret));
+	if (msg.len < MF_DNS_HEAD_LEN)
+		return MF_E_BAD;
+	for (unsigned i = mf_load_be16(msg.ptr + 4); i--; pos += 4)
+		if (!read_name(msg, &pos, &name) || msg.len - pos < 4)
+			return MF_E_BAD;
+	records = mf_load_be16(msg.ptr + 6) + mf_load_be16(msg.ptr + 8);
+	while (records--)
+		if (!skip_record(msg, &pos, &type, &at))
+			return MF_E_BAD;
+	if (find_opt(msg, pos, mf_load_be16(msg.ptr + 10), &at) < 0 ||
+	    (at && !read_options(msg, at, &ret->cookie)))
+		return MF_E_BAD;
+	if (at) {
+		ret->found = true;
+		ret->rcode_high = msg.ptr[at + 4];
+		ret->version = msg.ptr[at + 5];
+	}
+	return 0;
+}
+
 int mf_dns_read_query(struct mf_span msg, struct mf_dns_query *q)
 {
-	uint16_t flags, type, left;
-	size_t pos = MF_DNS_HEAD_LEN, at;
+	uint16_t flags;
+	size_t pos = MF_DNS_HEAD_LEN;
 
 	memset(q, 0, sizeof(*q));
 	q->udp_size = MF_DNS_UDP_MIN;
@@ -115,23 +210,9 @@ int mf_dns_read_query(struct mf_span msg, struct mf_dns_query *q)
 	/* A question carries no records but OPT and, rarely, a signature: anything in the first two sections is odd. */
 	if (mf_load_be16(msg.ptr + 6) || mf_load_be16(msg.ptr + 8))
 		return MF_E_BAD;
-	left = mf_load_be16(msg.ptr + 10);
-	if (left > 8)
+	if (mf_load_be16(msg.ptr + 10) > 8)
 		return MF_E_BAD;
-	while (left--) {
-		if (!skip_record(msg, &pos, &type, &at))
-			return MF_E_BAD;
-		if (type != MF_DNS_OPT)
-			continue;
-		if (q->has_edns) /* RFC 6891 §6.1.1: one OPT */
-			return MF_E_BAD;
-		q->has_edns = true;
-		q->udp_size = mf_load_be16(msg.ptr + at + 2);
-		q->dnssec_ok = msg.ptr[at + 6] & 0x80;
-		if (q->udp_size < MF_DNS_UDP_MIN)
-			q->udp_size = MF_DNS_UDP_MIN;
-	}
-	return 0;
+	return take_opts(msg, pos, mf_load_be16(msg.ptr + 10), q);
 }
 
 int mf_dns_format_name(const struct mf_dns_name *name, char *ret, size_t size)
@@ -240,6 +321,10 @@ const char *mf_dns_rcode_name(unsigned rcode)
 	static const char *const names[] = { "NOERROR",	 "FORMERR", "SERVFAIL",
 					     "NXDOMAIN", "NOTIMP",  "REFUSED" };
 
+	if (rcode == MF_DNS_BADVERS)
+		return "BADVERS";
+	if (rcode == MF_DNS_BADCOOKIE)
+		return "BADCOOKIE";
 	return rcode < MF_ARRAY_SIZE(names) ? names[rcode] : "RCODE";
 }
 
@@ -312,21 +397,27 @@ static void count_record(struct writer *w, unsigned section)
 		mf_store_be16(p, (uint16_t)(mf_load_be16(p) + 1));
 }
 
-static void put_opt(struct writer *w, bool dnssec_ok, enum mf_dns_ede ede, const char *text)
+static void put_opt(struct writer *w, const struct mf_dns_cookie *cookie, bool dnssec_ok,
+		    unsigned rcode, enum mf_dns_ede ede, const char *text)
 {
-	size_t text_len = text ? strlen(text) : 0, len = 0;
+	size_t text_len = text ? strlen(text) : 0, len = cookie->len ? 4u + cookie->len : 0;
 
 	/* cut between characters, not inside one: RFC 8914 wants UTF-8 */
 	if (text_len > EDE_TEXT_MAX)
 		for (text_len = EDE_TEXT_MAX; text_len && ((uint8_t)text[text_len] & 0xc0) == 0x80;)
 			text_len--;
 	if (ede != MF_DNS_EDE_NONE)
-		len = 6 + text_len;
+		len += 6 + text_len;
 	put(w, "", 1);
 	put_u16(w, MF_DNS_OPT);
 	put_u16(w, MF_DNS_UDP_MAX);
-	put_u32(w, dnssec_ok ? 0x8000 : 0);
+	put_u32(w, (uint32_t)(rcode >> 4) << 24 | (dnssec_ok ? 0x8000 : 0));
 	put_u16(w, (uint16_t)len);
+	if (cookie->len) {
+		put_u16(w, OPTION_COOKIE);
+		put_u16(w, cookie->len);
+		put(w, cookie->bytes, cookie->len);
+	}
 	if (ede != MF_DNS_EDE_NONE) {
 		put_u16(w, OPTION_EDE);
 		put_u16(w, (uint16_t)(2 + text_len));
@@ -390,11 +481,22 @@ static uint16_t answer_flags(const struct mf_dns_query *q, unsigned rcode, bool 
 			  rcode);
 }
 
+/* Of a message that holds only its question: with the cookie if there is room. */
+static void put_bare_opt(struct writer *w, const struct mf_dns_query *q, unsigned rcode)
+{
+	static const struct mf_dns_cookie none;
+	size_t room = w->room - w->len, len = q->cookie.len ? 4u + q->cookie.len : 0;
+
+	if (q->has_edns && room >= OPT_LEN)
+		put_opt(w, room >= OPT_LEN + len ? &q->cookie : &none, q->dnssec_ok, rcode,
+			MF_DNS_EDE_NONE, NULL);
+}
+
 int mf_dns_write_answer(const struct mf_dns_query *q, const struct mf_dns_answer *a, uint8_t *out,
 			size_t cap, size_t limit)
 {
 	struct writer w = { .buf = out, .room = cap < limit ? cap : limit };
-	uint16_t flags = answer_flags(q, a->rcode, a->authoritative);
+	uint16_t flags = answer_flags(q, a->rcode & 15, a->authoritative);
 	size_t question_len;
 
 	put_head(&w, q->id, flags);
@@ -410,20 +512,21 @@ int mf_dns_write_answer(const struct mf_dns_query *q, const struct mf_dns_answer
 	if (!w.failed && a->soa && mf_load_be16(out + 6) == 0 && q->name.len)
 		put_soa(&w, q);
 	if (q->has_edns)
-		put_opt(&w, q->dnssec_ok, a->ede, a->ede_text);
+		put_opt(&w, &q->cookie, q->dnssec_ok, a->rcode, a->ede, a->ede_text);
 	if (!w.failed)
 		return (int)w.len;
 	/* too much: the question alone, and try again by TCP */
 	w = (struct writer){ .buf = out, .len = question_len, .room = cap < limit ? cap : limit };
 	mf_store_be16(out + 2, flags | FLAG_TC);
 	memset(out + 6, 0, 6);
-	if (q->has_edns && w.room - w.len >= OPT_LEN)
-		put_opt(&w, q->dnssec_ok, MF_DNS_EDE_NONE, NULL);
+	put_bare_opt(&w, q, a->rcode);
 	return (int)w.len;
 }
 
-int mf_dns_write_query(const struct mf_dns_query *q, uint16_t id, uint8_t *out, size_t cap)
+int mf_dns_write_query(const struct mf_dns_query *q, uint16_t id,
+		       const struct mf_dns_cookie *cookie, uint8_t *out, size_t cap)
 {
+	static const struct mf_dns_cookie none;
 	struct writer w = { .buf = out, .room = cap };
 
 	/* recursion is always wanted of a resolver; AD and CD are the program's own choice */
@@ -431,7 +534,7 @@ int mf_dns_write_query(const struct mf_dns_query *q, uint16_t id, uint8_t *out, 
 		 (uint16_t)(FLAG_RD | (q->checking_disabled ? FLAG_CD : 0) |
 			    (q->authentic_data ? FLAG_AD : 0)));
 	put_question(&w, q);
-	put_opt(&w, q->dnssec_ok, MF_DNS_EDE_NONE, NULL);
+	put_opt(&w, cookie ? cookie : &none, q->dnssec_ok, 0, MF_DNS_EDE_NONE, NULL);
 	return w.failed ? MF_E_LIMIT : (int)w.len;
 }
 
@@ -660,13 +763,12 @@ int mf_dns_copy_response(struct mf_span msg, const struct mf_dns_query *q, uint3
 		}
 	}
 	if (q->has_edns)
-		put_opt(&w, q->dnssec_ok, MF_DNS_EDE_NONE, NULL);
+		put_opt(&w, &q->cookie, q->dnssec_ok, 0, MF_DNS_EDE_NONE, NULL);
 	if (!w.failed)
 		return (int)w.len;
 	w = (struct writer){ .buf = out, .len = question_len, .room = cap < limit ? cap : limit };
 	mf_store_be16(out + 2, flags | FLAG_TC);
 	memset(out + 6, 0, 6);
-	if (q->has_edns && w.room - w.len >= OPT_LEN)
-		put_opt(&w, q->dnssec_ok, MF_DNS_EDE_NONE, NULL);
+	put_bare_opt(&w, q, 0);
 	return (int)w.len;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dns_wire.h - DNS messages as bytes (RFC 1035, 2181, 2308, 6891, 8482, 8914, 9460)
+ * dns_wire.h - DNS messages as bytes (RFC 1035, 2181, 2308, 6891, 7873, 8482, 8914, 9460)
  *
  * Pure and bounded: names are followed through at most MF_DNS_JUMPS_MAX pointers, which must lead backwards; a message
  * is walked once. Questions come from programs that are not trusted, answers from resolvers that are trusted no more.
@@ -40,7 +40,9 @@ enum mf_dns_rcode {
 	MF_DNS_SERVFAIL = 2,
 	MF_DNS_NXDOMAIN = 3,
 	MF_DNS_NOTIMP = 4,
-	MF_DNS_REFUSED = 5
+	MF_DNS_REFUSED = 5,
+	MF_DNS_BADVERS = 16, /* from here on with EDNS only */
+	MF_DNS_BADCOOKIE = 23
 };
 
 /* RFC 8914 info codes */
@@ -60,10 +62,22 @@ struct mf_dns_name {
 	uint8_t wire[MF_DNS_NAME_MAX];
 };
 
+/* Cookies (RFC 7873) are between two neighbours: 8 bytes of the asking side, then 8 to 32 of the answering one. */
+#define MF_DNS_COOKIE_HALF 8
+#define MF_DNS_COOKIE_MAX  40
+
+struct mf_dns_cookie {
+	uint8_t len; /* 0: none; 8; 16 to 40 */
+	uint8_t bytes[MF_DNS_COOKIE_MAX];
+};
+
 struct mf_dns_query {
 	uint16_t id, type, class;
-	uint16_t udp_size; /* what the client takes by UDP: 512 without EDNS */
+	uint16_t udp_size;    /* what the client takes by UDP: 512 without EDNS */
+	uint8_t edns_version; /* above 0: answer BADVERS */
 	bool has_edns, dnssec_ok, recursion, checking_disabled, authentic_data;
+	/* read: the client's own 8 bytes; written into answers: those and what the caller added behind them */
+	struct mf_dns_cookie cookie;
 	struct mf_dns_name name; /* letter case as sent */
 };
 
@@ -112,10 +126,24 @@ int mf_dns_write_answer(const struct mf_dns_query *q, const struct mf_dns_answer
 
 /**
  * mf_dns_write_query() - A clean question for an upstream: header, question, and OPT with our size, nothing else
- * @id: of the new message. Whatever else the program put into its message does not leave.
- * Return: bytes written (at most 12 + 255 + 4 + 11), or MF_E_LIMIT
+ * @id: of the new message. Whatever else the program put into its message does not leave, its cookie neither.
+ * @cookie: ours for this upstream, or NULL
+ * Return: bytes written (at most MF_DNS_QUERY_MAX), or MF_E_LIMIT
  */
-int mf_dns_write_query(const struct mf_dns_query *q, uint16_t id, uint8_t *out, size_t cap);
+int mf_dns_write_query(const struct mf_dns_query *q, uint16_t id,
+		       const struct mf_dns_cookie *cookie, uint8_t *out, size_t cap);
+#define MF_DNS_QUERY_MAX (12 + MF_DNS_NAME_MAX + 4 + 11 + 4 + MF_DNS_COOKIE_MAX)
+
+/* What a message's OPT says; all zero without one. */
+struct mf_dns_opt {
+	bool found;
+	uint8_t rcode_high; /* bits 4 to 11 of the response code */
+	uint8_t version;
+	struct mf_dns_cookie cookie;
+};
+
+/** mf_dns_read_opt() - Return: 0, or MF_E_BAD (cut, two OPTs, a cookie of an impossible length) */
+int mf_dns_read_opt(struct mf_span msg, struct mf_dns_opt *ret);
 
 /* One record of the answer section. */
 struct mf_dns_record {

@@ -41,6 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mf_dns_query q;
 	struct mf_dns_walk w;
 	struct mf_dns_record r;
+	struct mf_dns_opt opt;
 	char text[MF_DNS_TEXT_MAX];
 	int n;
 
@@ -49,14 +50,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct mf_dns_name name;
 
 		check_answer(&q);
-		n = mf_dns_write_query(&q, 7, out, sizeof(out));
+		n = mf_dns_write_query(&q, 7, &q.cookie, out, sizeof(out));
+		MF_MUST(n <= MF_DNS_QUERY_MAX);
 		MF_MUST(n > 0 && mf_dns_read_query(mf_span_of(out, (size_t)n), &again) == 0);
-		MF_MUST(again.id == 7 && again.type == q.type &&
+		MF_MUST(again.id == 7 && again.type == q.type && again.cookie.len == q.cookie.len &&
+			memcmp(again.cookie.bytes, q.cookie.bytes, q.cookie.len) == 0 &&
 			mf_dns_name_eq(&again.name, &q.name));
 		if (mf_dns_format_name(&q.name, text, sizeof(text)) == 0)
 			MF_MUST(mf_dns_parse_name(text, &name) == 0 &&
 				mf_dns_name_eq(&name, &q.name));
 	}
+	if (mf_dns_read_opt(msg, &opt) == 0)
+		MF_MUST(opt.cookie.len <= MF_DNS_COOKIE_MAX && (opt.found || !opt.cookie.len));
 	/* the same bytes as an answer to a question that they contain */
 	if (size < MF_DNS_HEAD_LEN + 1)
 		return 0;

@@ -263,11 +263,109 @@ static void what_leaves_is_the_question_and_nothing_else(void **state)
 	memcpy(m.bytes + m.len, "\xfd\xe9\0\4data", 8);
 	m.len += 8;
 	assert_int_equal(mf_dns_read_query(span_of(&m), &q), 0);
-	n = mf_dns_write_query(&q, 99, out, sizeof(out));
+	n = mf_dns_write_query(&q, 99, NULL, out, sizeof(out));
 	assert_int_equal(mf_dns_read_query(mf_span_of(out, (size_t)n), &again), 0);
 	assert_int_equal(again.id, 99);
 	assert_memory_equal(again.name.wire, q.name.wire, q.name.len);
 	assert_null(memmem(out, (size_t)n, "data", 4));
+}
+
+// A plain question with an OPT that has the given version and options.
+static void make_edns(struct msg *m, uint8_t version, const char *options, size_t len)
+{
+	load("query-plain", m);
+	m->bytes[11] = 1;
+	memcpy(m->bytes + m->len, "\0\0\x29\x10\0\0\0\0\0\0", 10);
+	m->bytes[m->len + 6] = version;
+	m->bytes[m->len + 10] = (uint8_t)len;
+	memcpy(m->bytes + m->len + 11, options, len);
+	m->len += 11 + len;
+}
+
+#define COOKIE_16      \
+	"\0\x0a\0\x10" \
+	"abcdefghABCDEFGH"
+
+static void a_cookie_is_for_the_next_hop_only(void **state)
+{
+	static uint8_t out[1024];
+	const struct mf_dns_cookie ours = { .len = 8, .bytes = "OURCOOKI" };
+	struct mf_dns_answer a = { .ede = MF_DNS_EDE_NONE };
+	struct mf_dns_query q, again;
+	struct mf_dns_opt opt;
+	struct msg m;
+	int n;
+
+	(void)state;
+	make_edns(&m, 0, COOKIE_16, 20);
+	assert_int_equal(mf_dns_read_query(span_of(&m), &q), 0);
+	// the server's half is not believed, so it is not kept
+	assert_int_equal(q.cookie.len, 8);
+	assert_memory_equal(q.cookie.bytes, "abcdefgh", 8);
+	n = mf_dns_write_query(&q, 1, &ours, out, sizeof(out));
+	assert_true(n > 0 && n <= MF_DNS_QUERY_MAX);
+	assert_int_equal(mf_dns_read_query(mf_span_of(out, (size_t)n), &again), 0);
+	assert_memory_equal(again.cookie.bytes, "OURCOOKI", 8);
+	memcpy(q.cookie.bytes + 8, "87654321", 8);
+	q.cookie.len = 16;
+	n = mf_dns_write_answer(&q, &a, out, sizeof(out), 512);
+	assert_int_equal(mf_dns_read_opt(mf_span_of(out, (size_t)n), &opt), 0);
+	assert_int_equal(opt.cookie.len, 16);
+	assert_memory_equal(opt.cookie.bytes, "abcdefgh87654321", 16);
+}
+
+static void cookies_of_impossible_lengths_and_cut_options_are_refused(void **state)
+{
+	static const struct {
+		const char *options;
+		size_t len;
+		int result;
+	} cases[] = {
+		{ "\0\x0a\0\x08"
+		  "abcdefgh",
+		  12, 0 },
+		{ "\0\x0a\0\x07"
+		  "abcdefg",
+		  11, MF_E_BAD },
+		{ "\0\x0a\0\x0c"
+		  "abcdefghijkl",
+		  16, MF_E_BAD },
+		{ "\0\x0a\0\x08"
+		  "abcdefg",
+		  11, MF_E_BAD },
+		{ "\0\x0a\0", 3, MF_E_BAD },
+		{ "\xfd\xe9\0\0" COOKIE_16, 24, 0 },
+	};
+	struct mf_dns_query q;
+	struct mf_dns_opt opt;
+	struct msg m;
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(cases); i++) {
+		make_edns(&m, 0, cases[i].options, cases[i].len);
+		assert_int_equal(read_exact(m.bytes, m.len, &q), cases[i].result);
+		assert_int_equal(mf_dns_read_opt(span_of(&m), &opt), cases[i].result);
+	}
+}
+
+static void an_unknown_version_of_edns_is_told_so(void **state)
+{
+	static uint8_t out[512];
+	struct mf_dns_answer a = { .rcode = MF_DNS_BADVERS, .ede = MF_DNS_EDE_NONE };
+	struct mf_dns_query q;
+	struct mf_dns_opt opt;
+	struct msg m;
+	int n;
+
+	(void)state;
+	make_edns(&m, 1, "", 0);
+	assert_int_equal(mf_dns_read_query(span_of(&m), &q), 0);
+	assert_int_equal(q.edns_version, 1);
+	n = mf_dns_write_answer(&q, &a, out, sizeof(out), 512);
+	assert_int_equal(mf_dns_read_opt(mf_span_of(out, (size_t)n), &opt), 0);
+	assert_int_equal(out[3] & 15, 0);
+	assert_int_equal(opt.rcode_high, 1);
+	assert_int_equal(opt.version, 0);
 }
 
 static void only_the_answer_to_the_very_question_counts(void **state)
@@ -388,6 +486,9 @@ int main(void)
 		cmocka_unit_test(a_refusal_carries_its_reason_to_those_who_speak_edns),
 		cmocka_unit_test(an_answer_that_does_not_fit_is_truncated),
 		cmocka_unit_test(what_leaves_is_the_question_and_nothing_else),
+		cmocka_unit_test(a_cookie_is_for_the_next_hop_only),
+		cmocka_unit_test(cookies_of_impossible_lengths_and_cut_options_are_refused),
+		cmocka_unit_test(an_unknown_version_of_edns_is_told_so),
 		cmocka_unit_test(only_the_answer_to_the_very_question_counts),
 		cmocka_unit_test(a_chain_is_walked_with_its_addresses),
 		cmocka_unit_test(a_pointer_that_leads_nowhere_new_ends_the_walk),
