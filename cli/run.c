@@ -63,8 +63,9 @@ static const struct mf_option options[] = {
 	{ OPT_SESSION, 's', "session", "NAME", "name of the session in events and policies" },
 	{ OPT_LABEL, 'l', "label", "KEY=VALUE",
 	  "session.labels.KEY for policies; may be repeated" },
-	{ OPT_DNS, 0, "dns", "ADDR[:PORT]",
-	  "resolver to ask instead of the host's; may be repeated" },
+	{ OPT_DNS, 0, "dns", "RESOLVER",
+	  "resolver to ask instead of the host's: ADDR[:PORT], tcp://ADDR, tls://HOST, "
+	  "https://HOST/PATH, the last two with #at=ADDR and #pin=BASE64; may be repeated" },
 	{ OPT_ALLOW_UNIX, 0, "allow-unix", "PATH",
 	  "Unix socket, or directory of such, that stays in reach; may be repeated" },
 	{ OPT_KEEP_FD, 0, "keep-fd", "N",
@@ -154,19 +155,13 @@ static int add_label(struct run *r, const char *value)
 static int add_dns(struct run *r, const char *value)
 {
 	struct mf_proxy_options *o = &r->proxy_options;
-	struct mf_endpoint ep = { .port = 53 };
-	const char *host = value;
-	size_t len = strlen(value);
+	struct mf_err err;
 
 	if (o->dns_server_cnt == MF_PROXY_DNS_SERVERS_MAX)
 		return mf_options_wrong(&usage, "--dns: at most %d servers",
 					MF_PROXY_DNS_SERVERS_MAX);
-	if (mf_addr_parse(value, len, &ep.addr) < 0 &&
-	    (mf_hostport_parse(value, len, &host, &len, &ep.port) < 0 ||
-	     mf_addr_parse(host, len, &ep.addr) < 0))
-		return mf_options_wrong(
-			&usage, "--dns wants an address, with a port or without: '%s'", value);
-	o->dns_servers[o->dns_server_cnt++] = ep;
+	if (mf_dns_server_parse(value, &o->dns_servers[o->dns_server_cnt++], &err) < 0)
+		return mf_options_wrong(&usage, "--dns: %s", err.msg);
 	return 0;
 }
 

@@ -1,73 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dns_upstream.c - one socket per question, checks of the answer, fail-over */
+/* dns_upstream.c - which resolver is asked, when the next one is, and whose answer counts */
 #include "proxies/dns_upstream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/base/bytes.h"
+#include "proxies/dns_h2.h"
 #include "proxies/dns_upstream_int.h"
 #include "proxies/hostconf.h"
-#include "proxies/proxy_int.h"
-#include "proxies/sockwatch.h"
 
 enum {
 	ROUNDS = 2,
-	QUERY_MAX = 2 + MF_DNS_HEAD_LEN + MF_DNS_NAME_MAX + 4 + 11,
-	STRAY_MAX = 64, /* wrong answers on one socket before the server is given up */
+	FAILS_MAX = 3, /* in a row, then a server rests */
+	REST_MIN_MS = 1000,
+	REST_MAX_MS = 60000,
+	LINK_IDLE_MS = 15000,
 };
 
-/*
- * UDP -> done | TCP (truncated) | next server. TCP -> done | next server. The socket is closed at every change.
- */
-struct mf_dns_ask {
-	struct mf_dns_upstream *up;
-	struct mf_dns_ask *prev, *next;
-	struct mf_timeout timeout;
-	struct event io;	   /* UDP */
-	struct mf_sockwatch watch; /* TCP */
-	int fd;			   /* -1: none */
-	bool tcp, failing;	   /* failing: no socket could be made; the time-out reports it */
-	uint8_t stray;
-	uint16_t id;
-	unsigned tries;
-	struct mf_dns_query query;
-	mf_dns_done_fn fn;
-	void *ctx;
-	uint16_t out_len, out_at;
-	uint8_t out[QUERY_MAX]; /* two bytes of length for TCP, then the message */
-	uint8_t *in;		/* TCP answer being collected */
-	uint32_t in_len;
-};
+/* How long a server may take before the next is asked as well. */
+static const uint32_t race_ms[MF_DNS_RACE_NUM] = { 40, 130, 400 };
 
-static void begin_try(struct mf_dns_ask *a);
+/* --- health ------------------------------------------------------------------------------------------------------- */
 
-static const struct mf_endpoint *server_of(const struct mf_dns_ask *a)
+static void note_failure(struct mf_dns_peer *p)
 {
-	return &a->up->servers[a->tries % a->up->server_cnt];
-}
+	unsigned over;
 
-static void close_socket(struct mf_dns_ask *a)
-{
-	if (a->fd < 0)
+	if (++p->fails < FAILS_MAX)
 		return;
-	if (a->tcp)
-		mf_sockwatch_stop(&a->watch);
-	else
-		event_del(&a->io);
-	mf_sock_close(a->fd);
-	a->fd = -1;
-	free(a->in);
-	a->in = NULL;
-	a->in_len = 0;
+	over = p->fails - FAILS_MAX;
+	p->resting_ms = mf_now_ms() + (over >= 6 ? REST_MAX_MS : (uint64_t)REST_MIN_MS << over);
 }
+
+static void note_answer(struct mf_dns_peer *p, uint64_t began_ms)
+{
+	uint64_t took = mf_now_ms() - began_ms;
+	uint32_t ms = took > 10000 ? 10000 : took ? (uint32_t)took : 1;
+
+	p->srtt_ms = p->srtt_ms ? (p->srtt_ms * 7 + ms) / 8 : ms;
+	p->fails = 0;
+	p->resting_ms = 0;
+}
+
+static struct mf_timeout_queue *race_queue(struct mf_dns_upstream *up, const struct mf_dns_peer *p)
+{
+	unsigned i = 0;
+
+	if (p->srtt_ms == 0)
+		return &up->races[MF_DNS_RACE_NUM - 1];
+	while (i + 1 < MF_DNS_RACE_NUM && race_ms[i] < p->srtt_ms * 3)
+		i++;
+	return &up->races[i];
+}
+
+/* --- questions ------------------------------------------------------------------------------------------------------ */
 
 void mf_dns_upstream_cancel(struct mf_dns_ask *a)
 {
 	struct mf_dns_upstream *up = a->up;
 
-	close_socket(a);
-	mf_timeout_disarm(&a->timeout);
+	for (unsigned i = 0; i < MF_DNS_FLIGHTS_MAX; i++)
+		mf_dns_flight_end(&a->flights[i]);
+	mf_timeout_disarm(&a->race);
 	if (a->prev)
 		a->prev->next = a->next;
 	else
@@ -79,182 +73,137 @@ void mf_dns_upstream_cancel(struct mf_dns_ask *a)
 	free(a);
 }
 
-static void finish(struct mf_dns_ask *a, int result, struct mf_span msg,
-		   const struct mf_dns_walk *walk)
+static void finish(struct mf_dns_ask *a, const struct mf_dns_result *res)
 {
-	struct mf_endpoint server = *server_of(a);
 	mf_dns_done_fn fn = a->fn;
 	void *ctx = a->ctx;
 
-	/* the answer may lie in the question's own buffer: that is freed after the call */
-	uint8_t *in = a->in;
-
-	a->in = NULL;
 	mf_dns_upstream_cancel(a);
-	fn(ctx, result, msg, walk, &server);
-	free(in);
+	fn(ctx, res);
 }
 
-static void next_server(struct mf_dns_ask *a, int why)
+static bool is_flying(const struct mf_dns_ask *a, const struct mf_dns_peer *p)
 {
-	close_socket(a);
-	if (a->tries + 1 >= a->up->server_cnt * ROUNDS) {
-		finish(a, why, mf_span_of(NULL, 0), NULL);
-		return;
+	for (unsigned i = 0; i < MF_DNS_FLIGHTS_MAX; i++)
+		if (a->flights[i].peer == p)
+			return true;
+	return false;
+}
+
+/* The first that is well and was not asked in this round, else the first that rests. */
+static struct mf_dns_peer *pick_peer(struct mf_dns_ask *a)
+{
+	struct mf_dns_upstream *up = a->up;
+	struct mf_dns_peer *resting = NULL;
+	uint64_t now = mf_now_ms();
+
+	for (unsigned i = 0; i < up->peer_cnt; i++) {
+		struct mf_dns_peer *p = &up->peers[i];
+
+		if (a->tried >> i & 1 || is_flying(a, p))
+			continue;
+		if (p->resting_ms <= now)
+			return p;
+		if (!resting)
+			resting = p;
 	}
-	a->tries++;
-	a->tcp = false;
-	begin_try(a);
+	return resting;
 }
 
-/* Is it the answer, and is it one to be content with? Return: true when the question ended or moved on. */
-static bool take_answer(struct mf_dns_ask *a, struct mf_span msg)
+static struct mf_dns_flight *free_flight(struct mf_dns_ask *a)
 {
-	struct mf_dns_walk walk;
-	int r = mf_dns_begin_walk(msg, &a->query, a->id, &walk);
+	for (unsigned i = 0; i < MF_DNS_FLIGHTS_MAX; i++)
+		if (!a->flights[i].peer)
+			return &a->flights[i];
+	return NULL;
+}
 
-	if (r < 0)
+/* Asks one more server. Return: false when there is none, or no place */
+static bool ask_next(struct mf_dns_ask *a)
+{
+	struct mf_dns_flight *f = free_flight(a);
+	struct mf_dns_peer *p = f ? pick_peer(a) : NULL;
+
+	if (!p)
 		return false;
-	if (walk.truncated && !a->tcp) {
-		close_socket(a);
-		a->tcp = true;
-		begin_try(a);
-		return true;
-	}
-	if ((walk.rcode == MF_DNS_SERVFAIL || walk.rcode == MF_DNS_REFUSED ||
-	     walk.rcode == MF_DNS_NOTIMP) &&
-	    a->tries + 1 < a->up->server_cnt) {
-		next_server(a, MF_E_IO);
-		return true;
-	}
-	finish(a, 0, msg, &walk);
+	a->tried |= 1u << (p - a->up->peers);
+	mf_dns_flight_begin(f, p);
+	if (a->up->peer_cnt > 1)
+		mf_timeout_arm(&a->race, race_queue(a->up, p));
 	return true;
 }
 
-static void on_udp(struct mf_dns_ask *a)
+static bool any_flying(const struct mf_dns_ask *a)
 {
-	uint8_t *buf = a->up->proxy->pool.buf;
+	for (unsigned i = 0; i < MF_DNS_FLIGHTS_MAX; i++)
+		if (a->flights[i].peer)
+			return true;
+	return false;
+}
 
-	for (;;) {
-		ssize_t n = mf_sock_recv(a->fd, buf, MF_RELAY_CHUNK);
+/* A try has failed: the next server, the next round, or the end. */
+static void advance(struct mf_dns_ask *a, int why)
+{
+	struct mf_dns_result res = { .result = why };
+	char text[160];
 
-		if (n == MF_E_AGAIN)
+	if (ask_next(a) || any_flying(a))
+		return;
+	if (++a->round < ROUNDS) {
+		a->tried = 0;
+		if (ask_next(a))
 			return;
-		if (n < 0) { /* the port is closed: its host said so by ICMP */
-			next_server(a, MF_E_IO);
-			return;
-		}
-		if (take_answer(a, mf_span_of(buf, (size_t)n)))
-			return;
-		if (++a->stray >= STRAY_MAX) {
-			next_server(a, MF_E_IO);
-			return;
-		}
 	}
+	res.server = a->last->text;
+	snprintf(text, sizeof(text), "%s", a->last->error);
+	res.why = text;
+	finish(a, &res);
 }
 
-static void on_tcp(struct mf_dns_ask *a, short what)
+static void on_race(struct mf_timeout *t, void *ctx)
 {
-	ssize_t n;
-
-	while (a->out_at < a->out_len) {
-		mf_sockwatch_want(&a->watch, EV_WRITE);
-		if (!(what & EV_WRITE))
-			return;
-		n = mf_sock_send(a->fd, a->out + a->out_at, (size_t)(a->out_len - a->out_at));
-		if (n == MF_E_AGAIN)
-			return;
-		if (n < 0) {
-			next_server(a, MF_E_IO);
-			return;
-		}
-		a->out_at += (uint16_t)n;
-	}
-	mf_sockwatch_want(&a->watch, EV_READ);
-	for (;;) {
-		uint32_t want = a->in_len < 2 ? 2 : 2u + mf_load_be16(a->in);
-
-		if (a->in_len >= 2 && a->in_len == want) {
-			if (!take_answer(a, mf_span_of(a->in + 2, want - 2)))
-				next_server(a, MF_E_BAD);
-			return;
-		}
-		n = mf_sock_recv(a->fd, a->in + a->in_len, want - a->in_len);
-		if (n == MF_E_AGAIN)
-			return;
-		if (n <= 0) {
-			next_server(a, MF_E_IO);
-			return;
-		}
-		a->in_len += (uint32_t)n;
-	}
-}
-
-static void on_udp_io(evutil_socket_t fd, short what, void *ctx)
-{
-	(void)fd;
-	(void)what;
-	on_udp(ctx);
-}
-
-static void on_tcp_io(evutil_socket_t fd, short what, void *ctx)
-{
-	(void)fd;
-	on_tcp(ctx, what);
-}
-
-static void on_timeout(struct mf_timeout *t, void *ctx)
-{
-	struct mf_dns_ask *a =
-		(struct mf_dns_ask *)((char *)t - offsetof(struct mf_dns_ask, timeout));
+	struct mf_dns_ask *a = (struct mf_dns_ask *)((char *)t - offsetof(struct mf_dns_ask, race));
 
 	(void)ctx;
-	next_server(a, a->failing ? MF_E_IO : MF_E_TIME);
+	(void)ask_next(a);
 }
 
-/*
- * A question to the current server. Where no socket can be made, the failure is reported from the loop, never from
- * inside mf_dns_upstream_ask().
- */
-static void begin_try(struct mf_dns_ask *a)
+void mf_dns_flight_failed(struct mf_dns_flight *f, int why)
 {
-	const struct mf_endpoint *server = server_of(a);
-	int len;
+	struct mf_dns_ask *a = f->ask;
 
-	evutil_secure_rng_get_bytes(&a->id, sizeof(a->id));
-	len = mf_dns_write_query(&a->query, a->id, a->out + 2, sizeof(a->out) - 2);
-	if (mf_bug(len < 0))
-		len = 0;
-	mf_store_be16(a->out, (uint16_t)len);
-	a->out_len = (uint16_t)(len + 2);
-	a->out_at = 0;
-	a->stray = 0;
-	a->failing = false;
-	mf_timeout_arm(&a->timeout, &a->up->timeouts);
-	a->fd = a->tcp ? mf_sock_dial(server) : mf_sock_open_udp(server);
-	if (a->fd >= 0 && a->tcp)
-		a->in = malloc(2 + MF_DNS_MESSAGE_MAX);
-	if (a->fd >= 0 && !a->tcp && mf_sock_send(a->fd, a->out + 2, (size_t)len) < 0) {
-		mf_sock_close(a->fd);
-		a->fd = -1;
-	}
-	if (a->fd >= 0 && a->tcp && !a->in) {
-		mf_sock_close(a->fd);
-		a->fd = -1;
-	}
-	if (a->fd < 0) {
-		a->fd = -1;
-		a->failing = true;
-		mf_timeout_arm(&a->timeout, &a->up->soon);
+	a->last = f->peer;
+	note_failure(f->peer);
+	mf_dns_flight_end(f);
+	advance(a, why);
+}
+
+static bool is_unhelpful(unsigned rcode)
+{
+	return rcode == MF_DNS_SERVFAIL || rcode == MF_DNS_REFUSED || rcode == MF_DNS_NOTIMP;
+}
+
+void mf_dns_flight_answered(struct mf_dns_flight *f, struct mf_span msg,
+			    const struct mf_dns_walk *walk)
+{
+	struct mf_dns_ask *a = f->ask;
+	struct mf_dns_flight *other = &a->flights[f == a->flights];
+	struct mf_dns_result res = { .msg = msg, .walk = walk, .server = f->peer->text, .why = "" };
+
+	note_answer(f->peer, f->began_ms);
+	/* It is well, but of no help: another may be. If none is left, this is the answer. */
+	if (is_unhelpful(walk->rcode) && a->round == 0 && (pick_peer(a) || other->peer)) {
+		snprintf(f->peer->error, sizeof(f->peer->error), "it said %s",
+			 mf_dns_rcode_name(walk->rcode));
+		a->last = f->peer;
+		mf_dns_flight_end(f);
+		advance(a, MF_E_IO);
 		return;
 	}
-	if (a->tcp) {
-		(void)mf_sockwatch_start(&a->watch, a->up->proxy->base, a->fd, on_tcp_io, a);
-		mf_sockwatch_want(&a->watch, EV_WRITE);
-		return;
-	}
-	event_assign(&a->io, a->up->proxy->base, a->fd, EV_READ | EV_PERSIST, on_udp_io, a);
-	event_add(&a->io, NULL);
+	/* Who was asked first and is still silent has lost a race that began because it was late. */
+	if (other->peer && other->began_ms < f->began_ms)
+		note_failure(other->peer);
+	finish(a, &res);
 }
 
 int mf_dns_upstream_ask(struct mf_dns_upstream *up, const struct mf_dns_query *q, mf_dns_done_fn fn,
@@ -268,10 +217,11 @@ int mf_dns_upstream_ask(struct mf_dns_upstream *up, const struct mf_dns_query *q
 	if (!a)
 		return MF_E_NOMEM;
 	a->up = up;
-	a->fd = -1;
 	a->query = *q;
 	a->fn = fn;
 	a->ctx = ctx;
+	for (unsigned i = 0; i < MF_DNS_FLIGHTS_MAX; i++)
+		a->flights[i] = (struct mf_dns_flight){ .ask = a, .fd = -1 };
 	a->next = up->asks;
 	if (up->asks)
 		up->asks->prev = a;
@@ -279,32 +229,72 @@ int mf_dns_upstream_ask(struct mf_dns_upstream *up, const struct mf_dns_query *q
 	up->ask_cnt++;
 	up->proxy->stats.dns_inflight = up->ask_cnt;
 	*ret = a;
-	begin_try(a);
+	(void)ask_next(a);
 	return 0;
+}
+
+/* --- set-up ------------------------------------------------------------------------------------------------------- */
+
+static int add_peer(struct mf_dns_upstream *up, const struct mf_dns_server *conf,
+		    struct mf_err *err)
+{
+	struct mf_dns_peer *p = &up->peers[up->peer_cnt++];
+
+	p->conf = *conf;
+	mf_dns_server_format(conf, p->text, sizeof(p->text));
+	p->cookie.len = MF_DNS_COOKIE_HALF;
+	evutil_secure_rng_get_bytes(p->cookie.bytes, MF_DNS_COOKIE_HALF);
+	if (conf->scheme == MF_DNS_OVER_HTTPS && !mf_dns_h2_supported())
+		return mf_err_set(err, MF_E_UNSUPPORTED,
+				  "%s: this program was built without HTTP/2; tls:// works",
+				  p->text);
+	return 0;
+}
+
+/* What the system's own programs ask. */
+static int add_hosts_peers(struct mf_dns_upstream *up, struct mf_err *err)
+{
+	const char *path = up->proxy->opt.resolv_conf;
+	struct mf_dns_server conf = { .scheme = MF_DNS_OVER_UDP };
+	struct mf_endpoint found[MF_PROXY_DNS_SERVERS_MAX];
+	int cnt = path ? mf_hostconf_read(path, found, MF_PROXY_DNS_SERVERS_MAX, err)
+		       : mf_hostconf_servers(found, MF_PROXY_DNS_SERVERS_MAX, err);
+
+	for (int i = 0; i < cnt; i++) {
+		conf.at = found[i];
+		(void)add_peer(up, &conf, err);
+	}
+	return cnt < 0 ? cnt : 0;
+}
+
+static int add_peers(struct mf_dns_upstream *up, struct mf_err *err)
+{
+	const struct mf_proxy_options *o = &up->proxy->opt;
+	int r = 0;
+
+	if (o->dns_server_cnt == 0)
+		return add_hosts_peers(up, err);
+	for (size_t i = 0; i < o->dns_server_cnt && r == 0; i++)
+		r = add_peer(up, &o->dns_servers[i], err);
+	return r;
 }
 
 int mf_dns_upstream_new(struct mf_proxy *p, struct mf_dns_upstream **ret, struct mf_err *err)
 {
 	struct mf_dns_upstream *up = calloc(1, sizeof(*up));
-	int r = 0;
+	int r;
 
 	if (!up)
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the resolver");
 	up->proxy = p;
-	mf_timeout_queue_init(&up->timeouts, p->timeouts, p->opt.dns_timeout_ms, on_timeout, up);
-	mf_timeout_queue_init(&up->soon, p->timeouts, 1, on_timeout, up);
-	up->server_cnt = (unsigned)p->opt.dns_server_cnt;
-	memcpy(up->servers, p->opt.dns_servers, sizeof(up->servers));
-	for (unsigned i = 0; i < up->server_cnt; i++)
-		if (up->servers[i].port == 0)
-			up->servers[i].port = 53;
-	if (up->server_cnt == 0) {
-		r = p->opt.resolv_conf
-			    ? mf_hostconf_read(p->opt.resolv_conf, up->servers,
-					       MF_PROXY_DNS_SERVERS_MAX, err)
-			    : mf_hostconf_servers(up->servers, MF_PROXY_DNS_SERVERS_MAX, err);
-		up->server_cnt = r > 0 ? (unsigned)r : 0;
-	}
+	mf_timeout_queue_init(&up->timeouts, p->timeouts, p->opt.dns_timeout_ms,
+			      mf_dns_flight_timed_out, up);
+	mf_timeout_queue_init(&up->soon, p->timeouts, 1, mf_dns_flight_timed_out, up);
+	mf_timeout_queue_init(&up->idle, p->timeouts, LINK_IDLE_MS, mf_dns_link_idle, up);
+	mf_timeout_queue_init(&up->idle_soon, p->timeouts, 1, mf_dns_link_idle, up);
+	for (unsigned i = 0; i < MF_DNS_RACE_NUM; i++)
+		mf_timeout_queue_init(&up->races[i], p->timeouts, race_ms[i], on_race, up);
+	r = add_peers(up, err);
 	if (r < 0) {
 		free(up);
 		return r;
@@ -319,5 +309,7 @@ void mf_dns_upstream_free(struct mf_dns_upstream *up)
 		return;
 	while (up->asks)
 		mf_dns_upstream_cancel(up->asks);
+	for (unsigned i = 0; i < up->peer_cnt; i++)
+		mf_dns_link_free(up->peers[i].link);
 	free(up);
 }

@@ -2,16 +2,22 @@
 /*
  * dns_upstream.h - asking the real resolvers
  *
- * Each question goes out alone: a fresh socket, so a fresh random port, connected to its server, so that nobody else is
- * heard; a random id; only an answer with that id and that very question counts, anything else is waited past. A
- * truncated answer is asked for again by TCP. A server that refuses, fails or stays silent gives way to the next, twice
- * round the list at most.
+ * By UDP each question goes out alone: a fresh socket, so a fresh random port, connected to its server, so that nobody
+ * else is heard; a random id, and a cookie (RFC 7873); only an answer with that id and that very question counts, anything
+ * else is waited past. A truncated answer is asked for again by TCP. TCP, TLS and HTTPS have one connection to each server,
+ * kept for a while, on which questions do not wait for each other's answers.
+ *
+ * Which server: the first of the list that is well. One that failed three times in a row, or kept being late, rests: one
+ * second, then twice that, up to a minute, and is asked only when no other is left. Where the answer takes longer than this
+ * server's usually do (at most 400 ms), the next is asked as well, and whoever answers first counts. A server that fails or
+ * refuses gives way to the next at once; the list is gone through twice.
  */
 #ifndef MF_PROXIES_DNS_UPSTREAM_H
 #define MF_PROXIES_DNS_UPSTREAM_H
 
 #include "core/base/err.h"
 #include "core/wire/dns_wire.h"
+#include "proxies/dns_server.h"
 
 struct mf_proxy;
 struct mf_dns_upstream;
@@ -23,10 +29,16 @@ void mf_dns_upstream_free(struct mf_dns_upstream *up);
 
 /*
  * The end of a question, exactly once. @result: 0, or MF_E_TIME (nobody answered), MF_E_IO (no server can be reached);
- * @msg and @walk (standing at the first record) live for the call. @server: who answered or was asked last.
+ * @msg and @walk (standing at the first record) live for the call. @server: who answered or failed last, as
+ * mf_dns_server_format() has it; @why: what was wrong with it, where @result is not 0.
  */
-typedef void (*mf_dns_done_fn)(void *ctx, int result, struct mf_span msg,
-			       const struct mf_dns_walk *walk, const struct mf_endpoint *server);
+struct mf_dns_result {
+	int result;
+	struct mf_span msg;
+	const struct mf_dns_walk *walk;
+	const char *server, *why;
+};
+typedef void (*mf_dns_done_fn)(void *ctx, const struct mf_dns_result *result);
 
 /**
  * mf_dns_upstream_ask() - @q: copied; @fn is never called before this returns

@@ -22,6 +22,7 @@
 
 #include "core/packet/nat.h"
 #include "core/policy/session.h"
+#include "proxies/dns_server.h"
 
 struct event_base;
 struct mf_proxy;
@@ -62,8 +63,8 @@ struct mf_proxy_options {
 			 const struct mf_endpoint *local, struct mf_session_flow *ret);
 	void *find_flow_ctx;
 
-	/* Real resolvers; none: the nameservers of @resolv_conf. Port 0 means 53. */
-	struct mf_endpoint dns_servers[MF_PROXY_DNS_SERVERS_MAX];
+	/* Real resolvers (mf_dns_server_parse()); none: the nameservers of @resolv_conf. */
+	struct mf_dns_server dns_servers[MF_PROXY_DNS_SERVERS_MAX];
 	size_t dns_server_cnt;
 	const char *
 		resolv_conf; /* in the form of resolv.conf(5); NULL: what the system's own programs ask */

@@ -79,20 +79,14 @@ static void take(struct mf_resolve *r, unsigned i, int result, const struct mf_d
 	end_if_done(r);
 }
 
-static void on_a(void *ctx, int result, struct mf_span msg, const struct mf_dns_walk *walk,
-		 const struct mf_endpoint *server)
+static void on_a(void *ctx, const struct mf_dns_result *result)
 {
-	(void)msg;
-	(void)server;
-	take(ctx, 0, result, walk);
+	take(ctx, 0, result->result, result->walk);
 }
 
-static void on_aaaa(void *ctx, int result, struct mf_span msg, const struct mf_dns_walk *walk,
-		    const struct mf_endpoint *server)
+static void on_aaaa(void *ctx, const struct mf_dns_result *result)
 {
-	(void)msg;
-	(void)server;
-	take(ctx, 1, result, walk);
+	take(ctx, 1, result->result, result->walk);
 }
 
 static struct mf_resolve *ask_servers(struct mf_dns_upstream *up, const char *host,

@@ -41,6 +41,11 @@ void mf_sockwatch_want(struct mf_sockwatch *w, short what)
 		w->wanted = what;
 }
 
+void mf_sockwatch_kick(struct mf_sockwatch *w)
+{
+	event_active(&w->ev, EV_WRITE, 0);
+}
+
 void mf_sockwatch_stop(struct mf_sockwatch *w)
 {
 	event_del(&w->ev);

@@ -33,6 +33,9 @@ int mf_sockwatch_start(struct mf_sockwatch *w, struct event_base *base, int fd,
 /** mf_sockwatch_want() - What the owner waits for: EV_READ, EV_WRITE, both or 0. Without effect where there are edges. */
 void mf_sockwatch_want(struct mf_sockwatch *w, short what);
 
+/** mf_sockwatch_kick() - The handler is called from the loop soon, with EV_WRITE, whatever the socket does */
+void mf_sockwatch_kick(struct mf_sockwatch *w);
+
 /** mf_sockwatch_stop() - Also after the socket was closed, which saves a system call; before its number is used again */
 void mf_sockwatch_stop(struct mf_sockwatch *w);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proxies/tcp_int.h"
+#include "proxies/tls_client.h"
 
 /* The client's list of application protocols as it stood in the hello, for the server. Return: false without memory */
 static bool keep_alpn(struct mf_tcp_setup *s, const struct mf_tls_hello *hello)

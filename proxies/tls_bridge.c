@@ -4,14 +4,13 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/err.h"
 #include "proxies/sock.h"
-#include "proxies/tls_trust.h"
+#include "proxies/tls_client.h"
 
 enum {
 	CHUNK = 16384,	 /* one record's plaintext, and one read from a socket */
@@ -37,23 +36,6 @@ struct mf_tls_bridge {
 	char error[200];
 	uint8_t buf[CHUNK];
 };
-
-SSL_CTX *mf_tls_upstream_new(void)
-{
-	SSL_CTX *ctx;
-
-	mf_tls_trust_start();
-	ctx = SSL_CTX_new(TLS_client_method());
-	if (!ctx)
-		return NULL;
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	/* nobody to trust: every target will be refused, and its event says why */
-	(void)mf_tls_trust_system(ctx);
-	return ctx;
-}
 
 /* What the server chose is what the client gets; nothing in common is nothing negotiated. */
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
@@ -95,21 +77,6 @@ static bool init_side(struct side *s, SSL_CTX *ctx, struct mf_tls_bridge *b)
 	return true;
 }
 
-static bool name_server(SSL *ssl, const char *name)
-{
-	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-	struct mf_addr literal;
-	char host[256]; /* the macro below casts const away, which clang minds */
-
-	if (mf_addr_parse(name, strlen(name), &literal) == 0)
-		return X509_VERIFY_PARAM_set1_ip(param, literal.bytes,
-						 literal.family == 4 ? 4 : 16) == 1;
-	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (snprintf(host, sizeof(host), "%s", name) >= (int)sizeof(host))
-		return false;
-	return SSL_set_tlsext_host_name(ssl, host) == 1 && SSL_set1_host(ssl, name) == 1;
-}
-
 int mf_tls_bridge_new(const struct mf_tls_bridge_options *o, struct mf_tls_bridge **ret_bridge)
 {
 	SSL_CTX *ctx = mf_tls_authority_context(o->authority, o->client_name);
@@ -124,7 +91,7 @@ int mf_tls_bridge_new(const struct mf_tls_bridge_options *o, struct mf_tls_bridg
 	SSL_set_accept_state(b->side[CLIENT].ssl);
 	SSL_set_connect_state(b->side[SERVER].ssl);
 	r = MF_E_INVAL;
-	if (!name_server(b->side[SERVER].ssl, o->server_name) ||
+	if (!mf_tls_expect_name(b->side[SERVER].ssl, o->server_name) ||
 	    (o->alpn.len &&
 	     SSL_set_alpn_protos(b->side[SERVER].ssl, o->alpn.ptr, (unsigned)o->alpn.len)))
 		goto fail;

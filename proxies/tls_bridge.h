@@ -27,7 +27,7 @@ struct mf_tls_bridge;
 
 struct mf_tls_bridge_options {
 	struct mf_tls_authority *authority;
-	SSL_CTX *upstream;	 /* mf_tls_upstream_new(); a reference is taken */
+	SSL_CTX *upstream;	 /* mf_tls_upstream_new() of tls_client.h; a reference is taken */
 	const char *client_name; /* what the client asked for: its certificate's name */
 	const char *
 		server_name; /* what the server is asked for and must prove: a name or an address */
@@ -35,9 +35,6 @@ struct mf_tls_bridge_options {
 		alpn; /* the client's list as in its hello (RFC 7301: length-prefixed names), may be empty */
 	struct mf_span first; /* what was already read from the client */
 };
-
-/** mf_tls_upstream_new() - A client context that trusts what the host trusts; Return: NULL without memory */
-SSL_CTX *mf_tls_upstream_new(void);
 
 /** mf_tls_bridge_new() - Return: 0, MF_E_NOMEM, MF_E_INVAL (a name that cannot be verified) */
 int mf_tls_bridge_new(const struct mf_tls_bridge_options *options,

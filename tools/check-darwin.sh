@@ -84,9 +84,9 @@ flags=(-std=gnu17 -O1 -D_GNU_SOURCE "-DMF_VERSION=\"check\"" "-DMF_STDLIB_DIR=\"
   -Wwrite-strings -Wformat=2 -Wpointer-arith -Wcast-qual -fno-strict-aliasing -fno-common -fstack-protector-strong)
 targets=(x86_64-macos.11.0 aarch64-macos.11.0)
 
-# As cli/CMakeLists.txt: no sessions of one command (docs/macos.md).
+# As cli/CMakeLists.txt: no sessions of one command (docs/macos.md); and no nghttp2.
 mapfile -t files < <(find core capture proxies cli -name '*.c' ! -name '*_linux.c' ! -name '*_win32.c' |
-  grep -vE '^cli/(run(_packets|_metrics)?|summary)\.c$' | sort)
+  grep -vE '^(cli/(run(_packets|_metrics)?|summary)|proxies/dns_h2_nghttp2)\.c$' | sort)
 
 compile_one() { # target, file
   local object=$work/$1/${2//\//.}.o
@@ -100,7 +100,7 @@ export work zig
 flags_file=$work/flags
 printf '%s\0' "${flags[@]}" >"$flags_file"
 # Functions of libraries that are not there.
-elsewhere='(ASN1|BIO|BN|ERR|EVP|GENERAL_NAME|OPENSSL|PEM|RAND|SHA256|SSL|TLS|X509|X509V3|event|evutil|idn2|json|lua|luaL|luaopen|pcre2)_.*|SHA256|luaL_.*'
+elsewhere='(ASN1|BIO|BN|ERR|EVP|GENERAL_NAME|OPENSSL|PEM|RAND|SHA256|SSL|TLS|X509|X509V3|event|evbuffer|evutil|idn2|json|lua|luaL|luaopen|pcre2)_.*|SHA256|luaL_.*'
 
 link_all() { # target
   local log=$work/$1/link.log undefined

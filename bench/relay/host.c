@@ -107,7 +107,8 @@ int main(int argc, char **argv)
 	o.tcp_fd = make_listener(atoi(argv[2]));
 	o.dns_server_cnt = 1;
 	o.dns_servers[0] =
-		(struct mf_endpoint){ .addr = { .family = 4, .bytes = { 127, 0, 0, 1 } } };
+		(struct mf_dns_server){ .at = { .addr = { .family = 4, .bytes = { 127, 0, 0, 1 } },
+						.port = 53 } };
 	if (start_policy(argv[1], &rt, &session.vm, &err) < 0 ||
 	    mf_names_new(NULL, &session.names, &err) < 0 ||
 	    (getenv("MF_BENCH_EVENTS") &&

@@ -2,7 +2,7 @@
 // The proxies on loopback listeners, for tests that need no capture: each loopback address that a client connects to
 // stands for an original destination (UDP without a map goes where it arrived).
 //
-//	proxy_host --policy PATH --tcp PORT [--udp ADDR:PORT] --dns ADDR:PORT --events FILE [--map 127.0.0.N=ADDR:PORT]...
+//	proxy_host --policy PATH --tcp PORT [--udp ADDR:PORT] --dns RESOLVER --events FILE [--map 127.0.0.N=ADDR:PORT]...
 //	           [--name NAME=ADDR]... [--hello-ms N] [--dial-ms N] [--idle-ms N] [--udp-idle-ms N] [--dns-ms N] [--hosts FILE]
 //	           [--without METHOD]... [--copy-only 1]
 //
@@ -117,6 +117,15 @@ struct setup {
 	struct event_config *loop;
 };
 
+static void add_dns(struct mf_proxy_options *o, const char *text)
+{
+	struct mf_err err;
+
+	if (o->dns_server_cnt == MF_PROXY_DNS_SERVERS_MAX ||
+	    mf_dns_server_parse(text, &o->dns_servers[o->dns_server_cnt++], &err) < 0)
+		die(text);
+}
+
 static void parse_args(struct setup *s, int argc, char **argv)
 {
 	struct mf_endpoint any = { .addr = { .family = 4 } };
@@ -136,7 +145,7 @@ static void parse_args(struct setup *s, int argc, char **argv)
 
 			s->o.udp_fd = make_socket(false, &ep);
 		} else if (!strcmp(key, "--dns")) {
-			s->o.dns_servers[s->o.dns_server_cnt++] = parse_endpoint(v);
+			add_dns(&s->o, v);
 		} else if (!strcmp(key, "--map") && (eq = strchr(v, '=')) && map_cnt < MAPS_MAX) {
 			if (mf_addr_parse(v, (size_t)(eq - v), &maps[map_cnt].from) < 0)
 				die(v);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs proxies_test.py, or the script of this folder that is named first, in a network namespace of its own, where every
+# Runs proxies_test.py, or the script that is named first (seen from this folder), in a network namespace of its own, where every
 # port is free; 77 where that is not permitted.
 here=$(cd "$(dirname "$0")" && pwd)
 script=proxies_test.py
