@@ -43,6 +43,8 @@ enum {
 	OPT_SESSION,
 	OPT_LABEL,
 	OPT_DNS,
+	OPT_DNS_CACHE,
+	OPT_DNS_STALE,
 	OPT_ALLOW_UNIX,
 	OPT_KEEP_FD,
 	OPT_CAPTURE,
@@ -66,6 +68,10 @@ static const struct mf_option options[] = {
 	{ OPT_DNS, 0, "dns", "RESOLVER",
 	  "resolver to ask instead of the host's: ADDR[:PORT], tcp://ADDR, tls://HOST, "
 	  "https://HOST/PATH, the last two with #at=ADDR and #pin=BASE64; may be repeated" },
+	{ OPT_DNS_CACHE, 0, "dns-cache", "KIB",
+	  "memory for resolvers' answers, 0 for no cache (default: 4096)" },
+	{ OPT_DNS_STALE, 0, "dns-stale", "SECONDS",
+	  "for how long an expired answer is given when no resolver answers (default: 0)" },
 	{ OPT_ALLOW_UNIX, 0, "allow-unix", "PATH",
 	  "Unix socket, or directory of such, that stays in reach; may be repeated" },
 	{ OPT_KEEP_FD, 0, "keep-fd", "N",
@@ -165,6 +171,35 @@ static int add_dns(struct run *r, const char *value)
 	return 0;
 }
 
+static int set_number(const char *option, const char *value, long max, long *ret)
+{
+	char *end;
+
+	*ret = strtol(value, &end, 10);
+	if (*end || end == value || *ret < 0 || *ret > max)
+		return mf_options_wrong(&usage, "--%s wants 0 to %ld: '%s'", option, max, value);
+	return 0;
+}
+
+static int set_dns_cache(struct run *r, const char *value)
+{
+	long kib;
+	int status = set_number("dns-cache", value, 1 << 20, &kib);
+
+	r->proxy_options.dns_cache_off = kib == 0;
+	r->proxy_options.dns_cache_bytes = (size_t)kib * 1024;
+	return status;
+}
+
+static int set_dns_stale(struct run *r, const char *value)
+{
+	long seconds;
+	int status = set_number("dns-stale", value, 7 * 86400, &seconds);
+
+	r->proxy_options.dns_stale_s = (uint32_t)seconds;
+	return status;
+}
+
 static int add_keep_fd(struct run *r, const char *value)
 {
 	char *end;
@@ -220,6 +255,10 @@ static int take_option(struct run *r, int opt, const char *value)
 		return add_label(r, value);
 	case OPT_DNS:
 		return add_dns(r, value);
+	case OPT_DNS_CACHE:
+		return set_dns_cache(r, value);
+	case OPT_DNS_STALE:
+		return set_dns_stale(r, value);
 	case OPT_ALLOW_UNIX:
 		if (r->unix_cnt == UNIX_MAX)
 			return mf_options_wrong(&usage, "--allow-unix: at most %d", UNIX_MAX);

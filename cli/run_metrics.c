@@ -27,6 +27,7 @@ static void gather_proxy(struct mf_metrics *m, const struct mf_proxy *proxy)
 {
 	static const char tcp[] = "moonfence_tcp_connections_total",
 			  udp[] = "moonfence_udp_flows_total";
+	static const char kept[] = "moonfence_dns_cache_hits_total";
 	static const char dns[] = "moonfence_dns_queries_total", tls[] = "moonfence_tls_total";
 	static const char bytes[] = "moonfence_relayed_bytes_total";
 	struct mf_proxy_stats s = { .size = sizeof(s) };
@@ -37,6 +38,9 @@ static void gather_proxy(struct mf_metrics *m, const struct mf_proxy *proxy)
 	count(m, dns, "", "outcome", "redirected", s.dns_redirected);
 	count(m, dns, "", "outcome", "failed", s.dns_failed);
 	count(m, dns, "", "outcome", "malformed", s.dns_bad);
+	count(m, kept, "Answers of resolvers that came out of the cache", "state", "fresh",
+	      s.dns_cached);
+	count(m, kept, "", "state", "stale", s.dns_stale);
 	count(m, tcp, "TCP connections by outcome", "outcome", "allowed", s.tcp_allowed);
 	count(m, tcp, "", "outcome", "denied", s.tcp_denied);
 	count(m, tcp, "", "outcome", "redirected", s.tcp_redirected);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dns_proxy.c - questions of the session: asked, answered, refused, passed on, and tied to addresses */
+/* dns_proxy.c - questions of the session: judged, answered, refused */
 #include "proxies/dns_proxy.h"
 
 #include <stdio.h>
@@ -11,90 +11,37 @@
 #include "proxies/proxy_int.h"
 #include "proxies/refusal.h"
 
-enum {
-	TTL_S = 60, /* of synthetic answers whose verdict names none */
-	EDE_TEXT_ROOM = 256,
-};
+enum { TTL_S = 60 /* of synthetic answers whose verdict names none */ };
 
-/* A question on its way to the real resolvers. */
-struct mf_dns_job {
-	struct mf_dns_proxy *dns;
-	struct mf_dns_job *prev, *next;
-	struct mf_session_flow flow;
-	struct mf_dns_query query; /* the program's */
-	struct mf_dns_ask *ask;
-	mf_dns_reply_fn reply;
-	void *ctx;
-	struct mf_kept *kept; /* the decision that let it pass, for its event */
-	bool cname; /* resolve{cname=}: asked about the target, answered for the question */
-	struct mf_dns_name target;
-};
-
-/* One question while it is being judged. */
-struct turn {
-	struct mf_dns_proxy *dns;
-	struct mf_proxy *p;
-	const struct mf_session_flow *flow;
-	struct mf_dns_query q;
-	char name[MF_DNS_TEXT_MAX], type[16], class[16];
-	mf_dns_reply_fn reply;
-	void *ctx;
-};
-
-static void unlink_job(struct mf_dns_job *j)
-{
-	if (j->prev)
-		j->prev->next = j->next;
-	else
-		j->dns->jobs = j->next;
-	if (j->next)
-		j->next->prev = j->prev;
-}
-
-static void free_job(struct mf_dns_job *j)
-{
-	if (j->ask)
-		mf_dns_upstream_cancel(j->ask);
-	unlink_job(j);
-	free(j->kept);
-	free(j);
-}
-
-/* The end of a job that has left the list already: its reply may have cancelled everything of its client. */
-static void end_job(struct mf_dns_job *j)
-{
-	free(j->kept);
-	free(j);
-}
-
-static size_t limit_of(const struct mf_dns_query *q, const struct mf_session_flow *flow)
+size_t mf_dns_answer_limit(const struct mf_dns_query *q, const struct mf_session_flow *flow)
 {
 	if (flow->proto == MF_TCP)
 		return MF_DNS_MESSAGE_MAX;
 	return q->udp_size < MF_DNS_UDP_MAX ? q->udp_size : MF_DNS_UDP_MAX;
 }
 
-static void reply_answer(struct mf_dns_proxy *dns, const struct mf_dns_query *q,
+void mf_dns_reply_answer(struct mf_dns_proxy *dns, const struct mf_dns_query *q,
 			 const struct mf_session_flow *flow, const struct mf_dns_answer *a,
 			 mf_dns_reply_fn reply, void *ctx)
 {
-	int len = mf_dns_write_answer(q, a, dns->out, sizeof(dns->out), limit_of(q, flow));
+	int len =
+		mf_dns_write_answer(q, a, dns->out, sizeof(dns->out), mf_dns_answer_limit(q, flow));
 
 	reply(ctx, dns->out, len > 0 ? (size_t)len : 0);
 }
 
-static void reply_error(struct mf_dns_proxy *dns, const struct mf_dns_query *q,
+void mf_dns_reply_error(struct mf_dns_proxy *dns, const struct mf_dns_query *q,
 			const struct mf_session_flow *flow, enum mf_dns_rcode rcode,
 			enum mf_dns_ede ede, const char *text, mf_dns_reply_fn reply, void *ctx)
 {
 	struct mf_dns_answer a = { .rcode = rcode, .ede = ede, .ede_text = text };
 
-	reply_answer(dns, q, flow, &a, reply, ctx);
+	mf_dns_reply_answer(dns, q, flow, &a, reply, ctx);
 }
 
 /* --- events --------------------------------------------------------------------------------------------------------- */
 
-static void begin_event(struct mf_proxy *p, enum mf_event_type type,
+void mf_dns_begin_event(struct mf_proxy *p, enum mf_event_type type,
 			const struct mf_session_flow *flow, const struct mf_dns_query *q,
 			const char *name, const char *action, const struct mf_decision *d)
 {
@@ -105,11 +52,11 @@ static void begin_event(struct mf_proxy *p, enum mf_event_type type,
 	mf_ask_add(&p->event, MF_EVF_TRANSPORT, flow->proto == MF_TCP ? "tcp" : "udp");
 }
 
-static void send_query_event(struct mf_proxy *p, const struct mf_session_flow *flow,
+void mf_dns_send_query_event(struct mf_proxy *p, const struct mf_session_flow *flow,
 			     const struct mf_dns_query *q, const char *name, const char *action,
 			     const struct mf_decision *d, unsigned rcode, const char *error)
 {
-	begin_event(p, MF_EV_DNS_QUERY, flow, q, name, action, d);
+	mf_dns_begin_event(p, MF_EV_DNS_QUERY, flow, q, name, action, d);
 	mf_ask_add(&p->event, MF_EVF_RCODE, mf_dns_rcode_name(rcode));
 	mf_ask_add(&p->event, MF_EVF_ERROR, error);
 	mf_ask_send(p, &p->event);
@@ -117,10 +64,10 @@ static void send_query_event(struct mf_proxy *p, const struct mf_session_flow *f
 
 /* --- refusals ------------------------------------------------------------------------------------------------------- */
 
-static void refuse(struct turn *t, const struct mf_decision *d, const char *why)
+void mf_dns_refuse(struct mf_dns_turn *t, const struct mf_decision *d, const char *why)
 {
 	struct mf_dns_answer a = { .soa = true };
-	char text[EDE_TEXT_ROOM];
+	char text[MF_DNS_EDE_ROOM];
 
 	a.rcode = d->verdict == MF_DENY && d->rcode && d->rcode < 16 ? (enum mf_dns_rcode)d->rcode
 								     : MF_DNS_REFUSED;
@@ -135,13 +82,13 @@ static void refuse(struct turn *t, const struct mf_decision *d, const char *why)
 	if (a.rcode != MF_DNS_NXDOMAIN && a.rcode != MF_DNS_NOERROR)
 		a.soa = false;
 	t->p->stats.dns_denied++;
-	send_query_event(t->p, t->flow, &t->q, t->name, "blocked", d, a.rcode, NULL);
-	reply_answer(t->dns, &t->q, t->flow, &a, t->reply, t->ctx);
+	mf_dns_send_query_event(t->p, t->flow, &t->q, t->name, "blocked", d, a.rcode, NULL);
+	mf_dns_reply_answer(t->dns, &t->q, t->flow, &a, t->reply, t->ctx);
 }
 
 /* --- synthetic answers ---------------------------------------------------------------------------------------------- */
 
-static int learn(struct mf_proxy *p, const char *question, const char *const *aliases,
+int mf_dns_learn(struct mf_proxy *p, const char *question, const char *const *aliases,
 		 size_t alias_cnt, const struct mf_addr *addrs, size_t cnt, uint32_t ttl_s)
 {
 	struct mf_names_answer a = { .question = question,
@@ -166,12 +113,12 @@ static size_t load_addrs(const struct mf_decision *d, struct mf_addr *ret)
 	return cnt;
 }
 
-static void send_redirect_event(struct turn *t, const struct mf_decision *d,
+static void send_redirect_event(struct mf_dns_turn *t, const struct mf_decision *d,
 				const struct mf_addr *addrs, size_t cnt)
 {
 	char text[MF_ADDR_TEXT_MAX] = "";
 
-	begin_event(t->p, MF_EV_DNS_REDIRECT, t->flow, &t->q, t->name, "redirected", d);
+	mf_dns_begin_event(t->p, MF_EV_DNS_REDIRECT, t->flow, &t->q, t->name, "redirected", d);
 	mf_ask_add(&t->p->event, MF_EVF_ORIGINAL_HOST, t->name);
 	if (cnt)
 		mf_addr_format(&addrs[0], text, sizeof(text));
@@ -180,10 +127,8 @@ static void send_redirect_event(struct turn *t, const struct mf_decision *d,
 	mf_ask_send(t->p, &t->p->event);
 }
 
-static bool forward(struct turn *t, const struct mf_decision *d, const struct mf_dns_name *target);
-
 /* resolve{...}: by the table in dns_proxy.h */
-static void answer_resolve(struct turn *t, const struct mf_decision *d)
+static void answer_resolve(struct mf_dns_turn *t, const struct mf_decision *d)
 {
 	struct mf_addr addrs[MF_ADDRS_MAX];
 	struct mf_dns_name target;
@@ -197,179 +142,29 @@ static void answer_resolve(struct turn *t, const struct mf_decision *d)
 	send_redirect_event(t, d, addrs, cnt);
 	if (d->cname && mf_dns_parse_name(d->cname, &target) == 0) {
 		if (wants_addr && cnt == 0) {
-			if (!forward(t, d, &target))
-				reply_error(t->dns, &t->q, t->flow, MF_DNS_SERVFAIL,
-					    MF_DNS_EDE_OTHER, "too many questions are open",
-					    t->reply, t->ctx);
+			if (!mf_dns_forward(t, d, &target))
+				mf_dns_reply_error(t->dns, &t->q, t->flow, MF_DNS_SERVFAIL,
+						   MF_DNS_EDE_OTHER, "too many questions are open",
+						   t->reply, t->ctx);
 			return;
 		}
 		if (wants_addr || t->q.type == MF_DNS_CNAME)
 			a.cname = &target;
 	}
-	if (wants_addr && learn(t->p, t->name, d->cname ? &d->cname : NULL, d->cname ? 1 : 0, addrs,
-				cnt, a.ttl_s) < 0) {
-		reply_error(t->dns, &t->q, t->flow, MF_DNS_SERVFAIL, MF_DNS_EDE_OTHER,
-			    "the names of this session cannot be kept", t->reply, t->ctx);
+	if (wants_addr && mf_dns_learn(t->p, t->name, d->cname ? &d->cname : NULL, d->cname ? 1 : 0,
+				       addrs, cnt, a.ttl_s) < 0) {
+		mf_dns_reply_error(t->dns, &t->q, t->flow, MF_DNS_SERVFAIL, MF_DNS_EDE_OTHER,
+				   "the names of this session cannot be kept", t->reply, t->ctx);
 		return;
 	}
 	a.addrs = addrs;
 	a.addr_cnt = wants_addr ? cnt : 0;
-	reply_answer(t->dns, &t->q, t->flow, &a, t->reply, t->ctx);
-}
-
-/* --- answers of the real resolvers ---------------------------------------------------------------------------------- */
-
-static void send_answer_event(struct mf_dns_job *j, const char *name, const struct mf_dns_chain *c,
-			      unsigned rcode, const char *server)
-{
-	struct mf_proxy *p = j->dns->proxy;
-
-	begin_event(p, MF_EV_DNS_QUERY, &j->flow, &j->query, name, "allowed",
-		    j->kept ? &j->kept->d : NULL);
-	mf_ask_add(&p->event, MF_EVF_RCODE, mf_dns_rcode_name(rcode));
-	mf_ask_add(&p->event, MF_EVF_UPSTREAM, server);
-	if (c->cnt)
-		mf_event_add_list(&p->event, MF_EVF_ALIASES, c->list, c->cnt);
-	if (c->addr_cnt)
-		mf_event_add_addrs(&p->event, MF_EVF_IPS, c->addrs,
-				   c->addr_cnt > 16 ? 16 : c->addr_cnt);
-	mf_ask_send(p, &p->event);
-}
-
-static void fail_job(struct mf_dns_job *j, const char *name, const char *text, enum mf_dns_ede ede)
-{
-	struct mf_proxy *p = j->dns->proxy;
-
-	p->stats.dns_failed++;
-	send_query_event(p, &j->flow, &j->query, name, "failed", j->kept ? &j->kept->d : NULL,
-			 MF_DNS_SERVFAIL, text);
-	reply_error(j->dns, &j->query, &j->flow, MF_DNS_SERVFAIL, ede, text, j->reply, j->ctx);
-}
-
-static void refuse_alias(struct mf_dns_job *j, const char *name, const char *alias,
-			 const struct mf_decision *d)
-{
-	struct turn t = { .dns = j->dns,
-			  .p = j->dns->proxy,
-			  .flow = &j->flow,
-			  .q = j->query,
-			  .reply = j->reply,
-			  .ctx = j->ctx };
-	char why[EDE_TEXT_ROOM];
-
-	snprintf(t.name, sizeof(t.name), "%s", name);
-	snprintf(why, sizeof(why), "its alias %.120s: %.100s", alias, mf_decision_reason(d));
-	refuse(&t, d, why);
-}
-
-static void reply_forwarded(struct mf_dns_job *j, const char *name, struct mf_dns_chain *c,
-			    const struct mf_dns_result *res)
-{
-	struct mf_dns_proxy *dns = j->dns;
-	struct mf_dns_answer a = { .ede = MF_DNS_EDE_NONE, .soa = true };
-	size_t limit = limit_of(&j->query, &j->flow);
-	int len;
-
-	if (learn(dns->proxy, name, c->list, c->cnt, c->addrs, c->addr_cnt, c->ttl_s) < 0) {
-		fail_job(j, name, "the names of this answer cannot be kept", MF_DNS_EDE_OTHER);
-		return;
-	}
-	if (j->cname) {
-		a.rcode = (enum mf_dns_rcode)res->walk->rcode;
-		a.cname = &j->target;
-		a.addrs = c->addrs;
-		a.addr_cnt = c->addr_cnt;
-		a.ttl_s = c->ttl_s;
-		len = mf_dns_write_answer(&j->query, &a, dns->out, sizeof(dns->out), limit);
-	} else {
-		len = mf_dns_copy_response(res->msg, &j->query, MF_DNS_TTL_CAP_S, dns->out,
-					   sizeof(dns->out), limit);
-	}
-	if (len < 0) {
-		fail_job(j, name, "the resolver's answer is malformed", MF_DNS_EDE_OTHER);
-		return;
-	}
-	dns->proxy->stats.dns_allowed++;
-	send_answer_event(j, name, c, res->walk->rcode, res->server);
-	j->reply(j->ctx, dns->out, (size_t)len);
-}
-
-static void fail_unanswered(struct mf_dns_job *j, const char *name, const struct mf_dns_result *res)
-{
-	char text[EDE_TEXT_ROOM];
-
-	snprintf(text, sizeof(text), "%s: %.60s: %.120s",
-		 res->result == MF_E_TIME ? "no resolver answered" : "no resolver can be reached",
-		 res->server, res->why);
-	fail_job(j, name, text,
-		 res->result == MF_E_TIME ? MF_DNS_EDE_NO_AUTHORITY : MF_DNS_EDE_NETWORK_ERROR);
-}
-
-static void on_answer(void *ctx, const struct mf_dns_result *res)
-{
-	struct mf_dns_job *j = ctx;
-	struct mf_dns_chain *c = j->dns->chain;
-	struct mf_dns_query asked = j->query;
-	struct mf_decision d;
-	char name[MF_DNS_TEXT_MAX] = "";
-
-	j->ask = NULL;
-	unlink_job(j);
-	(void)mf_dns_format_name(&j->query.name, name, sizeof(name));
-	if (res->result < 0) {
-		fail_unanswered(j, name, res);
-		end_job(j);
-		return;
-	}
-	if (j->cname)
-		asked.name = j->target;
-	if (mf_dns_read_chain(c, &asked, res->walk) < 0) {
-		fail_job(j, name, "the resolver's answer is malformed", MF_DNS_EDE_OTHER);
-		end_job(j);
-		return;
-	}
-	for (size_t i = 0; i < c->cnt; i++) {
-		if (mf_ask_alias_denied(&j->dns->proxy->asker, &j->flow, c->list[i], &d)) {
-			refuse_alias(j, name, c->list[i], &d);
-			end_job(j);
-			return;
-		}
-	}
-	reply_forwarded(j, name, c, res);
-	end_job(j);
-}
-
-static bool forward(struct turn *t, const struct mf_decision *d, const struct mf_dns_name *target)
-{
-	struct mf_dns_job *j = calloc(1, sizeof(*j));
-	struct mf_dns_query q = t->q;
-
-	if (!j)
-		return false;
-	*j = (struct mf_dns_job){
-		.dns = t->dns, .flow = *t->flow, .query = t->q, .reply = t->reply, .ctx = t->ctx
-	};
-	j->kept = mf_kept_new(d);
-	if (target) {
-		j->cname = true;
-		j->target = *target;
-		q.name = *target;
-	}
-	if (!j->kept || mf_dns_upstream_ask(t->p->upstream, &q, on_answer, j, &j->ask) < 0) {
-		free(j->kept);
-		free(j);
-		return false;
-	}
-	j->next = t->dns->jobs;
-	if (j->next)
-		j->next->prev = j;
-	t->dns->jobs = j;
-	return true;
+	mf_dns_reply_answer(t->dns, &t->q, t->flow, &a, t->reply, t->ctx);
 }
 
 /* --- judging -------------------------------------------------------------------------------------------------------- */
 
-static int judge(struct turn *t, struct mf_decision *d)
+static int judge(struct mf_dns_turn *t, struct mf_decision *d)
 {
 	struct mf_ask_dns_question q = { .flow = t->flow,
 					 .name = t->name,
@@ -381,7 +176,7 @@ static int judge(struct turn *t, struct mf_decision *d)
 				t->p->opt.dns_default == MF_PROXY_DNS_RESOLVE_KNOWN, d);
 }
 
-static void serve(struct turn *t)
+static void serve(struct mf_dns_turn *t)
 {
 	struct mf_decision d;
 	bool svcb = t->q.type == MF_DNS_HTTPS || t->q.type == MF_DNS_SVCB;
@@ -389,8 +184,8 @@ static void serve(struct turn *t)
 
 	if (r < 0) {
 		t->p->stats.dns_bad++;
-		reply_error(t->dns, &t->q, t->flow, MF_DNS_REFUSED, MF_DNS_EDE_BLOCKED,
-			    "not a host name that a policy can judge", t->reply, t->ctx);
+		mf_dns_reply_error(t->dns, &t->q, t->flow, MF_DNS_REFUSED, MF_DNS_EDE_BLOCKED,
+				   "not a host name that a policy can judge", t->reply, t->ctx);
 		return;
 	}
 	if (d.verdict == MF_RESOLVE) {
@@ -398,7 +193,7 @@ static void serve(struct turn *t)
 		return;
 	}
 	if (d.verdict != MF_ALLOW) {
-		refuse(t, &d, mf_decision_reason(&d));
+		mf_dns_refuse(t, &d, mf_decision_reason(&d));
 		return;
 	}
 	if (svcb && mf_ask_name_redirected(&t->p->asker, t->flow, t->name)) {
@@ -407,20 +202,20 @@ static void serve(struct turn *t)
 					   .ede_text = "connections to this name are redirected" };
 
 		t->p->stats.dns_redirected++;
-		reply_answer(t->dns, &t->q, t->flow, &a, t->reply, t->ctx);
+		mf_dns_reply_answer(t->dns, &t->q, t->flow, &a, t->reply, t->ctx);
 		return;
 	}
 	if (svcb && judge(t, &d) < 0) /* the strings again */
 		return;
-	if (forward(t, &d, NULL))
+	if (mf_dns_forward(t, &d, NULL))
 		return;
 	t->p->stats.dns_failed++;
-	reply_error(t->dns, &t->q, t->flow, MF_DNS_SERVFAIL, MF_DNS_EDE_OTHER,
-		    "too many questions are open", t->reply, t->ctx);
+	mf_dns_reply_error(t->dns, &t->q, t->flow, MF_DNS_SERVFAIL, MF_DNS_EDE_OTHER,
+			   "too many questions are open", t->reply, t->ctx);
 }
 
 /* What cannot be read is answered as far as its header could be. */
-static void reply_unreadable(struct turn *t, struct mf_span msg, int why)
+static void reply_unreadable(struct mf_dns_turn *t, struct mf_span msg, int why)
 {
 	bool opcode;
 
@@ -433,14 +228,16 @@ static void reply_unreadable(struct turn *t, struct mf_span msg, int why)
 	opcode = why == MF_E_UNSUPPORTED && msg.ptr[2] & 0x78;
 	t->q.name.len = 0;
 	t->q.has_edns = false;
-	reply_error(t->dns, &t->q, t->flow, opcode ? MF_DNS_NOTIMP : MF_DNS_FORMERR,
-		    MF_DNS_EDE_NONE, NULL, t->reply, t->ctx);
+	mf_dns_reply_error(t->dns, &t->q, t->flow, opcode ? MF_DNS_NOTIMP : MF_DNS_FORMERR,
+			   MF_DNS_EDE_NONE, NULL, t->reply, t->ctx);
 }
 
 void mf_dns_proxy_ask(struct mf_dns_proxy *dns, const struct mf_session_flow *flow,
 		      struct mf_span msg, mf_dns_reply_fn reply, void *ctx)
 {
-	struct turn t = { .dns = dns, .p = dns->proxy, .flow = flow, .reply = reply, .ctx = ctx };
+	struct mf_dns_turn t = {
+		.dns = dns, .p = dns->proxy, .flow = flow, .reply = reply, .ctx = ctx
+	};
 	int r = mf_dns_read_query(msg, &t.q);
 
 	t.p->stats.dns_queries++;
@@ -454,42 +251,36 @@ void mf_dns_proxy_ask(struct mf_dns_proxy *dns, const struct mf_session_flow *fl
 	}
 	if (t.q.edns_version) {
 		t.p->stats.dns_bad++;
-		reply_error(dns, &t.q, flow, MF_DNS_BADVERS, MF_DNS_EDE_NONE, NULL, reply, ctx);
+		mf_dns_reply_error(dns, &t.q, flow, MF_DNS_BADVERS, MF_DNS_EDE_NONE, NULL, reply,
+				   ctx);
 		return;
 	}
 	mf_dns_type_format(t.q.type, t.type, sizeof(t.type));
 	mf_dns_class_format(t.q.class, t.class, sizeof(t.class));
 	if (mf_dns_format_name(&t.q.name, t.name, sizeof(t.name)) < 0) {
 		t.p->stats.dns_bad++;
-		reply_error(dns, &t.q, flow, MF_DNS_REFUSED, MF_DNS_EDE_BLOCKED,
-			    "the name has bytes that no host name has", reply, ctx);
+		mf_dns_reply_error(dns, &t.q, flow, MF_DNS_REFUSED, MF_DNS_EDE_BLOCKED,
+				   "the name has bytes that no host name has", reply, ctx);
 		return;
 	}
 	serve(&t);
-}
-
-void mf_dns_proxy_cancel(struct mf_dns_proxy *dns, void *ctx)
-{
-	struct mf_dns_job *next;
-
-	for (struct mf_dns_job *j = dns->jobs; j; j = next) {
-		next = j->next;
-		if (j->ctx == ctx)
-			free_job(j);
-	}
 }
 
 int mf_dns_proxy_new(struct mf_proxy *p, struct mf_dns_proxy **ret, struct mf_err *err)
 {
 	struct mf_dns_proxy *dns = calloc(1, sizeof(*dns));
 
-	if (dns)
-		dns->chain = calloc(1, sizeof(*dns->chain));
-	if (!dns || !dns->chain) {
-		free(dns);
+	int r;
+
+	if (!dns)
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the DNS proxy");
-	}
 	dns->proxy = p;
+	r = mf_dns_forward_init(dns, err);
+	if (r < 0) {
+		mf_dns_forward_done(dns);
+		free(dns);
+		return r;
+	}
 	evutil_secure_rng_get_bytes(dns->cookie, sizeof(dns->cookie));
 	mf_dns_tcp_init(dns);
 	*ret = dns;
@@ -501,8 +292,6 @@ void mf_dns_proxy_free(struct mf_dns_proxy *dns)
 	if (!dns)
 		return;
 	mf_dns_tcp_done(dns);
-	while (dns->jobs)
-		free_job(dns->jobs);
-	free(dns->chain);
+	mf_dns_forward_done(dns);
 	free(dns);
 }

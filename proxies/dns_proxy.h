@@ -9,7 +9,8 @@
  * Answers by type for a name that dns resolves to addresses of ours (specs P73): the family of each address gets it,
  * every other type an empty answer with an SOA, so that no AAAA, HTTPS or SVCB record leads around an A redirect. For a
  * name whose TLS port connect sends elsewhere, HTTPS and SVCB are empty too. In answers that are passed on, these
- * records lose ech and address hints (P74). Private addresses stay in: connect judges what is really dialled.
+ * records lose ech and address hints (P74). Addresses that connect denies are left out;
+ * other private ones stay in: connect judges what is really dialled. All this is done for answers of the cache, too.
  */
 #ifndef MF_PROXIES_DNS_PROXY_H
 #define MF_PROXIES_DNS_PROXY_H

@@ -26,6 +26,7 @@
 
 struct event_base;
 struct mf_proxy;
+struct mf_dns_cache;
 struct mf_tls_authority; /* tls_authority.h */
 
 #define MF_PROXY_DNS_SERVERS_MAX 8
@@ -70,6 +71,15 @@ struct mf_proxy_options {
 		resolv_conf; /* in the form of resolv.conf(5); NULL: what the system's own programs ask */
 	const char *hosts_file; /* the system's; asked first for the names of redirect targets */
 	enum mf_proxy_dns_default dns_default;
+	/*
+	 * What resolvers said is kept, below the policies (dns_cache.h): in a cache of several sessions, the caller's until
+	 * mf_proxy_stop(), or in one of our own.
+	 */
+	struct mf_dns_cache *dns_cache;
+	bool dns_cache_off;
+	size_t dns_cache_bytes; /* of our own: 4 MiB */
+	/* For how long an expired answer is better than none (RFC 8767). 0: not at all; a shared cache has its own limit */
+	uint32_t dns_stale_s;
 
 	uint32_t hello_timeout_ms; /* first byte to whole ClientHello or request head: 5,000 */
 	uint32_t dial_timeout_ms;  /* 10,000 */
@@ -101,7 +111,7 @@ struct mf_proxy_stats {
 	uint64_t udp_flows, udp_allowed, udp_denied, udp_redirected, udp_open, udp_evicted;
 	uint64_t quic_hellos, quic_dropped; /* of tls_hellos; datagrams that did not go on */
 	uint64_t dns_queries, dns_allowed, dns_denied, dns_redirected, dns_failed, dns_bad,
-		dns_inflight;
+		dns_inflight, dns_cached, dns_stale;
 	uint64_t bytes_to_server, bytes_to_client;
 };
 

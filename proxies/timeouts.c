@@ -10,7 +10,7 @@
 #include "core/base/err.h"
 
 enum {
-	QUEUES_MAX = 16,
+	QUEUES_MAX = 24,
 	ROUND_MS = 5, /* the loop is woken that much late, so that near deadlines share a turn */
 	PER_TURN_MAX = 4096 /* entries expired in one turn; the rest comes in the next */
 };

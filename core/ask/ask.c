@@ -203,6 +203,26 @@ bool mf_ask_alias_denied(struct mf_asker *a, const struct mf_session_flow *flow,
 	return d->verdict == MF_DENY && d->matched && place_of(d) != place;
 }
 
+bool mf_ask_addr_denied(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,
+			const struct mf_addr *addr, struct mf_decision *d)
+{
+	struct mf_session_flow probe = { .proto = MF_TCP, .client = flow->client };
+	struct mf_decision any;
+	uint64_t place;
+
+	probe.server.port = known_ports[0];
+	mf_ask_connect(a, &probe, name, &any);
+	place = place_of(&any);
+	probe.server.addr = *addr;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(known_ports); i++) {
+		probe.server.port = known_ports[i];
+		mf_ask_connect(a, &probe, name, d);
+		if (d->verdict != MF_DENY || !d->matched || place_of(d) == place)
+			return false;
+	}
+	return true;
+}
+
 /* The verdict for one candidate, or for an alias on the way from it to the address that a policy denies by name. */
 static void ask_candidate(struct mf_asker *a, const struct mf_session_flow *flow,
 			  const struct mf_names_item *items, size_t cnt, size_t which, bool aliases,

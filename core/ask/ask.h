@@ -61,6 +61,13 @@ bool mf_ask_name_redirected(struct mf_asker *a, const struct mf_session_flow *fl
 bool mf_ask_alias_denied(struct mf_asker *a, const struct mf_session_flow *flow, const char *alias,
 			 struct mf_decision *d);
 
+/**
+ * mf_ask_addr_denied() - Does connect deny this address of an answer, on all well-known ports, by a rule that means it?
+ * A rule that denies the name whatever its address is none: then the connection is refused for its name.
+ */
+bool mf_ask_addr_denied(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,
+			const struct mf_addr *addr, struct mf_decision *d);
+
 /** mf_ask_connect() - One question about flow->server under one name (NULL: none) */
 void mf_ask_connect(struct mf_asker *a, const struct mf_session_flow *flow, const char *host,
 		    struct mf_decision *d);

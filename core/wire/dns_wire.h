@@ -49,6 +49,7 @@ enum mf_dns_rcode {
 enum mf_dns_ede {
 	MF_DNS_EDE_NONE = -1,
 	MF_DNS_EDE_OTHER = 0,
+	MF_DNS_EDE_STALE = 3,
 	MF_DNS_EDE_FORGED = 4,
 	MF_DNS_EDE_BLOCKED = 15,
 	MF_DNS_EDE_FILTERED = 17,
@@ -178,11 +179,29 @@ int mf_dns_next_record(struct mf_dns_walk *walk, struct mf_dns_record *ret);
  * mf_dns_copy_response() - What an upstream said, made fit for the client
  * Copies header flags, the client's own question, and the records of the answer and authority sections with names
  * uncompressed where they are known to be compressible, drops ech, ipv4hint and ipv6hint from SVCB and HTTPS records
- * (P74; a record that makes one of them mandatory is dropped whole), cuts TTLs over @ttl_max_s, and puts a fresh OPT.
+ * (P74; a record that makes one of them mandatory is dropped whole), cuts TTLs over their limit, and puts a fresh OPT.
  * Over @limit: the question with TC.
  * Return: bytes written; MF_E_BAD for a malformed response; MF_E_LIMIT
  */
-int mf_dns_copy_response(struct mf_span msg, const struct mf_dns_query *q, uint32_t ttl_max_s,
-			 uint8_t *out, size_t cap, size_t limit);
+struct mf_dns_copy {
+	uint32_t ttl_max_s;
+	enum mf_dns_ede ede; /* MF_DNS_EDE_NONE for none */
+	const char *ede_text;
+	/* A and AAAA records to leave out, or NULL: those for which it says true */
+	bool (*drops)(void *ctx, const struct mf_addr *addr);
+	void *drops_ctx;
+};
+int mf_dns_copy_response(struct mf_span msg, const struct mf_dns_query *q,
+			 const struct mf_dns_copy *how, uint8_t *out, size_t cap, size_t limit);
+
+/**
+ * mf_dns_lifetime() - For how long a response may be kept: the smallest TTL of its answers; of a negative one its SOA's
+ * (RFC 2308)
+ * Return: seconds, at most @ttl_max_s; 0: not at all (an error, truncated, negative without SOA); MF_E_BAD
+ */
+int mf_dns_lifetime(struct mf_span msg, uint16_t qtype, uint32_t ttl_max_s);
+
+/** mf_dns_set_age() - Count every TTL of a kept response down by @age_s, to no less than @ttl_min_s; Return: 0, MF_E_BAD */
+int mf_dns_set_age(uint8_t *msg, size_t len, uint32_t age_s, uint32_t ttl_min_s);
 
 #endif

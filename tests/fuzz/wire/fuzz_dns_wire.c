@@ -8,6 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static const struct mf_dns_copy copy_3600 = { .ttl_max_s = 3600, .ede = MF_DNS_EDE_NONE };
+
 static void check_answer(const struct mf_dns_query *q)
 {
 	static const struct mf_addr addrs[] = { { .family = 4, .bytes = { 192, 0, 2, 1 } },
@@ -32,6 +34,23 @@ static void check_answer(const struct mf_dns_query *q)
 		MF_MUST(cnt == (q->type == MF_DNS_ANY
 					? 2
 					: q->type == MF_DNS_A || q->type == MF_DNS_AAAA));
+}
+
+/* What may be kept can be aged, and is then over. */
+static void check_age(struct mf_span msg)
+{
+	int ttl = mf_dns_lifetime(msg, MF_DNS_A, 3600);
+	uint8_t *copy;
+
+	MF_MUST(ttl <= 3600);
+	if (ttl <= 0)
+		return;
+	copy = malloc(msg.len);
+	MF_MUST(copy);
+	memcpy(copy, msg.ptr, msg.len);
+	if (mf_dns_set_age(copy, msg.len, (uint32_t)ttl, 0) == 0)
+		MF_MUST(mf_dns_lifetime(mf_span_of(copy, msg.len), MF_DNS_A, 3600) == 0);
+	free(copy);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -75,8 +94,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (mf_dns_begin_walk(msg, &q, q.id, &w) == 0)
 		while (mf_dns_next_record(&w, &r) == 1)
 			(void)mf_dns_format_name(&r.owner, text, sizeof(text));
-	n = mf_dns_copy_response(msg, &q, 3600, out, sizeof(out), data[0] & 1 ? 512 : sizeof(out));
+	n = mf_dns_copy_response(msg, &q, &copy_3600, out, sizeof(out),
+				 data[0] & 1 ? 512 : sizeof(out));
 	if (n > 0)
 		MF_MUST(mf_dns_begin_walk(mf_span_of(out, (size_t)n), &q, q.id, &w) == 0);
+	check_age(msg);
 	return 0;
 }

@@ -495,5 +495,146 @@ class Upstreams(unittest.TestCase):
         self.assertEqual(r.short("plain.test"), ["192.0.2.1"])
 
 
+class Cache(unittest.TestCase):
+    """The resolvers' behaviour changes between questions: what is seen is who was asked, never how long it took."""
+
+    def setUp(self):
+        Cache.count = getattr(Cache, "count", 39) + 1
+        self.reply = lambda q, send, tcp: send(answer(q, A("192.0.2.1", 600)))
+        self.fake = Fake(f"127.0.2.{Cache.count}", lambda q, send, tcp: self.reply(q, send, tcp))
+
+    def resolver(self, *args):
+        r = Resolver(self.fake.at, args=args)
+        self.addCleanup(r.stop)
+        return r
+
+    def asked(self, name):
+        return sum(1 for _, n, _ in self.fake.asked if n.lower() == name)
+
+    def test_a_second_question_is_answered_from_the_cache_in_its_own_case(self):
+        r = self.resolver()
+        self.assertEqual(r.short("www.test"), ["192.0.2.1"])
+        out = r.dig("WwW.test")
+        self.assertIn("192.0.2.1", out)
+        self.assertIn("WwW.test.\t", out)
+        self.assertLessEqual(int(out.split("WwW.test.\t")[-1].split()[0]), 600)
+        self.assertEqual(self.asked("www.test"), 1)
+        r.event("dns_query", domain="WwW.test", upstream="cache")
+        r.dig("www.test", "AAAA")
+        self.assertEqual(self.asked("www.test"), 2)
+
+    def test_it_can_be_switched_off(self):
+        r = self.resolver("--dns-cache", "off")
+        for _ in range(3):
+            r.short("www.test")
+        self.assertEqual(self.asked("www.test"), 3)
+
+    def test_a_name_that_does_not_exist_is_kept_if_the_server_says_how_long(self):
+        r = self.resolver()
+        soa = lambda q: b"\xc0\x0c" + struct.pack(">2HIH", 6, 1, 600, 22) + b"\0\0" + struct.pack(">5I", 1, 1, 1, 1, 300)
+
+        def nxdomain(q, send, tcp):
+            m = answer(q, flags=0x8183)
+            send(m[:8] + b"\0\1" + m[10:] + soa(q))
+        self.reply = nxdomain
+        for _ in range(3):
+            out = r.dig("missing.test")
+            self.assertIn("status: NXDOMAIN", out)
+            self.assertIn("SOA", out)
+        self.assertEqual(self.asked("missing.test"), 1)
+        self.reply = lambda q, send, tcp: send(answer(q, flags=0x8183))
+        for _ in range(3):
+            r.dig("nosoa.test")
+        self.assertEqual(self.asked("nosoa.test"), 3)
+
+    def test_an_answer_of_the_cache_is_judged_like_any_other(self):
+        policy = f"{TMP}/cache{Cache.count}.lua"
+        with open(policy, "w") as f:
+            f.write("""return { name = "gate",
+  dns = function(q)
+    if q:is "target.test" and q.type == "A" and q.transport == "udp" then return deny "not by UDP" end
+    if q:under "test" then return allow() end
+  end,
+  connect = function(c) if c:under "test" then return allow() end end }""")
+        os.environ["DNS_POLICY"] = policy
+        self.addCleanup(os.environ.pop, "DNS_POLICY")
+        r = self.resolver()
+        self.reply = lambda q, send, tcp: send(answer(q, (5, 600, b"\6target\4test\0")) if name_of(q)[0] == "alias.test"
+                                               else answer(q, A("192.0.2.1", 600)))
+        tcp = ("+tcp", "-p", str(r.port))
+        # kept by questions that may be asked ...
+        self.assertEqual(r.short("target.test", *tcp), ["192.0.2.1"])
+        self.assertIn("target.test", r.dig("alias.test", *tcp))
+        # ... and no way around for those that may not
+        self.assertIn("status: REFUSED", r.dig("target.test"))
+        self.assertIn("status: REFUSED", r.dig("alias.test"))
+        self.assertEqual(self.asked("target.test"), 1)
+
+    def test_an_expired_answer_is_better_than_none_if_that_is_wanted(self):
+        r = self.resolver("--dns-stale", "3600")
+        self.reply = lambda q, send, tcp: send(answer(q, A("192.0.2.1", 1)))
+        self.assertEqual(r.short("www.test"), ["192.0.2.1"])
+        self.reply = lambda q, send, tcp: send(answer(q, flags=0x8182))
+        out = wait_for("expired", lambda: "EDE: 3" in (o := r.dig("www.test")) and o)
+        self.assertRegex(out, r"www\.test\.\t+30\tIN\tA\t192\.0\.2\.1")
+        self.assertIn("status: SERVFAIL", r.dig("never.test"))
+
+    def test_a_silent_resolver_is_not_waited_for_to_its_end(self):
+        r = self.resolver("--dns-stale", "3600", "--dns-ms", "300000")
+        self.reply = lambda q, send, tcp: send(answer(q, A("192.0.2.1", 1)))
+        self.assertEqual(r.short("www.test"), ["192.0.2.1"])
+        held = []
+        self.reply = lambda q, send, tcp: held.append((q, send))
+        out = wait_for("expired", lambda: "EDE: 3" in (o := r.dig("www.test")) and o)
+        self.assertIn("192.0.2.1", out)
+        # the answer that came too late for that client serves the next
+        self.reply = lambda q, send, tcp: None
+        for q, send in held:
+            send(answer(q, A("192.0.2.77", 600)))
+        wait_for("the fresh answer is kept", lambda: r.short("www.test") == ["192.0.2.77"])
+
+    def test_without_that_wish_nothing_expired_is_given(self):
+        r = self.resolver()
+        self.reply = lambda q, send, tcp: send(answer(q, A("192.0.2.1", 1)))
+        self.assertEqual(r.short("www.test"), ["192.0.2.1"])
+        self.reply = lambda q, send, tcp: send(answer(q, flags=0x8182))
+        wait_for("expired", lambda: "status: SERVFAIL" in r.dig("www.test"))
+
+    def test_names_of_kept_answers_are_tied_to_their_addresses_again(self):
+        server = socket.socket()
+        server.bind(("127.0.2.99", 0))
+        server.listen(4)
+        r = self.resolver()
+        self.reply = lambda q, send, tcp: send(answer(q, A("127.0.2.99", 600)))
+        for name in ("one.test", "one.test"):
+            self.assertEqual(r.short(name), ["127.0.2.99"])
+        self.assertEqual(len(r.events("dns_query", domain="one.test", ips=["127.0.2.99"])), 2)
+
+
+class Rebinding(unittest.TestCase):
+    def test_addresses_that_connect_denies_are_left_out(self):
+        policy = f"{TMP}/rebind.lua"
+        with open(policy, "w") as f:
+            f.write("""return { name = "lan",
+  dns = function(q) if q:under "test" then return allow() end end,
+  connect = function(c)
+    if c:to_private() and not c:under "lan.test" then return deny "no way into the network here" end
+    if c:under "test" then return allow() end
+  end }""")
+        os.environ["DNS_POLICY"] = policy
+        self.addCleanup(os.environ.pop, "DNS_POLICY")
+        fake = Fake("127.0.2.70", lambda q, send, tcp: send(answer(q, A("10.0.0.1"), A("1.1.1.1"), A("169.254.169.254"))
+                                                             if "only" not in name_of(q)[0] else answer(q, A("127.0.0.1"))))
+        r = Resolver(fake.at)
+        for _ in range(2):  # fresh, then out of the cache
+            out = r.dig("rebind.test")
+            self.assertEqual(r.short("rebind.test"), ["1.1.1.1"])
+            self.assertIn("EDE: 17 (Filtered)", out)
+            self.assertEqual(r.short("only.rebind.test"), [])
+            self.assertEqual(len(r.short("host.lan.test")), 3)
+        self.assertEqual(r.event("dns_query", domain="rebind.test")["ips"], ["1.1.1.1"])
+        r.stop()
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=1, warnings="ignore")

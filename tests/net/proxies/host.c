@@ -4,6 +4,7 @@
 //
 //	proxy_host --policy PATH --tcp PORT [--udp ADDR:PORT] --dns RESOLVER --events FILE [--map 127.0.0.N=ADDR:PORT]...
 //	           [--name NAME=ADDR]... [--hello-ms N] [--dial-ms N] [--idle-ms N] [--udp-idle-ms N] [--dns-ms N] [--hosts FILE]
+//	           [--dns-cache BYTES|off] [--dns-stale SECONDS]
 //	           [--without METHOD]... [--copy-only 1]
 //
 // --without tells libevent which of its methods not to use: without epoll and poll it selects, as it does on Windows.
@@ -162,6 +163,11 @@ static void parse_args(struct setup *s, int argc, char **argv)
 			s->o.udp_idle_ms = (uint32_t)atoi(v);
 		} else if (!strcmp(key, "--dns-ms")) {
 			s->o.dns_timeout_ms = (uint32_t)atoi(v);
+		} else if (!strcmp(key, "--dns-cache")) {
+			s->o.dns_cache_off = !strcmp(v, "off");
+			s->o.dns_cache_bytes = (size_t)atoi(v);
+		} else if (!strcmp(key, "--dns-stale")) {
+			s->o.dns_stale_s = (uint32_t)atoi(v);
 		} else if (!strcmp(key, "--hosts")) {
 			s->o.hosts_file = v;
 		} else if (!strcmp(key, "--without")) {

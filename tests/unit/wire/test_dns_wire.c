@@ -14,6 +14,9 @@
 #include "core/base/err.h"
 #include "core/wire/dns_wire.h"
 
+static const struct mf_dns_copy copy_60 = { .ttl_max_s = 60, .ede = MF_DNS_EDE_NONE };
+static const struct mf_dns_copy copy_3600 = { .ttl_max_s = 3600, .ede = MF_DNS_EDE_NONE };
+
 struct msg {
 	uint8_t bytes[4096];
 	size_t len;
@@ -220,8 +223,12 @@ static void a_refusal_carries_its_reason_to_those_who_speak_edns(void **state)
 	q.has_edns = false;
 	n = mf_dns_write_answer(&q, &a, out, sizeof(out), 512);
 	assert_null(memmem(out, (size_t)n, "no trackers", 11));
-	// cut between characters
+	// a code may stand alone
 	q.has_edns = true;
+	a.ede_text = NULL;
+	n = mf_dns_write_answer(&q, &a, out, sizeof(out), 512);
+	assert_non_null(memmem(out, (size_t)n, "\0\x0f\0\2\0\x0f", 6));
+	// cut between characters
 	for (size_t i = 0; i < sizeof(longest) - 1; i++)
 		longest[i] = i % 2 ? '\xa9' : '\xc3';
 	longest[sizeof(longest) - 1] = '\0';
@@ -421,8 +428,9 @@ static void a_pointer_that_leads_nowhere_new_ends_the_walk(void **state)
 	load("answer-loop", &m);
 	assert_int_equal(mf_dns_begin_walk(span_of(&m), &q, 0x1234, &w), 0);
 	assert_int_equal(mf_dns_next_record(&w, &r), MF_E_BAD);
-	assert_int_equal(mf_dns_copy_response(span_of(&m), &q, 60, out, sizeof(out), sizeof(out)),
-			 MF_E_BAD);
+	assert_int_equal(
+		mf_dns_copy_response(span_of(&m), &q, &copy_60, out, sizeof(out), sizeof(out)),
+		MF_E_BAD);
 }
 
 static void a_copied_answer_keeps_the_clients_case_and_loses_hints_and_ech(void **state)
@@ -437,7 +445,7 @@ static void a_copied_answer_keeps_the_clients_case_and_loses_hints_and_ech(void 
 	(void)state;
 	q.id = 77;
 	load("answer-https", &m);
-	n = mf_dns_copy_response(span_of(&m), &q, 60, out, sizeof(out), sizeof(out));
+	n = mf_dns_copy_response(span_of(&m), &q, &copy_60, out, sizeof(out), sizeof(out));
 	assert_true(n > 0);
 	assert_int_equal(mf_dns_begin_walk(mf_span_of(out, (size_t)n), &q, 77, &w), 0);
 	assert_memory_equal(out + MF_DNS_HEAD_LEN, q.name.wire, q.name.len);
@@ -459,18 +467,18 @@ static void names_inside_records_survive_the_copy(void **state)
 
 	(void)state;
 	load("answer-mx", &m);
-	n = mf_dns_copy_response(span_of(&m), &q, 3600, out, sizeof(out), sizeof(out));
+	n = mf_dns_copy_response(span_of(&m), &q, &copy_3600, out, sizeof(out), sizeof(out));
 	assert_true(n > 0);
 	assert_int_equal(mf_dns_begin_walk(mf_span_of(out, (size_t)n), &q, 0x1234, &w), 0);
 	assert_int_equal(mf_dns_next_record(&w, &r), 1);
 	assert_memory_equal(r.data.ptr, "\0\x0a\4mail\7example\3com", 20);
 	q = query_of("www.example.com", MF_DNS_A);
 	load("answer-nxdomain", &m);
-	n = mf_dns_copy_response(span_of(&m), &q, 3600, out, sizeof(out), sizeof(out));
+	n = mf_dns_copy_response(span_of(&m), &q, &copy_3600, out, sizeof(out), sizeof(out));
 	assert_true(n > 0);
 	assert_int_equal(out[3] & 15, MF_DNS_NXDOMAIN);
 	assert_int_equal(mf_load_be16(out + 8), 1);
-	n = mf_dns_copy_response(span_of(&m), &q, 3600, out, sizeof(out), 60);
+	n = mf_dns_copy_response(span_of(&m), &q, &copy_3600, out, sizeof(out), 60);
 	assert_true(n > 0 && n <= 60 && out[2] & 2);
 }
 
