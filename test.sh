@@ -41,9 +41,9 @@ mkdir -p build
 step "dev: build with sanitizers"
 build dev
 step "dev: unit, corpus, policy, command line and network suites"
-# The network scenarios need the machine for themselves; the others run side by side.
+# Those of the network mostly wait, each in namespaces of its own: they come last so that they overlap with one another.
 run dev -LE 'slow|net|darwin' -j "$jobs"
-run dev -L net -LE slow
+run dev -L net -LE slow -j "$jobs"
 
 [ -n "$all" ] || exit 0
 
@@ -55,7 +55,7 @@ run dev -L darwin
 step "release: build, and every suite, the slow ones included"
 build release
 MF_SLOW=1 run release -LE 'net|darwin' -j "$jobs"
-MF_SLOW=1 run release -L net
+MF_SLOW=1 run release -L net -j "$jobs"
 step "tsan: the unit suites"
 build tsan
 run tsan -L unit -LE slow -j "$jobs"
