@@ -43,29 +43,28 @@ static void refuse(struct mf_pipeline *p, struct mf_packet *pkt, const struct mf
 	mf_pipeline_drop(p, reason);
 }
 
-/* Remember a flow that was let through, and send its first packet on its way. */
-static void admit(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v, uint32_t pid,
-		  const struct mf_flow_verdict *verdict)
+/* Remember a flow that was let through, and send its first packet on its way. @in: prepared for the proxy */
+static void admit(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
+		  const struct mf_nat_ask *ask, struct mf_nat_insert *in, bool proxy)
 {
-	struct mf_nat_insert in = { .flow = v->flow,
-				    .redirect = verdict->redirect,
-				    .pid = pid,
-				    .via = { pkt->interface, pkt->sub_interface } };
-	struct mf_nat_ask ask = mf_nat_ask_view(v);
 	struct mf_nat_hit hit = { .dir = MF_NAT_FORWARD };
 	int r;
 
-	in.isn = ask.seq;
-	r = verdict->answer == MF_FLOW_PROXY ? mf_redirect_insert(p, &in)
-					     : mf_nat_insert(p->nat, &in, p->now_ns);
+	if (proxy) {
+		r = mf_redirect_insert(p, in);
+	} else {
+		in->to = in->flow;
+		in->back_hash = 0;
+		r = mf_nat_insert(p->nat, in, p->now_ns);
+	}
 	if (r == 0) {
 		p->inserted |= mf_pipeline_mark(&v->flow);
-		p->stats.redirected += verdict->answer == MF_FLOW_PROXY;
-		hit.rewrites = verdict->answer == MF_FLOW_PROXY;
-		hit.to = in.to;
+		p->stats.redirected += proxy;
+		hit.rewrites = proxy;
+		hit.to = in->to;
 	} else if (r == MF_E_EXIST) {
 		// Another lane of the same device was faster.
-		r = mf_nat_lookup(p->nat, &ask, p->now_ns, &hit);
+		r = mf_nat_lookup(p->nat, ask, p->now_ns, &hit);
 	}
 	if (r == MF_E_UNSUPPORTED) {
 		refuse(p, pkt, v, MF_DROP_UNSUPPORTED, false);
@@ -81,11 +80,17 @@ static void admit(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *
 }
 
 /* A flow of the session begins. */
-static void on_new(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v, uint32_t pid)
+static void on_new(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
+		   const struct mf_nat_ask *ask, uint32_t pid)
 {
 	struct mf_flow_question q = {
 		.flow = &v->flow, .pid = pid, .packet = pkt, .now_ns = p->now_ns
 	};
+	struct mf_nat_insert in = { .flow = ask->flow,
+				    .hash = ask->hash,
+				    .pid = pid,
+				    .isn = ask->seq,
+				    .via = { pkt->interface, pkt->sub_interface } };
 	struct mf_flow_verdict verdict = { .answer = MF_FLOW_UNSET };
 	bool can_pass = p->backend.caps & MF_BACKEND_CAN_PASS;
 	int r;
@@ -97,7 +102,7 @@ static void on_new(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view 
 			mf_pipeline_drop(p, MF_DROP_FAIL_CLOSED);
 		return;
 	}
-	mf_redirect_prefetch(p, &v->flow);
+	mf_redirect_prepare(p, &in);
 	r = p->ops.decide(p->ops.ctx, &q, &verdict);
 	if (r < 0) {
 		p->stats.decide_failures++;
@@ -112,7 +117,8 @@ static void on_new(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view 
 	p->stats.flows_decided++;
 	if ((verdict.answer == MF_FLOW_PROXY && mf_redirect_port(p, &v->flow)) ||
 	    (verdict.answer == MF_FLOW_PASS && can_pass)) {
-		admit(p, pkt, v, pid, &verdict);
+		in.redirect = verdict.redirect;
+		admit(p, pkt, v, ask, &in, verdict.answer == MF_FLOW_PROXY);
 		return;
 	}
 	p->stats.flows_denied++;
@@ -128,10 +134,11 @@ static void on_stray(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_vie
 		refuse(p, pkt, v, MF_DROP_NO_ENTRY, false);
 }
 
-static void on_ours(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v, uint32_t pid)
+static void on_ours(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
+		    const struct mf_nat_ask *ask, uint32_t pid)
 {
 	if (mf_flow_begins(v))
-		on_new(p, pkt, v, pid);
+		on_new(p, pkt, v, ask, pid);
 	else
 		on_stray(p, pkt, v);
 }
@@ -154,11 +161,12 @@ static void on_late_answer(struct mf_pipeline *p, struct mf_packet *pkt, struct 
 
 /* ---- owners ---- */
 
-static void on_unknown(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v)
+static void on_unknown(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
+		       const struct mf_nat_ask *ask)
 {
 	switch (p->o.unknown_pid) {
 	case MF_UNKNOWN_PROXY:
-		on_ours(p, pkt, v, 0);
+		on_ours(p, pkt, v, ask, 0);
 		break;
 	case MF_UNKNOWN_DENY:
 	case MF_UNKNOWN_DROP:
@@ -170,12 +178,12 @@ static void on_unknown(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_v
 }
 
 static void on_owned(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
-		     const struct mf_owner *owner)
+		     const struct mf_nat_ask *ask, const struct mf_owner *owner)
 {
 	enum mf_pid_state state;
 
 	if (owner->kind != MF_OWNER_KNOWN) {
-		on_unknown(p, pkt, v);
+		on_unknown(p, pkt, v, ask);
 		return;
 	}
 	// Our own connections to servers, first of all: P52.
@@ -196,12 +204,12 @@ static void on_owned(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_vie
 	else if (owner->accepted && !mf_flow_begins(v))
 		mf_pipeline_pass(p, pkt, false);
 	else
-		on_ours(p, pkt, v, owner->pid);
+		on_ours(p, pkt, v, ask, owner->pid);
 }
 
-static void hold(struct mf_pipeline *p, struct mf_packet *pkt, const struct mf_view *v)
+static void hold(struct mf_pipeline *p, struct mf_packet *pkt, const struct mf_nat_ask *ask)
 {
-	if (mf_holds_put(p->holds, &v->flow, pkt, p->now_ns))
+	if (mf_holds_put(p->holds, &ask->flow, ask->hash, pkt, p->now_ns))
 		mf_pipeline_drop(p, MF_DROP_HOLD);
 	else
 		p->stats.held++;
@@ -221,7 +229,8 @@ static struct mf_owner ask_system(struct mf_pipeline *p, const struct mf_flow *f
 	return o;
 }
 
-static void on_miss_by_pid(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v)
+static void on_miss_by_pid(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
+			   const struct mf_nat_ask *ask)
 {
 	bool begins = mf_flow_begins(v), tcp = v->flow.proto == MF_PROTO_TCP;
 	struct mf_owner owner;
@@ -232,48 +241,50 @@ static void on_miss_by_pid(struct mf_pipeline *p, struct mf_packet *pkt, struct 
 		mf_pipeline_pass(p, pkt, true);
 		return;
 	}
-	r = mf_holds_find(p->holds, &v->flow, begins, tcp && begins ? mf_view_tcp_seq(v) : 0,
-			  p->now_ns, &owner);
+	r = mf_holds_find(p->holds, &ask->flow, ask->hash, begins, ask->seq, p->now_ns, &owner);
 	if (r && !begins) {
 		mf_pipeline_pass(p, pkt, true);
 	} else if (r && !(p->backend.caps & MF_BACKEND_HAS_EVENTS)) {
 		owner = ask_system(p, &v->flow);
-		mf_held_free(mf_holds_set(p->holds, &v->flow, &owner, p->now_ns));
-		on_owned(p, pkt, v, &owner);
+		mf_held_free(mf_holds_set(p->holds, &ask->flow, ask->hash, &owner, p->now_ns));
+		on_owned(p, pkt, v, ask, &owner);
 	} else if (r || owner.kind == MF_OWNER_PENDING) {
-		hold(p, pkt, v);
+		hold(p, pkt, ask);
 	} else {
-		on_owned(p, pkt, v, &owner);
+		on_owned(p, pkt, v, ask, &owner);
 	}
 }
 
-void mf_flow_on_miss(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v)
+void mf_flow_on_miss(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
+		     const struct mf_nat_ask *ask)
 {
 	bool outbound = pkt->flags & MF_PACKET_OUTBOUND;
 
 	if (!outbound || (pkt->flags & MF_PACKET_LOOPBACK)) {
 		mf_pipeline_pass(p, pkt, true);
 	} else if (p->o.scope == MF_SCOPE_PIDS) {
-		on_miss_by_pid(p, pkt, v);
+		on_miss_by_pid(p, pkt, v, ask);
 	} else if (is_late_answer(p, v)) {
 		on_late_answer(p, pkt, v);
 	} else {
-		on_ours(p, pkt, v, 0);
+		on_ours(p, pkt, v, ask, 0);
 	}
 }
 
 /* ---- events and time ---- */
 
-static void settle(struct mf_pipeline *p, const struct mf_flow *flow, const struct mf_owner *owner)
+static void settle(struct mf_pipeline *p, const struct mf_flow *flow, uint64_t hash,
+		   const struct mf_owner *owner)
 {
-	struct mf_held *list = mf_holds_set(p->holds, flow, owner, p->now_ns);
+	struct mf_held *list = mf_holds_set(p->holds, flow, hash, owner, p->now_ns);
 
 	for (const struct mf_held *h = list; h; h = h->next)
 		p->stats.hold_released++;
-	mf_pipeline_again(p, list);
+	if (list)
+		mf_pipeline_again(p, list);
 }
 
-void mf_flow_on_event(struct mf_pipeline *p, const struct mf_flow_event *ev)
+void mf_flow_on_event(struct mf_pipeline *p, const struct mf_flow_event *ev, uint64_t hash)
 {
 	struct mf_owner owner = { .kind = MF_OWNER_KNOWN, .pid = ev->pid };
 
@@ -286,11 +297,11 @@ void mf_flow_on_event(struct mf_pipeline *p, const struct mf_flow_event *ev)
 		// fallthrough
 	case MF_FLOW_EVENT_CONNECT:
 		if (p->o.scope == MF_SCOPE_PIDS)
-			settle(p, &ev->flow, &owner);
+			settle(p, &ev->flow, hash, &owner);
 		break;
 	case MF_FLOW_EVENT_CLOSE:
 		if (p->o.scope == MF_SCOPE_PIDS)
-			mf_holds_close(p->holds, &ev->flow);
+			mf_holds_close(p->holds, &ev->flow, hash);
 		mf_nat_close(p->nat, &ev->flow, p->now_ns);
 		break;
 	default:
@@ -302,7 +313,8 @@ void mf_flow_on_event(struct mf_pipeline *p, const struct mf_flow_event *ev)
 static void let_go(struct mf_pipeline *p, const struct mf_flow *flow)
 {
 	struct mf_owner owner = { .kind = MF_OWNER_NOBODY };
-	struct mf_held *list = mf_holds_set(p->holds, flow, &owner, p->now_ns), *next;
+	uint64_t hash = mf_nat_hash(p->seed, flow);
+	struct mf_held *list = mf_holds_set(p->holds, flow, hash, &owner, p->now_ns), *next;
 
 	for (struct mf_held *h = list; h; h = next) {
 		next = h->next;
@@ -331,6 +343,6 @@ void mf_flow_on_time(struct mf_pipeline *p, bool all)
 			mf_pipeline_tell(p, MF_PIPELINE_HOLD_OVER, MF_E_NOENT,
 					 "nobody knows the process behind a flow");
 		}
-		settle(p, &flow, &owner);
+		settle(p, &flow, mf_nat_hash(p->seed, &flow), &owner);
 	}
 }

@@ -19,6 +19,8 @@
 #include <stdlib.h>
 
 #include "capture/pipeline_internal.h"
+#include "core/base/pages.h"
+#include "core/base/prefetch.h"
 
 #define NONE	    UINT32_MAX
 #define EVICT_TRIES 64u
@@ -26,10 +28,15 @@
 /* Two cache lines: the first is all that a packet without a wait touches. */
 struct record {
 	struct mf_flow flow;
-	uint64_t since_ns; /* PENDING: held since; NOBODY: not known since */
-	uint32_t chain;	   /* next in the bucket, index + 1 */
-	uint32_t pid, isn;
-	uint8_t kind; /* enum mf_owner_kind */
+	union {
+		uint64_t since_ns; /* PENDING: held since; NOBODY: not known since */
+		struct {
+			uint32_t pid, isn; /* KNOWN */
+		};
+	};
+	uint32_t chain; /* next in the bucket, index + 1 */
+	uint32_t hash;	/* the lower half */
+	uint8_t kind;	/* enum mf_owner_kind */
 	uint8_t flags;
 	uint8_t packets; /* held */
 	uint8_t pad;
@@ -48,10 +55,9 @@ _Static_assert(offsetof(struct record, first) == 64, "what is always needed is o
 
 struct mf_holds {
 	struct record *records;
-	void *records_mem; /* as allocated */
-	uint32_t *buckets; /* index + 1 */
+	uint32_t *buckets;		 /* index + 1 */
+	void *records_mem, *buckets_mem; /* as allocated */
 	uint32_t bucket_mask, max;
-	uint64_t seed;
 	uint64_t hold_ns;
 	uint64_t bytes; /* of all packets held */
 	unsigned packets_max, flows_max, flows;
@@ -103,16 +109,14 @@ int mf_holds_new(const struct mf_pipeline_options *o, struct mf_holds **ret)
 		buckets *= 2;
 	h->max = o->owners_max;
 	h->bucket_mask = buckets - 1;
-	h->records_mem = calloc(h->max + 1, sizeof(*h->records));
-	h->records = (struct record *)(((uintptr_t)h->records_mem + 63) & ~(uintptr_t)63);
-	h->buckets = calloc(buckets, sizeof(*h->buckets));
-	h->seed = mf_hash_seed();
+	h->records = mf_pages_alloc(h->max, sizeof(*h->records), &h->records_mem);
+	h->buckets = mf_pages_alloc(buckets, sizeof(*h->buckets), &h->buckets_mem);
 	h->hold_ns = o->hold_ns;
 	h->packets_max = o->hold_packets_max;
 	h->flows_max = o->hold_flows_max < h->max ? o->hold_flows_max : h->max;
 	h->bytes_max = o->hold_bytes_max;
 	h->head = h->tail = NONE;
-	return h->records_mem && h->buckets ? 0 : MF_E_NOMEM;
+	return h->records && h->buckets ? 0 : MF_E_NOMEM;
 }
 
 void mf_holds_free(struct mf_holds *h)
@@ -122,36 +126,37 @@ void mf_holds_free(struct mf_holds *h)
 	for (uint32_t i = 0; i < h->used; i++)
 		mf_held_free(h->records[i].first);
 	free(h->records_mem);
-	free(h->buckets);
+	free(h->buckets_mem);
 	free(h);
 }
 
-static uint32_t *bucket_of(const struct mf_holds *h, const struct mf_flow *flow)
+static inline uint32_t *bucket_of(const struct mf_holds *h, uint64_t hash)
 {
-	return &h->buckets[(uint32_t)mf_flow_hash(flow, h->seed) & h->bucket_mask];
+	return &h->buckets[(uint32_t)hash & h->bucket_mask];
 }
 
-void mf_holds_prefetch(const struct mf_holds *h, const struct mf_flow *flow, bool deep)
+void mf_holds_prefetch(const struct mf_holds *h, uint64_t hash, bool deep)
 {
-	const uint32_t *at = bucket_of(h, flow);
+	const uint32_t *at = bucket_of(h, hash);
 
 	if (!deep)
-		__builtin_prefetch(at, 1);
+		mf_prefetch_write(at);
 	else if (*at)
-		__builtin_prefetch(&h->records[*at - 1], 1);
+		mf_prefetch_write(&h->records[*at - 1]);
 }
 
-static struct record *find(const struct mf_holds *h, const struct mf_flow *flow)
+static struct record *find(const struct mf_holds *h, const struct mf_flow *flow, uint64_t hash)
 {
-	for (uint32_t i = *bucket_of(h, flow); i; i = h->records[i - 1].chain)
-		if (mf_flow_eq(&h->records[i - 1].flow, flow))
+	for (uint32_t i = *bucket_of(h, hash); i; i = h->records[i - 1].chain)
+		if (h->records[i - 1].hash == (uint32_t)hash &&
+		    mf_flow_eq(&h->records[i - 1].flow, flow))
 			return &h->records[i - 1];
 	return NULL;
 }
 
 static void forget(struct mf_holds *h, struct record *r)
 {
-	uint32_t i = (uint32_t)(r - h->records) + 1, *at = bucket_of(h, &r->flow);
+	uint32_t i = (uint32_t)(r - h->records) + 1, *at = bucket_of(h, r->hash);
 
 	while (*at != i)
 		at = &h->records[*at - 1].chain;
@@ -161,13 +166,19 @@ static void forget(struct mf_holds *h, struct record *r)
 	h->free_head = i;
 }
 
+/* The record that the hand comes to @n steps from now. */
+static uint32_t ahead(const struct mf_holds *h, uint32_t n)
+{
+	uint32_t i = h->hand + n;
+
+	return i < h->max ? i : i % h->max;
+}
+
 /* A full table evicts with each new flow: what the next evictions need is fetched now. */
 static void prefetch_victim(const struct mf_holds *h)
 {
-	const struct record *near = &h->records[(h->hand + 1) % h->max];
-
-	__builtin_prefetch(&h->records[(h->hand + 4) % h->max], 1);
-	__builtin_prefetch(bucket_of(h, &near->flow), 1);
+	mf_prefetch_write(&h->records[ahead(h, 4)]);
+	mf_prefetch_write(bucket_of(h, h->records[ahead(h, 1)].hash));
 }
 
 /* Room for a record; some records may all hold packets, so this can fail. */
@@ -176,7 +187,7 @@ static bool make_room(struct mf_holds *h)
 	for (unsigned n = 0; n < EVICT_TRIES; n++) {
 		struct record *r = &h->records[h->hand];
 
-		h->hand = (h->hand + 1) % h->max;
+		h->hand = ahead(h, 1);
 		if (!(r->flags & THERE) || r->kind == MF_OWNER_PENDING)
 			continue;
 		if ((r->flags & ASKED) && n < EVICT_TRIES / 2) {
@@ -190,7 +201,7 @@ static bool make_room(struct mf_holds *h)
 	return false;
 }
 
-static struct record *add(struct mf_holds *h, const struct mf_flow *flow)
+static struct record *add(struct mf_holds *h, const struct mf_flow *flow, uint64_t hash)
 {
 	struct record *r;
 	uint32_t i, *at;
@@ -204,10 +215,13 @@ static struct record *add(struct mf_holds *h, const struct mf_flow *flow)
 		i = ++h->used;
 	}
 	r = &h->records[i - 1];
-	at = bucket_of(h, flow);
-	*r = (struct record){
-		.flow = *flow, .chain = *at, .next = NONE, .prev = NONE, .flags = THERE
-	};
+	at = bucket_of(h, hash);
+	*r = (struct record){ .flow = *flow,
+			      .chain = *at,
+			      .hash = (uint32_t)hash,
+			      .next = NONE,
+			      .prev = NONE,
+			      .flags = THERE };
 	*at = i;
 	return r;
 }
@@ -244,10 +258,10 @@ static void pending_del(struct mf_holds *h, struct record *r)
 	h->flows--;
 }
 
-int mf_holds_put(struct mf_holds *h, const struct mf_flow *flow, const struct mf_packet *packet,
-		 uint64_t now_ns)
+int mf_holds_put(struct mf_holds *h, const struct mf_flow *flow, uint64_t hash,
+		 const struct mf_packet *packet, uint64_t now_ns)
 {
-	struct record *r = find(h, flow);
+	struct record *r = find(h, flow, hash);
 	bool pending = r && r->kind == MF_OWNER_PENDING;
 	struct mf_held *held;
 
@@ -260,7 +274,7 @@ int mf_holds_put(struct mf_holds *h, const struct mf_flow *flow, const struct mf
 	if (!held)
 		return MF_E_NOMEM;
 	if (!r)
-		r = add(h, flow);
+		r = add(h, flow, hash);
 	if (!r) {
 		mf_held_free(held);
 		return MF_E_FULL;
@@ -278,14 +292,14 @@ int mf_holds_put(struct mf_holds *h, const struct mf_flow *flow, const struct mf
 	return 0;
 }
 
-struct mf_held *mf_holds_set(struct mf_holds *h, const struct mf_flow *flow,
+struct mf_held *mf_holds_set(struct mf_holds *h, const struct mf_flow *flow, uint64_t hash,
 			     const struct mf_owner *owner, uint64_t now_ns)
 {
-	struct record *r = find(h, flow);
+	struct record *r = find(h, flow, hash);
 	struct mf_held *list;
 
 	if (!r)
-		r = add(h, flow);
+		r = add(h, flow, hash);
 	if (!r)
 		return NULL;
 	list = r->first;
@@ -296,15 +310,17 @@ struct mf_held *mf_holds_set(struct mf_holds *h, const struct mf_flow *flow,
 	r->packets = 0;
 	r->bytes = 0;
 	r->kind = owner->kind;
-	r->pid = owner->pid;
 	r->flags = THERE | (owner->accepted ? ACCEPTED : 0) | (owner->reborn ? REBORN : 0);
-	r->since_ns = now_ns;
+	if (owner->kind == MF_OWNER_KNOWN)
+		r->pid = owner->pid;
+	else
+		r->since_ns = now_ns;
 	return list;
 }
 
-void mf_holds_close(struct mf_holds *h, const struct mf_flow *flow)
+void mf_holds_close(struct mf_holds *h, const struct mf_flow *flow, uint64_t hash)
 {
-	struct record *r = find(h, flow);
+	struct record *r = find(h, flow, hash);
 
 	if (!r || r->kind == MF_OWNER_PENDING)
 		return;
@@ -322,10 +338,10 @@ static bool is_stale(const struct record *r, bool tcp, uint32_t isn, uint64_t no
 	return (r->flags & USED) && ((r->flags & CLOSED) || (tcp && r->isn != isn));
 }
 
-int mf_holds_find(struct mf_holds *h, const struct mf_flow *flow, bool begins, uint32_t isn,
-		  uint64_t now_ns, struct mf_owner *ret)
+int mf_holds_find(struct mf_holds *h, const struct mf_flow *flow, uint64_t hash, bool begins,
+		  uint32_t isn, uint64_t now_ns, struct mf_owner *ret)
 {
-	struct record *r = find(h, flow);
+	struct record *r = find(h, flow, hash);
 
 	if (!r)
 		return MF_E_NOENT;
@@ -335,10 +351,11 @@ int mf_holds_find(struct mf_holds *h, const struct mf_flow *flow, bool begins, u
 		if (is_stale(r, flow->proto == MF_PROTO_TCP, isn, now_ns))
 			return MF_E_NOENT;
 		r->flags |= USED;
-		r->isn = isn;
+		if (r->kind == MF_OWNER_KNOWN)
+			r->isn = isn;
 	}
 	*ret = (struct mf_owner){ .kind = r->kind,
-				  .pid = r->pid,
+				  .pid = r->kind == MF_OWNER_KNOWN ? r->pid : 0,
 				  .accepted = r->flags & ACCEPTED,
 				  .reborn = r->flags & REBORN };
 	return 0;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "capture/pipeline_internal.h"
+#include "core/base/prefetch.h"
 
 #define EXPIRE_EVERY_NS MF_NS_PER_S
 #define EXPIRE_BUDGET	128u /* steps of one turn: some 40 us */
@@ -105,9 +106,8 @@ void mf_pipeline_pass(struct mf_pipeline *p, struct mf_packet *pkt, bool foreign
 
 static void read_packet(struct mf_pipeline *p, const struct mf_packet *pkt, struct mf_view *v)
 {
-	mf_view_init(v, mf_span_of(pkt->ptr, pkt->len), MF_VIEW_IP,
-		     pkt->csum == MF_CSUM_FULL ? 0 : MF_VIEW_F_OFFLOAD, &p->view_stats);
-	mf_view_parse(v, MF_VIEW_TRANSPORT);
+	mf_view_read_ip(v, mf_span_of(pkt->ptr, pkt->len),
+			pkt->csum == MF_CSUM_FULL ? 0 : MF_VIEW_F_OFFLOAD, &p->view_stats);
 }
 
 /* Is a packet one that the NAT table can be asked about? */
@@ -140,16 +140,26 @@ static void on_other(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_vie
 								    : MF_DROP_UNSUPPORTED);
 }
 
-/* A packet that holds a transport header or is none of ours. */
-static void on_whole(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
-		     const struct mf_nat_hit *hit)
+/* What the NAT table is asked about a packet that has_question(). */
+static inline void fill_question(const struct mf_pipeline *p, const struct mf_view *v,
+				 struct mf_nat_ask *ret)
 {
-	if (!has_question(v))
+	ret->hash = mf_nat_hash(p->seed, &v->flow);
+	ret->flow = v->flow;
+	ret->seq = v->flow.proto == MF_PROTO_TCP ? mf_view_tcp_seq(v) : 0;
+	ret->tcp_flags = v->tcp_flags;
+}
+
+/* A packet that holds a transport header or is none of ours. @ask: NULL without a question */
+static void on_whole(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
+		     const struct mf_nat_ask *ask, const struct mf_nat_hit *hit)
+{
+	if (!ask)
 		on_other(p, pkt, v);
 	else if (hit && (!hit->rewrites || (pkt->flags & MF_PACKET_OUTBOUND)))
 		mf_flow_on_hit(p, pkt, v, hit);
 	else
-		mf_flow_on_miss(p, pkt, v);
+		mf_flow_on_miss(p, pkt, v, ask);
 }
 
 /* A later fragment whose first one was dealt with. */
@@ -199,7 +209,7 @@ static void on_later_fragment(struct mf_pipeline *p, struct mf_packet *pkt, stru
 
 /* What @held is false for came just now; what was held is a piece of its datagram already. */
 static void on_fragment(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
-			const struct mf_nat_hit *hit, bool held)
+			const struct mf_nat_ask *ask, const struct mf_nat_hit *hit, bool held)
 {
 	struct mf_fate fate = { .kind = MF_FATE_WAIT };
 	struct mf_view as_came = *v;
@@ -220,7 +230,7 @@ static void on_fragment(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_
 		on_later_fragment(p, pkt, v, &fate);
 	} else {
 		p->fate = &fate;
-		on_whole(p, pkt, v, hit);
+		on_whole(p, pkt, v, ask, hit);
 		p->fate = NULL;
 		if (fate.kind != MF_FATE_WAIT)
 			follow_all(p, mf_fragments_decide(p->fragments, &as_came, &fate), &fate);
@@ -228,12 +238,12 @@ static void on_fragment(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_
 }
 
 static inline void on_packet(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
-			     const struct mf_nat_hit *hit, bool held)
+			     const struct mf_nat_ask *ask, const struct mf_nat_hit *hit, bool held)
 {
 	if (v->layer == MF_VIEW_TRANSPORT && (v->flags & MF_VIEW_F_FRAG))
-		on_fragment(p, pkt, v, hit, held);
+		on_fragment(p, pkt, v, ask, hit, held);
 	else
-		on_whole(p, pkt, v, hit);
+		on_whole(p, pkt, v, ask, hit);
 }
 
 void mf_pipeline_again(struct mf_pipeline *p, struct mf_held *list)
@@ -244,15 +254,16 @@ void mf_pipeline_again(struct mf_pipeline *p, struct mf_held *list)
 		struct mf_nat_hit hit;
 		struct mf_nat_ask ask;
 		struct mf_view v;
-		bool found = false;
+		bool asks, found = false;
 
 		next = h->next;
 		read_packet(p, &h->packet, &v);
-		if (has_question(&v)) {
-			ask = mf_nat_ask_view(&v);
+		asks = has_question(&v);
+		if (asks) {
+			fill_question(p, &v, &ask);
 			found = mf_nat_lookup(p->nat, &ask, p->now_ns, &hit) == 0;
 		}
-		on_packet(p, &h->packet, &v, found ? &hit : NULL, true);
+		on_packet(p, &h->packet, &v, asks ? &ask : NULL, found ? &hit : NULL, true);
 		mf_pipeline_done(p, h);
 	}
 }
@@ -273,51 +284,69 @@ static void prefetch_owners(struct mf_pipeline *p, unsigned cnt, uint64_t found)
 	uint64_t none = ~found & (cnt == 64 ? ~UINT64_C(0) : (UINT64_C(1) << cnt) - 1);
 
 	for (uint64_t m = none; m; m &= m - 1)
-		mf_holds_prefetch(p->holds, &p->asks[__builtin_ctzll(m)].flow, false);
+		mf_holds_prefetch(p->holds, p->asks[__builtin_ctzll(m)].hash, false);
 	for (uint64_t m = none; m; m &= m - 1)
-		mf_holds_prefetch(p->holds, &p->asks[__builtin_ctzll(m)].flow, true);
+		mf_holds_prefetch(p->holds, p->asks[__builtin_ctzll(m)].hash, true);
+}
+
+/* Read all packets; Return: those that have a question, in @p->asks in their order: @ret_cnt */
+static uint64_t read_batch(struct mf_pipeline *p, unsigned cnt, unsigned *ret_cnt)
+{
+	uint64_t asking = 0, bytes = 0;
+	unsigned asks = 0;
+
+	for (unsigned i = 0; i < cnt; i++)
+		mf_prefetch_write(p->packets[i].ptr);
+	for (unsigned i = 0; i < cnt; i++) {
+		struct mf_view *v = &p->views[i];
+
+		bytes += p->packets[i].len;
+		read_packet(p, &p->packets[i], v);
+		if (has_question(v)) {
+			fill_question(p, v, &p->asks[asks]);
+			mf_nat_prefetch(p->nat, p->asks[asks++].hash);
+			asking |= UINT64_C(1) << i;
+		}
+	}
+	p->stats.captured_bytes += bytes;
+	*ret_cnt = asks;
+	return asking;
 }
 
 static void on_batch(struct mf_pipeline *p, unsigned cnt)
 {
-	uint64_t found, bit = 1;
-	unsigned asks = 0, at = 0;
+	unsigned asks, at = 0;
+	uint64_t found, asking = read_batch(p, cnt, &asks);
 
-	for (unsigned i = 0; i < cnt; i++)
-		__builtin_prefetch(p->packets[i].ptr, 1);
-	for (unsigned i = 0; i < cnt; i++) {
-		struct mf_view *v = &p->views[i];
-
-		p->stats.captured_bytes += p->packets[i].len;
-		read_packet(p, &p->packets[i], v);
-		if (has_question(v))
-			p->asks[asks++] = mf_nat_ask_view(v);
-	}
 	p->inserted = 0;
 	found = mf_nat_lookup_burst(p->nat, p->asks, asks, p->now_ns, p->hits);
 	if (p->holds)
 		prefetch_owners(p, asks, found);
-	for (unsigned i = 0; i < cnt; i++) {
+	for (unsigned i = 0; i < cnt; i++, asking >>= 1) {
 		struct mf_view *v = &p->views[i];
-		struct mf_nat_hit *hit = NULL;
+		const struct mf_nat_ask *ask;
+		struct mf_nat_hit *hit;
 
-		if (has_question(v)) {
-			hit = &p->hits[at];
-			if (p->inserted & mf_pipeline_mark(&v->flow)) {
-				if (mf_nat_lookup(p->nat, &p->asks[at], p->now_ns, hit))
-					hit = NULL;
-			} else if (!(found & bit)) {
-				hit = NULL;
-			}
-			at++;
-			bit <<= 1;
+		if (!(asking & 1)) {
+			on_packet(p, &p->packets[i], v, NULL, NULL, false);
+			continue;
 		}
-		on_packet(p, &p->packets[i], v, hit, false);
+		ask = &p->asks[at];
+		hit = found & 1 ? &p->hits[at] : NULL;
+		if (p->inserted & mf_pipeline_mark(&ask->flow)) {
+			hit = &p->hits[at];
+			if (mf_nat_lookup(p->nat, ask, p->now_ns, hit))
+				hit = NULL;
+		}
+		found >>= 1;
+		at++;
+		on_packet(p, &p->packets[i], v, ask, hit, false);
 	}
 }
 
 static unsigned read_events(struct mf_pipeline *p)
 {
+	uint64_t hashes[MF_BACKEND_BATCH_MAX];
 	unsigned n = 0;
 	int r = 1;
 
@@ -325,13 +354,15 @@ static unsigned read_events(struct mf_pipeline *p)
 		return 0;
 	for (; n < MF_BACKEND_BATCH_MAX && r > 0; n += r > 0) {
 		r = p->backend.next_event(p->backend.ctx, &p->events[n]);
-		if (r > 0 && p->holds)
-			mf_holds_prefetch(p->holds, &p->events[n].flow, false);
+		if (r > 0 && p->holds) {
+			hashes[n] = mf_nat_hash(p->seed, &p->events[n].flow);
+			mf_holds_prefetch(p->holds, hashes[n], false);
+		}
 	}
 	for (unsigned i = 0; i < n && p->holds; i++)
-		mf_holds_prefetch(p->holds, &p->events[i].flow, true);
+		mf_holds_prefetch(p->holds, hashes[i], true);
 	for (unsigned i = 0; i < n; i++)
-		mf_flow_on_event(p, &p->events[i]);
+		mf_flow_on_event(p, &p->events[i], p->holds ? hashes[i] : 0);
 	if (r < 0 && r != MF_E_CLOSED && r != MF_E_AGAIN) {
 		p->stats.receive_failures++;
 		mf_fail_bad(p, MF_FAIL_RECEIVE, r);

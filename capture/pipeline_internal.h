@@ -69,28 +69,30 @@ struct mf_holds;
 int mf_holds_new(const struct mf_pipeline_options *options, struct mf_holds **ret);
 void mf_holds_free(struct mf_holds *h);
 
-/**
+/*
+ * Flows come with their mf_nat_hash().
+ *
  * mf_holds_find() - Who owns the flow of a packet
  * @begins: it begins a flow (TCP: with sequence number @isn): what is known of an older one does not count
  * Return: 0 with *ret; MF_E_NOENT
  */
-int mf_holds_find(struct mf_holds *h, const struct mf_flow *flow, bool begins, uint32_t isn,
-		  uint64_t now_ns, struct mf_owner *ret);
+int mf_holds_find(struct mf_holds *h, const struct mf_flow *flow, uint64_t hash, bool begins,
+		  uint32_t isn, uint64_t now_ns, struct mf_owner *ret);
 /** mf_holds_prefetch() - Fetch what mf_holds_find() will need; twice, @deep the second time, other work between */
-void mf_holds_prefetch(const struct mf_holds *h, const struct mf_flow *flow, bool deep);
+void mf_holds_prefetch(const struct mf_holds *h, uint64_t hash, bool deep);
 
 /** mf_holds_put() - Keep a copy of a first packet until its owner is known; Return: 0, MF_E_FULL, MF_E_NOMEM */
-int mf_holds_put(struct mf_holds *h, const struct mf_flow *flow, const struct mf_packet *packet,
-		 uint64_t now_ns);
+int mf_holds_put(struct mf_holds *h, const struct mf_flow *flow, uint64_t hash,
+		 const struct mf_packet *packet, uint64_t now_ns);
 
 /**
  * mf_holds_set() - The owner of a flow became known (or @kind NOBODY: will not)
  * Return: the packets that waited, in order; the caller owns them: mf_held_free()
  */
-struct mf_held *mf_holds_set(struct mf_holds *h, const struct mf_flow *flow,
+struct mf_held *mf_holds_set(struct mf_holds *h, const struct mf_flow *flow, uint64_t hash,
 			     const struct mf_owner *owner, uint64_t now_ns);
 /** mf_holds_close() - The owner closed its end: what comes later on these ports belongs to somebody else */
-void mf_holds_close(struct mf_holds *h, const struct mf_flow *flow);
+void mf_holds_close(struct mf_holds *h, const struct mf_flow *flow, uint64_t hash);
 
 /** mf_holds_due() - A flow that has been held for long enough (@all: or any); Return: false if there is none */
 bool mf_holds_due(struct mf_holds *h, uint64_t now_ns, bool all, struct mf_flow *ret);
@@ -175,6 +177,7 @@ struct mf_pipeline {
 	struct mf_backend backend;
 	struct mf_pipeline_ops ops;
 	struct mf_nat *nat, *own_nat;
+	uint64_t seed; /* of @nat: flows are hashed once, for it and for @holds */
 	struct mf_pids *pids;
 	struct mf_holds *holds;
 	struct mf_fragments *fragments;
@@ -220,10 +223,13 @@ void mf_pipeline_tell(struct mf_pipeline *p, enum mf_pipeline_event_kind kind, i
 /* flows.c: packets of the session that have no entry yet */
 /** mf_flow_begins() - Does a packet without an entry begin a flow? */
 bool mf_flow_begins(const struct mf_view *v);
-void mf_flow_on_miss(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v);
+/* @ask: what the NAT table was asked about this packet */
+void mf_flow_on_miss(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
+		     const struct mf_nat_ask *ask);
 void mf_flow_on_hit(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
 		    const struct mf_nat_hit *hit);
-void mf_flow_on_event(struct mf_pipeline *p, const struct mf_flow_event *ev);
+/** mf_flow_on_event() - @hash: mf_nat_hash() of its flow */
+void mf_flow_on_event(struct mf_pipeline *p, const struct mf_flow_event *ev, uint64_t hash);
 /** mf_flow_on_time() - Held flows whose time is over; @all: of all, at the end */
 void mf_flow_on_time(struct mf_pipeline *p, bool all);
 
@@ -232,8 +238,8 @@ void mf_flow_on_time(struct mf_pipeline *p, bool all);
 uint16_t mf_redirect_port(const struct mf_pipeline *p, const struct mf_flow *flow);
 /** mf_redirect_insert() - Remember a redirected flow. Return: as mf_nat_insert(); MF_E_UNSUPPORTED for ends that the method cannot carry */
 int mf_redirect_insert(struct mf_pipeline *p, struct mf_nat_insert *in);
-/** mf_redirect_prefetch() - Fetch memory that mf_redirect_insert() will need */
-void mf_redirect_prefetch(const struct mf_pipeline *p, const struct mf_flow *flow);
+/** mf_redirect_prepare() - What @in->flow would become, for mf_redirect_insert(), whose memory is fetched meanwhile */
+void mf_redirect_prepare(const struct mf_pipeline *p, struct mf_nat_insert *in);
 /** mf_redirect_packet() - Rewrite a packet by its entry and queue it */
 void mf_redirect_packet(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_view *v,
 			const struct mf_nat_hit *hit);

@@ -73,6 +73,8 @@ static int make_tables(struct mf_pipeline *p, struct mf_err *err)
 		r = mf_nat_new(NULL, &p->own_nat, err);
 		p->nat = p->own_nat;
 	}
+	if (!r)
+		p->seed = mf_nat_seed(p->nat);
 	if (!r && (!(p->pids = mf_pids_new()) || mf_holds_new(&p->o, &p->holds) ||
 		   mf_fragments_new(&p->o, &p->fragments)))
 		r = mf_err_set(err, MF_E_NOMEM, "out of memory for a pipeline");

@@ -130,12 +130,14 @@ static struct mf_flow become(const struct mf_pipeline *p, const struct method_ro
 	return to;
 }
 
-void mf_redirect_prefetch(const struct mf_pipeline *p, const struct mf_flow *flow)
+void mf_redirect_prepare(const struct mf_pipeline *p, struct mf_nat_insert *in)
 {
-	struct mf_flow to = become(p, method_of(p, flow->family), flow);
+	struct mf_flow back;
 
-	to = mf_flow_reverse(&to);
-	mf_nat_prefetch(p->nat, &to);
+	in->to = become(p, method_of(p, in->flow.family), &in->flow);
+	back = mf_flow_reverse(&in->to);
+	in->back_hash = mf_nat_hash(p->seed, &back);
+	mf_nat_prefetch(p->nat, in->back_hash);
 }
 
 int mf_redirect_insert(struct mf_pipeline *p, struct mf_nat_insert *in)
@@ -145,10 +147,10 @@ int mf_redirect_insert(struct mf_pipeline *p, struct mf_nat_insert *in)
 
 	if (!can_carry(m, &in->flow))
 		return MF_E_UNSUPPORTED;
-	in->to = become(p, m, &in->flow);
 	r = mf_nat_insert(p->nat, in, p->now_ns);
 	for (int i = 0; r == MF_E_AGAIN && i < TRIES; i++) {
 		in->to.src_port = next_port(p);
+		in->back_hash = 0;
 		r = mf_nat_insert(p->nat, in, p->now_ns);
 	}
 	return r;

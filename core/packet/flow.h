@@ -51,6 +51,38 @@ static inline bool mf_flow_eq(const struct mf_flow *a, const struct mf_flow *b)
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
+/**
+ * mf_flow_fill() - A flow from what stands in a packet, in whole words: what was stored in pieces and is read in words
+ * right away (to be hashed, say) makes a processor wait for each of them
+ * @addresses: the source's and right behind it the destination's, of @family
+ */
+static inline void mf_flow_fill(struct mf_flow *f, uint8_t family, const uint8_t *addresses,
+				uint8_t proto, uint16_t src_port, uint16_t dst_port)
+{
+	uint64_t w[5] = { 0 };
+	uint32_t a[2];
+
+	if (family == 4) {
+		memcpy(a, addresses, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+		w[0] = (uint64_t)a[0] << 32;
+		w[2] = (uint64_t)a[1] << 32;
+#else
+		w[0] = a[0];
+		w[2] = a[1];
+#endif
+	} else {
+		memcpy(w, addresses, 32);
+	}
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	w[4] = (uint64_t)src_port << 48 | (uint64_t)dst_port << 32 | (uint64_t)proto << 24 |
+	       (uint64_t)family << 16;
+#else
+	w[4] = src_port | (uint64_t)dst_port << 16 | (uint64_t)proto << 32 | (uint64_t)family << 40;
+#endif
+	memcpy(f, w, sizeof(*f));
+}
+
 /** mf_flow_reverse() - The flow that answers @f */
 static inline struct mf_flow mf_flow_reverse(const struct mf_flow *f)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/base/err.h"
+#include "core/base/prefetch.h"
 #include "core/packet/nat_internal.h"
 
 #define SLICE	    64u	 /* steps before the mutex is given to who waits */
@@ -59,6 +60,8 @@ static uint32_t list_first(struct mf_nat *nat, enum list_kind kind, uint32_t hea
 
 static void lock(struct mf_nat *nat)
 {
+	if (pthread_mutex_trylock(&nat->mutex) == 0)
+		return;
 	atomic_fetch_add_explicit(&nat->waiting, 1, memory_order_relaxed);
 	pthread_mutex_lock(&nat->mutex);
 	atomic_fetch_sub_explicit(&nat->waiting, 1, memory_order_relaxed);
@@ -121,45 +124,55 @@ static bool entry_over(const struct mf_nat *nat, const struct entry *e)
 
 /* ---- index ---- */
 
-static uint64_t load_slot(const struct bucket *k, unsigned i)
+/* Under the mutex: nobody else stores tags. */
+static void set_tag(struct bucket *k, unsigned way, uint16_t tag)
 {
-	return atomic_load_explicit(&k->slots[i], memory_order_relaxed);
+	_Atomic uint64_t *word = &k->tags[way / 4];
+	unsigned shift = way % 4 * 16;
+	uint64_t w = atomic_load_explicit(word, memory_order_relaxed);
+
+	w = (w & ~(UINT64_C(0xffff) << shift)) | (uint64_t)tag << shift;
+	atomic_store_explicit(word, w, memory_order_release);
 }
 
-static void index_add(struct mf_nat *nat, const struct mf_flow *flow, uint32_t node)
+static void index_add(struct mf_nat *nat, uint64_t hash, uint32_t node)
 {
-	uint64_t hash = mf_flow_hash(flow, nat->seed);
-	uint64_t slot = (hash >> 32) << 32 | node;
 	uint32_t b = (uint32_t)hash & nat->bucket_mask;
 
 	// There are more slots than nodes, so this ends.
 	for (;; b = (b + 1) & nat->bucket_mask) {
 		struct bucket *k = &nat->buckets[b];
+		uint64_t ways = ways_with(k, 0);
 
-		for (unsigned i = 0; i < SLOTS_PER_BUCKET; i++) {
-			if (load_slot(k, i))
-				continue;
-			atomic_store_explicit(&k->slots[i], slot, memory_order_release);
+		if (ways) {
+			atomic_store_explicit(&k->nodes[way_at(ways)], node, memory_order_release);
+			set_tag(k, way_at(ways), tag_of(hash));
 			return;
 		}
 		atomic_fetch_add_explicit(&k->overflow, 1, memory_order_release);
 	}
 }
 
-static void index_del(struct mf_nat *nat, const struct mf_flow *flow, uint32_t node)
+/* The way of a node in a bucket, or SLOTS_PER_BUCKET. */
+static unsigned way_of_node(const struct bucket *k, uint16_t tag, uint32_t node)
 {
-	uint64_t hash = mf_flow_hash(flow, nat->seed);
-	uint64_t slot = (hash >> 32) << 32 | node;
+	for (uint64_t ways = ways_with(k, tag); ways; ways &= ways - 1)
+		if (atomic_load_explicit(&k->nodes[way_at(ways)], memory_order_relaxed) == node)
+			return way_at(ways);
+	return SLOTS_PER_BUCKET;
+}
+
+static void index_del(struct mf_nat *nat, uint64_t hash, uint32_t node)
+{
 	uint32_t home = (uint32_t)hash & nat->bucket_mask, b = home;
 
 	for (;; b = (b + 1) & nat->bucket_mask) {
 		struct bucket *k = &nat->buckets[b];
-		unsigned i;
+		unsigned way = way_of_node(k, tag_of(hash), node);
 
-		for (i = 0; i < SLOTS_PER_BUCKET && load_slot(k, i) != slot; i++)
-			;
-		if (i < SLOTS_PER_BUCKET) {
-			atomic_store_explicit(&k->slots[i], 0, memory_order_release);
+		if (way < SLOTS_PER_BUCKET) {
+			set_tag(k, way, 0);
+			atomic_store_explicit(&k->nodes[way], 0, memory_order_release);
 			break;
 		}
 		if (mf_bug(!atomic_load(&k->overflow)))
@@ -262,18 +275,43 @@ static void via_unref(struct mf_nat *nat, uint32_t row)
 		nat->via_refs[row]--;
 }
 
+/* Is a flow not its own answer? Only that of an entry which rewrites nothing, and of one end alone, is. */
+static bool has_two_nodes(const struct entry *e)
+{
+	struct mf_flow flow, to;
+
+	mf_nat_copy_flows(e, &flow, &to);
+	to = mf_flow_reverse(&to);
+	return !mf_flow_eq(&flow, &to);
+}
+
+/* The hashes of an entry's two flows. */
+static void entry_hashes(struct mf_nat *nat, uint32_t i, uint64_t hashes[2])
+{
+	const struct entry *e = &nat->entries[i];
+	struct mf_flow flow, to;
+
+	if (nat->victim.entry == i + 1 &&
+	    nat->victim.seq == (uint32_t)(atomic_load(&e->ctl) >> 32)) {
+		memcpy(hashes, nat->victim.hashes, sizeof(nat->victim.hashes));
+		return;
+	}
+	mf_nat_copy_flows(e, &flow, &to);
+	to = mf_flow_reverse(&to);
+	hashes[0] = mf_flow_hash(&flow, nat->seed);
+	hashes[1] = mf_flow_hash(&to, nat->seed);
+}
+
 static void entry_remove(struct mf_nat *nat, uint32_t i)
 {
 	struct entry *e = &nat->entries[i];
-	struct mf_flow flow, to, back;
 	uint32_t pid = atomic_load(&e->pid);
-	uint64_t ctl;
+	uint64_t hashes[2], ctl;
 
-	mf_nat_copy_flows(e, &flow, &to);
-	back = mf_flow_reverse(&to);
-	index_del(nat, &flow, i * 2 + 1);
-	if (!mf_flow_eq(&flow, &back))
-		index_del(nat, &back, i * 2 + 2);
+	entry_hashes(nat, i, hashes);
+	index_del(nat, hashes[0], i * 2 + 1);
+	if (hashes[0] != hashes[1] || has_two_nodes(e))
+		index_del(nat, hashes[1], i * 2 + 2);
 	// From here on readers that still hold the node see that it is gone.
 	ctl = atomic_fetch_or(&e->ctl, UINT64_C(1) << 32);
 	atomic_fetch_sub_explicit(&nat->state_cnt[state_of(ctl)], 1, memory_order_relaxed);
@@ -294,7 +332,8 @@ static void entry_fill(struct mf_nat *nat, uint32_t i, const struct mf_nat_inser
 	struct entry *e = &nat->entries[i];
 	uint64_t seq = (atomic_load(&e->ctl) >> 32) | 1, w[5], ctl;
 
-	atomic_store(&e->ctl, seq << 32);
+	// The release stores below keep this before them, and the last one all of them before itself.
+	atomic_store_explicit(&e->ctl, seq << 32, memory_order_relaxed);
 	flow_words(&in->flow, w);
 	for (int k = 0; k < 5; k++)
 		atomic_store_explicit(&e->key[k], w[k], memory_order_release);
@@ -310,7 +349,7 @@ static void entry_fill(struct mf_nat *nat, uint32_t i, const struct mf_nat_inser
 	      (uint64_t)via << CTL_VIA_SHIFT | MF_NAT_NEW;
 	if (!mf_flow_eq(&in->flow, to))
 		ctl |= CTL_REWRITES;
-	atomic_store(&e->ctl, ctl);
+	atomic_store_explicit(&e->ctl, ctl, memory_order_release);
 }
 
 /* Entries whose state look-ups changed: put them into the right list and under the right deadline. */
@@ -420,19 +459,19 @@ static bool expire_one(struct mf_nat *nat)
 static void prefetch_victim(struct mf_nat *nat, enum mf_nat_state state)
 {
 	uint32_t i = list_first(nat, LIST_STATE, SENTINEL | state), next;
-	struct mf_flow flow, to;
 
 	if (i & SENTINEL)
 		return;
-	mf_nat_copy_flows(&nat->entries[i], &flow, &to);
-	to = mf_flow_reverse(&to);
-	mf_nat_prefetch(nat, &flow);
-	mf_nat_prefetch(nat, &to);
+	entry_hashes(nat, i, nat->victim.hashes);
+	nat->victim.entry = i + 1;
+	nat->victim.seq = (uint32_t)(atomic_load(&nat->entries[i].ctl) >> 32);
+	mf_nat_prefetch(nat, nat->victim.hashes[0]);
+	mf_nat_prefetch(nat, nat->victim.hashes[1]);
 	next = nat->entries[i].links[LIST_STATE].next;
 	if (next & SENTINEL)
 		return;
-	__builtin_prefetch(&nat->entries[next], 1);
-	__builtin_prefetch((const uint8_t *)&nat->entries[next] + 64, 1);
+	mf_prefetch_write(&nat->entries[next]);
+	mf_prefetch_write((const uint8_t *)&nat->entries[next] + 64);
 }
 
 /* Make room for one entry. False: all are established. */
@@ -457,9 +496,9 @@ static bool evict(struct mf_nat *nat)
 /* ---- inserting ---- */
 
 /* Is the key free for this flow? What is over or replaced is removed. */
-static int clear_key(struct mf_nat *nat, const struct mf_nat_insert *in)
+static int clear_key(struct mf_nat *nat, const struct mf_nat_insert *in, uint64_t hash)
 {
-	uint32_t node = mf_nat_find(nat, &in->flow);
+	uint32_t node = mf_nat_find(nat, &in->flow, hash);
 	struct entry *e;
 	uint64_t ctl;
 
@@ -484,9 +523,9 @@ static int clear_key(struct mf_nat *nat, const struct mf_nat_insert *in)
 }
 
 /* Is the key of the answers free? */
-static int clear_reply(struct mf_nat *nat, const struct mf_flow *back)
+static int clear_reply(struct mf_nat *nat, const struct mf_flow *back, uint64_t hash)
 {
-	uint32_t node = mf_nat_find(nat, back);
+	uint32_t node = mf_nat_find(nat, back, hash);
 
 	if (!node)
 		return 0;
@@ -502,11 +541,13 @@ static int clear_reply(struct mf_nat *nat, const struct mf_flow *back)
 static int insert(struct mf_nat *nat, const struct mf_nat_insert *in, const struct mf_flow *to)
 {
 	struct mf_flow back = mf_flow_reverse(to);
+	uint64_t hash = in->hash ? in->hash : mf_flow_hash(&in->flow, nat->seed);
+	uint64_t back_hash = in->back_hash ? in->back_hash : mf_flow_hash(&back, nat->seed);
 	uint32_t i, redirect = 0, via = 0;
-	int r = clear_key(nat, in);
+	int r = clear_key(nat, in, hash);
 
 	if (!r)
-		r = clear_reply(nat, &back);
+		r = clear_reply(nat, &back, back_hash);
 	if (!r)
 		r = mf_nat_redirect_ref(nat, in->redirect, &redirect);
 	if (!r) {
@@ -527,12 +568,11 @@ static int insert(struct mf_nat *nat, const struct mf_nat_insert *in, const stru
 		nat->stats.full++;
 		return MF_E_FULL;
 	}
-	for (int k = 0; k < LIST_NUM; k++)
-		list_init(nat, (enum list_kind)k, i);
+	list_init(nat, LIST_PID, i); // of a process that is not known; the other two follow
 	entry_fill(nat, i, in, to, redirect, via);
-	index_add(nat, &in->flow, i * 2 + 1);
-	if (!mf_flow_eq(&in->flow, &back))
-		index_add(nat, &back, i * 2 + 2);
+	index_add(nat, hash, i * 2 + 1);
+	if (hash != back_hash || !mf_flow_eq(&in->flow, &back))
+		index_add(nat, back_hash, i * 2 + 2);
 	list_append(nat, LIST_STATE, SENTINEL | MF_NAT_NEW, i);
 	if (in->pid)
 		pid_add(nat, in->pid, i);
@@ -562,7 +602,7 @@ int mf_nat_insert(struct mf_nat *nat, const struct mf_nat_insert *in, uint64_t n
 /* The entry of a flow in either direction that is not over, or NULL. */
 static struct entry *live(struct mf_nat *nat, const struct mf_flow *flow)
 {
-	uint32_t node = mf_nat_find(nat, flow);
+	uint32_t node = mf_nat_find(nat, flow, mf_flow_hash(flow, nat->seed));
 	struct entry *e = node ? &nat->entries[(node - 1) / 2] : NULL;
 
 	return e && !entry_over(nat, e) ? e : NULL;
@@ -645,7 +685,7 @@ int mf_nat_remove(struct mf_nat *nat, const struct mf_flow *flow)
 	uint32_t node;
 
 	begin(nat, 0);
-	node = mf_nat_find(nat, flow);
+	node = mf_nat_find(nat, flow, mf_flow_hash(flow, nat->seed));
 	if (node) {
 		entry_remove(nat, (node - 1) / 2);
 		nat->stats.removed++;

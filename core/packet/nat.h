@@ -72,6 +72,8 @@ struct mf_nat_redirect {
 struct mf_nat_insert {
 	struct mf_flow flow; /* from local to remote, as the program sends it */
 	struct mf_flow to;   /* what its packets become; family 0: the same as @flow */
+	/* mf_nat_hash() of @flow and of the reverse of @to where they are known, else 0 */
+	uint64_t hash, back_hash;
 	const struct mf_nat_redirect *redirect; /* copied; NULL for none */
 	uint32_t pid;				/* 0 = unknown */
 	uint32_t isn;				/* TCP: the SYN's sequence number */
@@ -82,6 +84,7 @@ struct mf_nat_insert {
 /* One packet's question. */
 struct mf_nat_ask {
 	struct mf_flow flow;
+	uint64_t hash;	   /* mf_nat_hash() of @flow where it is known, else 0 */
 	uint32_t seq;	   /* TCP */
 	uint8_t tcp_flags; /* MF_TCP_...; 0 for other protocols */
 };
@@ -158,8 +161,18 @@ int mf_nat_insert(struct mf_nat *nat, const struct mf_nat_insert *in, uint64_t n
 int mf_nat_lookup(struct mf_nat *nat, const struct mf_nat_ask *ask, uint64_t now_ns,
 		  struct mf_nat_hit *ret);
 
-/** mf_nat_prefetch() - Fetch the memory in which an insertion will look for @flow; worth it a few hundred ns before */
-void mf_nat_prefetch(const struct mf_nat *nat, const struct mf_flow *flow);
+/**
+ * mf_nat_hash() - What the table's hash of a flow is, to be computed once and carried along
+ * @seed: mf_nat_seed(), which never changes
+ */
+static inline uint64_t mf_nat_hash(uint64_t seed, const struct mf_flow *flow)
+{
+	return mf_flow_hash(flow, seed);
+}
+uint64_t mf_nat_seed(const struct mf_nat *nat);
+
+/** mf_nat_prefetch() - Fetch the memory in which a flow of this hash will be looked for; worth it some 100 ns before */
+void mf_nat_prefetch(const struct mf_nat *nat, uint64_t hash);
 
 #define MF_NAT_BURST_MAX 64
 
@@ -213,7 +226,7 @@ const char *mf_nat_target(const struct mf_nat_entry *e, char *buf, size_t size);
 
 const char *mf_nat_state_name(enum mf_nat_state state);
 
-/** mf_nat_ask_view() - The question of a packet read to MF_VIEW_TRANSPORT */
+/** mf_nat_ask_view() - The question of a packet read to MF_VIEW_TRANSPORT, without its hash */
 static inline struct mf_nat_ask mf_nat_ask_view(const struct mf_view *v)
 {
 	struct mf_nat_ask ask = { .flow = v->flow, .tcp_flags = v->tcp_flags };

@@ -23,7 +23,7 @@
 #define WHEEL_SLOTS	 512u
 #define SENTINEL	 0x80000000u
 #define STRIPES		 16u
-#define SLOTS_PER_BUCKET 7u
+#define SLOTS_PER_BUCKET 8u
 
 /* Circular lists by index; indices with SENTINEL set are list heads. */
 enum list_kind { LIST_TIMER, LIST_STATE, LIST_PID, LIST_NUM };
@@ -59,15 +59,51 @@ struct entry {
 _Static_assert(sizeof(struct entry) == 128, "two cache lines an entry");
 
 /*
- * One cache line of the index. A slot is hash 32, node 32; a node is entry * 2 + direction + 1, and 0 means empty.
+ * One cache line of the index. A node is entry * 2 + direction + 1, and 0 means none. Its tag, 16 bits of the hash that are
+ * never 0, stands in the same lane of @tags, four to a word, so that all are compared at once; 0 is a free lane. A node is
+ * stored before its tag and outlives it, so a look-up that sees a tag sees that node or a later one, whose key it compares.
  * @overflow counts the nodes that belong here or before and found room only further on: 0 ends a search.
  */
 struct bucket {
-	_Atomic uint64_t slots[SLOTS_PER_BUCKET];
+	_Atomic uint64_t tags[SLOTS_PER_BUCKET / 4];
+	_Atomic uint32_t nodes[SLOTS_PER_BUCKET];
 	_Atomic uint32_t overflow;
-	uint32_t pad;
+	uint32_t pad[3];
 };
 _Static_assert(sizeof(struct bucket) == 64, "one cache line a bucket");
+
+static inline uint16_t tag_of(uint64_t hash)
+{
+	return (uint16_t)(hash >> 48) | 1;
+}
+
+/*
+ * The lanes of a word of tags that hold @tag: bit 16 x lane. All tags are odd, so the one that this may find in vain is a
+ * free lane above a true one.
+ */
+static inline uint64_t lanes_with(uint64_t tags, uint16_t tag)
+{
+	const uint64_t ones = UINT64_C(0x0001000100010001);
+
+	tags ^= tag * ones;
+	return ((tags - ones) & ~tags & (ones << 15)) >> 15;
+}
+
+/* The same for both words of a bucket: bit 16 x lane for the first four, one higher for the others. */
+static inline uint64_t ways_with(const struct bucket *k, uint16_t tag)
+{
+	uint64_t low = atomic_load_explicit(&k->tags[0], memory_order_acquire);
+	uint64_t high = atomic_load_explicit(&k->tags[1], memory_order_acquire);
+
+	return lanes_with(low, tag) | lanes_with(high, tag) << 1;
+}
+
+static inline unsigned way_at(uint64_t ways)
+{
+	unsigned bit = (unsigned)__builtin_ctzll(ways);
+
+	return (bit >> 4) + ((bit & 1) << 2);
+}
 
 struct stripe {
 	_Alignas(64) _Atomic uint64_t hits;
@@ -124,6 +160,11 @@ struct mf_nat {
 	uint32_t via_refs[MF_NAT_VIAS_MAX +
 			  1]; /* entries of a row; a row without any may be taken */
 	uint32_t via_last;    /* the row of the last insertion: mostly the next one's */
+	/* The next entry to be evicted, whose memory was fetched: its number + 1, its hashes, and which life of it */
+	struct {
+		uint32_t entry, seq;
+		uint64_t hashes[2];
+	} victim;
 	struct mf_nat_stats stats;
 };
 
@@ -172,7 +213,7 @@ static inline bool is_over(const struct mf_nat *nat, uint64_t ctl, uint64_t word
 }
 
 /** mf_nat_find() - The node of a flow, or 0; by a thread that holds the mutex */
-uint32_t mf_nat_find(struct mf_nat *nat, const struct mf_flow *flow);
+uint32_t mf_nat_find(struct mf_nat *nat, const struct mf_flow *flow, uint64_t hash);
 
 /** mf_nat_copy_flows() - An entry's two flows; by a thread that holds the mutex */
 void mf_nat_copy_flows(const struct entry *e, struct mf_flow *ret_flow, struct mf_flow *ret_to);

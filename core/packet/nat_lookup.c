@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* nat_lookup.c - the fast path of the NAT table, without locks; see nat_internal.h */
+#include "core/base/prefetch.h"
 #include "core/packet/nat_internal.h"
 
 #define RETRIES \
@@ -10,7 +11,7 @@ enum found { FOUND, NOT_IT, MOVED };
 /* A consistent copy of what a look-up needs of an entry. */
 struct snapshot {
 	uint64_t ctl;
-	uint64_t key[5], to[5];
+	uint64_t to[5]; /* what the packet becomes */
 	uint64_t via;
 	uint32_t seen, pid, isn;
 };
@@ -43,10 +44,10 @@ static inline enum found read_forward(const struct mf_nat *nat, const struct ent
 
 	s->ctl = get(&e->ctl);
 	for (int i = 0; i < 5; i++)
-		differ |= (s->key[i] = get(&e->key[i])) ^ w[i];
+		differ |= get(&e->key[i]) ^ w[i];
 	for (int i = 0; i < 4; i++)
 		s->to[i] = get(&e->to[i]);
-	s->to[4] = (s->key[4] & ~UINT64_C(0xffffffff)) |
+	s->to[4] = (w[4] & ~UINT64_C(0xffffffff)) |
 		   atomic_load_explicit(&e->to_ports, memory_order_acquire);
 	if (!read_rest(nat, e, s))
 		return MOVED;
@@ -57,48 +58,52 @@ static inline enum found read_forward(const struct mf_nat *nat, const struct ent
 static inline enum found read_reply(const struct mf_nat *nat, const struct entry *e,
 				    const uint64_t w[5], struct snapshot *s)
 {
-	uint64_t r[5] = { w[2], w[3], w[0], w[1], swap_ports(w[4]) }, differ = 0;
+	uint64_t ports = swap_ports(w[4]), key4, differ;
 
 	s->ctl = get(&e->ctl);
-	for (int i = 0; i < 5; i++)
-		s->key[i] = get(&e->key[i]);
-	for (int i = 0; i < 4; i++)
-		differ |= get(&e->to[i]) ^ r[i];
-	differ |= ((s->key[4] & ~UINT64_C(0xffffffff)) |
+	s->to[2] = get(&e->key[0]);
+	s->to[3] = get(&e->key[1]);
+	s->to[0] = get(&e->key[2]);
+	s->to[1] = get(&e->key[3]);
+	key4 = get(&e->key[4]);
+	differ = (get(&e->to[0]) ^ w[2]) | (get(&e->to[1]) ^ w[3]) | (get(&e->to[2]) ^ w[0]) |
+		 (get(&e->to[3]) ^ w[1]);
+	differ |= ((key4 & ~UINT64_C(0xffffffff)) |
 		   atomic_load_explicit(&e->to_ports, memory_order_acquire)) ^
-		  r[4];
+		  ports;
+	s->to[4] = swap_ports(key4);
 	if (!read_rest(nat, e, s))
 		return MOVED;
-	if (differ)
-		return NOT_IT;
-	s->to[0] = s->key[2];
-	s->to[1] = s->key[3];
-	s->to[2] = s->key[0];
-	s->to[3] = s->key[1];
-	s->to[4] = swap_ports(s->key[4]);
-	return FOUND;
+	return differ ? NOT_IT : FOUND;
+}
+
+static inline enum found read_node(const struct mf_nat *nat, uint32_t node, const uint64_t w[5],
+				   struct snapshot *s)
+{
+	const struct entry *e = &nat->entries[(node - 1) / 2];
+
+	return (node - 1) & 1 ? read_reply(nat, e, w, s) : read_forward(nat, e, w, s);
 }
 
 /* The node of a flow with its snapshot, or 0. MOVED in @ret_moved: a writer was there meanwhile, ask again. */
-static inline uint32_t find(const struct mf_nat *nat, const uint64_t w[5], uint64_t hash,
-			    struct snapshot *s, bool *ret_moved)
+static uint32_t find(const struct mf_nat *nat, const uint64_t w[5], uint64_t hash,
+		     struct snapshot *s, bool *ret_moved)
 {
-	uint32_t b = (uint32_t)hash & nat->bucket_mask, tag = (uint32_t)(hash >> 32);
+	uint32_t b = (uint32_t)hash & nat->bucket_mask;
+	uint16_t tag = tag_of(hash);
 
 	*ret_moved = false;
 	for (uint32_t n = 0; n <= nat->bucket_mask; n++, b = (b + 1) & nat->bucket_mask) {
 		const struct bucket *k = &nat->buckets[b];
 
-		for (unsigned i = 0; i < SLOTS_PER_BUCKET; i++) {
-			uint64_t slot = get(&k->slots[i]);
-			uint32_t node = (uint32_t)slot;
-			const struct entry *e;
+		for (uint64_t ways = ways_with(k, tag); ways; ways &= ways - 1) {
+			uint32_t node =
+				atomic_load_explicit(&k->nodes[way_at(ways)], memory_order_acquire);
 			enum found f;
 
-			if ((uint32_t)(slot >> 32) != tag || !node)
+			if (!node)
 				continue;
-			e = &nat->entries[(node - 1) / 2];
-			f = (node - 1) & 1 ? read_reply(nat, e, w, s) : read_forward(nat, e, w, s);
+			f = read_node(nat, node, w, s);
 			if (f == FOUND)
 				return node;
 			if (f == MOVED)
@@ -110,14 +115,14 @@ static inline uint32_t find(const struct mf_nat *nat, const uint64_t w[5], uint6
 	return 0;
 }
 
-uint32_t mf_nat_find(struct mf_nat *nat, const struct mf_flow *flow)
+uint32_t mf_nat_find(struct mf_nat *nat, const struct mf_flow *flow, uint64_t hash)
 {
 	uint64_t w[5];
 	struct snapshot s;
 	bool moved;
 
 	flow_words(flow, w);
-	return find(nat, w, mf_flow_hash(flow, nat->seed), &s, &moved);
+	return find(nat, w, hash, &s, &moved);
 }
 
 void mf_nat_copy_flows(const struct entry *e, struct mf_flow *ret_flow, struct mf_flow *ret_to)
@@ -218,15 +223,24 @@ static void note_state(struct mf_nat *nat, struct entry *e, uint64_t from, uint6
 	mf_nat_push_changed(nat, e);
 }
 
+/* The most frequent packet by far changes nothing: one of an established flow. */
+static inline bool changes_nothing(uint16_t f, uint8_t proto, uint8_t tcp)
+{
+	if ((f & CTL_STATE) != MF_NAT_ESTABLISHED)
+		return false;
+	return proto != MF_PROTO_TCP ||
+	       ((f & CTL_REPLIED) && !(tcp & (MF_TCP_FIN | MF_TCP_SYN | MF_TCP_RST)));
+}
+
 /* Count a packet into the entry's state. False if the entry went away meanwhile. */
-static inline bool step_state(struct mf_nat *nat, struct entry *e, struct snapshot *s, uint8_t dir,
-			      uint8_t tcp, uint32_t tick, struct tally *t)
+static bool step_state(struct mf_nat *nat, struct entry *e, struct snapshot *s, uint8_t proto,
+		       uint8_t dir, uint8_t tcp, uint32_t tick, struct tally *t)
 {
 	uint64_t seq = s->ctl >> 32, ctl = s->ctl;
 
 	for (;;) {
 		uint16_t f = (uint16_t)ctl;
-		uint16_t next = flags_after(f, proto_of(s->key[4]), dir, tcp);
+		uint16_t next = flags_after(f, proto, dir, tcp);
 		uint64_t now = (ctl & ~UINT64_C(0xffff)) | next;
 
 		if (next == f) {
@@ -243,45 +257,53 @@ static inline bool step_state(struct mf_nat *nat, struct entry *e, struct snapsh
 	}
 }
 
+/* What is left to do with an entry that was found. Return: as try_lookup() */
+static inline int take_hit(struct mf_nat *nat, const struct mf_nat_ask *ask, uint64_t word4,
+			   uint32_t node, struct snapshot *s, uint32_t tick, struct mf_nat_hit *ret,
+			   struct tally *t)
+{
+	struct entry *e = &nat->entries[(node - 1) / 2];
+	uint8_t dir = (node - 1) & 1, proto = proto_of(word4);
+
+	if (is_over(nat, s->ctl, word4, s->seen, tick)) {
+		t->stale++;
+		return MF_E_NOENT;
+	}
+	if ((ask->tcp_flags & (MF_TCP_SYN | MF_TCP_ACK)) == MF_TCP_SYN && dir == MF_NAT_FORWARD &&
+	    proto == MF_PROTO_TCP && ask->seq != s->isn) {
+		t->reused++;
+		return MF_E_NOENT;
+	}
+	if (!changes_nothing((uint16_t)s->ctl, proto, ask->tcp_flags) &&
+	    !step_state(nat, e, s, proto, dir, ask->tcp_flags, tick, t))
+		return MF_E_AGAIN;
+	if (state_of(s->ctl) != MF_NAT_CLOSING && (int32_t)(tick - s->seen) > 0)
+		atomic_store_explicit(&e->seen, tick, memory_order_relaxed);
+	memcpy(&ret->to, s->to, sizeof(ret->to));
+	ret->pid = s->pid;
+	ret->via[0] = (uint32_t)s->via;
+	ret->via[1] = (uint32_t)(s->via >> 32);
+	ret->dir = dir;
+	ret->state = (uint8_t)state_of(s->ctl);
+	ret->rewrites = s->ctl & CTL_REWRITES;
+	ret->redirected = redirect_of(s->ctl) != 0;
+	return 0;
+}
+
 /* One look-up with a hash that is known. Return: 0, MF_E_NOENT, or MF_E_AGAIN if a writer was in the way */
-static inline int try_lookup(struct mf_nat *nat, const struct mf_nat_ask *ask, uint64_t hash,
-			     uint32_t tick, struct mf_nat_hit *ret, struct tally *t)
+static int try_lookup(struct mf_nat *nat, const struct mf_nat_ask *ask, uint64_t hash,
+		      uint32_t tick, struct mf_nat_hit *ret, struct tally *t)
 {
 	struct snapshot s;
 	uint64_t w[5];
-	struct entry *e;
 	uint32_t node;
-	uint8_t dir;
 	bool moved;
 
 	flow_words(&ask->flow, w);
 	node = find(nat, w, hash, &s, &moved);
 	if (!node)
 		return moved ? MF_E_AGAIN : MF_E_NOENT;
-	e = &nat->entries[(node - 1) / 2];
-	dir = (node - 1) & 1;
-	if (is_over(nat, s.ctl, w[4], s.seen, tick)) {
-		t->stale++;
-		return MF_E_NOENT;
-	}
-	if ((ask->tcp_flags & (MF_TCP_SYN | MF_TCP_ACK)) == MF_TCP_SYN && dir == MF_NAT_FORWARD &&
-	    proto_of(w[4]) == MF_PROTO_TCP && ask->seq != s.isn) {
-		t->reused++;
-		return MF_E_NOENT;
-	}
-	if (!step_state(nat, e, &s, dir, ask->tcp_flags, tick, t))
-		return MF_E_AGAIN;
-	if (state_of(s.ctl) != MF_NAT_CLOSING && (int32_t)(tick - s.seen) > 0)
-		atomic_store_explicit(&e->seen, tick, memory_order_relaxed);
-	memcpy(&ret->to, s.to, sizeof(ret->to));
-	ret->pid = s.pid;
-	ret->via[0] = (uint32_t)s.via;
-	ret->via[1] = (uint32_t)(s.via >> 32);
-	ret->dir = dir;
-	ret->state = (uint8_t)state_of(s.ctl);
-	ret->rewrites = s.ctl & CTL_REWRITES;
-	ret->redirected = redirect_of(s.ctl) != 0;
-	return 0;
+	return take_hit(nat, ask, w[4], node, &s, tick, ret, t);
 }
 
 static int lookup_hashed(struct mf_nat *nat, const struct mf_nat_ask *ask, uint64_t hash,
@@ -303,10 +325,16 @@ static int lookup_hashed(struct mf_nat *nat, const struct mf_nat_ask *ask, uint6
 	return r ? MF_E_NOENT : 0;
 }
 
+static inline uint64_t hash_of(const struct mf_nat *nat, const struct mf_nat_ask *ask)
+{
+	return __builtin_expect(ask->hash != 0, 1) ? ask->hash
+						   : mf_flow_hash(&ask->flow, nat->seed);
+}
+
 int mf_nat_lookup(struct mf_nat *nat, const struct mf_nat_ask *ask, uint64_t now_ns,
 		  struct mf_nat_hit *ret)
 {
-	uint64_t hash = mf_flow_hash(&ask->flow, nat->seed);
+	uint64_t hash = hash_of(nat, ask);
 	struct tally t = { 0 };
 	int r = lookup_hashed(nat, ask, hash, tick_of(now_ns), ret, &t);
 
@@ -314,36 +342,71 @@ int mf_nat_lookup(struct mf_nat *nat, const struct mf_nat_ask *ask, uint64_t now
 	return r;
 }
 
-/* Fetch the entry that the first slot with this tag leads to; a wrong guess costs nothing but the fetch. */
-static inline void prefetch_entry(const struct mf_nat *nat, uint64_t hash)
+#define NODE_UNSURE UINT32_MAX /* not in the first bucket, but perhaps in a later one */
+
+/*
+ * The first node with the tag of a flow, whose entry is fetched: mostly the one. 0: the flow is not there. A wrong guess
+ * costs no more than the fetch.
+ */
+static inline uint32_t guess_node(const struct mf_nat *nat, uint64_t hash)
 {
 	const struct bucket *k = &nat->buckets[(uint32_t)hash & nat->bucket_mask];
+	uint64_t ways = ways_with(k, tag_of(hash));
+	const struct entry *e;
+	uint32_t node;
 
-	for (unsigned i = 0; i < SLOTS_PER_BUCKET; i++) {
-		uint64_t slot = atomic_load_explicit(&k->slots[i], memory_order_relaxed);
-
-		if (slot >> 32 == hash >> 32 && (uint32_t)slot) {
-			const struct entry *e = &nat->entries[((uint32_t)slot - 1) / 2];
-
-			__builtin_prefetch(e, 1);
-			__builtin_prefetch((const uint8_t *)e + 64, 0);
-			return;
-		}
-	}
+	if (!ways)
+		return atomic_load_explicit(&k->overflow, memory_order_acquire) ? NODE_UNSURE : 0;
+	node = atomic_load_explicit(&k->nodes[way_at(ways)], memory_order_acquire);
+	if (!node)
+		return NODE_UNSURE;
+	e = &nat->entries[(node - 1) / 2];
+	mf_prefetch_write(e);
+	mf_prefetch_read((const uint8_t *)e + 64);
+	return node;
 }
 
-void mf_nat_prefetch(const struct mf_nat *nat, const struct mf_flow *flow)
+/* A look-up that begins with a guess. */
+static inline int lookup_guessed(struct mf_nat *nat, const struct mf_nat_ask *ask, uint64_t hash,
+				 uint32_t node, uint32_t tick, struct mf_nat_hit *ret,
+				 struct tally *t)
 {
-	uint64_t hash = mf_flow_hash(flow, nat->seed);
+	struct snapshot s;
+	uint64_t w[5];
+	int r;
 
-	__builtin_prefetch(&nat->buckets[(uint32_t)hash & nat->bucket_mask], 1);
+	if (!node) {
+		t->misses++;
+		return MF_E_NOENT;
+	}
+	flow_words(&ask->flow, w);
+	if (node == NODE_UNSURE || read_node(nat, node, w, &s) != FOUND)
+		return lookup_hashed(nat, ask, hash, tick, ret, t);
+	r = take_hit(nat, ask, w[4], node, &s, tick, ret, t);
+	if (__builtin_expect(r == MF_E_AGAIN, 0))
+		return lookup_hashed(nat, ask, hash, tick, ret, t);
+	if (r)
+		t->misses++;
+	else
+		t->hits++;
+	return r;
+}
+
+uint64_t mf_nat_seed(const struct mf_nat *nat)
+{
+	return nat->seed;
+}
+
+void mf_nat_prefetch(const struct mf_nat *nat, uint64_t hash)
+{
+	mf_prefetch_write(&nat->buckets[(uint32_t)hash & nat->bucket_mask]);
 }
 
 uint64_t mf_nat_lookup_burst(struct mf_nat *nat, const struct mf_nat_ask *asks, unsigned cnt,
 			     uint64_t now_ns, struct mf_nat_hit *rets)
 {
 	uint64_t hashes[MF_NAT_BURST_MAX], found = 0;
-	uint32_t tick = tick_of(now_ns);
+	uint32_t nodes[MF_NAT_BURST_MAX], tick = tick_of(now_ns);
 	struct tally t = { 0 };
 
 	if (cnt > MF_NAT_BURST_MAX)
@@ -351,13 +414,13 @@ uint64_t mf_nat_lookup_burst(struct mf_nat *nat, const struct mf_nat_ask *asks, 
 	if (!cnt)
 		return 0;
 	for (unsigned i = 0; i < cnt; i++) {
-		hashes[i] = mf_flow_hash(&asks[i].flow, nat->seed);
-		__builtin_prefetch(&nat->buckets[(uint32_t)hashes[i] & nat->bucket_mask]);
+		hashes[i] = hash_of(nat, &asks[i]);
+		mf_prefetch_read(&nat->buckets[(uint32_t)hashes[i] & nat->bucket_mask]);
 	}
 	for (unsigned i = 0; i < cnt; i++)
-		prefetch_entry(nat, hashes[i]);
+		nodes[i] = guess_node(nat, hashes[i]);
 	for (unsigned i = 0; i < cnt; i++)
-		if (lookup_hashed(nat, &asks[i], hashes[i], tick, &rets[i], &t) == 0)
+		if (lookup_guessed(nat, &asks[i], hashes[i], nodes[i], tick, &rets[i], &t) == 0)
 			found |= UINT64_C(1) << i;
 	add_tally(nat, &t, hashes[0]);
 	return found;

@@ -5,6 +5,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/err.h"
+#include "core/base/pages.h"
 #include "core/packet/nat_internal.h"
 
 #define ENTRIES_DEFAULT 65536u
@@ -14,15 +15,6 @@
 #define TIME_LEAST	 MF_NS_PER_S
 #define TIME_MOST	 (7 * 24 * 3600 * MF_NS_PER_S) /* ticks wrap after 52 days */
 #define PID_BUCKETS_MOST 65536u
-
-/* Zeroed memory that starts at a cache line; the system gives large blocks page by page as they are touched. */
-static void *alloc_lines(size_t cnt, size_t size, void **ret_mem)
-{
-	void *mem = calloc(cnt + 1, size);
-
-	*ret_mem = mem;
-	return mem ? (void *)(((uintptr_t)mem + 63) & ~(uintptr_t)63) : NULL;
-}
 
 static uint32_t round_up_pow2(uint32_t v)
 {
@@ -96,8 +88,8 @@ static bool alloc_tables(struct mf_nat *nat)
 	nat->bucket_mask = buckets - 1;
 	nat->pid_mask = pids - 1;
 	nat->redirect_mask = redirects - 1;
-	nat->entries = alloc_lines(nat->limit, sizeof(*nat->entries), &nat->entries_mem);
-	nat->buckets = alloc_lines(buckets, sizeof(*nat->buckets), &nat->buckets_mem);
+	nat->entries = mf_pages_alloc(nat->limit, sizeof(*nat->entries), &nat->entries_mem);
+	nat->buckets = mf_pages_alloc(buckets, sizeof(*nat->buckets), &nat->buckets_mem);
 	nat->pids = calloc(nat->limit, sizeof(*nat->pids));
 	nat->pid_buckets = calloc(pids, sizeof(*nat->pid_buckets));
 	nat->redirects = calloc(nat->redirects_max + 1, sizeof(struct redirect *));
@@ -124,7 +116,7 @@ static void free_tables(struct mf_nat *nat)
 int mf_nat_new(const struct mf_nat_options *options, struct mf_nat **ret_nat, struct mf_err *err)
 {
 	void *mem;
-	struct mf_nat *nat = alloc_lines(1, sizeof(*nat), &mem);
+	struct mf_nat *nat = mf_pages_alloc(1, sizeof(*nat), &mem);
 	int r;
 
 	if (!nat)

@@ -157,6 +157,14 @@ void mf_view_init(struct mf_view *v, struct mf_span pkt, enum mf_view_link link,
 /** mf_view_parse() - Read on up to @layer; Return: 0, MF_E_AGAIN, MF_E_BAD, MF_E_NOT_MINE (see above) */
 int mf_view_parse(struct mf_view *v, enum mf_view_layer layer);
 
+/**
+ * mf_view_read_ip() - mf_view_init() of an IP packet and mf_view_parse() to MF_VIEW_TRANSPORT in one
+ * What nearly all packets are (TCP or UDP, whole, without IP options) is read in one go, with the same result.
+ * Return: as mf_view_parse()
+ */
+int mf_view_read_ip(struct mf_view *v, struct mf_span pkt, uint16_t flags,
+		    struct mf_view_stats *stats);
+
 /** mf_view_grow() - More bytes of the same packet have come; @pkt may have moved but must begin with the same bytes */
 void mf_view_grow(struct mf_view *v, struct mf_span pkt);
 

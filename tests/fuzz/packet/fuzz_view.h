@@ -27,6 +27,17 @@ static inline void check_offsets(const struct mf_view *v)
 	}
 }
 
+/* The short way reads whatever it reads as the long one does. */
+static inline void check_short_way(const uint8_t *data, size_t size, uint16_t flags)
+{
+	struct mf_view quick, v;
+
+	mf_view_init(&v, mf_span_of(data, size), MF_VIEW_IP, flags, NULL);
+	MF_MUST(mf_view_parse(&v, MF_VIEW_TRANSPORT) ==
+		mf_view_read_ip(&quick, mf_span_of(data, size), flags, NULL));
+	MF_MUST(memcmp(&quick, &v, sizeof(v)) == 0);
+}
+
 /* Read one packet in all ways and compare. Return: the code of the transport layer */
 static inline int check_packet(const uint8_t *data, size_t size, enum mf_view_link link)
 {
@@ -46,6 +57,10 @@ static inline int check_packet(const uint8_t *data, size_t size, enum mf_view_li
 	mf_view_init(&step, mf_span_of(data, size), link, 0, NULL);
 	for (int layer = MF_VIEW_LINK; layer <= MF_VIEW_TRANSPORT && !r2; layer++)
 		r2 = mf_view_parse(&step, (enum mf_view_layer)layer);
+	if (link == MF_VIEW_IP) {
+		check_short_way(data, size, 0);
+		check_short_way(data, size, MF_VIEW_F_OFFLOAD);
+	}
 	MF_MUST(r == r2 && step.reason == v.reason && mf_flow_eq(&step.flow, &v.flow));
 	if (r)
 		return r;

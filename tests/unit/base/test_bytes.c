@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_bytes.c - loads and stores, spans, hashes and clocks */
+#include <moonfence/moonfence.h>
+
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
 #include "core/base/hash.h"
+#include "core/base/pages.h"
 #include "core/base/span.h"
 #include "tests/unit/test.h"
 
@@ -121,6 +124,51 @@ static void seeds_differ_and_clocks_run_forward(void **state)
 	assert_true(mf_clock_wall(&mf_clock_system) > UINT64_C(1600000000) * MF_NS_PER_S);
 }
 
+static void pieces_are_zeroed_to_the_last_byte_and_no_further(void **state)
+{
+	uint8_t buf[200];
+
+	(void)state;
+	memset(buf, 0xaa, sizeof(buf));
+	mf_bytes_zero(buf + 8, 112);
+	for (size_t i = 0; i < sizeof(buf); i++)
+		assert_int_equal(buf[i], i >= 8 && i < 120 ? 0 : 0xaa);
+	memset(buf, 0xaa, sizeof(buf));
+	mf_bytes_zero(buf + 8, 64);
+	for (size_t i = 0; i < sizeof(buf); i++)
+		assert_int_equal(buf[i], i >= 8 && i < 72 ? 0 : 0xaa);
+}
+
+static void tables_begin_at_lines_and_are_zeroed(void **state)
+{
+	static const size_t sizes[] = { 1, 64, MF_PAGES_LARGE_MIN - 1, MF_PAGES_LARGE_MIN,
+					3 * MF_PAGES_LARGE_MIN + 4711 };
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(sizes); i++) {
+		void *mem;
+		uint8_t *p = mf_pages_alloc(sizes[i], 1, &mem);
+
+		assert_non_null(p);
+		assert_int_equal((uintptr_t)p % 64, 0);
+		for (size_t k = 0; k < sizes[i]; k += k + 64 < sizes[i] ? 64 : 1)
+			assert_int_equal(p[k]++, 0);
+		free(mem);
+	}
+}
+
+static void tables_that_cannot_be_are_refused(void **state)
+{
+	void *mem = &mem;
+
+	(void)state;
+	assert_null(mf_pages_alloc(SIZE_MAX / 2, 3, &mem));
+	assert_null(mem);
+	mem = &mem;
+	assert_null(mf_pages_alloc(SIZE_MAX - 5, 1, &mem));
+	assert_null(mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -129,6 +177,9 @@ int main(void)
 		cmocka_unit_test(keys_that_differ_a_little_hash_apart),
 		cmocka_unit_test(no_known_constant_in_a_key_makes_the_rest_not_count),
 		cmocka_unit_test(hashes_fill_buckets_evenly),
+		cmocka_unit_test(pieces_are_zeroed_to_the_last_byte_and_no_further),
+		cmocka_unit_test(tables_begin_at_lines_and_are_zeroed),
+		cmocka_unit_test(tables_that_cannot_be_are_refused),
 		cmocka_unit_test(seeds_differ_and_clocks_run_forward),
 	};
 

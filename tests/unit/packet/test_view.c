@@ -76,6 +76,50 @@ static void read_bytewise(const struct golden *g, void *ctx)
 		assert_string_equal(text, g->text);
 }
 
+static void read_both_ways(const uint8_t *bytes, size_t len, uint16_t flags)
+{
+	struct mf_view_stats stats = { 0 };
+	struct mf_view quick, v;
+	int r;
+
+	mf_view_init(&v, mf_span_of(bytes, len), MF_VIEW_IP, flags, &stats);
+	r = mf_view_parse(&v, MF_VIEW_TRANSPORT);
+	assert_int_equal(mf_view_read_ip(&quick, mf_span_of(bytes, len), flags, &stats), r);
+	assert_memory_equal(&quick, &v, sizeof(v));
+	assert_int_equal(stats.parsed + stats.reasons[v.reason], 2);
+}
+
+/* As it is, cut, and with each byte of its headers changed. */
+static void read_shortly(const struct golden *g, void *ctx)
+{
+	static const uint8_t changes[] = { 0x01, 0x10, 0x40, 0xff };
+	size_t link_len = g->link == MF_VIEW_ETHERNET ? 14 : 0, all, len;
+	uint8_t bytes[128];
+
+	(void)ctx;
+	if (g->len < link_len)
+		return;
+	all = g->len - link_len;
+	read_both_ways(g->bytes + link_len, all, 0);
+	read_both_ways(g->bytes + link_len, all, MF_VIEW_F_OFFLOAD);
+	len = all < sizeof(bytes) ? all : sizeof(bytes);
+	memcpy(bytes, g->bytes + link_len, len);
+	for (size_t i = 0; i < len; i++) {
+		read_both_ways(bytes, i, 0);
+		for (size_t k = 0; k < MF_ARRAY_SIZE(changes); k++) {
+			bytes[i] ^= changes[k];
+			read_both_ways(bytes, len, 0);
+			bytes[i] ^= changes[k];
+		}
+	}
+}
+
+static void the_short_way_reads_as_the_long_one(void **state)
+{
+	(void)state;
+	assert_true(golden_each(read_shortly, NULL) > 0);
+}
+
 static void packets_that_come_in_pieces_read_the_same(void **state)
 {
 	(void)state;
@@ -201,6 +245,7 @@ int main(void)
 		cmocka_unit_test(golden_packets_read_as_their_text_says),
 		cmocka_unit_test(every_reason_has_a_packet_that_is_counted_under_it),
 		cmocka_unit_test(packets_that_come_in_pieces_read_the_same),
+		cmocka_unit_test(the_short_way_reads_as_the_long_one),
 		cmocka_unit_test(packets_cut_anywhere_are_never_read_past_their_end),
 		cmocka_unit_test(layers_are_read_one_after_the_other_and_once),
 		cmocka_unit_test(a_failure_is_final_and_counted_once),
