@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_bytes.c - loads and stores, spans, hashes and clocks */
-#include <moonfence/moonfence.h>
-
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
+#include "core/base/err.h"
 #include "core/base/hash.h"
 #include "core/base/pages.h"
 #include "core/base/span.h"

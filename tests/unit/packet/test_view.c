@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_view.c - packet views against golden packets: captured ones, and one broken one for every reason */
+#include "core/base/err.h"
 #include "core/packet/checksum.h"
 #include "golden.h"
 
