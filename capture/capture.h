@@ -82,7 +82,7 @@ struct mf_capture_options {
 	const char *extra_ca_pem;
 	bool own_sighup; /* the caller wants SIGHUP for itself: neither blocked nor forwarded */
 	bool own_sigusr; /* the same for SIGUSR1 and SIGUSR2 */
-	unsigned prove_timeout_ms; /* 0: 5,000 */
+	unsigned prove_timeout_ms; /* 0: 20,000 */
 	unsigned rescan_ms;	   /* how often new host sockets are looked for; 0: 2,000 */
 	const struct mf_log *log;  /* may be NULL */
 };

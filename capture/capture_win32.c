@@ -21,7 +21,7 @@
 
 #include <bcrypt.h>
 
-#define PROVE_TIMEOUT_MS 10000
+#define PROVE_TIMEOUT_MS 20000
 #define LISTEN_BACKLOG	 1024
 #define CA_MAX		 65536
 

@@ -30,9 +30,9 @@
 
 #define RESCAN_MS	2000
 #define REFUSED_PER_S	20
-#define RESCAN_LATE_MAX 3 /* ticks without an answer of the opener, and */
-#define RESCAN_LATE_NS	MF_NS_PER_S
-#define BATCH		16 /* messages of one source in one turn */
+#define RESCAN_LATE_MAX 3		   /* ticks without an answer of the opener, and */
+#define RESCAN_LATE_NS	(10 * MF_NS_PER_S) /* a busy machine must not end a session */
+#define BATCH		16		   /* messages of one source in one turn */
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* The queue                                                                                                        */

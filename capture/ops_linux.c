@@ -27,8 +27,8 @@
 /* A search gives up after that many: whoever opens more descriptors than this hides from no one but the policy. */
 #define SEARCH_PIDS_MAX 32768
 #define SEARCH_FDS_MAX	65536
-/* How long the opener may take before it counts as stopped. */
-#define OPENER_WAIT_MS 1000
+/* How long the opener may take before it counts as stopped, which ends the session: no mere busy machine takes that long. */
+#define OPENER_WAIT_MS 10000
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* UDP sockets                                                                                                      */

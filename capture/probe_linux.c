@@ -175,7 +175,7 @@ static int not_a_probe(const char *proto, const struct mf_endpoint *ep, struct m
 /* The nonce comes right behind the handshake; with a TUN device we carry its packets ourselves meanwhile. */
 static bool read_nonce(struct mf_capture *cap, int fd, uint8_t nonce[16])
 {
-	uint64_t deadline = mf_clock_now(&mf_clock_system) + 2 * MF_NS_PER_S;
+	uint64_t deadline = mf_clock_now(&mf_clock_system) + 10 * MF_NS_PER_S;
 	struct pollfd p[] = { { fd, POLLIN, 0 }, { mf_capture_packet_fd(cap), POLLIN, 0 } };
 	size_t have = 0;
 
