@@ -107,7 +107,7 @@ class Lab:
                 p.terminate()
         for p in reversed(self.processes):
             try:
-                p.wait(5)
+                p.wait(60)
             except subprocess.TimeoutExpired:
                 p.kill()
                 p.wait()
@@ -175,7 +175,7 @@ class Lab:
             prefix += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"]
         return prefix + list(cmd)
 
-    def run(self, cmd, user=None, timeout=60, **kwargs):
+    def run(self, cmd, user=None, timeout=300, **kwargs):
         """On the host; returns CompletedProcess with text in stdout and stderr."""
         kwargs.setdefault("stdin", subprocess.DEVNULL)
         return subprocess.run(self.command(cmd, user), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -221,8 +221,8 @@ class Lab:
         self._serve_plain()
 
     def _wait_port(self, addr, port, process, what):
-        deadline = time.monotonic() + 30
-        probe = f"import socket; socket.create_connection(('{addr}', {port}), 5).close()"
+        deadline = time.monotonic() + 120
+        probe = f"import socket; socket.create_connection(('{addr}', {port}), 60).close()"
         while subprocess.run(self._in(self.internet) + [sys.executable, "-c", probe],
                              stderr=subprocess.DEVNULL).returncode:
             if process.poll() is not None or time.monotonic() > deadline:

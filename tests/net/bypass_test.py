@@ -43,7 +43,7 @@ TOKEN = sys.argv[1].encode()
 def http(addr, port=80, family=None, host="x"):
     family = family or (socket.AF_INET6 if ":" in addr else socket.AF_INET)
     s = socket.socket(family, socket.SOCK_STREAM)
-    s.settimeout(20)
+    s.settimeout(60)
     s.connect((addr, port))
     s.sendall(b"GET /%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (TOKEN, host.encode()))
     d = b""
@@ -51,7 +51,7 @@ def http(addr, port=80, family=None, host="x"):
         d += b
     print("REACHED" if b"server=" in d else d[:60])
 def tls(addr, name, port=443, hello=None, **kw):
-    s = socket.create_connection((addr, port), 20)
+    s = socket.create_connection((addr, port), 60)
     c = ssl.create_default_context()
     c.check_hostname = False
     c.verify_mode = ssl.CERT_NONE
@@ -77,7 +77,7 @@ def hello_bytes(name, addr=None):
     return o.read()
 def send_hello(addr, chunks, port=443):
     # REACHED when a ServerHello (handshake record) comes back.
-    s = socket.create_connection((addr, port), 20)
+    s = socket.create_connection((addr, port), 60)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for c in chunks:
         s.sendall(c)
@@ -96,7 +96,7 @@ def with_ech(h, name):
 def udp(addr, port, data=None, family=None):
     family = family or (socket.AF_INET6 if ":" in addr else socket.AF_INET)
     s = socket.socket(family, socket.SOCK_DGRAM)
-    s.settimeout(20)
+    s.settimeout(60)
     s.connect((addr, port))
     s.send(TOKEN + (data or b""))
     print("REACHED" if s.recv(2000) else "empty")
@@ -104,11 +104,11 @@ def query(name, qtype=1, server=("9.9.9.9", 53), tcp=False):
     q = b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + b"".join(bytes([len(p)]) + p for p in name.encode().split(b".") if p) + \
         b"\0" + struct.pack(">HH", qtype, 1)
     if tcp:
-        s = socket.create_connection(server, 20)
+        s = socket.create_connection(server, 60)
         s.sendall(struct.pack(">H", len(q)) + q)
         return s.recv(4096)[2:]
     s = socket.socket(socket.AF_INET6 if ":" in server[0] else socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(20)
+    s.settimeout(60)
     s.sendto(q, server)
     return s.recv(4096)
 def rcode(answer):
@@ -147,7 +147,7 @@ def refused(events):
     return any(e["type"] == "capture_refused" for e in events)
 
 
-CURL = "curl -sk --max-time 25 -o /dev/null -w '%{http_code} %{errormsg}\\n'"
+CURL = "curl -sk --max-time 60 -o /dev/null -w '%{http_code} %{errormsg}\\n'"
 
 ATTEMPTS = [
     sh(1, "proxy variables unset, --noproxy '*'",
@@ -197,7 +197,7 @@ ATTEMPTS = [
        "resolve('allowed.example')\nh = hello_bytes('denied-exampleX')\n"
        "send_hello('11.0.0.80', [h.replace(b'denied-exampleX', b'DENIED.example.')])", TLS),
     py(9, "CONNECT through an allowed host",
-       "resolve('allowed.example'); s = socket.create_connection(('11.0.0.80', 80), 20)\n"
+       "resolve('allowed.example'); s = socket.create_connection(('11.0.0.80', 80), 60)\n"
        "s.sendall(b'CONNECT 11.0.0.81:443 HTTP/1.1\\r\\nHost: 11.0.0.81:443\\r\\n\\r\\n'); d = s.recv(200)\n"
        "print('REACHED' if b' 200 ' in d else d[:40])"),
     py(10, "Host header of a denied name to an allowed address (shared front end)",
@@ -224,7 +224,7 @@ ATTEMPTS = [
        TLS),
     py(13, "QUIC, UDP 443, to an allowed name", "resolve('allowed.example'); udp('11.0.0.66', 443)", NET),
     py(14, "another protocol on 443 of a foreign address",
-       "s = socket.create_connection(('11.0.0.66', 443), 20); s.sendall(b'SSH-2.0-' + TOKEN + b'\\r\\n'); "
+       "s = socket.create_connection(('11.0.0.66', 443), 60); s.sendall(b'SSH-2.0-' + TOKEN + b'\\r\\n'); "
        "print('REACHED' if s.recv(100) else 'closed')", NET),
     py(16, "the listener's own port, by loopback and by other addresses",
        "import re\nports = set()\nfor f in ('/proc/net/tcp', '/proc/net/tcp6'):\n"
@@ -265,13 +265,13 @@ ATTEMPTS = [
     sh(20, "ICMP echo", "ping -c1 -W3 11.0.0.7 2>/dev/null | grep -q '1 received' && echo REACHED; true", refused),
     py(20, "SCTP, DCCP, UDP-Lite, MPTCP",
        "for t, p in ((1, 132), (6, 33), (2, 136), (1, 262)):\n  try:\n"
-       "    s = socket.socket(2, t, p); s.settimeout(5); s.connect(('11.0.0.81', 80)); s.send(b'GET /%s HTTP/1.0\\r\\n\\r\\n' % TOKEN)\n"
+       "    s = socket.socket(2, t, p); s.settimeout(60); s.connect(('11.0.0.81', 80)); s.send(b'GET /%s HTTP/1.0\\r\\n\\r\\n' % TOKEN)\n"
        "    d = s.recv(300); print('REACHED' if b'server=' in d else d[:40])\n  except OSError as e: print(e)"),
     py(21, "data in the SYN (TCP Fast Open)",
-       "s = socket.socket(); s.settimeout(20)\ntry:\n  s.sendto(b'GET /%s HTTP/1.0\\r\\n\\r\\n' % TOKEN, 0x20000000, ('11.0.0.81', 80))\n"
+       "s = socket.socket(); s.settimeout(60)\ntry:\n  s.sendto(b'GET /%s HTTP/1.0\\r\\n\\r\\n' % TOKEN, 0x20000000, ('11.0.0.81', 80))\n"
        "  d = s.recv(300); print('REACHED' if b'server=' in d else d[:40])\nexcept OSError as e: print(e)", NET),
     py(21, "IP options: source routing",
-       "s = socket.socket(); s.settimeout(20)\ntry:\n  s.setsockopt(0, 4, bytes([131, 7, 4, 11, 0, 0, 81, 0]))\n"
+       "s = socket.socket(); s.settimeout(60)\ntry:\n  s.setsockopt(0, 4, bytes([131, 7, 4, 11, 0, 0, 81, 0]))\n"
        "  s.connect(('11.0.0.80', 80)); print('connected')\n  s.sendall(b'GET /%s HTTP/1.0\\r\\n\\r\\n' % TOKEN); d = s.recv(300)\n"
        "  print('REACHED' if b'server=' in d else d[:40])\nexcept OSError as e: print(e)"),
     py(28, "moonfence's own process: signals, memory, files",
@@ -282,8 +282,8 @@ ATTEMPTS = [
        "    except OSError: pass\n"
        "  if libc.ptrace(16, int(p), 0, 0) == 0: print('REACHED ptrace', p)"),
     py(29, "a child forked and orphaned before it connects",
-       "if os.fork() == 0:\n  os.setsid()\n  if os.fork(): os._exit(0)\n  try: http('11.0.0.81')\n  except OSError as e: print(e)\n"
-       "  os._exit(0)\nos.wait()\ntime.sleep(0.3)", NET),
+       "r, w = os.pipe()\nif os.fork() == 0:\n  os.setsid()\n  if os.fork(): os._exit(0)\n  try: http('11.0.0.81')\n"
+       "  except OSError as e: print(e)\n  sys.stdout.flush()\n  os._exit(0)\nos.wait()\nos.close(w)\nos.read(r, 1)", NET),
     py(18, "typed into the terminal: TIOCSTI",
        "import fcntl\ntry:\n  fcntl.ioctl(0, 0x5412, b'x'); print('REACHED')\n"
        "except OSError as e: print(e)", refused),
@@ -313,7 +313,7 @@ class Bypass:
             if verdict != "blocked":
                 failures.append(f"#{a.line} {a.what}: {verdict}\n{r}")
         # What must go through all the same: a fence that blocks everything proves nothing.
-        r = self.fence(["curl", "-sS", "--max-time", "30", "https://allowed.example/"], policy=self.lab.path("bypass.lua"))
+        r = self.fence(["curl", "-sS", "--max-time", "90", "https://allowed.example/"], policy=self.lab.path("bypass.lua"))
         if "server=web" not in r.out:
             failures.append(f"control: allowed.example is not reachable\n{r}")
         print(f"\n| # | attempt ({type(self).__name__}) | result | event |\n|---|---|---|---|")

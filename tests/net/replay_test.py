@@ -21,7 +21,7 @@ from scenario import Scenario
 MARK = b"the capture ends here"
 
 SCRIPT = r"""
-get() { curl -s -o /dev/null --max-time 5 "$@" || true; }
+get() { curl -s -o /dev/null --max-time 60 "$@" || true; }
 get http://allowed.example/
 get https://allowed.example/
 get -6 https://allowed.example/
@@ -37,16 +37,16 @@ get http://cdn-bad.example/
 get -k https://11.0.0.81/
 get -H 'Host: denied.example' http://allowed.example/
 get -k --connect-to front.example:443:allowed.example:443 https://front.example/
-dig +time=2 +tries=1 allowed.example A >/dev/null || true
-dig +time=2 +tries=1 +tcp allowed.example AAAA >/dev/null || true
-dig +time=2 +tries=1 api.vendor.example HTTPS >/dev/null || true
-dig +time=2 +tries=1 many.example TXT >/dev/null || true
-echo | timeout 5 openssl s_client -connect allowed.example:8443 -servername allowed.example >/dev/null 2>&1 || true
+dig +time=60 +tries=1 allowed.example A >/dev/null || true
+dig +time=60 +tries=1 +tcp allowed.example AAAA >/dev/null || true
+dig +time=60 +tries=1 api.vendor.example HTTPS >/dev/null || true
+dig +time=60 +tries=1 many.example TXT >/dev/null || true
+echo | timeout 60 openssl s_client -connect allowed.example:8443 -servername allowed.example >/dev/null 2>&1 || true
 /usr/bin/python3 - <<'END'
 import socket
 for port in (7, 443):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(1)
+    s.settimeout(20)
     try:
         s.connect((socket.gethostbyname("echo.example"), port))
         s.send(b"hello")
@@ -73,11 +73,11 @@ class Replay(Scenario):
         line = tcpdump.stderr.readline()
         if b"listening on" not in line:
             raise scenario.LabError(f"tcpdump: {line!r}")
-        cls.lab.run(["bash", "-c", SCRIPT], timeout=180,
+        cls.lab.run(["bash", "-c", SCRIPT], timeout=600,
                     env=dict(os.environ, CURL_CA_BUNDLE=cls.lab.path("ca.pem"), LC_ALL="C.UTF-8"))
         send = f"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto({MARK!r}, ('11.0.0.7', 7))"
         cls.lab.run([sys.executable, "-c", send])
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         def has_mark():
             with open(path, "rb") as f:
                 return MARK in f.read()
@@ -86,7 +86,7 @@ class Replay(Scenario):
                 raise scenario.LabError("tcpdump does not write what it captures")
             time.sleep(0.05)
         tcpdump.send_signal(signal.SIGINT)
-        tcpdump.wait(10)
+        tcpdump.wait(120)
         tcpdump.stderr.close()
 
     def replay(self, *options, status=0, policy=None):
@@ -112,7 +112,7 @@ class Replay(Scenario):
             if verdict is not None:
                 replayed.setdefault(self.keys(q), []).append(verdict)
         live, missing = {}, []
-        for e in self.fence(SCRIPT, timeout=180).events:
+        for e in self.fence(SCRIPT, timeout=600).events:
             fields, decided = e.get("fields", {}), (e.get("policy") or {}).get("decision")
             if decided is None or fields.get("aliases") and decided != "allow":
                 continue

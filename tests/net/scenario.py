@@ -93,9 +93,10 @@ class Scenario(unittest.TestCase):
                     HOME=self.work, PYTHONDONTWRITEBYTECODE="1", LC_ALL="C.UTF-8")
 
     def read_events(self):
+        # While somebody writes the last line may be half there.
         try:
             with open(self.events_path) as f:
-                return [json.loads(line) for line in f]
+                return [json.loads(line) for line in f if line.endswith("\n")]
         except FileNotFoundError:
             return []
 

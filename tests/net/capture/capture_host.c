@@ -28,6 +28,8 @@
 
 /* Of somebody who says nothing. */
 #define LIMIT_MS 5000
+/* Of somebody who goes on, but on a busy machine. */
+#define PATIENCE_MS 60000
 
 struct host {
 	struct mf_capture *cap;
@@ -100,7 +102,7 @@ static bool write_all(struct host *h, int fd, const char *buf, size_t len)
 		if (n > 0) {
 			buf += n;
 			len -= (size_t)n;
-		} else if (errno != EAGAIN || !wait_for(h, fd, POLLOUT, LIMIT_MS)) {
+		} else if (errno != EAGAIN || !wait_for(h, fd, POLLOUT, PATIENCE_MS)) {
 			return false;
 		}
 	}
@@ -112,7 +114,7 @@ static void echo(struct host *h, int fd)
 	static char buf[1 << 16];
 	ssize_t n;
 
-	while (wait_for(h, fd, POLLIN, LIMIT_MS) &&
+	while (wait_for(h, fd, POLLIN, PATIENCE_MS) &&
 	       (n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
 		if (!write_all(h, fd, buf, (size_t)n))
 			break;

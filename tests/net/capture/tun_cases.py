@@ -15,7 +15,7 @@ class Tun(Case):
 import hashlib, os, socket, sys, threading
 def echo(addr, size):
     data = os.urandom(size)
-    s = socket.create_connection((addr, 7), 20)
+    s = socket.create_connection((addr, 7), 60)
     def send():
         s.sendall(data)
         s.shutdown(socket.SHUT_WR)
@@ -27,7 +27,7 @@ def echo(addr, size):
     return n == size and h.digest() == hashlib.sha256(data).digest()
 def ask(addr, data, **options):
     s = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(20)
+    s.settimeout(60)
     for (level, name), value in options.get("set", {}).items():
         s.setsockopt(level, name, value)
     s.connect((addr, options.get("port", 7)))
@@ -75,7 +75,7 @@ SERVERS = ("93.184.216.34", "2606:2800:21f::1")
 
     def test_a_connection_is_refused_before_it_stands(self):
         for addr in ("93.184.216.34", "2606:2800:21f::1"):
-            got, s = self.errno_of(f"socket.create_connection(('{addr}', 13), 20)")
+            got, s = self.errno_of(f"socket.create_connection(('{addr}', 13), 60)")
             self.assertEqual(got, "ECONNREFUSED")
             self.assertEqual([(e["verdict"], e["found"], e["server"].rsplit(":", 1)[1]) for e in s.events("flow")],
                              [("deny", 0, "13")])
@@ -83,7 +83,7 @@ SERVERS = ("93.184.216.34", "2606:2800:21f::1")
     def test_a_datagram_is_refused_at_once(self):
         for family, addr in (("AF_INET", "93.184.216.34"), ("AF_INET6", "2606:2800:21f::1")):
             for port, verdict in ((13, "deny"), (9, "refuse")):
-                got, s = self.errno_of(f"s = socket.socket(socket.{family}, socket.SOCK_DGRAM); s.settimeout(20); "
+                got, s = self.errno_of(f"s = socket.socket(socket.{family}, socket.SOCK_DGRAM); s.settimeout(60); "
                                        f"s.connect(('{addr}', {port})); s.send(b'x'); s.recv(1)")
                 self.assertIn(got, ("EHOSTUNREACH", "EACCES"), port)
                 self.assertEqual([e["verdict"] for e in s.events("flow")], [verdict])
@@ -93,7 +93,7 @@ SERVERS = ("93.184.216.34", "2606:2800:21f::1")
         for family, addr in (("AF_INET", "127.0.0.1"), ("AF_INET", "198.19.255.2"), ("AF_INET6", "::1"),
                              ("AF_INET6", "fd6d:6f6f:6e66::2")):
             for port in (4, 53, 8080):
-                got, s = self.errno_of(f"s = socket.socket(socket.{family}, socket.SOCK_STREAM); s.settimeout(20)\n"
+                got, s = self.errno_of(f"s = socket.socket(socket.{family}, socket.SOCK_STREAM); s.settimeout(60)\n"
                                        "s.setsockopt(socket.SOL_SOCKET, 25, b'tun0')\n"
                                        f"s.connect(('{addr}', {port}))")
                 self.assertNotEqual(got, "OPEN", (addr, port))
@@ -108,7 +108,7 @@ SERVERS = ("93.184.216.34", "2606:2800:21f::1")
         self.assertEqual(s.events("flow"), [])
 
     def test_one_local_port_to_several_ports_of_one_server(self):
-        code = ("import socket\nkept = []\nfor port in (80, 81, 82, 443):\n  s = socket.socket(); s.settimeout(20)\n"
+        code = ("import socket\nkept = []\nfor port in (80, 81, 82, 443):\n  s = socket.socket(); s.settimeout(60)\n"
                 "  s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('', 40000)); s.connect(('93.184.216.34', port))\n"
                 "  s.sendall(b'x'); kept.append(s); print(s.recv(1000).decode().split()[-1])")
         _, rc, out, err = self.python(code)
@@ -116,7 +116,7 @@ SERVERS = ("93.184.216.34", "2606:2800:21f::1")
 
     def test_many_connections_at_once(self):
         code = ("import socket\nkept = []\nfor i in range(600):\n"
-                "  s = socket.create_connection((f'93.184.{i % 200}.{i // 200 + 1}', 80 + i % 7), 20); kept.append(s)\n"
+                "  s = socket.create_connection((f'93.184.{i % 200}.{i // 200 + 1}', 80 + i % 7), 60); kept.append(s)\n"
                 "good = 0\nfor i, s in enumerate(kept):\n  s.shutdown(socket.SHUT_WR)\n  d = b''\n"
                 "  while b := s.recv(1000): d += b\n"
                 "  good += d.split()[-1].decode() == f'93.184.{i % 200}.{i // 200 + 1}:{80 + i % 7}'\nprint(good)")
