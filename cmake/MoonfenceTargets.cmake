@@ -35,7 +35,7 @@ function(mf_unit_test name)
     MF_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME unit.${name} COMMAND test_${name})
   if(NOT T_TIMEOUT)
-    set(T_TIMEOUT 240)
+    set(T_TIMEOUT 900)
   endif()
   set_tests_properties(unit.${name} PROPERTIES TIMEOUT ${T_TIMEOUT} SKIP_RETURN_CODE 77
     ENVIRONMENT "${T_ENV}" LABELS "unit;${T_LABELS}")
@@ -58,7 +58,7 @@ function(mf_fuzz_target name)
   else()
     add_test(NAME fuzz.${name} COMMAND fuzz_${name} ${corpus})
   endif()
-  set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT 240 LABELS "fuzz")
+  set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT 900 LABELS "fuzz")
 endfunction()
 
 # mf_bench(NAME SOURCES... LIBS targets...): a benchmark program bench_NAME; bench/run.sh knows which table rows it fills.
