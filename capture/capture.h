@@ -9,7 +9,7 @@
  *	mf_capture_new(&o, &cap, &err);      // forks the namespace's processes, returns at once
  *	...                                  // load policies meanwhile
  *	mf_capture_prove(cap, &err);         // namespace ready; probes have arrived at the listeners
- *	...                                  // give mf_capture_tcp_fd(), mf_capture_udp_fd() and ops to the proxies
+ *	...                                  // give each mf_capture_tcp_fd(), mf_capture_udp_fd() and ops to the proxies
  *	mf_capture_exec(cap, &code, &err);   // the command starts; on failure exit with code (126, 127)
  *	while (poll mf_capture_fd(cap))      // or in any event loop
  *		while (mf_capture_next_event(cap, &ev)) ...
@@ -82,7 +82,12 @@ struct mf_capture_options {
 	const char *extra_ca_pem;
 	bool own_sighup; /* the caller wants SIGHUP for itself: neither blocked nor forwarded */
 	bool own_sigusr; /* the same for SIGUSR1 and SIGUSR2 */
-	unsigned prove_timeout_ms; /* 0: 20,000 */
+	/*
+	 * What cannot be judged because something fails passes, instead of being dropped (pipeline.h). Windows' WINDIVERT only:
+	 * the others have no way that passes by us.
+	 */
+	bool fail_open;
+	unsigned prove_timeout_ms; /* 0: 20,000; Windows 3,000 for IPv6 */
 	unsigned rescan_ms;	   /* how often new host sockets are looked for; 0: 2,000 */
 	const struct mf_log *log;  /* may be NULL */
 };
@@ -106,12 +111,14 @@ int mf_capture_new(const struct mf_capture_options *options, struct mf_capture *
 int mf_capture_prove(struct mf_capture *cap, struct mf_err *err);
 
 /*
- * Listeners in the namespace, non-blocking, borrowed. Both are IPv6 sockets that take both families (mapped addresses).
- * Whose a connection or datagram is says mf_capture_find_flow(), by what accept() and getsockname() say, for UDP by the
+ * The @i-th listener of a protocol, non-blocking, borrowed; -1: there are no more. On Linux there is one, in the
+ * namespace, an IPv6 socket that takes both families (mapped addresses); on Windows one for each family, the second one
+ * (IPv6) once mf_capture_prove() has seen that it is reached. Whose a connection or datagram is says mf_capture_find_flow(), by what accept() and getsockname() say, for UDP by the
  * sender and the control data that come with it (IP_ORIGDSTADDR, IPV6_ORIGDSTADDR).
  */
-int mf_capture_tcp_fd(const struct mf_capture *cap);
-int mf_capture_udp_fd(const struct mf_capture *cap);
+#define MF_CAPTURE_LISTENERS_MAX 2
+int mf_capture_tcp_fd(const struct mf_capture *cap, unsigned i);
+int mf_capture_udp_fd(const struct mf_capture *cap, unsigned i);
 
 /**
  * mf_capture_find_flow() - The flow behind what a listener sees

@@ -141,6 +141,12 @@ int mf_capture_new(const struct mf_capture_options *options, struct mf_capture *
 				  mf_capture_backend_name(MF_CAPTURE_TPROXY),
 				  mf_capture_backend_name(MF_CAPTURE_TUN),
 				  mf_capture_backend_name(options->backend));
+	if (options->fail_open)
+		return mf_err_set(err, MF_E_UNSUPPORTED,
+				  "traffic captured with '%s' has no other way than ours: the fail "
+				  "mode 'open' is for '%s'",
+				  mf_capture_backend_name(options->backend),
+				  mf_capture_backend_name(MF_CAPTURE_WINDIVERT));
 	if (options->mtu &&
 	    (options->mtu < MF_CAPTURE_MTU_MIN || options->mtu > MF_CAPTURE_MTU_MAX))
 		return mf_err_set(err, MF_E_INVAL, "the MTU of a session is %d to %d bytes",
@@ -369,14 +375,14 @@ bool mf_capture_helper_main(int argc, char **argv, int *ret_status)
 	return false;
 }
 
-int mf_capture_tcp_fd(const struct mf_capture *cap)
+int mf_capture_tcp_fd(const struct mf_capture *cap, unsigned i)
 {
-	return cap->fd[MF_CAPTURE_FD_TCP];
+	return i ? -1 : cap->fd[MF_CAPTURE_FD_TCP];
 }
 
-int mf_capture_udp_fd(const struct mf_capture *cap)
+int mf_capture_udp_fd(const struct mf_capture *cap, unsigned i)
 {
-	return cap->fd[MF_CAPTURE_FD_UDP];
+	return i ? -1 : cap->fd[MF_CAPTURE_FD_UDP];
 }
 
 int64_t mf_capture_pid(const struct mf_capture *cap)

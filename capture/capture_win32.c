@@ -7,6 +7,7 @@
  * docs/internals/capture-windows.md is the map.
  */
 #include <winsock2.h>
+#include <ws2tcpip.h>
 
 #include <windows.h>
 
@@ -22,8 +23,11 @@
 #include <bcrypt.h>
 
 #define PROVE_TIMEOUT_MS 20000
-#define LISTEN_BACKLOG	 1024
-#define CA_MAX		 65536
+/* Where a firewall keeps IPv6 from us each session waits this long for nothing. */
+#define PROVE6_TIMEOUT_MS 3000
+#define PORT_TRIES	  32
+#define LISTEN_BACKLOG	  1024
+#define CA_MAX		  65536
 
 /* ---- events ---------------------------------------------------------------------------------------------------- */
 
@@ -171,35 +175,62 @@ void mf_capture_take_processes(struct mf_capture *cap)
 
 /* ---- set-up ---------------------------------------------------------------------------------------------------- */
 
-static int listen_at(bool tcp, int *ret_fd, uint16_t *ret_port, struct mf_err *err)
+/* @at: its port is filled in. Return: the socket; -1, and WSAGetLastError() */
+static int listen_at(struct mf_endpoint *at, bool tcp)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	SOCKET s =
-		WSASocketW(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, tcp ? IPPROTO_TCP : IPPROTO_UDP,
-			   NULL, 0, WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
-	int len = sizeof(sa), on = 1;
+	struct sockaddr_storage sa;
+	int len = (int)mf_endpoint_to_sockaddr(at, false, &sa), on = 1, code;
+	SOCKET s = WSASocketW(sa.ss_family, tcp ? SOCK_STREAM : SOCK_DGRAM,
+			      tcp ? IPPROTO_TCP : IPPROTO_UDP, NULL, 0,
+			      WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+	bool ip6 = at->addr.family == 6;
 	u_long nonblocking = 1;
-	char text[256];
 
 	// Without exclusive use anybody could bind to the same port and take connections.
-	if (s == INVALID_SOCKET ||
-	    setsockopt(s, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (char *)&on, sizeof(on)) != 0 ||
-	    bind(s, (struct sockaddr *)&sa, sizeof(sa)) != 0 ||
-	    getsockname(s, (struct sockaddr *)&sa, &len) != 0 ||
-	    ioctlsocket(s, (long)FIONBIO, &nonblocking) != 0 ||
-	    (tcp && listen(s, LISTEN_BACKLOG) != 0)) {
-		int r = mf_err_set(
-			err, MF_E_IO, "cannot listen on 127.0.0.1: %s",
-			mf_win32_message((unsigned long)WSAGetLastError(), text, sizeof(text)));
+	if (s != INVALID_SOCKET &&
+	    setsockopt(s, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (char *)&on, sizeof(on)) == 0 &&
+	    (!ip6 || setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (char *)&on, sizeof(on)) == 0) &&
+	    bind(s, (struct sockaddr *)&sa, len) == 0 &&
+	    getsockname(s, (struct sockaddr *)&sa, &len) == 0 &&
+	    mf_endpoint_from_sockaddr(at, (struct sockaddr *)&sa) &&
+	    ioctlsocket(s, (long)FIONBIO, &nonblocking) == 0 &&
+	    (!tcp || listen(s, LISTEN_BACKLOG) == 0))
+		return (int)s;
+	code = WSAGetLastError();
+	if (s != INVALID_SOCKET)
+		closesocket(s);
+	WSASetLastError(code);
+	return -1;
+}
 
-		if (s != INVALID_SOCKET)
-			closesocket(s);
-		return r;
+/*
+ * The listeners of a protocol, at one port for both families: then nothing between them and the driver's filter needs to
+ * know of more than one. The port that is free in one may be taken in the other; a machine may have no IPv6.
+ */
+static int listen_twice(bool tcp, int *ret_fd4, int *ret_fd6, uint16_t *ret_port,
+			struct mf_err *err)
+{
+	char text[256];
+
+	*ret_fd4 = *ret_fd6 = -1;
+	for (int i = 0; i < PORT_TRIES; i++) {
+		struct mf_endpoint four = { .addr = { .family = 4, .bytes = { 127, 0, 0, 1 } } };
+		struct mf_endpoint six = { .addr = { .family = 6 } };
+
+		*ret_fd4 = listen_at(&four, tcp);
+		if (*ret_fd4 < 0)
+			return mf_err_set(err, MF_E_IO, "cannot listen on 127.0.0.1: %s",
+					  mf_win32_message((unsigned long)WSAGetLastError(), text,
+							   sizeof(text)));
+		*ret_port = six.port = four.port;
+		*ret_fd6 = listen_at(&six, tcp);
+		if (*ret_fd6 >= 0 ||
+		    (WSAGetLastError() != WSAEADDRINUSE && WSAGetLastError() != WSAEACCES))
+			return 0;
+		closesocket((SOCKET)*ret_fd4);
+		*ret_fd4 = -1;
 	}
-	*ret_fd = (int)s;
-	*ret_port = ntohs(sa.sin_port);
-	return 0;
+	return mf_err_set(err, MF_E_FULL, "no port is free for both IPv4 and IPv6");
 }
 
 static int check_options(const struct mf_capture_options *o, struct mf_err *err)
@@ -211,6 +242,11 @@ static int check_options(const struct mf_capture_options *o, struct mf_err *err)
 				  "Windows captures with '%s', or blocks with '%s'",
 				  mf_capture_backend_name(MF_CAPTURE_WINDIVERT),
 				  mf_capture_backend_name(MF_CAPTURE_BLOCK));
+	if (o->fail_open && o->backend != MF_CAPTURE_WINDIVERT)
+		return mf_err_set(err, MF_E_UNSUPPORTED,
+				  "with '%s' nothing passes: the fail mode 'open' is for '%s'",
+				  mf_capture_backend_name(o->backend),
+				  mf_capture_backend_name(MF_CAPTURE_WINDIVERT));
 	if (o->unix_allow_cnt || o->keep_fd_cnt)
 		return mf_err_set(err, MF_E_UNSUPPORTED,
 				  "Unix sockets and inherited descriptors cannot be chosen on "
@@ -236,9 +272,11 @@ static int build(struct mf_capture *cap, struct mf_err *err)
 	if (r == 0)
 		r = mf_wake_init(&cap->packets_wake, err);
 	if (r == 0)
-		r = listen_at(true, &cap->tcp_fd, &cap->tcp_port, err);
+		r = listen_twice(true, &cap->listeners[0].tcp_fd, &cap->listeners[1].tcp_fd,
+				 &cap->tcp_port, err);
 	if (r == 0)
-		r = listen_at(false, &cap->udp_fd, &cap->udp_port, err);
+		r = listen_twice(false, &cap->listeners[0].udp_fd, &cap->listeners[1].udp_fd,
+				 &cap->udp_port, err);
 	if (r == 0)
 		r = mf_owner_table_new(&mf_owner_source_system, &cap->owners, err);
 	if (r == 0)
@@ -261,7 +299,9 @@ int mf_capture_new(const struct mf_capture_options *options, struct mf_capture *
 	if (!cap)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	cap->options = *options;
-	cap->tcp_fd = cap->udp_fd = cap->events_wake.fd = cap->packets_wake.fd = -1;
+	for (unsigned i = 0; i < 2; i++)
+		cap->listeners[i] = (struct mf_listeners){ -1, -1 };
+	cap->events_wake.fd = cap->packets_wake.fd = -1;
 	cap->started_ns = mf_clock_now(&mf_clock_system);
 	r = build(cap, err);
 	if (r < 0) {
@@ -291,12 +331,57 @@ static void open_minifilter(struct mf_capture *cap)
 	}
 }
 
+static void close_listeners(struct mf_listeners *l)
+{
+	if (l->tcp_fd >= 0)
+		closesocket((SOCKET)l->tcp_fd);
+	if (l->udp_fd >= 0)
+		closesocket((SOCKET)l->udp_fd);
+	*l = (struct mf_listeners){ -1, -1 };
+}
+
+static uint64_t prove_deadline(const struct mf_capture *cap, unsigned standard_ms)
+{
+	unsigned ms = cap->options.prove_timeout_ms;
+
+	return mf_clock_now(&mf_clock_system) + (ms ? ms : standard_ms) * MF_NS_PER_MS;
+}
+
+/*
+ * IPv4 must arrive. IPv6 may be kept from us, since to a firewall what is reflected comes from the network: then its flows
+ * are refused, and programs go on with IPv4.
+ */
+static int prove_packets(struct mf_capture *cap, struct mf_err *err)
+{
+	const struct mf_listeners *six = &cap->listeners[1];
+	struct mf_err local = { 0 };
+	int r = mf_capture_probe(cap, 4, prove_deadline(cap, PROVE_TIMEOUT_MS), &local);
+
+	if (r == MF_E_AGAIN)
+		mf_log_warning(cap->options.log, "%s: that traffic is captured is not proven",
+			       local.msg);
+	else if (r < 0)
+		return mf_err_set(err, r,
+				  "the capture of traffic could not be proven, so the command is "
+				  "not started: %s",
+				  local.msg);
+	if (six->tcp_fd < 0 || six->udp_fd < 0) {
+		mf_log_info(cap->options.log, "this machine has no IPv6");
+		return 0;
+	}
+	r = mf_capture_probe(cap, 6, prove_deadline(cap, PROVE6_TIMEOUT_MS), &local);
+	cap->has_ip6 = r == 0;
+	if (r == MF_E_AGAIN)
+		mf_log_info(cap->options.log, "without IPv6: %s", local.msg);
+	else if (r < 0)
+		mf_log_warning(cap->options.log, "IPv6 is refused to the session: %s", local.msg);
+	return 0;
+}
+
 int mf_capture_prove(struct mf_capture *cap, struct mf_err *err)
 {
-	unsigned limit =
-		cap->options.prove_timeout_ms ? cap->options.prove_timeout_ms : PROVE_TIMEOUT_MS;
-	uint64_t deadline = mf_clock_now(&mf_clock_system) + limit * MF_NS_PER_MS, began;
 	struct mf_err local;
+	uint64_t began;
 	int r;
 
 	err = err ? err : &local;
@@ -311,9 +396,12 @@ int mf_capture_prove(struct mf_capture *cap, struct mf_err *err)
 		cap->timing.rules_ns = mf_clock_now(&mf_clock_system) - began;
 		began = mf_clock_now(&mf_clock_system);
 		if (r == 0)
-			r = mf_capture_probe(cap, deadline, err);
+			r = prove_packets(cap, err);
 		cap->timing.probes_ns = mf_clock_now(&mf_clock_system) - began;
 	}
+	// They can be reached from elsewhere: not without need.
+	if (!cap->has_ip6)
+		close_listeners(&cap->listeners[1]);
 	if (r < 0)
 		return r;
 	open_minifilter(cap);
@@ -407,14 +495,14 @@ enum mf_capture_backend mf_capture_backend_default(void)
 	return MF_CAPTURE_WINDIVERT;
 }
 
-int mf_capture_tcp_fd(const struct mf_capture *cap)
+int mf_capture_tcp_fd(const struct mf_capture *cap, unsigned i)
 {
-	return cap->tcp_fd;
+	return i < 1u + cap->has_ip6 ? cap->listeners[i].tcp_fd : -1;
 }
 
-int mf_capture_udp_fd(const struct mf_capture *cap)
+int mf_capture_udp_fd(const struct mf_capture *cap, unsigned i)
 {
-	return cap->udp_fd;
+	return i < 1u + cap->has_ip6 ? cap->listeners[i].udp_fd : -1;
 }
 
 int64_t mf_capture_pid(const struct mf_capture *cap)
@@ -459,10 +547,8 @@ void mf_capture_free(struct mf_capture *cap)
 	mf_owner_table_free(cap->owners);
 	mf_process_info_done(&cap->info);
 	mf_capture_environment_done(cap);
-	if (cap->tcp_fd >= 0)
-		closesocket((SOCKET)cap->tcp_fd);
-	if (cap->udp_fd >= 0)
-		closesocket((SOCKET)cap->udp_fd);
+	close_listeners(&cap->listeners[0]);
+	close_listeners(&cap->listeners[1]);
 	mf_wake_done(&cap->events_wake);
 	mf_wake_done(&cap->packets_wake);
 	if (cap->started_sockets)

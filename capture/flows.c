@@ -260,7 +260,10 @@ void mf_flow_on_miss(struct mf_pipeline *p, struct mf_packet *pkt, struct mf_vie
 {
 	bool outbound = pkt->flags & MF_PACKET_OUTBOUND;
 
-	if (!outbound || (pkt->flags & MF_PACKET_LOOPBACK)) {
+	// What is reflected looks like this, but comes from us: here it is somebody on the network who plays the client (W9).
+	if (!outbound && mf_redirect_is_to_listener(p, &v->flow)) {
+		mf_pipeline_drop(p, MF_DROP_NO_ENTRY);
+	} else if (!outbound || (pkt->flags & MF_PACKET_LOOPBACK)) {
 		mf_pipeline_pass(p, pkt, true);
 	} else if (p->o.scope == MF_SCOPE_PIDS) {
 		on_miss_by_pid(p, pkt, v, ask);

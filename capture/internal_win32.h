@@ -24,12 +24,21 @@ struct mf_capture_packets; /* packets_win32.c */
 struct mf_minifilter;
 struct mf_wfp;
 
+struct mf_listeners {
+	int tcp_fd, udp_fd;
+};
+
 struct mf_capture {
 	struct mf_capture_options options;
 	enum mf_capture_state state;
 	bool started_sockets, cut;
-	int tcp_fd, udp_fd; /* listeners on 127.0.0.1 */
+	/*
+	 * The IPv4 ones on 127.0.0.1 (method L), the IPv6 ones on :: (method R), at the same ports; -1: none. Without a proof
+	 * (has_ip6) nothing is sent to the IPv6 ones.
+	 */
+	struct mf_listeners listeners[2]; /* IPv4, IPv6 */
 	uint16_t tcp_port, udp_port;
+	bool has_ip6;
 	struct mf_wake events_wake, packets_wake;
 	struct mf_job *job;
 	struct mf_minifilter *minifilter;   /* NULL: no driver */
@@ -71,8 +80,12 @@ int mf_capture_packets_refuse_udp(struct mf_capture *cap, const struct mf_sessio
 
 /* ---- probe_win32.c ---- */
 
-/* See a flow of a helper arrive at the listener; Return: 0, MF_E_IO */
-int mf_capture_probe(struct mf_capture *cap, uint64_t deadline_ns, struct mf_err *err);
+/**
+ * mf_capture_probe() - See a flow of a helper arrive at the listener of a family, and its byte after it
+ * Return: 0; MF_E_AGAIN: this machine has no route to anywhere now, nothing can be seen; MF_E_IO
+ */
+int mf_capture_probe(struct mf_capture *cap, uint8_t family, uint64_t deadline_ns,
+		     struct mf_err *err);
 
 /* ---- environment_win32.c ---- */
 

@@ -42,12 +42,16 @@ static int decide(void *ctx, const struct mf_flow_question *q, struct mf_flow_ve
 	int r = 0;
 
 	*ret = (struct mf_flow_verdict){ .answer = MF_FLOW_DENY };
-	// The listeners are IPv4's: an IPv6 flow is refused at once, so that its program tries IPv4.
-	if (!mf_flow_to_session(q->flow, &flow) || flow.server.addr.family != 4 || p->cap->cut)
+	if (!mf_flow_to_session(q->flow, &flow) || p->cap->cut)
+		return 0;
+	if (p->probe.port && memcmp(&flow.server, &p->probe, sizeof(p->probe)) == 0) {
+		ret->answer = MF_FLOW_PROXY;
+		return 0;
+	}
+	// What would not arrive is refused at once, so that its program tries IPv4.
+	if (flow.server.addr.family == 6 && !p->cap->has_ip6)
 		return 0;
 	ret->answer = MF_FLOW_PROXY;
-	if (p->probe.port && memcmp(&flow.server, &p->probe, sizeof(p->probe)) == 0)
-		return 0;
 	p->asked = *q->flow;
 	p->asked_pid = q->pid;
 	p->asked_wall_ns = mf_clock_wall(&mf_clock_system);
@@ -209,7 +213,8 @@ static int open_pipeline(struct mf_capture_packets *p, struct mf_err *err)
 					 .tcp_port = cap->tcp_port,
 					 .udp_port = cap->udp_port,
 					 .nat = p->nat,
-					 .own_pid = GetCurrentProcessId() };
+					 .own_pid = GetCurrentProcessId(),
+					 .fail_open = cap->options.fail_open };
 	struct mf_pipeline_ops ops = { .decide = decide, .event = on_event, .ctx = p };
 	struct mf_backend wrapped = p->inner;
 

@@ -250,6 +250,8 @@ void mf_redirect_fragment(struct mf_pipeline *p, struct mf_packet *pkt, struct m
 			  const struct mf_fate *fate);
 /** mf_redirect_has_loopback() - Is an end a loopback address? Nobody takes such a packet as inbound */
 bool mf_redirect_has_loopback(const struct mf_flow *flow);
+/** mf_redirect_is_to_listener() - Does a packet go to one of them that takes reflected packets? */
+bool mf_redirect_is_to_listener(const struct mf_pipeline *p, const struct mf_flow *flow);
 /** mf_redirect_is_listener() - Does a packet come from one of our listeners? */
 bool mf_redirect_is_listener(const struct mf_pipeline *p, const struct mf_flow *flow);
 

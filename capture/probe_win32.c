@@ -17,11 +17,14 @@
 
 #define HELPER_WORD "--moonfence-probe"
 
-/* 203.0.113.0/24 is for documentation (RFC 5737): no program of a session has business there. */
-#define PROBE_NET4             \
-	{                      \
-		203, 0, 113, 0 \
-	}
+/*
+ * 203.0.113.0/24 (RFC 5737) and 2001:db8::/32 (RFC 3849) are for documentation: no program of a session has business there.
+ * The last byte is chosen anew each time.
+ */
+static const struct mf_addr nets[] = {
+	{ .family = 4, .bytes = { 203, 0, 113, 0 } },
+	{ .family = 6, .bytes = { 0x20, 0x01, 0x0d, 0xb8, 0xff, [14] = 1 } },
+};
 
 /* Exit statuses of the helper */
 enum { HELPER_FINE = 0, HELPER_USAGE = 2, HELPER_NO_ROUTE = 3, HELPER_FAILED = 4 };
@@ -80,6 +83,7 @@ bool mf_capture_helper_main(int argc, char **argv, int *ret_status)
 struct probe {
 	struct mf_capture *cap;
 	struct mf_endpoint server;
+	SOCKET listener;
 	struct mf_job *helper;
 	SOCKET arrived; /* the helper's connection at the listener */
 	char text[MF_ENDPOINT_TEXT_MAX];
@@ -132,7 +136,7 @@ static bool arrived(struct probe *p)
 	while (p->arrived == INVALID_SOCKET) {
 		struct sockaddr_storage from;
 		int len = sizeof(from);
-		SOCKET s = accept((SOCKET)p->cap->tcp_fd, (struct sockaddr *)&from, &len);
+		SOCKET s = accept(p->listener, (struct sockaddr *)&from, &len);
 
 		if (s == INVALID_SOCKET)
 			return false;
@@ -152,7 +156,7 @@ static void wait_a_little(const struct probe *p)
 
 	FD_ZERO(&read);
 	FD_SET((SOCKET)cap->packets_wake.fd, &read);
-	FD_SET(p->arrived == INVALID_SOCKET ? (SOCKET)cap->tcp_fd : p->arrived, &read);
+	FD_SET(p->arrived == INVALID_SOCKET ? p->listener : p->arrived, &read);
 	(void)select(0, &read, NULL, NULL, &tv);
 }
 
@@ -160,8 +164,7 @@ static int not_proven(const struct probe *p, const char *why, struct mf_err *err
 {
 	return mf_err_set(
 		err, MF_E_IO,
-		"the capture of traffic could not be proven: a connection of our own to %s "
-		"%s, so the command is not started. Does another product hold packets back "
+		"a connection of our own to %s %s. Does another product hold packets back "
 		"(firewall, VPN, another program with WinDivert)?",
 		p->text, why);
 }
@@ -177,13 +180,10 @@ static int watch(struct probe *p, uint64_t deadline_ns, struct mf_err *err)
 			;
 		if (arrived(p))
 			return 0;
-		if (ended && code == HELPER_NO_ROUTE) {
-			// Where no packet can leave, none can be seen; the driver itself stands.
-			mf_log_warning(p->cap->options.log,
-				       "this machine has no route to anywhere now: that traffic is "
-				       "captured is not proven");
-			return 0;
-		}
+		// Where no packet can leave, none can be seen; the driver itself stands.
+		if (ended && code == HELPER_NO_ROUTE)
+			return mf_err_set(err, MF_E_AGAIN,
+					  "this machine has no route to anywhere now");
 		if (ended)
 			return not_proven(p, "went past us", err);
 		if (mf_clock_now(&mf_clock_system) >= deadline_ns)
@@ -212,16 +212,19 @@ static void let_go(struct probe *p)
 	}
 }
 
-int mf_capture_probe(struct mf_capture *cap, uint64_t deadline_ns, struct mf_err *err)
+int mf_capture_probe(struct mf_capture *cap, uint8_t family, uint64_t deadline_ns,
+		     struct mf_err *err)
 {
+	bool ip6 = family == 6;
 	struct probe p = { .cap = cap,
+			   .listener = (SOCKET)cap->listeners[ip6].tcp_fd,
 			   .arrived = INVALID_SOCKET,
-			   .server = { .addr = { .family = 4, .bytes = PROBE_NET4 } } };
+			   .server = { .addr = nets[ip6] } };
 	uint64_t salt = mf_clock_wall(&mf_clock_system) / 100 ^ GetCurrentProcessId() * 2654435761u;
 	int r;
 
 	// Not the same one each time, so that what is left of an earlier one is not taken for it.
-	p.server.addr.bytes[3] = (uint8_t)(1 + salt % 254);
+	p.server.addr.bytes[ip6 ? 15 : 3] = (uint8_t)(1 + salt % 254);
 	p.server.port = (uint16_t)(20000 + salt / 254 % 40000);
 	(void)mf_endpoint_format(&p.server, p.text, sizeof(p.text));
 	mf_capture_packets_set_probe(cap, &p.server);

@@ -124,14 +124,51 @@ static char *read_user(HANDLE process)
 	return user;
 }
 
+static bool read_memory(HANDLE process, const void *from, void *ret, size_t size)
+{
+	SIZE_T n = 0;
+
+	return from && ReadProcessMemory(process, from, ret, size, &n) && n == size;
+}
+
+/*
+ * Where the system does not hand the command line out (before 8.1, and wine), it is read from where the process keeps it,
+ * which is where the system takes it from as well. What the process may have put there is not believed: lengths are bounded
+ * by their type. Return: false: not readable
+ */
+static bool read_command_line_of_peb(HANDLE known, query_fn query, UNICODE_STRING *ret, size_t room)
+{
+	// The open handle keeps the number from being used again.
+	HANDLE process = OpenProcess(PROCESS_QUERY_INFORMATION | PROCESS_VM_READ, FALSE,
+				     GetProcessId(known));
+	RTL_USER_PROCESS_PARAMETERS params;
+	PROCESS_BASIC_INFORMATION info;
+	bool ok;
+	PEB peb;
+
+	ok = process && query(process, ProcessBasicInformation, &info, sizeof(info), NULL) >= 0 &&
+	     read_memory(process, info.PebBaseAddress, &peb, sizeof(peb)) &&
+	     read_memory(process, peb.ProcessParameters, &params, sizeof(params)) &&
+	     params.CommandLine.Length <= room - sizeof(*ret);
+	if (ok) {
+		ret->Length = params.CommandLine.Length;
+		ret->Buffer = (wchar_t *)(ret + 1);
+		ok = read_memory(process, params.CommandLine.Buffer, ret->Buffer, ret->Length);
+	}
+	if (process)
+		CloseHandle(process);
+	return ok;
+}
+
 static char **read_args(HANDLE process)
 {
 	query_fn query = query_of_nt();
 	UNICODE_STRING *line = query ? calloc(1, COMMAND_LINE_MAX + 2) : NULL;
 	char **args = NULL, *text = NULL;
 
-	if (line && query(process, COMMAND_LINE_INFO, line, COMMAND_LINE_MAX, NULL) >= 0 &&
-	    line->Buffer) {
+	if (line && ((query(process, COMMAND_LINE_INFO, line, COMMAND_LINE_MAX, NULL) >= 0 &&
+		      line->Buffer) ||
+		     read_command_line_of_peb(process, query, line, COMMAND_LINE_MAX))) {
 		// It lies behind the struct, and there is a zero behind it.
 		line->Buffer[line->Length / 2] = 0;
 		text = mf_win32_utf8(line->Buffer);

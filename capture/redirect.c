@@ -97,6 +97,13 @@ bool mf_redirect_is_listener(const struct mf_pipeline *p, const struct mf_flow *
 	return false;
 }
 
+bool mf_redirect_is_to_listener(const struct mf_pipeline *p, const struct mf_flow *flow)
+{
+	struct mf_flow back = mf_flow_reverse(flow);
+
+	return method_of(p, flow->family)->reflects && mf_redirect_is_listener(p, &back);
+}
+
 /* Can the other end of a conversation be one that the stack takes packets from? */
 static bool can_carry(const struct method_row *m, const struct mf_flow *f)
 {

@@ -83,9 +83,8 @@ int mf_wd_error_code(enum mf_wd_call call, uint32_t code)
 
 /* ---- filters ---- */
 
-/* " or (ip and (tcp.SrcPort == 9080 ...))" for the listeners of one family, or nothing. */
-static int put_answers(char *buf, size_t size, const struct mf_wd_capture *c, const char *family,
-		       enum mf_redirect_method method)
+/* "tcp.SrcPort == 9080 or ...": the listeners' end of a packet. Return: false: there are none */
+static bool put_ports(char *buf, size_t size, const struct mf_wd_capture *c, const char *end)
 {
 	const struct {
 		const char *proto;
@@ -94,17 +93,41 @@ static int put_answers(char *buf, size_t size, const struct mf_wd_capture *c, co
 			  { "udp", c->udp_port },
 			  { "tcp", c->dns_port },
 			  { "udp", c->dns_port } };
-	char ports[160];
 	size_t n = 0;
+
+	buf[0] = '\0';
 
 	for (size_t i = 0; i < MF_ARRAY_SIZE(listeners); i++)
 		if (listeners[i].port)
-			n += (size_t)snprintf(ports + n, sizeof(ports) - n, " or %s.SrcPort == %u",
-					      listeners[i].proto, listeners[i].port);
-	if (!n)
+			n += (size_t)snprintf(buf + n, size - n, "%s%s.%s == %u", n ? " or " : "",
+					      listeners[i].proto, end, listeners[i].port);
+	return n > 0;
+}
+
+/* " or (ip and (tcp.SrcPort == 9080 ...))" for the listeners of one family, or nothing. */
+static int put_answers(char *buf, size_t size, const struct mf_wd_capture *c, const char *family,
+		       enum mf_redirect_method method)
+{
+	char ports[160];
+
+	if (!put_ports(ports, sizeof(ports), c, "SrcPort"))
 		return 0;
 	return snprintf(buf, size, " or (%s%s and (%s))", family,
-			method == MF_METHOD_LOOPBACK ? " and loopback" : "", ports + 4);
+			method == MF_METHOD_LOOPBACK ? " and loopback" : "", ports);
+}
+
+/*
+ * A listener of reflected packets is reached from the network as well. What comes from there is taken away: what we send
+ * ourselves the driver does not show us.
+ */
+static int put_uninvited(char *buf, size_t size, const struct mf_wd_capture *c, const char *family,
+			 enum mf_redirect_method method)
+{
+	char ports[160];
+
+	if (method != MF_METHOD_REFLECT || !put_ports(ports, sizeof(ports), c, "DstPort"))
+		return 0;
+	return snprintf(buf, size, " or (inbound and %s and (%s))", family, ports);
 }
 
 const char *mf_wd_filter_packets(const struct mf_wd_capture *c, char *buf, size_t size)
@@ -114,12 +137,14 @@ const char *mf_wd_filter_packets(const struct mf_wd_capture *c, char *buf, size_
 	/* Each family is asked of its own field: an IPv6 address is above every IPv4 one, so one bound cannot be for both. */
 	n = snprintf(
 		buf, size,
-		"outbound and ((not loopback and (ip ? ip.DstAddr < 224.0.0.0 : ipv6.DstAddr < "
+		"(outbound and ((not loopback and (ip ? ip.DstAddr < 224.0.0.0 : ipv6.DstAddr < "
 		"ff00::) and (tcp or %s or fragment))",
 		c->dns_only ? "udp.DstPort == 53" : "udp");
 	n += put_answers(buf + n, size - (size_t)n, c, "ip", c->method4);
 	n += put_answers(buf + n, size - (size_t)n, c, "ipv6", c->method6);
-	snprintf(buf + n, size - (size_t)n, " or icmp.Type == 3 or icmpv6.Type == 1)");
+	n += snprintf(buf + n, size - (size_t)n, " or icmp.Type == 3 or icmpv6.Type == 1))");
+	n += put_uninvited(buf + n, size - (size_t)n, c, "ip", c->method4);
+	put_uninvited(buf + n, size - (size_t)n, c, "ipv6", c->method6);
 	return buf;
 }
 

@@ -187,7 +187,8 @@ struct mf_wd_capture {
 /**
  * mf_wd_filter_packets() - The filter of the NETWORK handle, into @buf of at least MF_WD_FILTER_MAX bytes
  * Programs' packets on their way out, but for loopback and multicast; later fragments, that have no ports; our listeners'
- * answers; ICMP errors, which may quote a rewritten packet. Return: @buf
+ * answers; ICMP errors, which may quote a rewritten packet; and what comes from the network to a listener of reflected
+ * packets. Return: @buf
  */
 const char *mf_wd_filter_packets(const struct mf_wd_capture *c, char *buf, size_t size);
 

@@ -37,6 +37,9 @@
 /* What a shell exits with when it cannot set up what was asked: neither the command's fault nor a policy's. */
 #define EXIT_SETUP 125
 
+/* What --prove-timeout takes at most */
+#define PROVE_TIMEOUT_MAX_MS 600000
+
 enum {
 	OPT_POLICY = 1,
 	OPT_EVENTS,
@@ -49,6 +52,8 @@ enum {
 	OPT_KEEP_FD,
 	OPT_CAPTURE,
 	OPT_MTU,
+	OPT_FAIL_MODE,
+	OPT_PROVE_TIMEOUT,
 	OPT_SUMMARY,
 	OPT_METRICS,
 	OPT_NO_WATCH,
@@ -80,6 +85,11 @@ static const struct mf_option options[] = {
 	  "how traffic is captured: tproxy (default) or tun; on Windows windivert (default), or "
 	  "block: no network at all" },
 	{ OPT_MTU, 0, "mtu", "BYTES", "of the device that tun captures with (default: 65520)" },
+	{ OPT_FAIL_MODE, 0, "fail-mode", "MODE",
+	  "of packets that cannot be judged because something fails: closed (default: dropped), or "
+	  "open (passed; windivert only)" },
+	{ OPT_PROVE_TIMEOUT, 0, "prove-timeout", "MS",
+	  "how long the proof that traffic is captured may take, for each address family" },
 	{ OPT_SUMMARY, 0, "summary", NULL, "print what was decided, on stderr, at the end" },
 	{ OPT_METRICS, 0, "metrics", "FILE", "write Prometheus text to FILE at the end" },
 	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
@@ -118,6 +128,8 @@ struct run {
 	size_t keep_fd_cnt;
 	enum mf_capture_backend backend;
 	uint32_t mtu;
+	unsigned prove_timeout_ms;
+	bool fail_open;
 	bool want_summary, watch, verbose;
 	struct mf_proxy_options proxy_options;
 	/* as it runs */
@@ -237,6 +249,27 @@ static int set_mtu(struct run *r, const char *value)
 	return 0;
 }
 
+static int set_prove_timeout(struct run *r, const char *value)
+{
+	char *end;
+	long ms = strtol(value, &end, 10);
+
+	if (*end || end == value || ms < 1 || ms > PROVE_TIMEOUT_MAX_MS)
+		return mf_options_wrong(&usage, "--prove-timeout wants 1 to %d milliseconds: '%s'",
+					PROVE_TIMEOUT_MAX_MS, value);
+	r->prove_timeout_ms = (unsigned)ms;
+	return 0;
+}
+
+static int set_fail_mode(struct run *r, const char *value)
+{
+	r->fail_open = strcmp(value, "open") == 0;
+	if (!r->fail_open && strcmp(value, "closed") != 0)
+		return mf_options_wrong(&usage, "--fail-mode knows 'closed' and 'open', not '%s'",
+					value);
+	return 0;
+}
+
 static int take_option(struct run *r, int opt, const char *value)
 {
 	switch (opt) {
@@ -270,6 +303,10 @@ static int take_option(struct run *r, int opt, const char *value)
 		return set_backend(r, value);
 	case OPT_MTU:
 		return set_mtu(r, value);
+	case OPT_FAIL_MODE:
+		return set_fail_mode(r, value);
+	case OPT_PROVE_TIMEOUT:
+		return set_prove_timeout(r, value);
 	case OPT_SUMMARY:
 		r->want_summary = true;
 		return 0;
@@ -625,6 +662,19 @@ out:
 	return rc;
 }
 
+static void take_listeners(struct run *r)
+{
+	struct mf_proxy_options *o = &r->proxy_options;
+	int fd;
+
+	for (unsigned i = 0; (fd = mf_capture_tcp_fd(r->capture, i)) >= 0; i++)
+		o->tcp_fds[o->tcp_fd_cnt++] = fd;
+	for (unsigned i = 0; (fd = mf_capture_udp_fd(r->capture, i)) >= 0; i++)
+		o->udp_fds[o->udp_fd_cnt++] = fd;
+}
+
+_Static_assert(MF_CAPTURE_LISTENERS_MAX <= MF_PROXY_LISTENERS_MAX, "the proxies serve them all");
+
 static int set_up(struct run *r, struct mf_err *err, int *ret_status)
 {
 	int rc = open_events(r, err);
@@ -652,8 +702,7 @@ static int set_up(struct run *r, struct mf_err *err, int *ret_status)
 		return rc;
 	}
 	fill_session(r);
-	r->proxy_options.tcp_fd = mf_capture_tcp_fd(r->capture);
-	r->proxy_options.udp_fd = mf_capture_udp_fd(r->capture);
+	take_listeners(r);
 	r->proxy_options.tls_authority = r->authority;
 	if (r->backend != MF_CAPTURE_TPROXY) {
 		r->proxy_options.find_flow = mf_capture_find_flow;
@@ -725,6 +774,8 @@ int mf_cmd_run(int argc, char **argv)
 	capture_options.argv = command;
 	capture_options.backend = r->backend;
 	capture_options.mtu = r->mtu;
+	capture_options.fail_open = r->fail_open;
+	capture_options.prove_timeout_ms = r->prove_timeout_ms;
 	capture_options.unix_allow = r->unix_allow;
 	capture_options.unix_allow_cnt = r->unix_cnt;
 	capture_options.keep_fds = r->keep_fds;

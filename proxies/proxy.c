@@ -60,11 +60,14 @@ int mf_proxy_start(struct event_base *base, struct mf_session *session,
 		return mf_err_set(
 			err, MF_E_INVAL,
 			"the proxies need a loop, a session with a VM, and their options");
-	if ((options->tcp_fd < 0 && options->udp_fd < 0) ||
+	if ((!options->tcp_fd_cnt && !options->udp_fd_cnt) ||
+	    options->tcp_fd_cnt > MF_PROXY_LISTENERS_MAX ||
+	    options->udp_fd_cnt > MF_PROXY_LISTENERS_MAX ||
 	    options->dns_server_cnt > MF_PROXY_DNS_SERVERS_MAX)
 		return mf_err_set(err, MF_E_INVAL,
-				  "the proxies need a listener, and at most %d DNS servers",
-				  MF_PROXY_DNS_SERVERS_MAX);
+				  "the proxies need a listener, at most %d of each protocol, and "
+				  "at most %d DNS servers",
+				  MF_PROXY_LISTENERS_MAX, MF_PROXY_DNS_SERVERS_MAX);
 	if (mf_sock_start() < 0)
 		return mf_err_set(err, MF_E_UNSUPPORTED, "this system has no sockets");
 	p = calloc(1, sizeof(*p));

@@ -5,7 +5,7 @@
  * The owner makes an event loop, fills a mf_session (whom the flows belong to, and the VM that judges them), hands over
  * the listeners that a capture backend filled, and lets the loop run:
  *
- *	struct mf_proxy_options o = { .size = sizeof(o), .tcp_fd = capture_tcp, .udp_fd = capture_udp };
+ *	struct mf_proxy_options o = { .size = sizeof(o), .tcp_fds = { capture_tcp }, .tcp_fd_cnt = 1, ... };
  *	struct mf_proxy *proxy;
  *
  *	if (mf_proxy_start(base, &session, &o, &proxy, &err) < 0) ...
@@ -30,6 +30,8 @@ struct mf_dns_cache;
 struct mf_tls_authority; /* tls_authority.h */
 
 #define MF_PROXY_DNS_SERVERS_MAX 8
+/* Of each protocol; two where a capture needs another one for IPv6 */
+#define MF_PROXY_LISTENERS_MAX 2
 
 /* What happens to a DNS question that no policy has an opinion about (specs: P13). */
 enum mf_proxy_dns_default {
@@ -40,7 +42,7 @@ enum mf_proxy_dns_default {
 	MF_PROXY_DNS_DEFAULT_NUM
 };
 
-/* Zero means the default everywhere but for the descriptors, where -1 means none. */
+/* Zero means the default everywhere. */
 struct mf_proxy_options {
 	size_t size; /* sizeof(struct mf_proxy_options) */
 
@@ -48,13 +50,15 @@ struct mf_proxy_options {
 	 * Listening, non-blocking, any family; stays the caller's. The local address of an accepted connection is where
 	 * its client meant to go (IP_TRANSPARENT with TPROXY); @find_flow replaces that rule for other captures.
 	 */
-	int tcp_fd;
+	int tcp_fds[MF_PROXY_LISTENERS_MAX];
+	size_t tcp_fd_cnt;
 	/*
 	 * UDP, non-blocking; stays the caller's. Where a datagram arrived is where its client meant to go (with TPROXY), or
 	 * what @find_flow makes of it. Replies are sent on sockets of mf_session_ops.open_udp; without that function they
-	 * are sent on udp_fd itself, from where the datagram arrived.
+	 * are sent on the socket that received, from where the datagram arrived.
 	 */
-	int udp_fd;
+	int udp_fds[MF_PROXY_LISTENERS_MAX];
+	size_t udp_fd_cnt;
 	/*
 	 * The flow behind a connection or datagram that reached a listener, where a source of packets changed its addresses
 	 * on the way: @peer is where it comes from and @local where it arrived, as the socket says. NULL: the client is

@@ -105,16 +105,20 @@ struct mf_tcp_conn {
 
 struct mf_tcp_proxy {
 	struct mf_proxy *proxy;
-	struct event accept_ev, again_ev;
+	struct event accept_evs[MF_PROXY_LISTENERS_MAX], again_ev;
+	size_t listener_cnt; /* that are watched */
 	struct mf_tcp_conn *conns, *again, *running;
 	struct mf_tcp_conn *current; /* whose handler runs; NULL: nobody's, or it has ended */
 	struct mf_timeout_queue hello, dial, grace, linger, idle, backoff;
 	struct mf_timeout accept_pause; /* out of descriptors */
-	struct mf_endpoint listener;
+	struct mf_endpoint listeners[MF_PROXY_LISTENERS_MAX];
 	bool listener_is_here; /* in the namespace that we dial from: loops are possible */
 };
 
 /* tcp_proxy.c */
+/* Whether to dial there would lead back to a listener of ours; @any_addr: whatever address it is that has this port */
+bool mf_tcp_proxy_is_loop(const struct mf_tcp_proxy *tcp, const struct mf_endpoint *to,
+			  bool any_addr);
 void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error);
 void mf_tcp_conn_start_relay(struct mf_tcp_conn *c);
 void mf_tcp_conn_pump_later(struct mf_tcp_conn *c);

@@ -476,8 +476,7 @@ void mf_tcp_conn_begin(struct mf_tcp_conn *c)
 	struct mf_kept *kept;
 	bool goes_on;
 
-	if (tcp->listener_is_here && !tcp->proxy->opt.find_flow &&
-	    tcp->listener.port == c->flow.server.port) {
+	if (!tcp->proxy->opt.find_flow && mf_tcp_proxy_is_loop(tcp, &c->flow.server, true)) {
 		deny_ourselves(c, "a connection to moonfence's own listener would loop",
 			       MF_TLS_ACCESS_DENIED);
 		return;

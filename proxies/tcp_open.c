@@ -87,13 +87,6 @@ void mf_tcp_conn_open_failed(struct mf_tcp_conn *c, bool dial, const char *error
 	mf_tcp_conn_close(c, true, error);
 }
 
-static bool is_loop(struct mf_tcp_proxy *tcp, const struct mf_endpoint *to)
-{
-	if (!tcp->listener_is_here || tcp->listener.port != to->port)
-		return false;
-	return mf_addr_eq(&tcp->listener.addr, &to->addr) || mf_addr_is_loopback(&to->addr);
-}
-
 /* May the target of a redirect be dialled (P21, P22)? What no policy has an opinion about may: the redirect names it. */
 static const char *check_target(struct mf_tcp_conn *c, const struct mf_endpoint *to)
 {
@@ -103,7 +96,7 @@ static const char *check_target(struct mf_tcp_conn *c, const struct mf_endpoint 
 	struct mf_decision d;
 	struct mf_addr literal;
 
-	if (is_loop(c->tcp, to))
+	if (mf_tcp_proxy_is_loop(c->tcp, to, false))
 		return "the target is moonfence's own listener";
 	if (p->opt.redirect_target_trusted)
 		return NULL;

@@ -374,6 +374,16 @@ static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_en
 	mf_tcp_leave(entered);
 }
 
+static void watch_listeners(struct mf_tcp_proxy *tcp, bool watch)
+{
+	for (size_t i = 0; i < tcp->listener_cnt; i++) {
+		if (watch)
+			(void)event_add(&tcp->accept_evs[i], NULL);
+		else
+			event_del(&tcp->accept_evs[i]);
+	}
+}
+
 static void on_accept(evutil_socket_t listener, short what, void *ctx)
 {
 	struct mf_tcp_proxy *tcp = ctx;
@@ -387,7 +397,7 @@ static void on_accept(evutil_socket_t listener, short what, void *ctx)
 			return;
 		if (fd == MF_E_FULL) {
 			/* accept() would fail again and again in a busy loop: let some connections end first */
-			event_del(&tcp->accept_ev);
+			watch_listeners(tcp, false);
 			mf_timeout_arm(&tcp->accept_pause, &tcp->backoff);
 			return;
 		}
@@ -402,7 +412,7 @@ static void on_backoff(struct mf_timeout *t, void *ctx)
 	struct mf_tcp_proxy *tcp = ctx;
 
 	(void)t;
-	event_add(&tcp->accept_ev, NULL);
+	watch_listeners(tcp, true);
 }
 
 /* --- time-outs ------------------------------------------------------------------------------------------------------ */
@@ -462,10 +472,34 @@ static void on_idle(struct mf_timeout *t, void *ctx)
 
 /* --- life ----------------------------------------------------------------------------------------------------------- */
 
+bool mf_tcp_proxy_is_loop(const struct mf_tcp_proxy *tcp, const struct mf_endpoint *to,
+			  bool any_addr)
+{
+	for (size_t i = 0; tcp->listener_is_here && i < tcp->listener_cnt; i++)
+		if (tcp->listeners[i].port == to->port &&
+		    (any_addr || mf_addr_eq(&tcp->listeners[i].addr, &to->addr) ||
+		     mf_addr_is_loopback(&to->addr)))
+			return true;
+	return false;
+}
+
+static int listen_at(struct mf_tcp_proxy *tcp, int fd, struct mf_err *err)
+{
+	struct event *ev = &tcp->accept_evs[tcp->listener_cnt];
+
+	mf_sock_prepare_listener(fd);
+	(void)mf_sock_local(fd, &tcp->listeners[tcp->listener_cnt]);
+	event_assign(ev, tcp->proxy->base, fd, EV_READ | EV_PERSIST, on_accept, tcp);
+	if (event_add(ev, NULL) < 0)
+		return mf_err_set(err, MF_E_IO, "cannot watch the TCP listener");
+	tcp->listener_cnt++;
+	return 0;
+}
+
 int mf_tcp_proxy_new(struct mf_proxy *p, struct mf_tcp_proxy **ret, struct mf_err *err)
 {
 	struct mf_tcp_proxy *tcp = calloc(1, sizeof(*tcp));
-	int probe;
+	int probe, r = 0;
 
 	if (!tcp)
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the TCP proxy");
@@ -479,20 +513,17 @@ int mf_tcp_proxy_new(struct mf_proxy *p, struct mf_tcp_proxy **ret, struct mf_er
 	mf_timeout_queue_init(&tcp->backoff, p->timeouts, BACKOFF_MS, on_backoff, tcp);
 	event_assign(&tcp->again_ev, p->base, -1, 0, on_again, tcp);
 	*ret = tcp;
-	if (p->opt.tcp_fd < 0)
+	if (!p->opt.tcp_fd_cnt)
 		return 0;
-	mf_sock_prepare_listener(p->opt.tcp_fd);
-	(void)mf_sock_local(p->opt.tcp_fd, &tcp->listener);
 	/* a socket of ours tells where we dial from */
 	probe = mf_sock_open_udp(&(struct mf_endpoint){
 		.addr = { .family = 4, .bytes = { 127, 0, 0, 1 } }, .port = 9 });
-	tcp->listener_is_here = probe < 0 || mf_sock_same_place(probe, p->opt.tcp_fd);
+	tcp->listener_is_here = probe < 0 || mf_sock_same_place(probe, p->opt.tcp_fds[0]);
 	if (probe >= 0)
 		mf_sock_close(probe);
-	event_assign(&tcp->accept_ev, p->base, p->opt.tcp_fd, EV_READ | EV_PERSIST, on_accept, tcp);
-	if (event_add(&tcp->accept_ev, NULL) < 0)
-		return mf_err_set(err, MF_E_IO, "cannot watch the TCP listener");
-	return 0;
+	for (size_t i = 0; r == 0 && i < p->opt.tcp_fd_cnt; i++)
+		r = listen_at(tcp, p->opt.tcp_fds[i], err);
+	return r;
 }
 
 void mf_tcp_proxy_cut(struct mf_tcp_proxy *tcp)
@@ -508,7 +539,6 @@ void mf_tcp_proxy_free(struct mf_tcp_proxy *tcp)
 	mf_tcp_proxy_cut(tcp);
 	mf_timeout_disarm(&tcp->accept_pause);
 	event_del(&tcp->again_ev);
-	if (tcp->proxy->opt.tcp_fd >= 0)
-		event_del(&tcp->accept_ev);
+	watch_listeners(tcp, false);
 	free(tcp);
 }

@@ -38,6 +38,7 @@ struct mf_udp_flow {
 		local; /* the client, and where it arrived, as the listener's socket sees them */
 	struct event inner_ev, outer_ev;
 	int inner, outer; /* sockets towards client and server; -1: none */
+	int listener;	  /* that its datagrams arrive at */
 	bool dns;
 	bool holding;
 	bool differ;		  /* names disagree: each hello chooses */
@@ -50,7 +51,8 @@ struct mf_udp_flow {
 
 struct mf_udp_proxy {
 	struct mf_proxy *proxy;
-	struct event ev;
+	struct event evs[MF_PROXY_LISTENERS_MAX];
+	size_t listener_cnt; /* that are watched */
 	struct mf_timeout_queue idle, dns_idle, hello;
 	struct mf_udp_flow **buckets;
 	size_t bucket_cnt; /* a power of two */

@@ -197,7 +197,7 @@ void mf_udp_flow_to_client(struct mf_udp_flow *f, const void *buf, size_t len)
 	if (f->inner >= 0)
 		(void)mf_sock_send(f->inner, buf, len);
 	else
-		(void)mf_sock_send_to(f->udp->proxy->opt.udp_fd, &f->local, &f->peer, buf, len);
+		(void)mf_sock_send_to(f->listener, &f->local, &f->peer, buf, len);
 }
 
 static bool serve(struct mf_udp_flow *f, const uint8_t *buf, size_t len);
@@ -330,12 +330,15 @@ void mf_udp_flow_refuse(struct mf_udp_flow *f, const uint8_t *buf, size_t len, c
 
 /* The same for a flow that never was. */
 static void refuse(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
-		   const struct mf_datagram *d, const char *why)
+		   const struct mf_datagram *d, int listener, const char *why)
 {
 	struct mf_session_ops *ops = &udp->proxy->session->ops;
-	struct mf_udp_flow f = {
-		.udp = udp, .ends = *ends, .peer = d->client, .local = d->server, .inner = -1
-	};
+	struct mf_udp_flow f = { .udp = udp,
+				 .ends = *ends,
+				 .peer = d->client,
+				 .local = d->server,
+				 .listener = listener,
+				 .inner = -1 };
 
 	if (ops->open_udp && mf_quic_has_long_header(d->buf, d->len)) {
 		f.inner = ops->open_udp(ops->ctx, ends);
@@ -434,14 +437,14 @@ static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, 
 }
 
 static struct mf_udp_flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
-				      const struct mf_datagram *d)
+				      const struct mf_datagram *d, int listener)
 {
 	struct judgement j = { .quic = false };
 	struct mf_udp_flow *f;
 	bool dns = ends->server.port == 53;
 
 	if (!dns && !judge(udp, ends, d->buf, d->len, &j)) {
-		refuse(udp, ends, d, j.why);
+		refuse(udp, ends, d, listener, j.why);
 		return NULL;
 	}
 	f = new_flow(udp, ends, dns);
@@ -457,7 +460,7 @@ static struct mf_udp_flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_
 	if (f->holding)
 		mf_timeout_arm(&f->timeout, &udp->hello);
 	if (!dns && !f->holding && !mf_udp_flow_open(f)) {
-		refuse(udp, ends, d, "");
+		refuse(udp, ends, d, listener, "");
 		close_flow(f, "idle");
 		return NULL;
 	}
@@ -489,12 +492,13 @@ static void on_datagrams(evutil_socket_t fd, short what, void *ctx)
 				continue;
 			f = find_flow(udp, &ends);
 			if (!f)
-				f = begin_flow(udp, &ends, &d[i]);
+				f = begin_flow(udp, &ends, &d[i], (int)fd);
 			if (!f)
 				continue;
 			/* the way back may have changed with a new first packet */
 			f->peer = d[i].client;
 			f->local = d[i].server;
+			f->listener = (int)fd;
 			(void)serve(f, d[i].buf, d[i].len);
 		}
 		if (cnt < BATCH)
@@ -504,9 +508,22 @@ static void on_datagrams(evutil_socket_t fd, short what, void *ctx)
 
 /* --- life ----------------------------------------------------------------------------------------------------------- */
 
+static int listen_at(struct mf_udp_proxy *udp, int fd, struct mf_err *err)
+{
+	struct event *ev = &udp->evs[udp->listener_cnt];
+
+	mf_sock_prepare_udp(fd);
+	event_assign(ev, udp->proxy->base, fd, EV_READ | EV_PERSIST, on_datagrams, udp);
+	if (event_add(ev, NULL) < 0)
+		return mf_err_set(err, MF_E_IO, "cannot watch the UDP listener");
+	udp->listener_cnt++;
+	return 0;
+}
+
 int mf_udp_proxy_new(struct mf_proxy *p, struct mf_udp_proxy **ret, struct mf_err *err)
 {
 	struct mf_udp_proxy *udp = calloc(1, sizeof(*udp));
+	int r = 0;
 
 	if (udp) {
 		for (udp->bucket_cnt = 64; udp->bucket_cnt < p->opt.udp_flows_max;)
@@ -529,13 +546,9 @@ int mf_udp_proxy_new(struct mf_proxy *p, struct mf_udp_proxy **ret, struct mf_er
 	mf_timeout_queue_init(&udp->hello, p->timeouts, p->opt.hello_timeout_ms, on_hello_late,
 			      udp);
 	*ret = udp;
-	if (p->opt.udp_fd < 0)
-		return 0;
-	mf_sock_prepare_udp(p->opt.udp_fd);
-	event_assign(&udp->ev, p->base, p->opt.udp_fd, EV_READ | EV_PERSIST, on_datagrams, udp);
-	if (event_add(&udp->ev, NULL) < 0)
-		return mf_err_set(err, MF_E_IO, "cannot watch the UDP listener");
-	return 0;
+	for (size_t i = 0; r == 0 && i < p->opt.udp_fd_cnt; i++)
+		r = listen_at(udp, p->opt.udp_fds[i], err);
+	return r;
 }
 
 void mf_udp_proxy_cut(struct mf_udp_proxy *udp)
@@ -549,8 +562,8 @@ void mf_udp_proxy_free(struct mf_udp_proxy *udp)
 	if (!udp)
 		return;
 	mf_udp_proxy_cut(udp);
-	if (udp->proxy->opt.udp_fd >= 0)
-		event_del(&udp->ev);
+	for (size_t i = 0; i < udp->listener_cnt; i++)
+		event_del(&udp->evs[i]);
 	mf_quic_crypto_free(udp->crypto);
 	free(udp->buckets);
 	free(udp->buf);

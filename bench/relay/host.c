@@ -92,7 +92,7 @@ static int start_policy(const char *path, struct mf_runtime **rt, struct mf_vm *
 int main(int argc, char **argv)
 {
 	struct mf_session session = { .id = "bench", .source = "session" };
-	struct mf_proxy_options o = { .size = sizeof(o), .udp_fd = -1 };
+	struct mf_proxy_options o = { .size = sizeof(o), .tcp_fd_cnt = 1 };
 	struct rlimit rl = { 200000, 200000 };
 	struct mf_runtime *rt = NULL;
 	struct mf_err err;
@@ -104,7 +104,7 @@ int main(int argc, char **argv)
 		return 1;
 	setrlimit(RLIMIT_NOFILE, &rl);
 	signal(SIGPIPE, SIG_IGN);
-	o.tcp_fd = make_listener(atoi(argv[2]));
+	o.tcp_fds[0] = make_listener(atoi(argv[2]));
 	o.dns_server_cnt = 1;
 	o.dns_servers[0] =
 		(struct mf_dns_server){ .at = { .addr = { .family = 4, .bytes = { 127, 0, 0, 1 } },

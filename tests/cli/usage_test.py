@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 import unittest
 
 import support
@@ -97,6 +98,14 @@ class Usage(Case):
         for command in ("check", "test", "bench"):
             self.assertIn("PATH", self.call("policy", command, status=2)[1])
         self.assertIn("--policy", self.call("policy", "explain", "dns", "a.example", status=2)[1])
+
+    @unittest.skipUnless(sys.platform == "linux" and not support.LAUNCHER, "Linux' sources of traffic have no way round")
+    def test_a_fence_that_cannot_fail_open_says_so(self):
+        for backend in ("tproxy", "tun"):
+            err = self.call("run", "--capture", backend, "--fail-mode", "open", "--", "true", status=125)[1]
+            self.assertIn(f"captured with '{backend}' has no other way than ours", err)
+        self.assertIn("'closed' and 'open'", self.call("run", "--fail-mode", "half", "--", "true", status=2)[1])
+        self.assertIn("milliseconds", self.call("run", "--prove-timeout", "0", "--", "true", status=2)[1])
 
     def on_terminal(self, *arguments, **env):
         """What the program writes to a terminal."""

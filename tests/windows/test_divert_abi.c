@@ -94,6 +94,12 @@ static void test_what_is_captured(void **state)
 	/* R: the stack may take an answer for loopback or not. */
 	assert_true(captures_tcp(&reflect, "10.0.0.5", 9080, "192.0.2.1", 40000, OUT));
 	assert_true(captures_tcp(&reflect, "10.0.0.5", 9080, "192.0.2.1", 40000, OUT_LO));
+	/* R: what comes from the network to a listener, and nothing else that comes in. */
+	assert_true(captures_tcp(&reflect, "2001:db8::1", 40000, "2001:db8::5", 9080, 0));
+	assert_true(captures_udp(&reflect, "2001:db8::1", 40000, "2001:db8::5", 9081, 0));
+	assert_true(captures_tcp(&reflect, "192.0.2.1", 40000, "10.0.0.5", 9080, 0));
+	assert_false(captures_tcp(&loopback, "192.0.2.1", 40000, "10.0.0.5", 9080, 0));
+	assert_false(captures_tcp(&reflect, "2001:db8::1", 9080, "2001:db8::5", 40000, 0));
 	/* Groups are not ours. */
 	assert_false(captures_udp(&loopback, "10.0.0.5", 5353, "224.0.0.251", 5353, OUT));
 	assert_false(captures_udp(&loopback, "10.0.0.5", 68, "255.255.255.255", 67, OUT));

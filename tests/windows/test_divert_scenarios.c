@@ -318,6 +318,28 @@ static void test_ipv6_is_reflected(void **state)
 	scene_done(&out);
 }
 
+/* Whoever is on the network may know a listener's port, and be the very server of a flow (W9). */
+static void test_the_network_does_not_reach_a_listener(void **state)
+{
+	struct scene *s = *state;
+	struct wdd_end at_proxy = client6, forger = server6, elsewhere = client6;
+
+	at_proxy.port = SCENE_TCP;
+	forger.port = client6.port; /* as the reflected packets have it */
+	elsewhere.port = SCENE_TCP + 1000;
+	scene_open(s);
+	scene_event(s, WDD_CONNECT, SCENE_PID, 6, client6, server6);
+	scene_syn(s, client6, server6);
+	scene_expect(s, WDD_TO_STACK, forger, at_proxy);
+	scene_tcp(s, false, forger, at_proxy, WDD_ACK, s->isn + 1, 1, "forged");
+	scene_tcp(s, false, wdd_end_of("2001:db8::66", 7), at_proxy, WDD_SYN, 1, 0, NULL);
+	scene_expect_nothing(s);
+	assert_int_equal(scene_stats(s).dropped[MF_DROP_NO_ENTRY], 2);
+	/* Other servers of the machine are none of our business. */
+	scene_tcp(s, false, forger, elsewhere, WDD_SYN, 1, 0, NULL);
+	scene_expect(s, WDD_TO_STACK, forger, elsewhere);
+}
+
 static void test_other_methods(void **state)
 {
 	struct scene *s = *state;
@@ -806,6 +828,7 @@ int main(void)
 		SCENE(test_udp_goes_to_its_listener),
 		SCENE(test_denied_connection_is_reset),
 		SCENE(test_ipv6_is_reflected),
+		SCENE(test_the_network_does_not_reach_a_listener),
 		SCENE(test_other_methods),
 		SCENE(test_fragments_follow_the_first),
 		SCENE(test_fail_closed),

@@ -127,7 +127,7 @@ static void serve_tcp(struct host *h)
 	struct mf_endpoint from, local;
 	socklen_t peer_len = sizeof(peer), self_len = sizeof(self);
 	char line[128], server[MF_ENDPOINT_TEXT_MAX];
-	int fd = accept4(mf_capture_tcp_fd(h->cap), (struct sockaddr *)&peer, &peer_len,
+	int fd = accept4(mf_capture_tcp_fd(h->cap, 0), (struct sockaddr *)&peer, &peer_len,
 			 SOCK_CLOEXEC);
 
 	if (fd < 0)
@@ -173,7 +173,7 @@ static void answer_udp(struct host *h, const struct mf_session_flow *f, struct m
 		(void)!send(fd, data, len, 0);
 		close(fd);
 	} else if (fd == MF_E_UNSUPPORTED) {
-		(void)!sendto(mf_capture_udp_fd(h->cap), data, len, 0, from->msg_name,
+		(void)!sendto(mf_capture_udp_fd(h->cap, 0), data, len, 0, from->msg_name,
 			      from->msg_namelen);
 	} else {
 		report(h, "{\"event\":\"open_udp_failed\",\"code\":%d}", fd);
@@ -194,7 +194,7 @@ static void serve_udp(struct host *h)
 			    .msg_control = control,
 			    .msg_controllen = sizeof(control) };
 	struct mf_endpoint peer, local;
-	ssize_t n = recvmsg(mf_capture_udp_fd(h->cap), &m, 0);
+	ssize_t n = recvmsg(mf_capture_udp_fd(h->cap, 0), &m, 0);
 
 	if (n < 0 || !read_original(&m, &local) ||
 	    !mf_endpoint_from_sockaddr(&peer, (struct sockaddr *)&from))
@@ -263,8 +263,8 @@ static int run(struct host *h)
 
 	while (status < 0) {
 		struct pollfd p[] = { { mf_capture_fd(h->cap), POLLIN, 0 },
-				      { mf_capture_tcp_fd(h->cap), POLLIN, 0 },
-				      { mf_capture_udp_fd(h->cap), POLLIN, 0 },
+				      { mf_capture_tcp_fd(h->cap, 0), POLLIN, 0 },
+				      { mf_capture_udp_fd(h->cap, 0), POLLIN, 0 },
 				      { mf_capture_packet_fd(h->cap), POLLIN, 0 } };
 		int r;
 

@@ -140,11 +140,15 @@ static void parse_args(struct setup *s, int argc, char **argv)
 			s->events = v;
 		} else if (!strcmp(key, "--tcp")) {
 			any.port = (uint16_t)atoi(v);
-			s->o.tcp_fd = make_socket(true, &any);
+			if (s->o.tcp_fd_cnt == MF_PROXY_LISTENERS_MAX)
+				die(key);
+			s->o.tcp_fds[s->o.tcp_fd_cnt++] = make_socket(true, &any);
 		} else if (!strcmp(key, "--udp")) {
 			struct mf_endpoint ep = parse_endpoint(v);
 
-			s->o.udp_fd = make_socket(false, &ep);
+			if (s->o.udp_fd_cnt == MF_PROXY_LISTENERS_MAX)
+				die(key);
+			s->o.udp_fds[s->o.udp_fd_cnt++] = make_socket(false, &ep);
 		} else if (!strcmp(key, "--dns")) {
 			add_dns(&s->o, v);
 		} else if (!strcmp(key, "--map") && (eq = strchr(v, '=')) && map_cnt < MAPS_MAX) {
@@ -183,7 +187,7 @@ static void parse_args(struct setup *s, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct setup s = {
-		.o = { .size = sizeof(s.o), .tcp_fd = -1, .udp_fd = -1, .find_flow = find_flow },
+		.o = { .size = sizeof(s.o), .find_flow = find_flow },
 		.session = { .id = "test",
 			     .source = "session",
 			     .ops = { .refuse_udp = refuse_udp } },
@@ -236,9 +240,9 @@ int main(int argc, char **argv)
 	mf_runtime_free(rt);
 	mf_events_free(s.session.events);
 	mf_names_free(s.session.names);
-	if (s.o.tcp_fd >= 0)
-		mf_sock_close(s.o.tcp_fd);
-	if (s.o.udp_fd >= 0)
-		mf_sock_close(s.o.udp_fd);
+	while (s.o.tcp_fd_cnt)
+		mf_sock_close(s.o.tcp_fds[--s.o.tcp_fd_cnt]);
+	while (s.o.udp_fd_cnt)
+		mf_sock_close(s.o.udp_fds[--s.o.udp_fd_cnt]);
 	return 0;
 }

@@ -331,10 +331,9 @@ static void a_tree_is_followed_and_outliving_children_stay(void **state)
 	assert_null(strchr(info.name, '\\'));
 	assert_non_null(info.user);
 	assert_true(info.created_ns > 0);
-	if (info.args) {
-		assert_string_equal(info.args[1], "--part");
-		assert_string_equal(info.args[2], "leaf");
-	}
+	assert_non_null(info.args);
+	assert_string_equal(info.args[1], "--part");
+	assert_string_equal(info.args[2], "leaf");
 	// The number of an earlier process is not the process that is meant.
 	mf_process_info_done(&info);
 	assert_int_equal(mf_process_read(leaf, 1, &info), MF_E_NOENT);
