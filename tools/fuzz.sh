@@ -14,7 +14,7 @@ fuzz_one() {
   name=${target##*/fuzz_}
   work=build/fuzz/corpus/$name
   mkdir -p "$work" "build/fuzz/findings"
-  if ! "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
+  if ! "$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=1024 -print_final_stats=1 \
       -artifact_prefix="build/fuzz/findings/$name-" "$work" "tests/fuzz/corpus/$name" >"$work.log" 2>&1; then
     tail -40 "$work.log"
     echo "FINDING: $name (build/fuzz/findings)"

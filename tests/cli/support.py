@@ -45,7 +45,7 @@ class Case(unittest.TestCase):
         """Run the program; the exit status must be the one expected. Returns (stdout, stderr)."""
         environment = dict(os.environ, MOONFENCE_DATA=os.path.join(ROOT, "lua"), **(env or {}))
         done = subprocess.run([*LAUNCHER, PROGRAM, *arguments], capture_output=True, env=environment,
-                              cwd=self.directory, timeout=120, check=False)
+                              cwd=self.directory, timeout=600, check=False)
         # Not in Python's text mode: lines end in LF on every system.
         out, err = done.stdout.decode(), done.stderr.decode()
         self.assertEqual(done.returncode, status, f"{' '.join(arguments)}\nstdout: {out}\nstderr: {err}")

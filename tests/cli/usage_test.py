@@ -121,7 +121,7 @@ class Usage(Case):
         except OSError:  # Linux: the other side has been closed
             pass
         os.close(ours)
-        done.wait(timeout=60)
+        done.wait(timeout=300)
         return text.decode()
 
     @unittest.skipIf(support.LAUNCHER, "a terminal of this system is no console to a program under wine")
@@ -134,7 +134,7 @@ class Usage(Case):
     def test_output_that_cannot_be_written_is_no_success(self):
         with open("/dev/full", "w", encoding="utf-8") as full:
             done = subprocess.run([*support.LAUNCHER, support.PROGRAM, "--help"], stdout=full, stderr=subprocess.PIPE,
-                                  timeout=60, check=False)
+                                  timeout=300, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"cannot write", done.stderr)
 

@@ -19,7 +19,7 @@ TARGETS = {"dns": ["a.example"], "connect": ["a.example:443"], "sni": ["a.exampl
 
 
 def lines_of(*command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=300)
     return done.stdout.splitlines()
 
 
@@ -63,7 +63,7 @@ class Names(unittest.TestCase):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         words = [path if word == "POLICY" else word for word in arguments]
-        return subprocess.run([PROGRAM, "policy", *words], capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run([PROGRAM, "policy", *words], capture_output=True, text=True, timeout=300, check=False)
 
     def error_of(self, kind, statement):
         """What the runtime says when a hook of this kind runs a wrong statement about its request x."""

@@ -81,7 +81,7 @@ class Client:
         self.server, self.version, self.number = server, version, 0
         self.dcid, self.scid = os.urandom(8), os.urandom(5)
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.settimeout(10)
+        self.sock.settimeout(60)
         self.sock.connect((UDP_AT, PORTS[server]))
 
     def again(self, version=None):
