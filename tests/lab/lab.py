@@ -92,7 +92,8 @@ class Lab:
         self.keep = keep
 
     def __enter__(self):
-        self.dir = tempfile.mkdtemp(prefix="moonfence-lab-")
+        # Not TMPDIR: other users must get there, and a Unix socket's path has 107 bytes.
+        self.dir = tempfile.mkdtemp(prefix="moonfence-lab-", dir="/tmp")
         os.chmod(self.dir, 0o755)
         try:
             self._build()

@@ -54,7 +54,8 @@ class Same:
     def setUp(self):
         if self.backend == "tun" and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
             self.skipTest("/dev/net/tun may not be opened here")
-        self.folder = tempfile.mkdtemp(prefix="mf-scenarios-")
+        # Not TMPDIR: other users must get there.
+        self.folder = tempfile.mkdtemp(prefix="mf-scenarios-", dir="/tmp")
         os.chmod(self.folder, 0o1777)
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.places = {"client": os.path.basename(PYTHON)}

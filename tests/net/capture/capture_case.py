@@ -81,7 +81,8 @@ class Session:
 
 class Case(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="mf-capture-")
+        # Not TMPDIR: other users must get there, and a Unix socket's path has 107 bytes.
+        self.folder = tempfile.mkdtemp(prefix="mf-capture-", dir="/tmp")
         os.chmod(self.folder, 0o777)
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
