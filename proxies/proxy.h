@@ -145,8 +145,9 @@ struct mf_proxy_judgement {
 
 /**
  * mf_proxy_judge() - Ask connect about a flow before its first packet is answered, for sources that see packets
- * A refusal is told and counted here (of UDP to port 443 when its datagram arrives: QUIC is told in its own words). Of a flow that is to be served the answer is kept until its connection or datagram
- * arrives (a few seconds, the last 1,024 flows), so that policies and their counters are asked once.
+ * A refusal is told and counted here, but for UDP to port 443: QUIC hears of it in its own words, once its datagram arrives.
+ * Of a flow that is to be served the answer is kept until its connection or datagram arrives (a few seconds, the last 1,024
+ * flows), so that policies and their counters are asked once.
  */
 void mf_proxy_judge(struct mf_proxy *proxy, const struct mf_session_flow *flow,
 		    struct mf_proxy_judgement *ret);

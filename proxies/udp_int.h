@@ -14,10 +14,10 @@
  *	        CONNECTION_CLOSE or ICMP, gone
  *
  * HOLDING: no socket towards the server yet; datagrams wait, within bounds, and go on in their order.
- * OPEN: whatever has a short header passes at once. What has a long one is looked at as long as the flow lives, since a client may begin
- *   another connection, under other keys, behind the same pair of addresses: an Initial packet goes on only if everything
- *   that its attempt has said so far was read and judged. What cannot be read cannot be read by a server either, and is
- *   dropped.
+ * OPEN: whatever has a short header passes at once. What has a long one is looked at as long as the flow lives, since a
+ *   client may begin another connection, under other keys, behind the same pair of addresses: an Initial packet goes on
+ *   only if everything that its attempt has said so far was read and judged. What cannot be read cannot be read by a server
+ *   either, and is dropped.
  */
 #ifndef MF_PROXIES_UDP_INT_H
 #define MF_PROXIES_UDP_INT_H
@@ -85,8 +85,8 @@ enum mf_udp_gate {
 enum mf_udp_gate mf_udp_quic_take(struct mf_udp_flow *f, const uint8_t *buf, size_t len);
 #define MF_UDP_QUIC_REFUSAL_MAX 528
 /*
- * A server's refusal of what the datagram begins: CONNECTION_CLOSE, or which versions there are. Clients that never hear of ICMP
- * errors understand it. Return: bytes; 0: it begins nothing of QUIC's
+ * A server's refusal of what the datagram begins: CONNECTION_CLOSE, or which versions there are. Clients that never hear of
+ * ICMP errors understand it. Return: bytes; 0: it begins nothing of QUIC's
  */
 size_t mf_udp_quic_write_refusal(struct mf_udp_proxy *udp, const uint8_t *buf, size_t len,
 				 const char *why, uint8_t *out);

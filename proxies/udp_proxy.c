@@ -11,8 +11,8 @@
  * its datagrams there; both ways in are served.
  *
  * QUIC is recognised on every port; its ClientHello is read before a byte goes to the server, and judged by sni as one on
- * TCP is (udp_int.h). On port 443 it also chooses where names disagree; who says none there gets the strictest answer. QUIC that
- * is redirected, or on port 443 of a version that is not read, is refused: clients fall back to TCP.
+ * TCP is (udp_int.h). On port 443 it also chooses where names disagree; who says none there gets the strictest answer.
+ * QUIC that is redirected, or on port 443 of a version that is not read, is refused: clients fall back to TCP.
  *
  * The table is bounded: the flow that has been quiet longest goes when a new one needs its place.
  */

@@ -2,6 +2,8 @@
 """`moonfence run` around a real QUIC client and HTTP/3 servers (ngtcp2's). What no client does is in proxies/quic_test.py."""
 import os
 import shutil
+import subprocess
+import tempfile
 import unittest
 
 from scenario import HERE, NOBODY, Scenario, main, slow
@@ -118,7 +120,36 @@ class Quic:
         self.assertIn("server=llm ", r.out, r)
 
 
-class AsRoot(Quic, Scenario):
+class Browser:
+    """Chromium, whose hellos take two datagrams and come in shuffled crumbs."""
+
+    def browse(self, name):
+        pin = subprocess.run("openssl x509 -pubkey -noout -in tls.pem | openssl pkey -pubin -outform der | "
+                             "openssl dgst -sha256 -binary | base64", shell=True, cwd=self.lab.dir, capture_output=True,
+                             text=True, check=True).stdout.strip()
+        self.lab.write("www/protocol.html", "<p><script>document.write('<b>by ' + "
+                       "performance.getEntriesByType('navigation')[0].nextHopProtocol + '</b>')</script>\n")
+        home = tempfile.mkdtemp(dir=self.work)
+        return self.fence(["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={home}",
+                           f"--ignore-certificate-errors-spki-list={pin}", f"--origin-to-force-quic-on={name}:443",
+                           "--dump-dom", f"https://{name}/protocol.html"], timeout=120)
+
+    @unittest.skipUnless(shutil.which("chromium"), "no Chromium")
+    def test_chromium_gets_a_page_by_http3(self):
+        r = self.browse("allowed.example")
+        self.assertIn("<b>by h3</b>", r.out, r)
+        self.assertTrue(r.find("net_tls_hello", fields__sni="allowed.example", fields__quic=True, effective_action="allowed"), r)
+        self.assertFalse(r.find("net_tls_hello", fields__sni="allowed.example", fields__quic=False), r)
+
+    @unittest.skipUnless(shutil.which("chromium"), "no Chromium")
+    def test_chromium_understands_a_refusal(self):
+        # told to use nothing else, it cannot fall back, and says why it failed
+        r = self.browse("www.allowed.example")
+        self.assertIn("ERR_QUIC_PROTOCOL_ERROR", r.out + r.err, r)
+        self.assertTrue(r.find("net_tls_hello", fields__sni="www.allowed.example", fields__quic=True, effective_action="blocked"), r)
+
+
+class AsRoot(Quic, Browser, Scenario):
     user = None
 
 

@@ -119,6 +119,55 @@ static void test_packets_of_the_rfcs(void **state)
 	}
 }
 
+// What browsers send: hellos with post-quantum key shares, in two datagrams, cut up and shuffled on purpose.
+static void test_datagrams_of_real_clients(void **state)
+{
+	static const struct {
+		const char *file, *sni, *ja4;
+		size_t datagrams;
+	} clients[] = {
+		{ "quic/chromium.bin", "api.vendor.example", "q13d0312h3_55b375c5d22e_", 2 },
+		{ "quic/firefox.bin", "api.vendor.example", "q13d0315h3_55b375c5d22e_", 2 },
+		{ "quic/ngtcp2.bin", "localhost", "q13d0415h3_9caa18292e23_", 1 },
+	};
+	static struct bytes b;
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(clients); i++) {
+		for (unsigned backwards = 0; backwards < 2; backwards++) {
+			struct mf_span datagrams[4] = { { NULL, 0 } };
+			struct mf_quic_reader r = { .version = 0 };
+			char ja4[MF_TLS_JA4_LEN + 1];
+			struct mf_tls_hello h;
+			size_t cnt = 0;
+
+			load(clients[i].file, &b);
+			for (size_t at = 0; at < b.len; at += 2 + datagrams[cnt++].len)
+				datagrams[cnt] = mf_span_of(b.ptr + at + 2,
+							    (size_t)b.ptr[at] << 8 | b.ptr[at + 1]);
+			assert_int_equal(cnt, clients[i].datagrams);
+			for (size_t n = 0; n < cnt; n++) {
+				struct mf_span d = datagrams[backwards ? cnt - 1 - n : n];
+				struct mf_quic_packet p;
+
+				assert_int_equal(mf_quic_next_packet(&d, &p), 0);
+				if (n == 0)
+					assert_int_equal(mf_quic_reader_begin(&r, &p), 0);
+				else
+					assert_int_equal(mf_quic_reader_hello(&r, &h), MF_E_AGAIN);
+				assert_int_equal(mf_quic_reader_take(crypto, &r, &p), 0);
+			}
+			assert_int_equal(mf_quic_reader_hello(&r, &h), 0);
+			assert_true(mf_quic_reader_settled(&r));
+			assert_true(mf_span_eq(h.sni, mf_span_str(clients[i].sni)));
+			assert_true(mf_span_eq(h.alpn[0], mf_span_str("h3")));
+			mf_tls_format_ja4(&h, true, ja4);
+			assert_memory_equal(ja4, clients[i].ja4, strlen(clients[i].ja4));
+			mf_quic_reader_end(&r);
+		}
+	}
+}
+
 // Every bit of a packet is covered by its tag.
 static void test_a_changed_packet_is_nobodys(void **state)
 {
@@ -631,6 +680,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys_of_the_rfcs),
 		cmocka_unit_test(test_packets_of_the_rfcs),
+		cmocka_unit_test(test_datagrams_of_real_clients),
 		cmocka_unit_test(test_a_changed_packet_is_nobodys),
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_any_order_and_any_pieces),
