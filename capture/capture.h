@@ -53,13 +53,16 @@ enum mf_capture_backend {
 };
 
 /* Of the TUN device: what IPv6 wants at least, and what IPv4 can name. */
-#define MF_CAPTURE_MTU_MIN 1280
-#define MF_CAPTURE_MTU_MAX 65535
+#define MF_CAPTURE_MTU_MIN	  1280
+#define MF_CAPTURE_MTU_MAX	  65535
+#define MF_CAPTURE_TUN_QUEUES_MAX 8
 
 struct mf_capture_options {
 	size_t size; /* of this struct */
 	enum mf_capture_backend backend;
-	uint32_t mtu; /* TUN: bytes, 0 for 65,520 */
+	uint32_t mtu;	     /* TUN: bytes, 0 for 65,520 */
+	unsigned tun_queues; /* TUN: of the device; 0: as many as suit the processors */
+	bool tun_lanes_eager; /* TUN: queues but the first go to their threads at any packet, for tests */
 	char *const *
 		argv; /* the command, NULL-terminated; argv[0] is looked up in PATH; borrowed until free */
 	char *const *envp; /* NULL: the caller's; borrowed until free */
@@ -142,8 +145,11 @@ int mf_capture_run_packets(struct mf_capture *cap);
 bool mf_capture_has_packets(const struct mf_capture *cap);
 /** mf_capture_packet_deadline() - On mf_clock_system; UINT64_MAX: none */
 uint64_t mf_capture_packet_deadline(const struct mf_capture *cap);
-/** mf_capture_may_spin() - Whether looking for the next packet for a moment, instead of sleeping, takes the processor from nobody */
-bool mf_capture_may_spin(const struct mf_capture *cap);
+/**
+ * mf_capture_may_spin() - Whether looking for the next packet for a moment, instead of sleeping, takes the processor from nobody
+ * Asked by the loop's thread now and then: had somebody else to wait for this processor since the last time?
+ */
+bool mf_capture_may_spin(struct mf_capture *cap);
 /**
  * mf_capture_set_judge() - Who is asked about a flow before its first packet is answered; without, all go to the listeners
  * @judge: fills @ret, which is MF_FLOW_PROXY without a redirect when it is called. Return: 0, or MF_E_* (a failure that

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "capture/internal_linux.h"
+#include "capture/lanes_linux.h"
 
 #define PROVE_TIMEOUT_MS 20000 /* takes milliseconds; the rest is for a busy machine */
 
@@ -151,10 +152,15 @@ int mf_capture_new(const struct mf_capture_options *options, struct mf_capture *
 	    (options->mtu < MF_CAPTURE_MTU_MIN || options->mtu > MF_CAPTURE_MTU_MAX))
 		return mf_err_set(err, MF_E_INVAL, "the MTU of a session is %d to %d bytes",
 				  MF_CAPTURE_MTU_MIN, MF_CAPTURE_MTU_MAX);
+	if (options->tun_queues > MF_CAPTURE_TUN_QUEUES_MAX)
+		return mf_err_set(err, MF_E_INVAL, "a session's device has 1 to %d queues",
+				  MF_CAPTURE_TUN_QUEUES_MAX);
 	cap = calloc(1, sizeof(*cap));
 	if (!cap)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	cap->options = *options;
+	if (!cap->options.tun_queues)
+		cap->options.tun_queues = mf_lanes_default();
 	cap->opener_sock = cap->command_sock = cap->epoll_fd = cap->signal_fd = -1;
 	cap->timer_fd = cap->notify_fd = cap->plan.unix_fd = -1;
 	cap->plan.opener_sock = cap->plan.command_sock = -1;
@@ -207,13 +213,14 @@ static int take_ready(struct mf_capture *cap, struct mf_err *err)
 		return 0;
 	if (r < 0)
 		return helper_gone("opener", err);
-	if (m.kind != MF_CAPTURE_MSG_READY || cnt != MF_CAPTURE_FD_NUM) {
+	if (m.kind != MF_CAPTURE_MSG_READY ||
+	    cnt != MF_CAPTURE_FD_TUN + mf_capture_tun_queues(&cap->options)) {
 		while (cnt)
 			close(fds[--cnt]);
 		return m.kind == MF_CAPTURE_MSG_FAILED ? take_failed(&m, err)
 						       : helper_gone("opener", err);
 	}
-	memcpy(cap->fd, fds, sizeof(cap->fd));
+	memcpy(cap->fd, fds, cnt * sizeof(*fds));
 	cap->command = (pid_t)m.pid;
 	cap->plan.has6 = m.value;
 	cap->timing = m.timing;
@@ -406,6 +413,7 @@ void mf_capture_get_ops(struct mf_capture *cap, struct mf_session_ops *ret)
 void mf_capture_cut(struct mf_capture *cap)
 {
 	cap->cut = true;
+	mf_capture_packets_stop(cap);
 	if (cap->fd[MF_CAPTURE_FD_ROUTE] < 0)
 		return;
 	/* If not even that can be done, the command itself has to go: closed is closed. */

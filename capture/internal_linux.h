@@ -95,11 +95,11 @@ enum mf_capture_fd_kind {
 	MF_CAPTURE_FD_DIAG,  /* NETLINK_SOCK_DIAG */
 	MF_CAPTURE_FD_ICMP4, /* raw */
 	MF_CAPTURE_FD_ICMP6, /* raw; /dev/null without IPv6 */
-	MF_CAPTURE_FD_TUN,   /* the caller's end of the device; /dev/null without such a backend */
-	MF_CAPTURE_FD_NUM
+	MF_CAPTURE_FD_TUN, /* the caller's ends of the device, one a queue; none without such a backend */
+	MF_CAPTURE_FD_NUM = MF_CAPTURE_FD_TUN + MF_CAPTURE_TUN_QUEUES_MAX
 };
 
-#define MF_CAPTURE_MSG_FDS_MAX 16
+#define MF_CAPTURE_MSG_FDS_MAX 24
 #define MF_CAPTURE_OPEN_BATCH  8 /* UDP sockets per round trip to the opener */
 
 struct mf_capture_msg {
@@ -194,17 +194,22 @@ int mf_capture_mounts_build(struct mf_capture_plan *plan, struct mf_err *err);
 int mf_capture_mounts_mask(const struct mf_capture_plan *plan, const char *path);
 
 /* links_linux.c: devices, addresses, routes, sockets of the namespace */
-/* Sets plan->has6. @ret_tun_fd: the caller's end of the TUN device, -1 with another backend */
-int mf_capture_links_build(struct mf_capture_plan *plan, int *ret_tun_fd, struct mf_err *err);
-int mf_capture_links_open(bool has6, int tun_fd, int fds[static MF_CAPTURE_FD_NUM],
-			  struct mf_err *err);
+/* Sets plan->has6. @ret_tun_fds: the caller's ends of the TUN device, as many as it has queues; untouched with another backend */
+int mf_capture_links_build(struct mf_capture_plan *plan, int *ret_tun_fds, struct mf_err *err);
+/* All descriptors but those of the TUN device */
+int mf_capture_links_open(bool has6, int fds[static MF_CAPTURE_FD_TUN], struct mf_err *err);
 int mf_capture_links_open_udp(int family);
 /* Every device down, through @route_fd; any process may call it that owns the namespace. Return: 0, MF_E_IO */
 int mf_capture_links_down(int route_fd);
 
 /* tunlink_linux.c, in the opener: make the device tun0, up and without addresses, through @route_fd */
-int mf_capture_tun_make(int route_fd, uint32_t mtu, bool has6, int *ret_fd, int *ret_index,
-			struct mf_err *err);
+int mf_capture_tun_make(int route_fd, const struct mf_capture_options *options, bool has6,
+			int *ret_fds, int *ret_index, struct mf_err *err);
+/* How many queues, and so descriptors, the session's device has; 0 with another backend */
+static inline unsigned mf_capture_tun_queues(const struct mf_capture_options *o)
+{
+	return o->backend == MF_CAPTURE_TUN ? o->tun_queues : 0;
+}
 
 /* trust_linux.c; without options->extra_ca_pem all three do nothing */
 
@@ -323,6 +328,8 @@ struct mf_capture {
 
 /* packets_linux.c */
 int mf_capture_packets_new(struct mf_capture *cap, struct mf_err *err);
+/* No thread touches a packet from now on */
+void mf_capture_packets_stop(struct mf_capture *cap);
 void mf_capture_packets_free(struct mf_capture *cap);
 int mf_capture_packets_refuse_udp(struct mf_capture *cap, const struct mf_session_flow *flow,
 				  const uint8_t *payload, size_t len);

@@ -118,12 +118,11 @@ static int build_device(int fd, int index, bool has6, const char **what)
 	return e ? e : add_default(fd, index, AF_INET6, &own6, sizeof(own6));
 }
 
-int mf_capture_links_build(struct mf_capture_plan *plan, int *ret_tun_fd, struct mf_err *err)
+int mf_capture_links_build(struct mf_capture_plan *plan, int *ret_tun_fds, struct mf_err *err)
 {
 	int fd = mf_nl_open(NETLINK_ROUTE), e, r = 0, index = 1;
 	const char *what = "IFF_UP";
 
-	*ret_tun_fd = -1;
 	if (fd < 0)
 		return mf_err_set(err, MF_E_IO, "cannot open a netlink socket: %s",
 				  strerror(errno));
@@ -132,8 +131,7 @@ int mf_capture_links_build(struct mf_capture_plan *plan, int *ret_tun_fd, struct
 		enable_ipv6();
 	e = set_link(fd, 1, true);
 	if (e == 0 && plan->options->backend == MF_CAPTURE_TUN)
-		r = mf_capture_tun_make(fd, plan->options->mtu, plan->has6, ret_tun_fd, &index,
-					err);
+		r = mf_capture_tun_make(fd, plan->options, plan->has6, ret_tun_fds, &index, err);
 	if (e == 0 && r == 0)
 		e = build_device(fd, index, plan->has6, &what);
 	close(fd);
@@ -253,8 +251,7 @@ static int open_null(void)
 	return open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
-int mf_capture_links_open(bool has6, int tun_fd, int fds[static MF_CAPTURE_FD_NUM],
-			  struct mf_err *err)
+int mf_capture_links_open(bool has6, int fds[static MF_CAPTURE_FD_TUN], struct mf_err *err)
 {
 	static const char *const names[] = {
 		[MF_CAPTURE_FD_TCP] = "transparent TCP listener",
@@ -268,10 +265,9 @@ int mf_capture_links_open(bool has6, int tun_fd, int fds[static MF_CAPTURE_FD_NU
 		[MF_CAPTURE_FD_DIAG] = "socket table",
 		[MF_CAPTURE_FD_ICMP4] = "ICMP socket",
 		[MF_CAPTURE_FD_ICMP6] = "ICMPv6 socket",
-		[MF_CAPTURE_FD_TUN] = "TUN device",
 	};
 
-	_Static_assert(MF_ARRAY_SIZE(names) == MF_CAPTURE_FD_NUM, "a name per descriptor");
+	_Static_assert(MF_ARRAY_SIZE(names) == MF_CAPTURE_FD_TUN, "a name per descriptor");
 	fds[MF_CAPTURE_FD_TCP] = open_listener(SOCK_STREAM, has6);
 	fds[MF_CAPTURE_FD_UDP] = open_listener(SOCK_DGRAM, has6);
 	fds[MF_CAPTURE_FD_ROUTE] = mf_nl_open(NETLINK_ROUTE);
@@ -285,8 +281,7 @@ int mf_capture_links_open(bool has6, int tun_fd, int fds[static MF_CAPTURE_FD_NU
 	fds[MF_CAPTURE_FD_DIAG] = mf_nl_open(NETLINK_SOCK_DIAG);
 	fds[MF_CAPTURE_FD_ICMP4] = open_icmp(AF_INET);
 	fds[MF_CAPTURE_FD_ICMP6] = has6 ? open_icmp(AF_INET6) : open_null();
-	fds[MF_CAPTURE_FD_TUN] = tun_fd >= 0 ? tun_fd : open_null();
-	for (int i = 0; i < MF_CAPTURE_FD_NUM; i++)
+	for (int i = 0; i < MF_CAPTURE_FD_TUN; i++)
 		if (fds[i] < 0)
 			return mf_err_set(err, MF_E_UNSUPPORTED, "cannot open the %s: %s", names[i],
 					  strerror(errno));

@@ -192,11 +192,11 @@ static int build(struct mf_capture_plan *plan, int fds[static MF_CAPTURE_FD_NUM]
 {
 	uint64_t since = mf_clock_now(&mf_clock_system);
 	bool logs;
-	int r = make_namespaces(plan, err), tun_fd = -1;
+	int r = make_namespaces(plan, err);
 
 	t->namespace_ns = lap(&since);
 	if (r == 0)
-		r = mf_capture_links_build(plan, &tun_fd, err);
+		r = mf_capture_links_build(plan, fds + MF_CAPTURE_FD_TUN, err);
 	t->links_ns = lap(&since);
 	if (r == 0)
 		r = mf_capture_rules_load(plan->options->backend, plan->has6, &logs, err);
@@ -205,7 +205,7 @@ static int build(struct mf_capture_plan *plan, int fds[static MF_CAPTURE_FD_NUM]
 		r = mf_capture_mounts_build(plan, err);
 	t->mounts_ns = lap(&since);
 	if (r == 0)
-		r = mf_capture_links_open(plan->has6, tun_fd, fds, err);
+		r = mf_capture_links_open(plan->has6, fds, err);
 	t->links_ns += lap(&since);
 	return r;
 }
@@ -309,7 +309,8 @@ _Noreturn void mf_capture_opener_main(struct mf_capture_plan *plan)
 		give_up(plan, &err);
 	}
 	m.value = plan->has6;
-	if (mf_capture_msg_send(plan->opener_sock, &m, fds, MF_CAPTURE_FD_NUM) < 0)
+	if (mf_capture_msg_send(plan->opener_sock, &m, fds,
+				MF_CAPTURE_FD_TUN + mf_capture_tun_queues(plan->options)) < 0)
 		_exit(1);
 	if (retire(plan, &err) < 0)
 		give_up(plan, &err);

@@ -2,26 +2,27 @@
 /*
  * packets_linux.c - a session's packets on their way from its TUN device through the pipeline to the listeners
  *
- * All of it happens in the thread that also runs the proxies: a packet that is written to the device is processed by the
- * namespace's kernel within write(), so that a flow's bytes lie at a listener's socket, or at the program's, when it
- * returns, and nobody has to be woken up in between.
+ * As long as the loop that runs the proxies keeps up, all of it happens in its thread: a packet that is written to the
+ * device is processed by the namespace's kernel within write(), so that a flow's bytes lie at a listener's socket, or at the
+ * program's, when it returns, and nobody has to be woken up in between. lanes_linux.h says what happens under load.
  */
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "capture/flow_ends.h"
 #include "capture/internal_linux.h"
+#include "capture/lanes_linux.h"
 #include "capture/pipeline.h"
-#include "capture/tun_linux.h"
 #include "core/observe/metrics.h"
 
 struct mf_capture_packets {
 	struct mf_capture *cap;
-	struct mf_tun *tun;
-	struct mf_pipeline *pipeline;
+	struct mf_lanes *lanes;
 	int (*judge)(void *ctx, const struct mf_session_flow *flow, struct mf_flow_verdict *ret);
 	void *judge_ctx;
+	long preempted; /* how often the loop's thread had been when mf_capture_may_spin() looked */
 };
 
 bool mf_capture_packets_is_loopback(const struct mf_endpoint *server)
@@ -76,9 +77,12 @@ int mf_capture_packets_new(struct mf_capture *cap, struct mf_err *err)
 					 .tcp_port = MF_CAPTURE_PORT,
 					 .udp_port = MF_CAPTURE_PORT };
 	struct mf_capture_packets *p;
-	struct mf_backend backend;
-	int r;
+	struct mf_lanes_options lanes = { .fds = cap->fd + MF_CAPTURE_FD_TUN,
+					  .cnt = mf_capture_tun_queues(&cap->options),
+					  .pipeline = &o,
+					  .eager = cap->options.tun_lanes_eager };
 
+	_Static_assert(MF_CAPTURE_TUN_QUEUES_MAX == MF_LANES_MAX, "a lane per queue");
 	if (cap->options.backend != MF_CAPTURE_TUN)
 		return 0;
 	p = calloc(1, sizeof(*p));
@@ -86,29 +90,28 @@ int mf_capture_packets_new(struct mf_capture *cap, struct mf_err *err)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	p->cap = cap;
 	cap->packets = p;
-	r = mf_tun_new(cap->fd[MF_CAPTURE_FD_TUN], &p->tun, err);
-	if (r < 0)
-		return r;
-	mf_tun_get_backend(p->tun, &backend);
-	return mf_pipeline_new(
-		&o, &backend,
-		&(struct mf_pipeline_ops){ .decide = decide, .event = on_event, .ctx = p },
-		&p->pipeline, err);
+	lanes.ops = (struct mf_pipeline_ops){ .decide = decide, .event = on_event, .ctx = p };
+	return mf_lanes_new(&lanes, &p->lanes, err);
+}
+
+void mf_capture_packets_stop(struct mf_capture *cap)
+{
+	if (cap->packets && cap->packets->lanes)
+		mf_lanes_stop(cap->packets->lanes);
 }
 
 void mf_capture_packets_free(struct mf_capture *cap)
 {
 	if (!cap->packets)
 		return;
-	mf_pipeline_free(cap->packets->pipeline);
-	mf_tun_free(cap->packets->tun);
+	mf_lanes_free(cap->packets->lanes);
 	free(cap->packets);
 	cap->packets = NULL;
 }
 
 int mf_capture_packet_fd(const struct mf_capture *cap)
 {
-	return cap->packets && !cap->cut ? cap->fd[MF_CAPTURE_FD_TUN] : -1;
+	return cap->packets && !cap->cut ? mf_lanes_fd(cap->packets->lanes) : -1;
 }
 
 int mf_capture_run_packets(struct mf_capture *cap)
@@ -117,25 +120,32 @@ int mf_capture_run_packets(struct mf_capture *cap)
 		return 0;
 	if (cap->cut)
 		return MF_E_CLOSED;
-	return mf_pipeline_run(cap->packets->pipeline, mf_clock_now(&mf_clock_system));
+	return mf_lanes_run(cap->packets->lanes, mf_clock_now(&mf_clock_system));
 }
 
 bool mf_capture_has_packets(const struct mf_capture *cap)
 {
-	return cap->packets && !cap->cut && !mf_tun_is_drained(cap->packets->tun);
+	return cap->packets && !cap->cut && mf_lanes_has_more(cap->packets->lanes);
 }
 
-bool mf_capture_may_spin(const struct mf_capture *cap)
+bool mf_capture_may_spin(struct mf_capture *cap)
 {
+	struct mf_capture_packets *p = cap->packets;
+	struct rusage usage;
 	cpu_set_t set;
+	bool waited;
 
-	return cap->packets && sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1;
+	if (!p || getrusage(RUSAGE_THREAD, &usage) < 0 ||
+	    sched_getaffinity(0, sizeof(set), &set) < 0)
+		return false;
+	waited = usage.ru_nivcsw != p->preempted;
+	p->preempted = usage.ru_nivcsw;
+	return !waited && CPU_COUNT(&set) > 1;
 }
 
 uint64_t mf_capture_packet_deadline(const struct mf_capture *cap)
 {
-	return cap->packets && !cap->cut ? mf_pipeline_deadline(cap->packets->pipeline)
-					 : UINT64_MAX;
+	return cap->packets && !cap->cut ? mf_lanes_deadline(cap->packets->lanes) : UINT64_MAX;
 }
 
 void mf_capture_set_judge(struct mf_capture *cap,
@@ -164,8 +174,9 @@ int mf_capture_find_flow(void *cap, enum mf_proto proto, const struct mf_endpoin
 		return MF_E_NOENT;
 	if (!p || local->port != MF_CAPTURE_PORT)
 		return 0;
-	if (mf_pipeline_find_flow(p->pipeline, proto == MF_UDP ? MF_PROTO_UDP : MF_PROTO_TCP, peer,
-				  local, mf_clock_now(&mf_clock_system), &flow) < 0)
+	if (mf_pipeline_find_flow(mf_lanes_pipeline(p->lanes),
+				  proto == MF_UDP ? MF_PROTO_UDP : MF_PROTO_TCP, peer, local,
+				  mf_clock_now(&mf_clock_system), &flow) < 0)
 		return MF_E_NOENT;
 	(void)mf_flow_to_session(&flow, ret);
 	return 0;
@@ -178,12 +189,12 @@ int mf_capture_packets_refuse_udp(struct mf_capture *cap, const struct mf_sessio
 
 	if (!mf_flow_from_session(flow, &f))
 		return MF_E_INVAL;
-	return mf_pipeline_refuse_udp(cap->packets->pipeline, &f, mf_span_of(payload, len),
-				      mf_clock_now(&mf_clock_system));
+	return mf_pipeline_refuse_udp(mf_lanes_pipeline(cap->packets->lanes), &f,
+				      mf_span_of(payload, len), mf_clock_now(&mf_clock_system));
 }
 
 void mf_capture_gather(struct mf_capture *cap, struct mf_metrics *metrics)
 {
 	if (cap->packets)
-		mf_pipeline_gather(cap->packets->pipeline, metrics);
+		mf_lanes_gather(cap->packets->lanes, metrics);
 }

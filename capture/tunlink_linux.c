@@ -83,29 +83,44 @@ static int configure(int route_fd, int index, uint32_t mtu, bool has6)
 	return mf_nl_run(route_fd, &q);
 }
 
-int mf_capture_tun_make(int route_fd, uint32_t mtu, bool has6, int *ret_fd, int *ret_index,
-			struct mf_err *err)
+/* The first one makes the device, the others join it. Return: 0 or an errno */
+static int attach(int fd, unsigned queues)
 {
-	struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
-	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC), e = 0;
+	/* Of one queue the kernel makes a plain device, which has less to do for each packet. */
+	struct ifreq ifr = { .ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR |
+						  (queues > 1 ? IFF_MULTI_QUEUE : 0)) };
 
-	if (fd < 0)
-		return open_failed(errno, err);
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), MF_CAPTURE_TUN_NAME);
-	if (ioctl(fd, TUNSETIFF, &ifr) < 0)
-		e = errno;
-	else
-		e = set_offload(fd);
+	return ioctl(fd, TUNSETIFF, &ifr) < 0 ? errno : 0;
+}
+
+int mf_capture_tun_make(int route_fd, const struct mf_capture_options *options, bool has6,
+			int *ret_fds, int *ret_index, struct mf_err *err)
+{
+	unsigned cnt = 0;
+	int e = 0;
+
+	while (e == 0 && cnt < options->tun_queues) {
+		int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+		if (fd < 0 && cnt == 0)
+			return open_failed(errno, err);
+		e = fd < 0 ? errno : attach(fd, options->tun_queues);
+		if (fd >= 0)
+			ret_fds[cnt++] = fd;
+	}
+	if (e == 0)
+		e = set_offload(ret_fds[0]);
 	if (e == 0) {
 		*ret_index = (int)if_nametoindex(MF_CAPTURE_TUN_NAME);
-		e = *ret_index ? configure(route_fd, *ret_index, mtu ? mtu : MTU_DEFAULT, has6)
+		e = *ret_index ? configure(route_fd, *ret_index,
+					   options->mtu ? options->mtu : MTU_DEFAULT, has6)
 			       : errno;
 	}
-	if (e) {
-		close(fd);
-		return mf_err_set(err, mf_capture_errno_code(e),
-				  "cannot make the session's TUN device: %s", strerror(e));
-	}
-	*ret_fd = fd;
-	return 0;
+	if (e == 0)
+		return 0;
+	while (cnt)
+		close(ret_fds[--cnt]);
+	return mf_err_set(err, mf_capture_errno_code(e), "cannot make the session's TUN device: %s",
+			  strerror(e));
 }

@@ -54,6 +54,7 @@ enum {
 	OPT_MTU,
 	OPT_FAIL_MODE,
 	OPT_PROVE_TIMEOUT,
+	OPT_TUN_QUEUES,
 	OPT_SUMMARY,
 	OPT_METRICS,
 	OPT_NO_WATCH,
@@ -90,6 +91,10 @@ static const struct mf_option options[] = {
 	  "open (passed; windivert only)" },
 	{ OPT_PROVE_TIMEOUT, 0, "prove-timeout", "MS",
 	  "how long the proof that traffic is captured may take, for each address family" },
+	{ OPT_TUN_QUEUES, 0, "tun-queues", "N",
+	  "of that device, 1 to 8; each but the first gets a thread while it is busy (default: "
+	  "half "
+	  "the processors, at most 4; 1 below 4)" },
 	{ OPT_SUMMARY, 0, "summary", NULL, "print what was decided, on stderr, at the end" },
 	{ OPT_METRICS, 0, "metrics", "FILE", "write Prometheus text to FILE at the end" },
 	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
@@ -130,6 +135,7 @@ struct run {
 	uint32_t mtu;
 	unsigned prove_timeout_ms;
 	bool fail_open;
+	unsigned tun_queues;
 	bool want_summary, watch, verbose;
 	struct mf_proxy_options proxy_options;
 	/* as it runs */
@@ -270,6 +276,18 @@ static int set_fail_mode(struct run *r, const char *value)
 	return 0;
 }
 
+static int set_tun_queues(struct run *r, const char *value)
+{
+	char *end;
+	long queues = strtol(value, &end, 10);
+
+	if (*end || end == value || queues < 1 || queues > MF_CAPTURE_TUN_QUEUES_MAX)
+		return mf_options_wrong(&usage, "--tun-queues wants 1 to %d: '%s'",
+					MF_CAPTURE_TUN_QUEUES_MAX, value);
+	r->tun_queues = (unsigned)queues;
+	return 0;
+}
+
 static int take_option(struct run *r, int opt, const char *value)
 {
 	switch (opt) {
@@ -307,6 +325,8 @@ static int take_option(struct run *r, int opt, const char *value)
 		return set_fail_mode(r, value);
 	case OPT_PROVE_TIMEOUT:
 		return set_prove_timeout(r, value);
+	case OPT_TUN_QUEUES:
+		return set_tun_queues(r, value);
 	case OPT_SUMMARY:
 		r->want_summary = true;
 		return 0;
@@ -776,6 +796,7 @@ int mf_cmd_run(int argc, char **argv)
 	capture_options.mtu = r->mtu;
 	capture_options.fail_open = r->fail_open;
 	capture_options.prove_timeout_ms = r->prove_timeout_ms;
+	capture_options.tun_queues = r->tun_queues;
 	capture_options.unix_allow = r->unix_allow;
 	capture_options.unix_allow_cnt = r->unix_cnt;
 	capture_options.keep_fds = r->keep_fds;

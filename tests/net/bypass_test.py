@@ -340,6 +340,7 @@ class TunAsUser(Bypass, Scenario):
 class TunAsRoot(Bypass, Scenario):
     user = None
     backend = "tun"
+    more = ("--tun-queues", "4")
 
 
 if __name__ == "__main__":

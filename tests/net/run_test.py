@@ -490,6 +490,7 @@ class TunAsUser(All, Scenario):
 class TunAsRoot(All, Scenario):
     user = None
     backend = "tun"
+    more = ("--tun-queues", "4")
 
 
 if __name__ == "__main__":

@@ -43,11 +43,12 @@ class Fenced:
 
 
 class Scenario(unittest.TestCase):
-    """Each subclass gets the process's lab; `user` says who runs moonfence, `backend` how it captures."""
+    """Each subclass gets the process's lab; `user` says who runs moonfence, `backend` how it captures, with which `more` options."""
 
     lab = None
     user = None
     backend = "tproxy"
+    more = ()
     policy = os.path.join(HERE, "policies", "e2e.lua")
     longMessage = True
 
@@ -84,8 +85,8 @@ class Scenario(unittest.TestCase):
         return target
 
     def fence_command(self, cmd, *options, policy=None):
-        return [self.program, "run", "--capture", self.backend, "--policy", policy or self.installed_policy(), "--events", self.events_path,
-                *options, "--", *cmd]
+        return [self.program, "run", "--capture", self.backend, *self.more, "--policy", policy or self.installed_policy(),
+                "--events", self.events_path, *options, "--", *cmd]
 
     def environment(self):
         return dict(os.environ, CURL_CA_BUNDLE=self.lab.path("ca.pem"), SSL_CERT_FILE=self.lab.path("ca.pem"),

@@ -50,6 +50,7 @@ class Udp(socketserver.BaseRequestHandler):
 class Same:
     user = None
     backend = None
+    more = ()
 
     def setUp(self):
         if self.backend == "tun" and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
@@ -98,7 +99,7 @@ class Same:
             time.sleep(0.01)
 
     def test_every_scenario(self):
-        command = [self.program, "run", "--capture", self.backend, "--policy", self.policy, "--events", self.events_path,
+        command = [self.program, "run", "--capture", self.backend, *self.more, "--policy", self.policy, "--events", self.events_path,
                    "--trust-targets", "--dns", "127.0.0.1:9", "--", PYTHON, self.client]
         with open(os.path.join(self.folder, "stderr"), "w+", encoding="utf-8") as err:
             p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, text=True, bufsize=1, cwd=self.folder,
@@ -131,6 +132,10 @@ class Tproxy(Same, unittest.TestCase):
 
 class Tun(Same, unittest.TestCase):
     backend = "tun"
+
+
+class TunQueues(Same, unittest.TestCase):
+    backend, more = "tun", ("--tun-queues", "4")
 
 
 @unittest.skipUnless(os.getuid() == 0, "only root can become another user")

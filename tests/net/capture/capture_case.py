@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of captured sessions stand on: capture_host, its report, and a folder for each test.
 
-Environment: CAPTURE_HOST is the program; CAPTURE_AS a user id to run it as (needs root); CAPTURE_BACKEND tproxy or tun.
+Environment: CAPTURE_HOST is the program; CAPTURE_AS a user id to run it as (needs root); CAPTURE_BACKEND tproxy or tun;
+CAPTURE_QUEUES how many queues the TUN device has.
 """
 import errno
 import json
@@ -17,6 +18,8 @@ import unittest
 HOST = os.environ["CAPTURE_HOST"]
 BACKEND = os.environ.get("CAPTURE_BACKEND", "tproxy")
 TUN = BACKEND == "tun"
+QUEUES = os.environ.get("CAPTURE_QUEUES")
+WITH = ["--backend", BACKEND, *(["--tun-queues", QUEUES] if QUEUES else [])]
 # What does not depend on the backend runs with tun only where there is time (MF_SLOW=1, as in ./test.sh --all).
 SLOW = bool(os.environ.get("MF_SLOW"))
 same_for_all = unittest.skipIf(TUN and not SLOW, "the same with every backend; MF_SLOW=1 runs it")
@@ -64,7 +67,7 @@ class Session:
         popen.setdefault("stdout", subprocess.PIPE)
         popen.setdefault("stderr", subprocess.PIPE)
         popen.setdefault("stdin", subprocess.DEVNULL)
-        self.process = subprocess.Popen(PREFIX + [HOST, "--backend", BACKEND, "--report", self.report, *options, "--", *argv], text=True, **popen)
+        self.process = subprocess.Popen(PREFIX + [HOST, *WITH, "--report", self.report, *options, "--", *argv], text=True, **popen)
 
     def events(self, kind=None):
         events = [json.loads(line) for line in read(self.report).split("\n")[:-1]]
@@ -118,5 +121,5 @@ class Case(unittest.TestCase):
 
 def usable():
     """Does this system let us make sessions at all?"""
-    r = subprocess.run(PREFIX + [HOST, "--backend", BACKEND, "--", "true"], capture_output=True, text=True, check=False)
+    r = subprocess.run(PREFIX + [HOST, *WITH, "--", "true"], capture_output=True, text=True, check=False)
     return r.returncode != 77, r.stderr

@@ -3,11 +3,12 @@
  * capture_host.c - the smallest host of a captured session, for tests and benches
  *
  *	capture_host [--report FILE] [--allow PATH]... [--keep-fd N] [--rescan MS] [--ca FILE] [--exit-like] [--timing]
- *	    [--backend NAME] [--mtu BYTES] -- COMMAND...
+ *	    [--backend NAME] [--mtu BYTES] [--tun-queues N] -- COMMAND...
  *
  * It answers every TCP connection and UDP datagram with one line that says where it was going, and writes each event as
  * a JSON line into FILE. UDP to port 9 is refused, and to port 7 echoed; TCP to port 7 is echoed until end of file. With
- * a backend that has packets, flows to port 13 are refused before their first packet is answered.
+ * a backend that has packets, flows to port 13 are refused before their first packet is answered. Queues of a TUN device
+ * are carried by their threads from the first packet on, as otherwise only under load.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -345,6 +346,10 @@ int main(int argc, char **argv)
 			i++;
 		} else if (strcmp(argv[i], "--mtu") == 0) {
 			o.mtu = (uint32_t)atoi(value);
+			i++;
+		} else if (strcmp(argv[i], "--tun-queues") == 0) {
+			o.tun_queues = (unsigned)atoi(value);
+			o.tun_lanes_eager = true;
 			i++;
 		} else if (strcmp(argv[i], "--ca") == 0) {
 			o.extra_ca_pem = read_text(value, ca, sizeof(ca));

@@ -15,7 +15,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lab"))
 import tun_device  # noqa: E402
-from capture_case import AS, BACKEND, Case, DEFAULT_ROUTE, DEVICE, HOST, LIMIT, PREFIX, PYTHON, TUN, UID, read, same_for_all, usable, wait_for  # noqa: E402
+from capture_case import AS, Case, DEFAULT_ROUTE, DEVICE, HOST, LIMIT, PREFIX, PYTHON, TUN, UID, WITH, read, same_for_all, usable, wait_for  # noqa: E402
 from drift_cases import Drift, TunDrift  # noqa: E402,F401
 from terminal_cases import JobControl  # noqa: E402,F401
 from tun_cases import Tun  # noqa: E402,F401
@@ -340,7 +340,7 @@ class Unusable(Case):
 
     def refused(self, *wrapper):
         mark = os.path.join(self.folder, "ran")
-        r = subprocess.run(PREFIX + [*wrapper, HOST, "--backend", BACKEND, "--", "touch", mark], capture_output=True, text=True, check=False)
+        r = subprocess.run(PREFIX + [*wrapper, HOST, *WITH, "--", "touch", mark], capture_output=True, text=True, check=False)
         self.assertEqual((r.returncode, os.path.exists(mark)), (77, False), r.stderr)
         return r.stderr
 
@@ -358,7 +358,7 @@ class Unusable(Case):
         self.assertIn("CAP_SETFCAP", self.refused("setpriv", "--bounding-set", "-all", "--inh-caps", "-all"))
 
     def test_a_user_namespace_around_is_no_obstacle(self):
-        r = subprocess.run(PREFIX + ["unshare", "-Ur", HOST, "--backend", BACKEND, "--", "id", "-u"], capture_output=True, text=True, check=False)
+        r = subprocess.run(PREFIX + ["unshare", "-Ur", HOST, *WITH, "--", "id", "-u"], capture_output=True, text=True, check=False)
         self.assertEqual((r.returncode, r.stdout), (0, "0\n"), r.stderr)
 
 

@@ -6,7 +6,7 @@ import select
 import signal
 import time
 
-from capture_case import BACKEND, Case, HOST, LIMIT, PREFIX, PYTHON, read, same_for_all, wait_for
+from capture_case import Case, HOST, LIMIT, PREFIX, PYTHON, WITH, read, same_for_all, wait_for
 
 
 class Terminal:
@@ -57,7 +57,7 @@ class JobControl(Case):
     def launch(self, code):
         with open(self.script, "w", encoding="utf-8") as f:
             f.write(code)
-        self.term.send(f"{HOST} --backend {BACKEND} --exit-like -- {PYTHON} -u {self.script}\n")
+        self.term.send(f"{HOST} {' '.join(WITH)} --exit-like -- {PYTHON} -u {self.script}\n")
 
     def test_control_c_reaches_the_command_once_and_the_shell_sees_130(self):
         self.launch("import signal, time\nprint('UP' + '!')\ntime.sleep(600)\n")
@@ -93,7 +93,7 @@ class JobControl(Case):
     def test_a_background_command_that_reads_the_terminal_stops_and_fg_lets_it_read(self):
         self.launch("")
         self.term.expect("PROMPT> ")
-        self.term.send(f"{HOST} --backend {BACKEND} -- cat &\n")
+        self.term.send(f"{HOST} {' '.join(WITH)} -- cat &\n")
         self.term.expect("PROMPT> ")
         # bash tells of a stopped job before its next prompt
         end = time.monotonic() + LIMIT
@@ -110,7 +110,7 @@ class JobControl(Case):
         self.term.expect("PROMPT> ")
 
     def test_an_interactive_shell_inside_has_its_own_job_control(self):
-        self.term.send(f"PS1='INN''ER> ' {HOST} --backend {BACKEND} -- bash --norc --noprofile -i\n")
+        self.term.send(f"PS1='INN''ER> ' {HOST} {' '.join(WITH)} -- bash --norc --noprofile -i\n")
         self.term.expect("INNER> ")
         self.term.send("sleep 600\n")
         self.term.expect("sleep 600")
