@@ -21,19 +21,27 @@
  * looking for a while after a packet before it sleeps, where that has paid of late: a packet that came within SPIN_MAX_NS
  * of the last one doubles the while, a longer silence ends it. A session that is quiet costs nothing, one that exchanges
  * message after message at most the processor that it keeps busy anyway.
+ *
+ * On a machine whose processors are all busy it costs more than it saves: who has used up its turn by looking waits behind
+ * the others when there is work. So it is asked every SPIN_CHECK_NS whether somebody had to wait for this processor; then the
+ * loop sleeps at once for a while, twice as long each time, up to SPIN_REST_MAX_NS.
  */
-#define SPIN_MIN_NS 20000u
-#define SPIN_MAX_NS 100000u
+#define SPIN_MIN_NS	 20000u
+#define SPIN_MAX_NS	 100000u
+#define SPIN_CHECK_NS	 (2 * MF_NS_PER_MS)
+#define SPIN_REST_MIN_NS (10 * MF_NS_PER_MS)
+#define SPIN_REST_MAX_NS (640 * MF_NS_PER_MS)
 
 struct mf_run_packets {
 	struct event_base *base;
 	struct mf_capture *capture;
 	struct mf_proxy *proxy;
-	struct event *readable, *timer; /* NULL: a backend without packets */
-	uint64_t timer_at_ns;		/* UINT64_MAX: not armed */
-	uint64_t seen_ns;		/* the last packet */
-	uint32_t spin_ns;		/* how long to look after it; 0: sleep at once */
-	bool may_spin;			/* somebody else can run meanwhile */
+	struct event *readable, *timer;	 /* NULL: a backend without packets */
+	uint64_t timer_at_ns;		 /* UINT64_MAX: not armed */
+	uint64_t seen_ns;		 /* the last packet */
+	uint32_t spin_ns;		 /* how long to look after it; 0: sleep at once */
+	uint64_t checked_ns;		 /* whether somebody waits for this processor */
+	uint64_t rest_ns, rest_until_ns; /* after somebody did */
 	struct mf_proxy_judgement judgement;
 	void (*on_event)(void *ctx);
 	void *ctx;
@@ -132,6 +140,7 @@ int mf_run_packets_begin(struct event_base *base, struct mf_capture *capture,
 				      .capture = capture,
 				      .proxy = proxy,
 				      .timer_at_ns = UINT64_MAX,
+				      .rest_ns = SPIN_REST_MIN_NS,
 				      .on_event = on_event,
 				      .ctx = ctx };
 	*ret = p;
@@ -144,15 +153,44 @@ int mf_run_packets_begin(struct event_base *base, struct mf_capture *capture,
 		*ret = NULL;
 		return mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
 	}
-	p->may_spin = mf_capture_may_spin(capture);
 	mf_capture_set_judge(capture, judge, p);
 	return 0;
 }
 
+static bool takes_nothing(struct mf_run_packets *p, uint64_t now)
+{
+	uint64_t since = now - p->checked_ns;
+
+	if (now < p->rest_until_ns)
+		return false;
+	if (since < SPIN_CHECK_NS)
+		return true;
+	p->checked_ns = now;
+	/* What happened while nobody looked for packets says nothing. */
+	if (mf_capture_may_spin(p->capture) || since > 2 * SPIN_CHECK_NS) {
+		if (now - p->rest_until_ns > SPIN_REST_MAX_NS)
+			p->rest_ns = SPIN_REST_MIN_NS;
+		return true;
+	}
+	p->rest_until_ns = now + p->rest_ns;
+	p->rest_ns = p->rest_ns < SPIN_REST_MAX_NS ? 2 * p->rest_ns : SPIN_REST_MAX_NS;
+	return false;
+}
+
+static bool shall_look(struct mf_run_packets *p)
+{
+	uint64_t now;
+
+	if (!p->spin_ns)
+		return false;
+	now = mf_clock_now(&mf_clock_system);
+	return now - p->seen_ns < p->spin_ns && takes_nothing(p, now);
+}
+
 void mf_run_packets_dispatch(struct mf_run_packets *p)
 {
-	while (p->may_spin && !event_base_got_break(p->base) && !event_base_got_exit(p->base)) {
-		bool look = p->spin_ns && mf_clock_now(&mf_clock_system) - p->seen_ns < p->spin_ns;
+	while (p->readable && !event_base_got_break(p->base) && !event_base_got_exit(p->base)) {
+		bool look = shall_look(p);
 
 		/* What the proxies just wrote waits at the device, and the loop would only say so. */
 		if (look)
@@ -160,7 +198,7 @@ void mf_run_packets_dispatch(struct mf_run_packets *p)
 		if (event_base_loop(p->base, look ? EVLOOP_NONBLOCK : EVLOOP_ONCE) != 0)
 			return;
 	}
-	if (!p->may_spin)
+	if (!p->readable)
 		event_base_dispatch(p->base);
 }
 
