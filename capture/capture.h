@@ -145,11 +145,10 @@ int mf_capture_run_packets(struct mf_capture *cap);
 bool mf_capture_has_packets(const struct mf_capture *cap);
 /** mf_capture_packet_deadline() - On mf_clock_system; UINT64_MAX: none */
 uint64_t mf_capture_packet_deadline(const struct mf_capture *cap);
-/**
- * mf_capture_may_spin() - Whether looking for the next packet for a moment, instead of sleeping, takes the processor from nobody
- * Asked by the loop's thread now and then: had somebody else to wait for this processor since the last time?
- */
-bool mf_capture_may_spin(struct mf_capture *cap);
+/** mf_capture_may_spin() - Whether looking for the next packet for a moment, instead of sleeping, leaves a processor for others */
+bool mf_capture_may_spin(const struct mf_capture *cap);
+/** mf_capture_was_preempted() - Had the calling thread to make room for somebody since it asked last? */
+bool mf_capture_was_preempted(struct mf_capture *cap);
 /**
  * mf_capture_set_judge() - Who is asked about a flow before its first packet is answered; without, all go to the listeners
  * @judge: fills @ret, which is MF_FLOW_PROXY without a redirect when it is called. Return: 0, or MF_E_* (a failure that
@@ -159,7 +158,7 @@ void mf_capture_set_judge(struct mf_capture *cap,
 			  int (*judge)(void *ctx, const struct mf_session_flow *flow,
 				       struct mf_flow_verdict *ret),
 			  void *ctx);
-/** mf_capture_gather() - Counters of packets, into Prometheus metrics */
+/** mf_capture_gather() - Counters of packets, into Prometheus metrics, at the end of a session: no thread carries packets after it */
 void mf_capture_gather(struct mf_capture *cap, struct mf_metrics *metrics);
 
 /** mf_capture_get_ops() - What the proxies need of the session; valid until mf_capture_free() */

@@ -161,7 +161,8 @@ static void carry(struct lane *l)
 		if (r < 0)
 			return;
 		idle = r > 0 ? 0 : idle;
-		if (mf_tun_is_drained(l->tun) && poll(&p, 1, IDLE_MS) <= 0)
+		if (mf_tun_is_drained(l->tun) &&
+		    (poll(&p, 1, IDLE_MS) <= 0 || !(p.revents & POLLIN)))
 			idle += IDLE_MS;
 	}
 }

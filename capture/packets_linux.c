@@ -22,7 +22,7 @@ struct mf_capture_packets {
 	struct mf_lanes *lanes;
 	int (*judge)(void *ctx, const struct mf_session_flow *flow, struct mf_flow_verdict *ret);
 	void *judge_ctx;
-	long preempted; /* how often the loop's thread had been when mf_capture_may_spin() looked */
+	long preemptions; /* of the loop's thread, at the last look */
 };
 
 bool mf_capture_packets_is_loopback(const struct mf_endpoint *server)
@@ -128,19 +128,24 @@ bool mf_capture_has_packets(const struct mf_capture *cap)
 	return cap->packets && !cap->cut && mf_lanes_has_more(cap->packets->lanes);
 }
 
-bool mf_capture_may_spin(struct mf_capture *cap)
+bool mf_capture_may_spin(const struct mf_capture *cap)
+{
+	cpu_set_t set;
+
+	return cap->packets && sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1;
+}
+
+bool mf_capture_was_preempted(struct mf_capture *cap)
 {
 	struct mf_capture_packets *p = cap->packets;
 	struct rusage usage;
-	cpu_set_t set;
-	bool waited;
+	long before;
 
-	if (!p || getrusage(RUSAGE_THREAD, &usage) < 0 ||
-	    sched_getaffinity(0, sizeof(set), &set) < 0)
+	if (!p || getrusage(RUSAGE_THREAD, &usage) < 0)
 		return false;
-	waited = usage.ru_nivcsw != p->preempted;
-	p->preempted = usage.ru_nivcsw;
-	return !waited && CPU_COUNT(&set) > 1;
+	before = p->preemptions;
+	p->preemptions = usage.ru_nivcsw;
+	return usage.ru_nivcsw != before;
 }
 
 uint64_t mf_capture_packet_deadline(const struct mf_capture *cap)

@@ -306,9 +306,15 @@ bool mf_capture_has_packets(const struct mf_capture *cap)
 	return cap->packets != NULL;
 }
 
-bool mf_capture_may_spin(struct mf_capture *cap)
+bool mf_capture_may_spin(const struct mf_capture *cap)
 {
 	// Packets come through a thread of the reader's, which wants the processor meanwhile.
+	(void)cap;
+	return false;
+}
+
+bool mf_capture_was_preempted(struct mf_capture *cap)
+{
 	(void)cap;
 	return false;
 }

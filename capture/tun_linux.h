@@ -27,7 +27,7 @@ int mf_tun_new(int fd, struct mf_tun **ret, struct mf_err *err);
 /** mf_tun_get_backend() - As the pipeline wants it; valid until mf_tun_free() */
 void mf_tun_get_backend(struct mf_tun *tun, struct mf_backend *ret);
 
-/** mf_tun_is_drained() - The last batch was all that there was */
+/** mf_tun_is_drained() - The last batch ended at no limit; what it left, if anything, makes the descriptor readable */
 bool mf_tun_is_drained(const struct mf_tun *tun);
 
 void mf_tun_get_stats(const struct mf_tun *tun, struct mf_tun_stats *ret);

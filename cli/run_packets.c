@@ -39,6 +39,8 @@ struct mf_run_packets {
 	struct event *readable, *timer;	 /* NULL: a backend without packets */
 	uint64_t timer_at_ns;		 /* UINT64_MAX: not armed */
 	uint64_t seen_ns;		 /* the last packet */
+	bool carried;			 /* packets had their turn in this one of the loop */
+	bool may_spin;			 /* there is another processor */
 	uint32_t spin_ns;		 /* how long to look after it; 0: sleep at once */
 	uint64_t checked_ns;		 /* whether somebody waits for this processor */
 	uint64_t rest_ns, rest_until_ns; /* after somebody did */
@@ -104,6 +106,7 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
+	p->carried = true;
 	if (run_turn(p))
 		learn(p, mf_clock_now(&mf_clock_system));
 	arm_timer(p);
@@ -153,11 +156,13 @@ int mf_run_packets_begin(struct event_base *base, struct mf_capture *capture,
 		*ret = NULL;
 		return mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
 	}
+	p->may_spin = mf_capture_may_spin(capture);
 	mf_capture_set_judge(capture, judge, p);
 	return 0;
 }
 
-static bool takes_nothing(struct mf_run_packets *p, uint64_t now)
+/* Nobody wants this processor, or did not while we rested. */
+static bool is_free(struct mf_run_packets *p, uint64_t now)
 {
 	uint64_t since = now - p->checked_ns;
 
@@ -167,7 +172,7 @@ static bool takes_nothing(struct mf_run_packets *p, uint64_t now)
 		return true;
 	p->checked_ns = now;
 	/* What happened while nobody looked for packets says nothing. */
-	if (mf_capture_may_spin(p->capture) || since > 2 * SPIN_CHECK_NS) {
+	if (!mf_capture_was_preempted(p->capture) || since > 2 * SPIN_CHECK_NS) {
 		if (now - p->rest_until_ns > SPIN_REST_MAX_NS)
 			p->rest_ns = SPIN_REST_MIN_NS;
 		return true;
@@ -181,10 +186,10 @@ static bool shall_look(struct mf_run_packets *p)
 {
 	uint64_t now;
 
-	if (!p->spin_ns)
+	if (!p->may_spin || !p->spin_ns)
 		return false;
 	now = mf_clock_now(&mf_clock_system);
-	return now - p->seen_ns < p->spin_ns && takes_nothing(p, now);
+	return now - p->seen_ns < p->spin_ns && is_free(p, now);
 }
 
 void mf_run_packets_dispatch(struct mf_run_packets *p)
@@ -193,8 +198,9 @@ void mf_run_packets_dispatch(struct mf_run_packets *p)
 		bool look = shall_look(p);
 
 		/* What the proxies just wrote waits at the device, and the loop would only say so. */
-		if (look)
+		if (look || !p->carried)
 			on_readable(-1, 0, p);
+		p->carried = false;
 		if (event_base_loop(p->base, look ? EVLOOP_NONBLOCK : EVLOOP_ONCE) != 0)
 			return;
 	}

@@ -175,6 +175,36 @@ static void test_a_batch_ends_by_number_and_by_bytes(void **state)
 		assert_int_equal(p[i].ptr[65534], i);
 }
 
+static void test_who_comes_alone_is_not_kept_waiting(void **state)
+{
+	struct fixture *f = *state;
+	struct mf_packet p[MF_BACKEND_BATCH_MAX];
+	unsigned looked = 0;
+
+	/* One at a time: after a few the second packet is left for the next batch, but for each eighth time. */
+	for (int i = 0; i < 4; i++) {
+		give(f, (struct virtio_net_hdr){ 0 }, 100, 0);
+		assert_int_equal(f->backend.receive(f->backend.ctx, p, MF_BACKEND_BATCH_MAX), 1);
+	}
+	for (uint8_t i = 0; i < 3; i++)
+		give(f, (struct virtio_net_hdr){ 0 }, 100, i);
+	assert_int_equal(f->backend.receive(f->backend.ctx, p, MF_BACKEND_BATCH_MAX), 1);
+	assert_true(mf_tun_is_drained(f->tun));
+	assert_int_equal(p[0].ptr[99], 0);
+	/* Where more come they are found, and from then on at once. */
+	for (uint8_t i = 1; !looked && i < 16; i++) {
+		int n = f->backend.receive(f->backend.ctx, p, MF_BACKEND_BATCH_MAX);
+
+		assert_in_range(n, 1, 3);
+		assert_int_equal(p[0].ptr[99], i);
+		looked = n > 1;
+		give(f, (struct virtio_net_hdr){ 0 }, 100, (uint8_t)(i + 2));
+	}
+	assert_int_equal(looked, 1);
+	give(f, (struct virtio_net_hdr){ 0 }, 100, 0);
+	assert_int_equal(f->backend.receive(f->backend.ctx, p, MF_BACKEND_BATCH_MAX), 2);
+}
+
 static void test_what_was_received_goes_back_with_its_header(void **state)
 {
 	const struct virtio_net_hdr h = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
@@ -264,6 +294,8 @@ int main(void)
 			test_nothing_there_is_not_a_failure_and_too_short_is_dropped, set_up,
 			tear_down),
 		cmocka_unit_test_setup_teardown(test_a_batch_ends_by_number_and_by_bytes, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_who_comes_alone_is_not_kept_waiting, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_what_was_received_goes_back_with_its_header,
 						set_up, tear_down),
