@@ -12,6 +12,8 @@
 
 #define SLOTS 32
 
+#define CONNECT_MS 60000
+
 struct slot {
 	bool used, closing;
 	unsigned users;
@@ -80,7 +82,7 @@ static DWORD ask(HANDLE pipe, const struct wdd_request *rq, const void *data, co
 
 static HANDLE connect_host(const char *name)
 {
-	ULONGLONG end = GetTickCount64() + 5000;
+	ULONGLONG end = GetTickCount64() + CONNECT_MS;
 	HANDLE pipe;
 
 	/* Between two instances of the host's pipe there is none to connect to, for a moment. */
