@@ -12,7 +12,7 @@
 
 #define SLOTS 32
 
-#define CONNECT_MS 60000
+enum { CONNECT_MS = 60000 };
 
 struct slot {
 	bool used, closing;
@@ -85,13 +85,11 @@ static HANDLE connect_host(const char *name)
 	ULONGLONG end = GetTickCount64() + CONNECT_MS;
 	HANDLE pipe;
 
-	/* Between two instances of the host's pipe there is none to connect to, for a moment. */
+	/* Between two instances of the host's pipe none is free, for a moment. */
 	while ((pipe = CreateFileA(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0,
 				   NULL)) == INVALID_HANDLE_VALUE &&
-	       (GetLastError() == ERROR_PIPE_BUSY || GetLastError() == ERROR_FILE_NOT_FOUND) &&
-	       GetTickCount64() < end)
-		if (!WaitNamedPipeA(name, 1000))
-			Sleep(1);
+	       GetLastError() == ERROR_PIPE_BUSY && GetTickCount64() < end)
+		(void)WaitNamedPipeA(name, 1000);
 	return pipe;
 }
 

@@ -25,6 +25,7 @@ struct wdd_host {
 	struct wdd_model *model;
 	uint64_t clock_ms;
 	char name[96];
+	HANDLE first; /* of the pipe's instances: there before anybody opens the DLL */
 	HANDLE acceptor;
 	struct connection connections[CONNECTIONS_MAX];
 	unsigned connections_cnt;
@@ -161,35 +162,54 @@ static DWORD WINAPI serve_thread(void *arg)
 	return 0;
 }
 
+static HANDLE new_instance(const struct wdd_host *host)
+{
+	return CreateNamedPipeA(host->name, PIPE_ACCESS_DUPLEX, PIPE_TYPE_BYTE | PIPE_WAIT,
+				PIPE_UNLIMITED_INSTANCES, 1 << 20, 1 << 20, 0, NULL);
+}
+
+/* Return: whether there is to be another connection */
+static bool take_connection(struct wdd_host *host, HANDLE pipe)
+{
+	bool more;
+
+	EnterCriticalSection(&host->lock);
+	more = !host->stopping && host->connections_cnt < CONNECTIONS_MAX;
+	if (more) {
+		struct connection *c = &host->connections[host->connections_cnt++];
+
+		c->host = host;
+		c->pipe = pipe;
+		c->thread = CreateThread(NULL, 0, serve_thread, c, 0, NULL);
+	}
+	LeaveCriticalSection(&host->lock);
+	if (!more)
+		CloseHandle(pipe);
+	return more;
+}
+
+/*
+ * The pipe's name is there from the beginning to the end, or who opens it would find no driver: an instance whose client
+ * has gone before it was taken is used again, and the next one is made before the last one is handed over.
+ */
 static DWORD WINAPI accept_thread(void *arg)
 {
 	struct wdd_host *host = arg;
+	HANDLE pipe = host->first;
 	bool more = true;
 
-	while (more) {
-		HANDLE pipe =
-			CreateNamedPipeA(host->name, PIPE_ACCESS_DUPLEX, PIPE_TYPE_BYTE | PIPE_WAIT,
-					 PIPE_UNLIMITED_INSTANCES, 1 << 20, 1 << 20, 0, NULL);
-		struct connection *c;
+	while (more && pipe != INVALID_HANDLE_VALUE) {
+		HANDLE taken = pipe;
 
-		if (pipe == INVALID_HANDLE_VALUE)
-			return 1;
 		if (!ConnectNamedPipe(pipe, NULL) && GetLastError() != ERROR_PIPE_CONNECTED) {
-			CloseHandle(pipe);
+			DisconnectNamedPipe(pipe);
 			continue;
 		}
-		EnterCriticalSection(&host->lock);
-		more = !host->stopping && host->connections_cnt < CONNECTIONS_MAX;
-		if (more) {
-			c = &host->connections[host->connections_cnt++];
-			c->host = host;
-			c->pipe = pipe;
-			c->thread = CreateThread(NULL, 0, serve_thread, c, 0, NULL);
-		}
-		LeaveCriticalSection(&host->lock);
-		if (!more)
-			CloseHandle(pipe);
+		pipe = new_instance(host);
+		more = take_connection(host, taken);
 	}
+	if (pipe != INVALID_HANDLE_VALUE)
+		CloseHandle(pipe);
 	return 0;
 }
 
@@ -197,7 +217,6 @@ struct wdd_host *wdd_host_start(void)
 {
 	static LONG serial;
 	struct wdd_host *host = calloc(1, sizeof(*host));
-	HANDLE probe;
 
 	if (!host)
 		return NULL;
@@ -208,12 +227,16 @@ struct wdd_host *wdd_host_start(void)
 	snprintf(host->name, sizeof(host->name), "\\\\.\\pipe\\windivert-double-%lu-%ld",
 		 GetCurrentProcessId(), InterlockedIncrement(&serial));
 	SetEnvironmentVariableA(WDD_ENV_PIPE, host->name);
-	host->acceptor = CreateThread(NULL, 0, accept_thread, host, 0, NULL);
-	/* The pipe has to be there before anybody opens the DLL. */
-	while ((probe = CreateFileA(host->name, GENERIC_READ | GENERIC_WRITE, 0, NULL,
-				    OPEN_EXISTING, 0, NULL)) == INVALID_HANDLE_VALUE)
-		Sleep(1);
-	CloseHandle(probe);
+	host->first = new_instance(host);
+	if (host->first != INVALID_HANDLE_VALUE)
+		host->acceptor = CreateThread(NULL, 0, accept_thread, host, 0, NULL);
+	if (!host->acceptor) {
+		SetEnvironmentVariableA(WDD_ENV_PIPE, NULL);
+		wdd_model_free(host->model);
+		DeleteCriticalSection(&host->lock);
+		free(host);
+		return NULL;
+	}
 	return host;
 }
 
