@@ -1,45 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pcap_backend.c - see pcap_backend.h */
-#include "capture/pcap_backend.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "capture/pipeline.h"
+#include "capture/pcap_backend_int.h"
 #include "core/base/bytes.h"
 #include "core/packet/rewrite.h"
 
-enum { LINK_ROOM = 40 }; /* Linux cooked v2 with four tags has 36 bytes */
-
-/* What a packet keeps of its record, in its own memory: it may be held longer than the record. */
-struct own {
-	uint64_t number, time_ns;
-	uint32_t interface, missing, udp_at;
-	uint16_t link, ip_length, udp_length;
-	uint8_t link_len, direction;
-	bool from_client, ip_mended, udp_mended;
-	uint8_t head[LINK_ROOM];
-};
-
-_Static_assert(sizeof(struct own) <= MF_PACKET_OWN_MAX, "a packet has room for it");
-
-struct mf_pcap_backend {
-	struct mf_pcapng *out;
-	struct mf_nat *nat;
-	struct mf_pipeline *pipeline;
-	struct mf_pcap_backend_stats stats;
-	int error;
-	/* the record that is being written */
-	struct mf_packet packet;
-	bool pending; /* not yet received by the pipeline */
-	const struct mf_replay_fate *fate;
-	struct own own;
-};
-
 /* --- out ------------------------------------------------------------------------------------------------------------ */
 
-/* The link header of a packet that goes the other way than the one that it was captured with. */
-static void turn_round(struct own *o)
+void mf_pcap_turn_round(struct mf_pcap_own *o)
 {
 	uint8_t mac[6];
 
@@ -60,7 +30,7 @@ static void turn_round(struct own *o)
 	}
 }
 
-static void unmend(const struct own *o, uint8_t *pkt)
+static void unmend(const struct mf_pcap_own *o, uint8_t *pkt)
 {
 	const struct mf_pcap_ip ip = { .ip_mended = o->ip_mended,
 				       .udp_mended = o->udp_mended,
@@ -77,7 +47,7 @@ static int write_packet(struct mf_pcap_backend *b, const struct mf_packet *pkt)
 	char comment[sizeof(b->fate->comment) + 32] = "";
 	struct mf_pcapng_packet out = { .time_ns = b->own.time_ns };
 	bool changed;
-	struct own o;
+	struct mf_pcap_own o;
 
 	if (built)
 		o = b->own;
@@ -85,7 +55,7 @@ static int write_packet(struct mf_pcap_backend *b, const struct mf_packet *pkt)
 		memcpy(&o, pkt->own, sizeof(o));
 	changed = built || (o.from_client && !outbound);
 	if (changed)
-		turn_round(&o);
+		mf_pcap_turn_round(&o);
 	if (!built)
 		unmend(&o, pkt->ptr);
 	if (o.number == b->own.number && b->fate->comment[0])
@@ -218,7 +188,7 @@ static bool is_outbound(struct mf_pcap_backend *b, struct mf_pcap_ip *ip, uint64
 static void keep_own(struct mf_pcap_backend *b, const struct mf_pcap_record *rec,
 		     const struct mf_pcap_ip *ip)
 {
-	b->own = (struct own){
+	b->own = (struct mf_pcap_own){
 		.number = rec->number,
 		.time_ns = rec->time_ns,
 		.interface = rec->interface,
@@ -236,6 +206,17 @@ static void keep_own(struct mf_pcap_backend *b, const struct mf_pcap_record *rec
 	memcpy(b->own.head, rec->ptr, ip->link_len);
 }
 
+/* --- records ------------------------------------------------------------------------------------------------------------ */
+
+int mf_pcap_run(struct mf_pcap_backend *b, uint64_t now_ns)
+{
+	int r;
+
+	b->pending = true;
+	r = mf_pipeline_run(b->pipeline, now_ns);
+	return b->error ? b->error : r < 0 ? r : 0;
+}
+
 /* What the pipeline has nothing to do with. */
 static int write_as_it_is(struct mf_pcap_backend *b, const struct mf_pcap_record *rec)
 {
@@ -250,25 +231,33 @@ static int write_as_it_is(struct mf_pcap_backend *b, const struct mf_pcap_record
 	return mf_pcapng_write(b->out, &out);
 }
 
-int mf_pcap_backend_write(struct mf_pcap_backend *b, const struct mf_pcap_record *rec,
-			  const struct mf_replay_fate *fate, uint64_t now_ns)
+static int write_record(struct mf_pcap_backend *b, const struct mf_pcap_record *rec,
+			const struct mf_replay_fate *fate, uint64_t now_ns)
 {
 	struct mf_pcap_ip ip;
+	struct mf_flow flow;
+	bool whole; /* not a piece of something */
 	int r;
 
 	if (fate->kind == MF_REPLAY_MOOT) {
 		b->stats.moot++;
-		return 0;
+		if (!fate->answer.len)
+			return 0;
 	}
 	r = mf_pcap_find_ip(rec, NULL, &ip);
-	if (r < 0 || ip.link_len > LINK_ROOM) {
+	if (r < 0 || ip.link_len > MF_PCAP_LINK_ROOM) {
 		if (ip.ptr)
 			mf_pcap_unmend(&ip, ip.ptr);
-		return write_as_it_is(b, rec);
+		return fate->kind == MF_REPLAY_MOOT ? 0 : write_as_it_is(b, rec);
 	}
+	whole = !(ip.view.flags & MF_VIEW_F_FRAG) && ip.view.layer == MF_VIEW_TRANSPORT;
 	b->fate = fate;
 	b->stats.refused += fate->kind == MF_REPLAY_REFUSE;
 	keep_own(b, rec, &ip);
+	if (fate->answer.len && whole && fate->kind != MF_REPLAY_DIVERT)
+		return mf_pcap_write_answer(b, &ip.view.flow);
+	if (fate->kind == MF_REPLAY_MOOT)
+		return 0;
 	finish_checksum(b, &ip);
 	b->packet = (struct mf_packet){ .ptr = ip.ptr,
 					.len = ip.len,
@@ -278,15 +267,114 @@ int mf_pcap_backend_write(struct mf_pcap_backend *b, const struct mf_pcap_record
 	if (is_outbound(b, &ip, now_ns))
 		b->packet.flags = MF_PACKET_OUTBOUND;
 	memcpy(b->packet.own, &b->own, sizeof(b->own));
-	b->pending = true;
-	r = mf_pipeline_run(b->pipeline, now_ns);
-	return b->error ? b->error : r < 0 ? r : 0;
+	if (fate->speech.on && whole)
+		return mf_pcap_write_in_speech(b, &ip, now_ns);
+	flow = ip.view.flow;
+	r = mf_pcap_run(b, now_ns);
+	if (r == 0 && fate->answer.len && whole)
+		r = mf_pcap_write_answer(b, &flow);
+	return r;
+}
+
+/* --- waiting ---------------------------------------------------------------------------------------------------------- */
+
+static bool is_open(const struct mf_replay_fate *fate)
+{
+	return fate->outcome && fate->outcome->open;
+}
+
+/* Copy what @span names to @at; Return: behind it */
+static uint8_t *take_span(struct mf_span *span, uint8_t *at)
+{
+	if (!span->len)
+		return at;
+	memcpy(at, span->ptr, span->len);
+	*span = mf_span_of(at, span->len);
+	return at + span->len;
+}
+
+static int wait_with(struct mf_pcap_backend *b, const struct mf_pcap_record *rec,
+		     const struct mf_replay_fate *fate, uint64_t now_ns)
+{
+	size_t size = sizeof(struct mf_pcap_waiting) + rec->len + fate->answer.len +
+		      fate->speech.said.len;
+	struct mf_pcap_waiting *w = malloc(size);
+	uint8_t *at;
+
+	if (!w)
+		return MF_E_NOMEM;
+	*w = (struct mf_pcap_waiting){ .rec = *rec, .fate = *fate, .now_ns = now_ns, .size = size };
+	memcpy(w->bytes, rec->ptr, rec->len);
+	w->rec.ptr = w->bytes;
+	at = take_span(&w->fate.answer, w->bytes + rec->len);
+	(void)take_span(&w->fate.speech.said, at);
+	if (w->fate.outcome)
+		w->fate.outcome->refs++;
+	*b->last = w;
+	b->last = &w->next;
+	b->waiting_cnt++;
+	b->waiting_bytes += size;
+	return 0;
+}
+
+static struct mf_pcap_waiting *take_first(struct mf_pcap_backend *b)
+{
+	struct mf_pcap_waiting *w = b->first;
+
+	b->first = w->next;
+	if (!b->first)
+		b->last = &b->first;
+	b->waiting_cnt--;
+	b->waiting_bytes -= w->size;
+	return w;
+}
+
+static void free_waiting(struct mf_pcap_waiting *w)
+{
+	mf_replay_outcome_unref(w->fate.outcome);
+	free(w);
+}
+
+/* Write those whose end is known, @all: or any; and the first ones of too many. */
+static int write_known(struct mf_pcap_backend *b, bool all)
+{
+	int r = 0;
+
+	while (b->first && r == 0) {
+		bool many = b->waiting_cnt > MF_PCAP_WAIT_PACKETS ||
+			    b->waiting_bytes > MF_PCAP_WAIT_BYTES;
+		struct mf_pcap_waiting *w;
+
+		if (is_open(&b->first->fate) && !many && !all)
+			break;
+		w = take_first(b);
+		b->stats.early += is_open(&w->fate);
+		if (w->fate.outcome && w->fate.kind == MF_REPLAY_PASS)
+			w->fate.kind = w->fate.outcome->kind;
+		r = write_record(b, &w->rec, &w->fate, w->now_ns);
+		free_waiting(w);
+	}
+	return r;
+}
+
+int mf_pcap_backend_write(struct mf_pcap_backend *b, const struct mf_pcap_record *rec,
+			  const struct mf_replay_fate *fate, uint64_t now_ns)
+{
+	int r;
+
+	if (!b->first && !is_open(fate))
+		return write_record(b, rec, fate, now_ns);
+	r = wait_with(b, rec, fate, now_ns);
+	return r < 0 ? r : write_known(b, false);
 }
 
 int mf_pcap_backend_finish(struct mf_pcap_backend *b)
 {
 	static const struct mf_replay_fate none;
+	int r = write_known(b, true);
 
+	if (r < 0)
+		return r;
 	b->fate = &none;
 	if (b->pipeline)
 		mf_pipeline_drain(b->pipeline, 0);
@@ -333,6 +421,7 @@ int mf_pcap_backend_new(struct mf_pcapng *out, uint32_t flows_max, struct mf_pca
 	if (!b)
 		return mf_err_set(err, MF_E_NOMEM, "no memory to write packets");
 	b->out = out;
+	b->last = &b->first;
 	r = mf_nat_new(&nat, &b->nat, err);
 	o.nat = b->nat;
 	if (r == 0)
@@ -349,6 +438,8 @@ void mf_pcap_backend_free(struct mf_pcap_backend *b)
 {
 	if (!b)
 		return;
+	while (b->first)
+		free_waiting(take_first(b));
 	mf_pipeline_free(b->pipeline);
 	mf_nat_free(b->nat);
 	free(b);

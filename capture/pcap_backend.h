@@ -13,8 +13,12 @@
  *
  *	passes		as it was captured
  *	redirected	rewritten towards the proxy's listener; the captured answers take the way back through the same entry
- *	refused		not written; in its place the answer: TCP reset, ICMP prohibited, DNS REFUSED
+ *	refused		not written; in its place the answer: TCP reset, ICMP prohibited, what the session's resolver says
+ *	answered	DNS that a policy answers itself: the question goes to the proxy's resolver, and its answer comes
  *	moot		not written: packets of connections that were refused before, and answers that nobody got to give
+ *
+ * What a client's first words redirect is redirected from its SYN on: packets wait until that is known (within bounds, see
+ * below), and all behind them, so that their order stays.
  *
  * Link headers are kept (turned round on packets that change direction), and so are times. Frames lose link padding, and TCP
  * and UDP checksums that a network card was to finish are finished (not inside of what ICMP errors quote). What is no IP, of unknown links or malformed is
@@ -31,8 +35,14 @@
 
 struct mf_pcap_backend_stats {
 	uint64_t written, rewritten, answers, moot, refused, dropped;
+	uint64_t early; /* written before it was known what their connection becomes */
+	uint64_t said;	/* packets of the session's resolver that are no refusals of a datagram */
 	uint64_t finished_checksums;
 };
+
+/* Packets that wait; what is over is written as that of a connection that passes. */
+#define MF_PCAP_WAIT_PACKETS 16384
+#define MF_PCAP_WAIT_BYTES   (32u << 20)
 
 struct mf_pcap_backend;
 
@@ -54,7 +64,7 @@ void mf_pcap_backend_free(struct mf_pcap_backend *b);
 int mf_pcap_backend_write(struct mf_pcap_backend *b, const struct mf_pcap_record *rec,
 			  const struct mf_replay_fate *fate, uint64_t now_ns);
 
-/** mf_pcap_backend_finish() - Let go what still waits (fragments whose first one never came) */
+/** mf_pcap_backend_finish() - Write what still waits; after mf_replay_finish() */
 int mf_pcap_backend_finish(struct mf_pcap_backend *b);
 
 void mf_pcap_backend_get_stats(const struct mf_pcap_backend *b, struct mf_pcap_backend_stats *ret);

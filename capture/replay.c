@@ -155,6 +155,9 @@ void mf_replay_end_flow(struct mf_replay *r, struct mf_replay_flow *f, const cha
 	mf_replay_close_flow(r, f);
 	for (unsigned i = 0; i < 2; i++)
 		mf_replay_free_stream(r, f, i);
+	mf_replay_free_voice(f);
+	mf_replay_set_outcome(f);
+	mf_replay_outcome_unref(f->outcome);
 	free(f->scan);
 	free(f);
 	r->flow_cnt--;
@@ -230,6 +233,7 @@ static void take_datagram(struct mf_replay *r, const struct mf_view *v, uint32_t
 	bool from_client;
 	struct mf_replay_flow *f = mf_replay_find_flow(r, MF_UDP, &v->flow, &from_client);
 	struct mf_session_flow ends;
+	struct mf_span instead;
 	bool quiet = f && r->clock->monotonic_ns - f->seen_ns > MF_REPLAY_UDP_NS;
 
 	if (f && quiet && from_client && !f->dns) {
@@ -257,9 +261,9 @@ static void take_datagram(struct mf_replay *r, const struct mf_view *v, uint32_t
 	if (missing)
 		r->stats.bad_dns++;
 	else if (from_client)
-		mf_replay_dns_question(r, &f->ends, mf_view_payload(v));
+		(void)mf_replay_dns_question(r, &f->ends, mf_view_payload(v));
 	else
-		mf_replay_dns_answer(r, &f->ends, mf_view_payload(v));
+		(void)mf_replay_dns_answer(r, &f->ends, mf_view_payload(v), &instead);
 }
 
 /* --- records -------------------------------------------------------------------------------------------------------- */
@@ -382,10 +386,11 @@ static int begin(struct mf_replay *r, struct mf_err *err)
 	r->reassembler = mf_reassembler_new(NULL);
 	r->dns_chain = calloc(1, sizeof(*r->dns_chain));
 	r->joined = malloc(MF_TLS_HELLO_MAX);
+	r->message = malloc(MF_DNS_MESSAGE_MAX);
 	for (r->bucket_cnt = 1024; r->bucket_cnt < r->opt.flows_max && r->bucket_cnt < 1u << 20;)
 		r->bucket_cnt *= 2;
 	r->buckets = calloc(r->bucket_cnt, sizeof(struct mf_replay_flow *));
-	if (!r->reassembler || !r->dns_chain || !r->joined || !r->buckets)
+	if (!r->reassembler || !r->dns_chain || !r->joined || !r->message || !r->buckets)
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the replay");
 	for (unsigned i = 0; i < r->opt.session_cnt && res == 0; i++)
 		res = begin_side(r, i);
@@ -448,6 +453,8 @@ void mf_replay_free(struct mf_replay *r)
 	mf_reassembler_free(r->reassembler);
 	free(r->dns_chain);
 	free(r->joined);
+	free(r->message);
+	free(r->says);
 	free(r->buckets);
 	free(r);
 }

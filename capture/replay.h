@@ -75,10 +75,42 @@ enum mf_replay_fate_kind {
 	MF_REPLAY_FATE_NUM
 };
 
+/*
+ * A connection in which the session's resolver speaks in the server's place: after a packet of the client, or in place of what
+ * one of the server carries, @said is said.
+ */
+struct mf_replay_speech {
+	bool on;
+	uint32_t
+		seq; /* of what is said; all before it is what a packet of the client acknowledges */
+	uint32_t ack;  /* of what is said */
+	uint32_t next; /* behind it: the number of a packet of the server that carries nothing */
+	struct mf_span
+		said; /* whole messages with their lengths; may be empty. Valid as the fate is */
+};
+
+/*
+ * What a connection becomes whose client's first words will choose, or redirect it. Its packets until then are told as those
+ * of one that passes; once it is no longer @open, they are @kind. Whoever keeps one counts itself.
+ */
+struct mf_replay_outcome {
+	unsigned refs;
+	bool open;
+	enum mf_replay_fate_kind kind; /* PASS or DIVERT */
+};
+
+/** mf_replay_outcome_unref() - NULL is fine */
+void mf_replay_outcome_unref(struct mf_replay_outcome *o);
+
 struct mf_replay_fate {
 	enum mf_replay_fate_kind kind;
+	struct mf_replay_outcome *outcome; /* borrowed; NULL: @kind is all */
 	bool from_client;
-	bool alone;	   /* a datagram of DNS: judged for itself, its flow is not remembered */
+	bool alone; /* a datagram of DNS: judged for itself, its flow is not remembered */
+	struct mf_span
+		answer; /* @alone: the message that the session gives, in place of a packet that is refused or moot, or
+				* to a diverted one; empty for none. Valid as the fate is */
+	struct mf_replay_speech speech; /* DNS over TCP */
 	char comment[480]; /* what was decided, where something was by this packet; else "" */
 };
 

@@ -63,26 +63,34 @@ static void judge(struct mf_replay *r, struct mf_replay_waiting *w)
 	}
 }
 
-/* A datagram has the fate of its question; messages of a TCP connection have none of their own. */
-static void take_fate(struct mf_replay *r, struct mf_replay_waiting *w)
+/* A datagram has the fate of its question; of a TCP connection's messages each is answered for itself. */
+static struct mf_span take_fate(struct mf_replay *r, struct mf_replay_waiting *w)
 {
 	enum mf_replay_fate_kind kind = mf_replay_fate_of(&w->said[0]);
+	struct mf_span answer = { NULL, 0 };
 
 	mf_replay_comment(r, MF_DNS, &w->said[0]);
-	if (w->flow.proto != MF_UDP)
-		return;
-	r->fate.kind = kind;
 	w->moot = kind != MF_REPLAY_PASS;
+	if (w->moot)
+		answer = mf_replay_compose(r, w);
+	if (w->flow.proto == MF_UDP) {
+		r->fate.kind = kind;
+		r->fate.answer = answer;
+	}
+	return answer;
 }
 
 /* A name that no policy can be asked about, shown as far as it goes. */
-static void refuse_name(struct mf_replay *r, struct mf_replay_waiting *w)
+static struct mf_span refuse_name(struct mf_replay *r, struct mf_replay_waiting *w)
 {
+	struct mf_span answer;
+
 	snprintf(w->name, sizeof(w->name), "(bytes that no host name has)");
 	for (unsigned i = 0; i < r->opt.session_cnt; i++)
 		w->said[i].unasked = MF_REPLAY_NO_NAME;
-	take_fate(r, w);
+	answer = take_fate(r, w);
 	mf_replay_settle(r, w);
+	return answer;
 }
 
 /* Chains stay short, whatever a capture asks at once. */
@@ -100,26 +108,26 @@ static void make_room(struct mf_replay *r, struct mf_replay_waiting **bucket)
 	mf_replay_settle(r, w);
 }
 
-void mf_replay_dns_question(struct mf_replay *r, const struct mf_session_flow *flow,
-			    struct mf_span msg)
+struct mf_span mf_replay_dns_question(struct mf_replay *r, const struct mf_session_flow *flow,
+				      struct mf_span msg)
 {
+	struct mf_span answer = { NULL, 0 };
 	struct mf_replay_waiting *w, **bucket;
 	struct mf_dns_query q;
 
 	if (mf_dns_read_query(msg, &q) < 0) {
 		r->stats.bad_dns++;
-		return;
+		return answer;
 	}
 	w = find_repeat(r, flow, &q);
 	if (w) {
 		w->repeats++;
-		take_fate(r, w);
-		return;
+		return take_fate(r, w);
 	}
 	r->stats.dns_questions++;
 	w = mf_replay_ask_later(r, MF_DNS, flow);
 	if (!w)
-		return;
+		return answer;
 	w->deadline_ns = r->clock->monotonic_ns + MF_REPLAY_DNS_NS;
 	mf_dns_type_format(q.type, w->type, sizeof(w->type));
 	mf_dns_class_format(q.class, w->class, sizeof(w->class));
@@ -127,20 +135,19 @@ void mf_replay_dns_question(struct mf_replay *r, const struct mf_session_flow *f
 	if (!w->query) {
 		r->no_memory = true;
 		mf_replay_settle(r, w);
-		return;
+		return answer;
 	}
 	*w->query = q;
-	if (mf_dns_format_name(&q.name, w->name, sizeof(w->name)) < 0) {
-		refuse_name(r, w);
-		return;
-	}
+	if (mf_dns_format_name(&q.name, w->name, sizeof(w->name)) < 0)
+		return refuse_name(r, w);
 	judge(r, w);
-	take_fate(r, w);
+	answer = take_fate(r, w);
 	w->awaits_answer = true;
 	bucket = bucket_of(r, flow, q.id);
 	make_room(r, bucket);
 	w->chain = *bucket;
 	*bucket = w;
+	return answer;
 }
 
 /* --- answers -------------------------------------------------------------------------------------------------------- */
@@ -205,20 +212,22 @@ static struct mf_replay_waiting *find_asked(struct mf_replay *r, const struct mf
 	return NULL;
 }
 
-void mf_replay_dns_answer(struct mf_replay *r, const struct mf_session_flow *flow,
-			  struct mf_span msg)
+bool mf_replay_dns_answer(struct mf_replay *r, const struct mf_session_flow *flow,
+			  struct mf_span msg, struct mf_span *ret_instead)
 {
 	struct mf_dns_chain *c = r->dns_chain;
 	struct mf_replay_waiting *w;
 	struct mf_dns_walk walk;
+	bool moot;
 
+	*ret_instead = mf_span_of(NULL, 0);
 	if (msg.len < MF_DNS_HEAD_LEN) {
 		r->stats.bad_dns++;
-		return;
+		return true;
 	}
 	w = find_asked(r, flow, msg, &walk);
 	if (!w)
-		return;
+		return true;
 	r->stats.dns_answers++;
 	if (walk.truncated) {
 		w->note = "the answer was truncated";
@@ -231,11 +240,16 @@ void mf_replay_dns_answer(struct mf_replay *r, const struct mf_session_flow *flo
 			if (w->said[i].kept && w->said[i].kept->d.verdict == MF_ALLOW)
 				judge_aliases(r, w, i, c);
 		if (!w->moot && mf_replay_fate_of(&w->said[0]) != MF_REPLAY_PASS) {
-			w->moot = w->flow.proto == MF_UDP;
+			w->moot = true;
 			mf_replay_comment(r, MF_DNS, &w->said[0]);
+			*ret_instead = mf_replay_compose(r, w);
 		}
 	}
-	if (w->moot)
+	moot = w->moot;
+	if (moot && w->flow.proto == MF_UDP) {
 		r->fate.kind = MF_REPLAY_MOOT;
+		r->fate.answer = *ret_instead;
+	}
 	mf_replay_settle(r, w);
+	return !moot;
 }

@@ -2,12 +2,14 @@
 /* replay_fate.c - what becomes of the packets of a capture: what was decided, told of each packet */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "capture/replay_int.h"
 
 void mf_replay_begin_fate(struct mf_replay *r)
 {
 	r->fate = (struct mf_replay_fate){ .kind = MF_REPLAY_OTHER };
+	r->says_len = 0;
 }
 
 static void add(struct mf_replay_fate *fate, const char *fmt, ...)
@@ -66,12 +68,39 @@ void mf_replay_flow_fate(struct mf_replay *r, struct mf_replay_flow *f, bool fro
 
 	fate->from_client = from_client;
 	fate->kind = f->fate;
+	if (f->outcome && f->outcome->open)
+		fate->outcome = f->outcome;
 	if (f->fate != MF_REPLAY_REFUSE)
 		return;
 	/* Refused once; the rest of what was captured of it would not have been sent. */
 	if (f->refused || !from_client)
 		fate->kind = MF_REPLAY_MOOT;
 	f->refused |= from_client;
+}
+
+void mf_replay_leave_open(struct mf_replay *r, struct mf_replay_flow *f)
+{
+	f->outcome = calloc(1, sizeof(*f->outcome));
+	if (!f->outcome) {
+		r->no_memory = true;
+		return;
+	}
+	*f->outcome = (struct mf_replay_outcome){ .refs = 1, .open = true, .kind = MF_REPLAY_PASS };
+}
+
+void mf_replay_set_outcome(struct mf_replay_flow *f)
+{
+	if (!f->outcome)
+		return;
+	f->outcome->open = false;
+	if (f->fate == MF_REPLAY_DIVERT)
+		f->outcome->kind = MF_REPLAY_DIVERT;
+}
+
+void mf_replay_outcome_unref(struct mf_replay_outcome *o)
+{
+	if (o && --o->refs == 0)
+		free(o);
 }
 
 const struct mf_replay_fate *mf_replay_last_fate(const struct mf_replay *r)

@@ -15,6 +15,7 @@
 #define MF_REPLAY_UDP_NS     (60 * MF_NS_PER_S) /* a flow that is quiet for longer is another one */
 #define MF_REPLAY_DNS_WINDOW 65538		/* a message and its length */
 
+enum { MF_REPLAY_CLIENT, MF_REPLAY_SERVER }; /* the sides of a connection */
 enum { MF_REPLAY_DNS_BUCKETS = 4096, MF_REPLAY_REMARK_MAX = 320, MF_REPLAY_CHAIN_MAX = 64 };
 
 /* What one side said, kept until the question is told. */
@@ -60,9 +61,12 @@ struct mf_replay_flow {
 	bool has_fin, has_server_fin;
 	bool refused; /* one of its packets was */
 	enum mf_replay_fate_kind fate;
+	struct mf_replay_outcome *
+		outcome; /* from when on nothing but its client's words can tell; NULL: it is known */
 	uint32_t fin_seq;		    /* of the client's */
 	struct mf_replay_waiting *question; /* connect, while it is not settled */
-	struct mf_stream *streams[2];	    /* 0: the client's; TCP, while somebody reads it */
+	struct mf_stream *streams[2];	    /* MF_REPLAY_CLIENT, _SERVER; while somebody reads it */
+	struct mf_replay_voice *voice;	    /* DNS over TCP, once we speak in it */
 	struct mf_tls_scan *scan;
 };
 
@@ -78,7 +82,10 @@ struct mf_replay {
 	struct mf_names *names;
 	struct mf_reassembler *reassembler;
 	struct mf_dns_chain *dns_chain;
-	uint8_t *joined; /* MF_TLS_HELLO_MAX */
+	uint8_t *joined;  /* MF_TLS_HELLO_MAX */
+	uint8_t *message; /* MF_DNS_MESSAGE_MAX: composed by mf_replay_compose() */
+	uint8_t *says;	  /* what the packet leads to in its connection */
+	size_t says_len, says_room;
 	/* flows */
 	struct mf_replay_flow **buckets;
 	uint32_t bucket_cnt, flow_cnt; /* a power of two */
@@ -126,13 +133,33 @@ void mf_replay_comment(struct mf_replay *r, enum mf_kind kind, const struct mf_r
 enum mf_replay_fate_kind mf_replay_fate_of(const struct mf_replay_said *s);
 /** mf_replay_flow_fate() - The packet is one of @f */
 void mf_replay_flow_fate(struct mf_replay *r, struct mf_replay_flow *f, bool from_client);
+/** mf_replay_leave_open() - What becomes of @f's packets is for its client's words to tell */
+void mf_replay_leave_open(struct mf_replay *r, struct mf_replay_flow *f);
+/** mf_replay_set_outcome() - It is told: @f->fate */
+void mf_replay_set_outcome(struct mf_replay_flow *f);
 
 /* replay_dns.c */
-void mf_replay_dns_question(struct mf_replay *r, const struct mf_session_flow *flow,
-			    struct mf_span msg);
-void mf_replay_dns_answer(struct mf_replay *r, const struct mf_session_flow *flow,
-			  struct mf_span msg);
+/** mf_replay_dns_question() - Return: the message that the first session gives itself, empty for none; valid until the next */
+struct mf_span mf_replay_dns_question(struct mf_replay *r, const struct mf_session_flow *flow,
+				      struct mf_span msg);
+/** mf_replay_dns_answer() - Return: false: it does not reach its client, but *ret_instead does unless it is empty */
+bool mf_replay_dns_answer(struct mf_replay *r, const struct mf_session_flow *flow,
+			  struct mf_span msg, struct mf_span *ret_instead);
 void mf_replay_dns_forget(struct mf_replay *r, struct mf_replay_waiting *w);
+
+/* replay_say.c */
+/** mf_replay_compose() - What the first session says to a question that it refuses or answers itself
+ * Return: empty where it would ask about another name; valid until the next */
+struct mf_span mf_replay_compose(struct mf_replay *r, const struct mf_replay_waiting *w);
+/** mf_replay_say() - A message of ours in @f; nothing where the capture does not tell what the server has said so far */
+void mf_replay_say(struct mf_replay *r, struct mf_replay_flow *f, struct mf_span msg);
+/** mf_replay_hear() - A message of the server, with its length, is whole. @instead: said where it does not reach its client */
+void mf_replay_hear(struct mf_replay *r, struct mf_replay_flow *f, struct mf_span framed,
+		    bool reaches, struct mf_span instead);
+/** mf_replay_voice_fate() - The packet is one of @f, and has been taken */
+void mf_replay_voice_fate(struct mf_replay *r, struct mf_replay_flow *f, const struct mf_view *view,
+			  bool from_client);
+void mf_replay_free_voice(struct mf_replay_flow *f);
 
 /* replay_tcp.c */
 extern const char mf_replay_late[]; /* the note of a question whose client was too slow */

@@ -8,7 +8,7 @@
 #include "core/wire/http_head.h"
 #include "core/wire/tls_hello.h"
 
-enum { CLIENT, SERVER, HEAD_MAX = 16384 };
+enum { CLIENT = MF_REPLAY_CLIENT, SERVER = MF_REPLAY_SERVER, HEAD_MAX = 16384 };
 
 const char mf_replay_late[] = "its client said nothing in time";
 static const char gone[] = "the capture does not hold all of its first words";
@@ -79,7 +79,7 @@ static void judge_silence(struct mf_replay *r, struct mf_replay_waiting *w)
 			(void)judge_said(r, w, i, "", 0);
 }
 
-/* The client's words changed what becomes of its connection. (Where to was settled by its first packet.) */
+/* The client's words changed what becomes of its connection: it ends here, or goes elsewhere from its beginning on. */
 static void take_fate(struct mf_replay *r, struct mf_replay_flow *f, enum mf_kind kind,
 		      const struct mf_replay_said *s)
 {
@@ -87,8 +87,9 @@ static void take_fate(struct mf_replay *r, struct mf_replay_flow *f, enum mf_kin
 
 	if (f->fate == MF_REPLAY_REFUSE || now == f->fate)
 		return;
-	if (now == MF_REPLAY_REFUSE)
+	if (now == MF_REPLAY_REFUSE || (now == MF_REPLAY_DIVERT && f->outcome))
 		f->fate = now;
+	mf_replay_set_outcome(f);
 	if (kind == MF_CONNECT && r->current == f)
 		mf_replay_comment(r, kind, s);
 }
@@ -106,6 +107,7 @@ static void end_question(struct mf_replay *r, struct mf_replay_flow *f, const ch
 	mf_replay_free_stream(r, f, CLIENT);
 	free(f->scan);
 	f->scan = NULL;
+	mf_replay_set_outcome(f);
 	if (w)
 		mf_replay_settle(r, w);
 }
@@ -279,6 +281,8 @@ static void begin_question(struct mf_replay *r, struct mf_replay_flow *f)
 	}
 	w->owner = f;
 	f->question = w;
+	if (f->fate == MF_REPLAY_PASS && goes_on(&w->said[0]) && !w->said[0].started)
+		mf_replay_leave_open(r, f);
 }
 
 static struct mf_replay_flow *begin_flow(struct mf_replay *r, const struct mf_session_flow *ends,
@@ -305,8 +309,9 @@ static void read_dns(struct mf_replay *r, struct mf_replay_flow *f, unsigned whi
 	struct mf_stream *s = f->streams[which];
 
 	for (;;) {
-		struct mf_span in = mf_stream_ready(s), msg;
+		struct mf_span in = mf_stream_ready(s), msg, ours;
 		uint32_t len;
+		bool reaches;
 
 		if (in.len < 2)
 			return;
@@ -314,10 +319,14 @@ static void read_dns(struct mf_replay *r, struct mf_replay_flow *f, unsigned whi
 		if (in.len < len + 2u)
 			return;
 		msg = mf_span_sub(in, 2, len);
-		if (which == CLIENT)
-			mf_replay_dns_question(r, &f->ends, msg);
-		else
-			mf_replay_dns_answer(r, &f->ends, msg);
+		if (which == CLIENT) {
+			ours = mf_replay_dns_question(r, &f->ends, msg);
+			if (ours.len)
+				mf_replay_say(r, f, ours);
+		} else {
+			reaches = mf_replay_dns_answer(r, &f->ends, msg, &ours);
+			mf_replay_hear(r, f, mf_span_sub(in, 0, len + 2u), reaches, ours);
+		}
 		mf_stream_consume(s, len + 2u);
 	}
 }
@@ -441,4 +450,5 @@ void mf_replay_tcp(struct mf_replay *r, const struct mf_view *v, uint32_t missin
 	take_segment(r, v, f, from_client, missing);
 	r->current = NULL;
 	mf_replay_flow_fate(r, f, from_client);
+	mf_replay_voice_fate(r, f, v, from_client);
 }

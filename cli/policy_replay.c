@@ -218,11 +218,18 @@ static int end_writing(struct replay *r, struct mf_err *err)
 	if (rc < 0)
 		return rc;
 	fprintf(stderr,
-		"%s: %llu packets, %llu of them redirected, %llu answers to %llu refused ones; not "
-		"written: %llu that would not have been sent, %llu that no pipeline lets through\n",
+		"%s: %llu packets, %llu of them redirected, %llu answers to %llu refused ones, "
+		"%llu more of the session's resolver; not written: %llu that would not have been "
+		"sent, %llu that no pipeline lets through\n",
 		r->out_path, (unsigned long long)s.written, (unsigned long long)s.rewritten,
 		(unsigned long long)s.answers, (unsigned long long)s.refused,
-		(unsigned long long)s.moot, (unsigned long long)s.dropped);
+		(unsigned long long)s.said, (unsigned long long)s.moot,
+		(unsigned long long)s.dropped);
+	if (s.early)
+		fprintf(stderr,
+			"%llu packets were written before their client said where they go: too "
+			"many waited\n",
+			(unsigned long long)s.early);
 	return 0;
 }
 

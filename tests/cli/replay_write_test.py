@@ -24,12 +24,59 @@ DIVERT = """return { name = "divert", dns = function() return resolve { "192.0.2
 WORDS = """return { name = "words", dns = function() return allow() end, connect = function() return allow() end,
   sni = function(s) if s.sni == "www.shop.example" then return deny("not this one") end end }"""
 
+CODES = """return { name = "codes", connect = function() return allow() end, dns = function(q)
+    if q.name == "nx.example" or q.name == "banned.example" then return deny { rcode = "NXDOMAIN" } end
+    if q.name == "fail.example" then return deny { rcode = "SERVFAIL" } end
+    if q.name == "plain.example" then return deny() end
+    if q.name == "ours.example" then return resolve { "192.0.2.99" } end
+    return allow()
+  end }"""
+
 FIXED = captures.FIXED_HELLO
 
 # Filters of tshark for what a packet must not be.
 WRONG = ("ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0 || icmp.checksum.status == 0 "
          "|| icmpv6.checksum.status == 0 || _ws.malformed")
 CHECKS = ["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"]
+
+
+class Conversation:
+    """DNS over TCP, packet by packet; each segment is acknowledged by the next one of the other side."""
+
+    def __init__(self, client, server):
+        self.ends, self.at, self.packets = ((client, 40053), (server, 53)), [1000, 900000], []
+        for side, flags in ((0, captures.SYN), (1, captures.SYN | captures.ACK), (0, captures.ACK)):
+            self.segment(side, flags)
+
+    def segment(self, side, flags, payload=b""):
+        (src, sport), (dst, dport) = self.ends[side], self.ends[1 - side]
+        ack = self.at[1 - side] if flags & captures.ACK else 0
+        self.packets.append((captures.START + len(self.packets) * 10**6,
+                             captures.tcp(src, sport, dst, dport, self.at[side], ack, flags, payload)))
+        self.at[side] += len(payload) + bool(flags & (captures.SYN | captures.FIN))
+
+    def ask(self, ident, host):
+        message = captures.dns_question(ident, host)
+        self.segment(0, captures.PSH | captures.ACK, struct.pack(">H", len(message)) + message)
+
+    @staticmethod
+    def message(ident, host, addresses):
+        message = captures.dns_answer(ident, host, "A", [(host, "A", a) for a in addresses])
+        return struct.pack(">H", len(message)) + message
+
+    def say(self, data):
+        self.segment(1, captures.PSH | captures.ACK, data)
+        self.segment(0, captures.ACK)
+
+    def answer(self, ident, host, addresses, pieces=()):
+        data = self.message(ident, host, addresses)
+        for start, end in zip((0, *pieces), (*pieces, len(data))):
+            self.say(data[start:end])
+
+    def end(self):
+        self.segment(0, captures.FIN | captures.ACK)
+        self.segment(1, captures.FIN | captures.ACK)
+        self.segment(0, captures.ACK)
 
 
 class Write(support.Case):
@@ -104,6 +151,67 @@ class Write(support.Case):
         self.assertEqual(rows[-1][0], "443")
         self.assertIn("sni: deny", rows[-1][2])
 
+    def disagreeing(self, host):
+        """Two names on one address; a connection under @host between packets of others."""
+        t = captures.Traffic()
+        t.dns("here.example", "A", [("here.example", "A", "198.51.100.7")], ident=1)
+        t.dns("there.example", "A", [("there.example", "A", "198.51.100.7")], ident=2)
+        t.add(captures.tcp("192.0.2.10", 40000, "198.51.100.7", 443, 1000, 0, captures.SYN))
+        t.add(captures.udp("192.0.2.10", 5000, "198.51.100.9", 7, b"q"))
+        t.add(captures.tcp("198.51.100.7", 443, "192.0.2.10", 40000, 9000, 1001, captures.SYN | captures.ACK))
+        t.add(captures.tcp("192.0.2.10", 40000, "198.51.100.7", 443, 1001, 9001, captures.ACK))
+        hello = captures.hello(host)
+        for at, end in ((0, 100), (100, len(hello))):
+            t.add(captures.tcp("192.0.2.10", 40000, "198.51.100.7", 443, 1001 + at, 9001, captures.PSH | captures.ACK,
+                               hello[at:end]))
+        t.add(captures.tcp("198.51.100.7", 443, "192.0.2.10", 40000, 9001, 1001 + len(hello), captures.PSH | captures.ACK, b"x"))
+        return self.traffic(t)
+
+    def test_what_the_hello_redirects_is_redirected_from_its_first_packet_on(self):
+        by_name = """return { name = "n", dns = function() return allow() end, connect = function(c)
+            if c.host == "there.example" then return redirect("bastion.example:2222") end return allow() end }"""
+        by_sni = """return { name = "s", dns = function() return allow() end, connect = function() return allow() end,
+            sni = function(s) if s.sni == "there.example" then return redirect("bastion.example:2222") end end }"""
+        # host, port of the client's packets, of the server's
+        for policy, host, port in ((by_name, "there.example", "61080"), (by_name, "here.example", "443"),
+                                   (by_sni, "there.example", "61080"), (by_sni, "here.example", "443")):
+            with self.subTest(policy=policy[17:18], host=host):
+                self.rewrite(self.disagreeing(host), policy)
+                there = "198.51.100.7" if port != "443" else "192.0.2.10"
+                rows = self.fields("ip.src", "tcp.srcport", "tcp.dstport", "tcp.flags", only="tcp")
+                back = ("198.51.100.7", "443", "40000")
+                self.assertEqual(rows, [(there, "40000", port, "0x0002"), (*back, "0x0012"), (there, "40000", port, "0x0010"),
+                                        (there, "40000", port, "0x0018"), (there, "40000", port, "0x0018"), (*back, "0x0018")])
+                times = [float(time) for time in self.fields("frame.time_epoch")]
+                self.assertEqual(times, sorted(times))
+                self.assertEqual(len(times), 11)
+                if port != "443":
+                    comments = self.fields("frame.comment", only="tcp.flags == 0x18 && tcp.dstport == 61080")
+                    self.assertIn("redirect to bastion.example port 2222", comments[-1])
+
+    def test_what_no_words_decide_passes_to_the_end_of_the_capture(self):
+        t = captures.Traffic()
+        t.add(captures.tcp("192.0.2.10", 40000, "198.51.100.7", 443, 1000, 0, captures.SYN))
+        t.add(captures.tcp("198.51.100.7", 443, "192.0.2.10", 40000, 9000, 1001, captures.SYN | captures.ACK))
+        for i in range(3):  # the last one long after the client is given up
+            t.add(captures.udp("192.0.2.10", 5000 + i, "198.51.100.9", 7, b"q"), after=4 * 10**9)
+        self.rewrite(self.traffic(t), ALLOW)
+        self.assertEqual(self.fields("tcp.flags", "udp.srcport"),
+                         [("0x0002", ""), ("0x0012", ""), ("", "5000"), ("", "5001"), ("", "5002")])
+
+    def test_more_packets_than_can_wait_are_written_as_of_a_connection_that_passes(self):
+        t = captures.Traffic()
+        t.add(captures.tcp("192.0.2.10", 40000, "198.51.100.7", 443, 1000, 0, captures.SYN))
+        for i in range(16400):
+            t.add(captures.udp("192.0.2.10", 5000, "198.51.100.9", 7, b"%d" % i), after=1000)
+        t.add(captures.tcp("192.0.2.10", 40000, "198.51.100.7", 443, 1001, 9001, captures.PSH | captures.ACK,
+                           captures.hello("there.example")))
+        path = self.traffic(t)
+        _, err = self.call("policy", "replay", "-p", self.write("w.lua", ALLOW), "--write", self.out, path)
+        self.assertIn("were written before their client said where they go", err)
+        columns = ["frame.time_epoch", "ip.src", "ip.checksum", "udp.checksum", "tcp.checksum"]
+        self.assertEqual(self.fields(*columns), self.fields(*columns, path=path))
+
     def test_redirected_flows_go_to_the_proxy_and_answers_come_from_where_they_came(self):
         t = captures.Traffic()
         t.connect("198.51.100.7", 22, said=b"x")
@@ -130,6 +238,51 @@ class Write(support.Case):
         self.rewrite(self.traffic(t), policy)
         self.assertEqual(self.fields("dns.id", "dns.flags.response", "dns.flags.rcode"), [
             ("0x0064", "0", ""), ("0x0064", "1", "0"), ("0x0065", "1", "5"), ("0x0066", "0", ""), ("0x0066", "1", "0")])
+
+    def test_a_refused_question_gets_the_code_that_its_policy_names(self):
+        t = captures.Traffic()
+        for i, host in enumerate(("nx.example", "fail.example", "plain.example", "ours.example", "alias.example")):
+            records = [(host, "CNAME", "banned.example"), ("banned.example", "A", "198.51.100.7")]
+            t.dns(host, "A", records if host == "alias.example" else [(host, "A", "198.51.100.7")], ident=100 + i)
+        self.rewrite(self.traffic(t), CODES)
+        self.assertEqual(self.fields("dns.id", "dns.flags.response", "dns.flags.rcode", "udp.dstport", "dns.a"), [
+            ("0x0064", "1", "3", "5353", ""), ("0x0065", "1", "2", "5353", ""), ("0x0066", "1", "5", "5353", ""),
+            ("0x0067", "0", "", "61053", ""), ("0x0067", "1", "0", "5353", "192.0.2.99"),
+            ("0x0068", "0", "", "53", ""), ("0x0068", "1", "3", "5353", "")])
+
+    def test_over_tcp_the_resolver_of_the_session_speaks_in_the_same_connection(self):
+        for client, server in (("192.0.2.10", "192.0.2.53"), ("2001:db8::10", "2001:db8::53")):
+            t = Conversation(client, server)
+            t.ask(1, "good.example")
+            t.answer(1, "good.example", ["198.51.100.1"])
+            t.ask(2, "nx.example")
+            t.answer(2, "nx.example", ["198.51.100.2"])
+            t.ask(3, "ours.example")
+            t.ask(4, "also.example")  # before the answer to the one before
+            t.answer(3, "ours.example", ["198.51.100.3"])
+            t.answer(4, "also.example", ["198.51.100.4"], pieces=(1, 20))
+            t.end()
+            self.rewrite(self.capture(captures.pcap(t.packets, link=captures.RAW)), CODES)
+            self.assertEqual(self.fields("frame.number", "frame.comment", only="tcp.analysis.flags"), [])
+            rows = self.fields("dns.id", "dns.flags.response", "dns.flags.rcode", "dns.a", only="dns")
+            self.assertEqual(rows, [
+                ("0x0001", "0", "", ""), ("0x0001", "1", "0", "198.51.100.1"), ("0x0002", "0", "", ""), ("0x0002", "1", "3", ""),
+                ("0x0003", "0", "", ""), ("0x0003", "1", "0", "192.0.2.99"), ("0x0004", "0", "", ""),
+                ("0x0004", "1", "0", "198.51.100.4")])
+            self.assertEqual(self.fields("tcp.flags")[-3:], ["0x0011", "0x0011", "0x0010"])
+
+    def test_what_a_server_began_to_say_is_said_to_its_end(self):
+        t = Conversation("192.0.2.10", "192.0.2.53")
+        t.ask(1, "good.example")
+        said = t.message(1, "good.example", ["198.51.100.1"])
+        t.say(said[:9])
+        t.ask(2, "nx.example")
+        t.say(said[9:] + t.message(2, "nx.example", ["198.51.100.2"]) + t.message(9, "x.example", ["198.51.100.9"])[:5])
+        t.end()
+        self.rewrite(self.capture(captures.pcap(t.packets, link=captures.RAW)), CODES)
+        self.assertEqual(self.fields("frame.number", only="tcp.analysis.flags"), [])
+        self.assertEqual(self.fields("dns.id", "dns.flags.response", "dns.flags.rcode", only="dns"),
+                         [("0x0001", "0", ""), ("0x0002", "0", ""), ("0x0001,0x0002", "1,1", "0,3")])
 
     def test_refused_datagrams_get_an_icmp_error_each_time_a_flow_begins(self):
         t = captures.Traffic()

@@ -166,9 +166,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MF_MUST(mf_replay_record(replay, &rec) == 0);
 		write_record(&writing, &rec, replay);
 	}
-	end_writing(&writing);
 	MF_MUST(mf_pcap_next(file, &rec, &err) <= 0);
 	mf_replay_finish(replay);
+	end_writing(&writing);
 	mf_replay_get_stats(replay, &stats);
 	MF_MUST(stats.packets == cnt);
 	MF_MUST(told >= stats.dns_questions + stats.hellos);

@@ -8,6 +8,7 @@ return {
   end,
   connect = function(c)
     if c:under("bad.example") then return deny("bad") end
+    if c:under("there.example") then return redirect("192.0.2.3:443") end
     if c.port == 22 then return redirect("bastion.example:2222") end
     if c.port == 123 and c.process.name == "ntpd" then return allow() end
     if c.port == 8443 then return redirect { to = "192.0.2.2:443", tls = "rewrite_sni", sni = "other.example" } end
