@@ -18,7 +18,7 @@ tool = None
 def setUpModule():
     global tool
     tool = base.spawn(os.environ["QUIC_TOOL"].split(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    for addr, names in ((SERVER, ["www.quic.test", "tcp-only.quic.test"]), (SHARED, ["one.quic.test", "x.secret.test"]),
+    for addr, names in ((SERVER, ["www.quic.test", "tcp-only.quic.test"]), (SHARED, ["one.quic.test", "x.secret.test", "moved.quic.test"]),
                         (MOVED, ["moved.quic.test"]), (LATE, ["late.quic.test"])):
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.bind((addr, 443))
@@ -92,13 +92,14 @@ class Client:
         other.version = version or self.version
         return other
 
-    def seal(self, *frames, size=1200):
-        """An Initial packet, padded so that its datagram is as long as it has to be."""
+    def seal(self, *frames, size=1200, to=None):
+        """An Initial packet, padded so that its datagram is as long as it has to be; @to: the ID that the server chose."""
         frames = b"".join(frames)
         overhead = 1 + 4 + 1 + 8 + 1 + 5 + 1 + 2 + 4 + 16
         frames += bytes(max(4, size - overhead) - len(frames))
         self.number += 1
-        return bytes.fromhex(ask_tool("seal", f"{self.version:x}", self.dcid.hex(), self.scid.hex(), self.number, frames.hex()))
+        return bytes.fromhex(ask_tool("seal", f"{self.version:x}", (to or self.dcid).hex(), self.scid.hex(), self.number,
+                                      frames.hex(), self.dcid.hex()))
 
     def zero_rtt(self, mark):
         first = 0xd0 if self.version == V1 else 0xe0
@@ -221,6 +222,15 @@ class Allowed(unittest.TestCase):
         c.send(d[1])
         wait_for("both", lambda: got(SERVER, *d) == [0, 1])
 
+    def test_the_rest_of_a_handshake_goes_to_where_the_server_wants_it(self):
+        c = Client()
+        c.send(c.seal(crypto(0, hello("www.quic.test"))))
+        c.answer()
+        d = c.seal(b"\x02\x00\x00\x00\x00", size=200, to=b"its choice")  # an ACK, too small to begin anything
+        c.send(d)
+        c.answer()
+        self.assertEqual(got(SERVER, d), [0])
+
     def test_what_is_no_quic_goes_where_connect_allows_it(self):
         c = Client()
         for d in (b"hello", b"\x80\x60\x00\x01" + os.urandom(160), b"\x16\xfe\xfd" + bytes(20)):
@@ -262,7 +272,8 @@ class Denied(unittest.TestCase):
         event("net_connect", domain="spoofed.secret.test", proto="udp", effective_action="blocked")
 
     def test_the_name_in_the_hello_chooses_between_names_of_one_address(self):
-        for name, code in (("one.quic.test", None), ("x.secret.test", ACCESS_DENIED), (None, ACCESS_DENIED)):
+        for name, code in (("one.quic.test", None), ("x.secret.test", ACCESS_DENIED), ("moved.quic.test", ACCESS_DENIED),
+                           (None, ACCESS_DENIED)):
             c = Client(SHARED)
             d = c.seal(crypto(0, hello(name)))
             c.send(d)
@@ -271,6 +282,7 @@ class Denied(unittest.TestCase):
             else:
                 c.answer()
             self.assertEqual(got(SHARED, d), [] if code else [0])
+            event("net_connect", domain=name or "x.secret.test", proto="udp", effective_action="blocked" if code else "allowed")
 
     def test_where_names_disagree_what_says_none_is_refused(self):
         c = Client(SHARED)
@@ -389,14 +401,27 @@ class Hostile(unittest.TestCase):
     def test_two_attempts_in_one_datagram_are_not_let_through(self):
         c = Client()
         c.got_through()
-        a, b = c.again(), c.again(V2)
-        b.dcid = a.dcid
-        one, two = a.seal(crypto(0, hello("www.quic.test"))), b.seal(crypto(0, hello("www.quic.test")))
+        a, b = c.again(), c.again()
+        # one goes where the server told it to, the other one begins there
+        one, two = a.seal(crypto(0, hello("www.quic.test")), to=b.dcid), b.seal(crypto(0, hello("www.quic.test")))
+        c.send(a.seal(b"\x01"))
         c.send(one + two, two + one)
         x = c.again()
-        c.send(one + x.seal(crypto(0, hello("www.quic.test"))))
+        c.send(one + x.seal(crypto(0, hello("www.quic.test"))), one + x.zero_rtt(b"elsewhere"))
         c.got_through()
         self.assertEqual([d for d in arrived[SERVER] if one in d or two in d], [])
+
+    def test_an_attempt_that_is_let_through_takes_nobody_with_it(self):
+        c = Client()
+        c.got_through()
+        a, b, h = c.again(), c.again(V2), hello("www.quic.test")
+        d = [a.seal(crypto(0, h[:100])), b.seal(crypto(0, hello("www.quic.test"))), a.seal(crypto(100, h[100:]))]
+        c.send(d[0], d[1])
+        c.got_through()
+        self.assertEqual(got(SERVER, *d), [1])
+        c.send(d[2])
+        c.got_through()
+        self.assertEqual(got(SERVER, *d), [1, 0, 2])
 
     def test_what_nobody_can_open_does_not_go_on(self):
         c = Client()

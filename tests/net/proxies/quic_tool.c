@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Seals and opens QUIC's Initial packets for quic_test.py, a line in and a line out, all bytes in hexadecimal:
 //
-//	seal VERSION DCID SCID NUMBER FRAMES    a client's packet; keys follow from DCID
-//	open VERSION DCID PACKET                the frames of a server's packet, or "-"
+//	seal VERSION DCID SCID NUMBER FRAMES FIRST_DCID    a client's packet; keys follow from FIRST_DCID
+//	open VERSION FIRST_DCID PACKET                     the frames of a server's packet, or "-"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static void print_hex(const uint8_t *ptr, size_t len)
 
 static void seal(struct mf_quic_crypto *crypto, char *const *arg)
 {
-	static struct hex dcid, scid, frames;
+	static struct hex dcid, scid, frames, first;
 	static uint8_t out[8192];
 	struct mf_quic_draft d = { .version = (uint32_t)strtoul(arg[1], NULL, 16),
 				   .dcid = read_hex(&dcid, arg[2]),
@@ -44,7 +44,7 @@ static void seal(struct mf_quic_crypto *crypto, char *const *arg)
 	struct mf_quic_keys keys;
 	int n;
 
-	if (mf_quic_derive_keys(d.version, d.dcid, false, &keys) < 0)
+	if (mf_quic_derive_keys(d.version, read_hex(&first, arg[6]), false, &keys) < 0)
 		exit(1);
 	n = mf_quic_seal(crypto, &keys, &d, out, sizeof(out));
 	if (n < 0)
@@ -75,14 +75,14 @@ int main(void)
 {
 	struct mf_quic_crypto *crypto = mf_quic_crypto_new();
 	static char line[32768];
-	char *arg[7];
+	char *arg[8];
 
 	while (crypto && fgets(line, sizeof(line), stdin)) {
 		unsigned cnt = 0;
 
-		for (char *w = strtok(line, " \r\n"); w && cnt < 6; w = strtok(NULL, " \r\n"))
+		for (char *w = strtok(line, " \r\n"); w && cnt < 7; w = strtok(NULL, " \r\n"))
 			arg[cnt++] = w;
-		if (cnt == 6 && !strcmp(arg[0], "seal"))
+		if (cnt == 7 && !strcmp(arg[0], "seal"))
 			seal(crypto, arg);
 		else if (cnt == 4 && !strcmp(arg[0], "open"))
 			open_packet(crypto, arg);
