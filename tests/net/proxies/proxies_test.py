@@ -14,6 +14,7 @@ UDP_AT = "127.0.0.1" if WINE else "127.0.0.53"
 HELLO = open(os.path.join(os.environ["MF_TEST_DATA"], "hello/curl.bin"), "rb").read()
 RECORDED = dict(l.strip().split("=", 1) for l in open(os.path.join(os.environ["MF_TEST_DATA"], "hello/curl.txt")))
 TCP = 15000
+SECOND = 15002  # another listener of the same host
 QUICK = 15001  # the same for clients that say nothing: they are not waited for
 TMP = tempfile.mkdtemp(prefix="proxies-")
 # the address that a client connects to: where it "meant" to go
@@ -21,7 +22,7 @@ MAPS = {"127.0.0.2": "127.0.1.1:8000", "127.0.0.3": "127.0.1.1:8443", "127.0.0.4
         "127.0.0.5": "127.0.1.4:7000", "127.0.0.6": "127.0.1.66:8000", "127.0.0.7": "127.0.1.99:8000",
         "127.0.0.8": "127.0.1.5:8443", "127.0.0.9": "127.0.1.6:8443", "127.0.0.10": "127.0.1.8:8000",
         "127.0.0.11": "127.0.1.10:8000", "127.0.0.12": "127.0.1.11:8000", "127.0.0.13": "127.0.1.12:8000",
-        "127.0.0.14": "127.0.1.13:8443", UDP_AT: "127.0.1.53:53"}
+        "127.0.0.14": "127.0.1.13:8443", UDP_AT: "127.0.1.53:53", "::1": "[2001:db8::53]:53"}
 NAMES = ["plain.test=127.0.1.1", "banner.test=127.0.1.3", "echo.test=127.0.1.4", "secret.test=127.0.1.66",
          "moved.test=127.0.1.5", "one.test=127.0.1.6", "x.secret.test=127.0.1.6", "retry.test=127.0.1.8",
          "closed.test=127.0.1.10", "badtarget.test=127.0.1.11", "silent.test=127.0.1.12", "api.vendor.test=127.0.1.13"]
@@ -195,8 +196,8 @@ def setUpModule():
               TMP + "/events.jsonl", "--hosts", TMP + "/hosts", *MORE, *[x for k, v in MAPS.items() for x in ("--map", f"{k}={v}")],
               *[x for n in NAMES for x in ("--name", n)]]
     setUpModule.hosts = [
-        spawn([*HOST, "--tcp", str(TCP), "--udp", UDP_AT + ":53", "--hello-ms", "60000", "--dial-ms", "60000", "--dns-ms",
-               "60000", *common], stdout=subprocess.PIPE, text=True),
+        spawn([*HOST, "--tcp", str(TCP), "--udp", UDP_AT + ":53", "--tcp", str(SECOND), "--udp", "[::1]:53", "--hello-ms", "60000",
+               "--dial-ms", "60000", "--dns-ms", "60000", *common], stdout=subprocess.PIPE, text=True),
         spawn([*HOST, "--tcp", str(QUICK), "--hello-ms", "300", *common], stdout=subprocess.PIPE, text=True)]
     for host in setUpModule.hosts:
         line = host.stdout.readline()
@@ -229,6 +230,13 @@ class Tcp(unittest.TestCase):
         c = event("net_close", domain="plain.test")
         self.assertGreater(c["bytes_received"], 50)
         self.assertGreater(c["bytes_sent"], 20)
+
+    def test_a_second_listener_serves_as_the_first_does(self):
+        for port in (SECOND, TCP, SECOND):
+            s = dial("127.0.0.5", port)
+            s.sendall(b"0123456789")
+            s.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(s), b"got 10 56789")
 
     def test_a_denied_request_gets_a_403_with_rule_and_reason(self):
         r = curl("127.0.0.6", "http://secret.test/x")
@@ -434,6 +442,12 @@ class Udp(unittest.TestCase):
 
 
 class Dns(unittest.TestCase):
+    def test_a_second_socket_of_another_family_answers_from_where_it_was_asked(self):
+        for at in ("::1", UDP_AT):
+            r = subprocess.run(["dig", "@" + at, "+short", "+time=60", "+tries=1", "plain.test", "A"], capture_output=True,
+                               text=True)
+            self.assertEqual(r.stdout, "127.0.1.1\n")
+
     def test_an_allowed_name_is_answered_by_the_second_server_when_the_first_is_dead(self):
         out = dig("plain.test")
         self.assertIn("127.0.1.1", out)
