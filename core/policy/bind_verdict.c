@@ -463,14 +463,14 @@ struct mf_outcome *mf_take_verdict(lua_State *L, struct mf_vm_state *s, enum mf_
 			L,
 			"%s:%d: the %s hook returned a %s; expected a verdict such as deny(), or "
 			"nil for no opinion",
-			p->source->chunk.name, (int)p->hook_lines[kind], mf_kind_name(kind),
-			luaL_typename(L, -1));
+			mf_sandbox_shown(L, p->source->chunk.name), (int)p->hook_lines[kind],
+			mf_kind_name(kind), luaL_typename(L, -1));
 		lua_error(L);
 	}
 	if (!mf_verdict_fits(kind, o->d.verdict)) {
 		lua_pushfstring(L,
 				"%s:%d: the %s hook returned %s, which a %s request cannot carry",
-				o->d.file, (int)o->d.line, mf_kind_name(kind),
+				mf_sandbox_shown(L, o->d.file), (int)o->d.line, mf_kind_name(kind),
 				mf_verdict_name(o->d.verdict), mf_kind_name(kind));
 		lua_error(L);
 	}

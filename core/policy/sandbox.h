@@ -130,6 +130,8 @@ void mf_sandbox_freeze(lua_State *L, int idx);
  */
 bool mf_frozen_contents(lua_State *L, int idx);
 
+/** mf_sandbox_shown() - What Lua shows of a loaded chunk's name: a message that begins with it and ":LINE: " has a place */
+const char *mf_sandbox_shown(lua_State *L, const char *name);
 /** mf_sandbox_where() - Source and line of the innermost Lua function running; "" and 0 in none. Borrowed until return
  * of that function. */
 void mf_sandbox_where(lua_State *L, const char **ret_file, unsigned *ret_line);

@@ -58,6 +58,17 @@ const char *mf_sandbox_find_file(lua_State *L, const char *shown, size_t len)
 	return NULL;
 }
 
+const char *mf_sandbox_shown(lua_State *L, const char *name)
+{
+	const struct mf_sandbox_name *n;
+
+	for (n = mf_sandbox_of(L)->names; n; n = n->next) {
+		if (strcmp(n->name, name) == 0)
+			return n->shown;
+	}
+	return name;
+}
+
 void mf_sandbox_free_names(struct mf_sandbox *sb)
 {
 	struct mf_sandbox_name *n;

@@ -448,6 +448,34 @@ static void test_mistakes_are_named(void **state)
 	}
 }
 
+/* Lua shows the last 56 bytes of a name. */
+static void test_a_mistake_in_a_file_with_a_long_name_has_its_place(void **state)
+{
+	static const char *const rows[] = { "return 'deny'", "return route 'a.example:1'",
+					    "error 'x'" };
+	static const char file[] =
+		"a-name-that-is-longer-than-what-Lua-shows-of-one-in-a-message.lua";
+	struct fence f;
+	struct mf_request *req;
+	struct mf_decision d;
+	char lua[512];
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(rows); i++) {
+		snprintf(lua, sizeof(lua), "return { name = 'p',\ndns = function(q) %s end }",
+			 rows[i]);
+		fence_init(&f);
+		fence_write(&f, file, lua);
+		assert_int_equal(fence_load(&f), 0);
+		req = ask_dns("a.example");
+		assert_int_equal(fence_ask(&f, req, &d), MF_E_POLICY);
+		assert_int_equal(d.line, 2);
+		assert_string_equal(d.file + strlen(d.file) - strlen(file), file);
+		mf_request_free(req);
+		fence_done(&f);
+	}
+}
+
 /* Each row: an expression that must be true for the request of its kind. */
 static void test_what_a_hook_sees(void **state)
 {
@@ -917,6 +945,7 @@ int main(void)
 		cmocka_unit_test(test_a_quarantined_policy_is_not_asked),
 		cmocka_unit_test(test_a_caller_with_a_smaller_decision_gets_what_it_knows),
 		cmocka_unit_test(test_mistakes_are_named),
+		cmocka_unit_test(test_a_mistake_in_a_file_with_a_long_name_has_its_place),
 		cmocka_unit_test(test_what_a_hook_sees),
 		cmocka_unit_test(test_verdicts_carry_their_parameters),
 		cmocka_unit_test(test_a_bad_policy_table_is_refused_with_its_line),
