@@ -318,6 +318,49 @@ static void test_ipv6_is_reflected(void **state)
 	scene_done(&out);
 }
 
+static void test_ipv6_datagrams_are_reflected(void **state)
+{
+	struct scene *s = *state;
+	struct wdd_end resolver = wdd_end_of("2001:db8::53", 53), seen = resolver, at_dns = client6,
+		       at_udp = client6;
+	struct scene_out out;
+
+	at_dns.port = SCENE_DNS;
+	at_udp.port = SCENE_UDP;
+	seen.port = client6.port;
+	scene_open(s);
+	/* The event comes after the question. */
+	scene_udp(s, true, client6, resolver, "query");
+	scene_event(s, WDD_CONNECT, SCENE_PID, 17, client6, resolver);
+	scene_expect(s, WDD_TO_STACK, seen, at_dns);
+	scene_udp(s, true, at_dns, seen, "answer");
+	scene_expect(s, WDD_TO_STACK, resolver, client6);
+	/* Another port of the same server: the listener must see another one, for the answers have to be told apart. */
+	resolver.port = 443;
+	scene_event(s, WDD_CONNECT, SCENE_PID, 17, client6, resolver);
+	scene_udp(s, true, client6, resolver, "one");
+	scene_expect(s, WDD_TO_STACK, seen, at_udp);
+	resolver.port = 444;
+	scene_event(s, WDD_CONNECT, SCENE_PID, 17, client6, resolver);
+	scene_udp(s, true, client6, resolver, "two");
+	scene_next(s, WDD_TO_STACK, &out);
+	assert_true(wdd_end_eq(&out.r.dst, &at_udp));
+	assert_memory_equal(&out.r.src.ip, &resolver.ip, 16);
+	assert_in_range(out.r.src.port, 20000, 29999);
+	scene_udp(s, true, at_udp, out.r.src, "two's answer");
+	scene_done(&out);
+	scene_expect(s, WDD_TO_STACK, resolver, client6);
+	/* Denied: an ICMPv6 error. */
+	s->answer = MF_FLOW_DENY;
+	resolver.port = 445;
+	scene_event(s, WDD_CONNECT, SCENE_PID, 17, client6, resolver);
+	scene_udp(s, true, client6, resolver, "three");
+	scene_next(s, WDD_TO_STACK, &out);
+	assert_int_equal(out.r.k.proto, 58);
+	assert_memory_equal(&out.r.dst.ip, &client6.ip, 16);
+	scene_done(&out);
+}
+
 /* Whoever is on the network may know a listener's port, and be the very server of a flow (W9). */
 static void test_the_network_does_not_reach_a_listener(void **state)
 {
@@ -828,6 +871,7 @@ int main(void)
 		SCENE(test_udp_goes_to_its_listener),
 		SCENE(test_denied_connection_is_reset),
 		SCENE(test_ipv6_is_reflected),
+		SCENE(test_ipv6_datagrams_are_reflected),
 		SCENE(test_the_network_does_not_reach_a_listener),
 		SCENE(test_other_methods),
 		SCENE(test_fragments_follow_the_first),
