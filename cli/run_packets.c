@@ -186,26 +186,36 @@ static bool shall_look(struct mf_run_packets *p)
 {
 	uint64_t now;
 
-	if (!p->may_spin || !p->spin_ns)
+	if (!p->spin_ns)
 		return false;
 	now = mf_clock_now(&mf_clock_system);
 	return now - p->seen_ns < p->spin_ns && is_free(p, now);
 }
 
+static bool is_over(const struct mf_run_packets *p)
+{
+	return event_base_got_break(p->base) || event_base_got_exit(p->base);
+}
+
 void mf_run_packets_dispatch(struct mf_run_packets *p)
 {
-	while (p->readable && !event_base_got_break(p->base) && !event_base_got_exit(p->base)) {
+	if (!p->may_spin) {
+		event_base_dispatch(p->base);
+		return;
+	}
+	while (!is_over(p)) {
 		bool look = shall_look(p);
 
 		/* What the proxies just wrote waits at the device, and the loop would only say so. */
 		if (look || !p->carried)
 			on_readable(-1, 0, p);
+		/* It may have told of the end, which a loop that begins would forget. */
+		if (is_over(p))
+			return;
 		p->carried = false;
 		if (event_base_loop(p->base, look ? EVLOOP_NONBLOCK : EVLOOP_ONCE) != 0)
 			return;
 	}
-	if (!p->readable)
-		event_base_dispatch(p->base);
 }
 
 void mf_run_packets_end(struct mf_run_packets *p)
