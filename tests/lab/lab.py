@@ -297,9 +297,9 @@ http {{
         """HTTP/3 servers beside the web servers; the one on LLM4 answers with a Retry first."""
         for addr, more in ((WEB4, ()), (WEB6, ()), (WEB2_4, ()), (CDN4, ()), (LLM4, ("-V",))):
             with open(self.path(f"quic-{addr}.log"), "wb") as log:
-                self.popen(["gtlsserver", *more, "-d", self.path("www"), addr, "443", self.path("tls.key"),
-                            self.path("tls.pem")], where=self.internet, stdout=log, stderr=log,
-                           stdin=subprocess.DEVNULL)
+                self.popen(["gtlsserver", "--handshake-timeout=60s", "--timeout=60s", *more, "-d", self.path("www"),
+                            addr, "443", self.path("tls.key"), self.path("tls.pem")], where=self.internet, stdout=log,
+                           stderr=log, stdin=subprocess.DEVNULL)
 
     def quic_log(self, addr):
         with open(self.path(f"quic-{addr}.log"), errors="replace") as f:
