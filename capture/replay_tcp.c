@@ -8,7 +8,7 @@
 #include "core/wire/http_head.h"
 #include "core/wire/tls_hello.h"
 
-enum { CLIENT = MF_REPLAY_CLIENT, SERVER = MF_REPLAY_SERVER, HEAD_MAX = 16384 };
+enum { CLIENT = MF_REPLAY_CLIENT, SERVER = MF_REPLAY_SERVER };
 
 const char mf_replay_late[] = "its client said nothing in time";
 static const char gone[] = "the capture does not hold all of its first words";
@@ -162,8 +162,13 @@ static void judge_http(struct mf_replay *r, struct mf_replay_flow *f, struct mf_
 	struct mf_span host = { NULL, 0 };
 	int res = mf_http_find_host(in, &host);
 
-	if (res == MF_E_AGAIN && in.len < HEAD_MAX && !eof)
+	if (res == MF_E_AGAIN && !eof)
 		return;
+	if (res == MF_E_BAD) {
+		mf_replay_deny(r, f->question, "an HTTP request that could be read in two ways");
+		end_question(r, f, NULL);
+		return;
+	}
 	if (res == 0)
 		for (unsigned i = 0; i < r->opt.session_cnt; i++)
 			if (goes_on(&f->question->said[i]))

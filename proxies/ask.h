@@ -24,6 +24,12 @@ void mf_ask_announce_hello(struct mf_proxy *p, const struct mf_session_flow *flo
 			   const char *action);
 /** mf_ask_own_denial() - A denial that no policy spoke: malformed input and limits; @why: borrowed */
 struct mf_decision mf_ask_own_denial(const char *why);
+
+/**
+ * mf_ask_unnameable() - Whether a client said in place of a name what is neither a host name nor an address (nor empty)
+ * No rule can be asked about it, and a server may read it in its own way: *@ret_d is the denial.
+ */
+bool mf_ask_unnameable(struct mf_span said, struct mf_decision *ret_d);
 /** mf_ask_is_host() - Whether the client said the name that connect's answer belongs to; @host may be NULL */
 bool mf_ask_is_host(const char *host, const char *said, size_t len);
 

@@ -117,6 +117,7 @@ struct mf_proxy_stats {
 	uint64_t dns_queries, dns_allowed, dns_denied, dns_redirected, dns_failed, dns_bad,
 		dns_inflight, dns_cached, dns_stale;
 	uint64_t bytes_to_server, bytes_to_client;
+	uint64_t http_requests, http_refused; /* first of a connection; later ones that ended it */
 };
 
 /**

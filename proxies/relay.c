@@ -185,9 +185,11 @@ static enum step copy_once(struct mf_relay *r, unsigned i, struct mf_relay_pool 
 			   size_t *ret_n)
 {
 	struct mf_relay_dir *d = &r->dir[i];
+	bool filtered = i == 0 && r->filter;
 	/* with nothing better to change over to, bulk is copied in big pieces */
-	ssize_t room = pool->no_pipes ? MF_RELAY_CHUNK : COPY_LEN;
+	ssize_t room = pool->no_pipes || filtered ? MF_RELAY_CHUNK : COPY_LEN;
 	ssize_t n = mf_sock_recv(r->fd[i], pool->buf, (size_t)room), sent;
+	struct mf_span out = mf_span_of(pool->buf, n > 0 ? (size_t)n : 0);
 
 	if (n == MF_E_AGAIN) {
 		r->readable[i] = false;
@@ -201,20 +203,24 @@ static enum step copy_once(struct mf_relay *r, unsigned i, struct mf_relay_pool 
 	}
 	if (n < room)
 		r->readable[i] = r->ended[i];
-	else if (!pool->no_pipes)
+	else if (!pool->no_pipes && !filtered)
 		d->bulk = BULK_ROUNDS;
 	*ret_n = (size_t)n;
 	pool->copied += (uint64_t)n;
-	sent = mf_sock_send(r->fd[1 - i], pool->buf, (size_t)n);
+	if (filtered && r->filter->take(r->filter, out, &out) < 0)
+		d->eof = r->refused = true;
+	if (!out.len)
+		return STEP_ON;
+	sent = mf_sock_send(r->fd[1 - i], out.ptr, out.len);
 	if (sent < 0 && sent != MF_E_AGAIN)
 		return STEP_BROKEN;
 	if (sent < 0)
 		sent = 0;
 	d->bytes += (uint64_t)sent;
-	if (sent == n)
+	if ((size_t)sent == out.len)
 		return STEP_ON;
 	r->writable[1 - i] = false;
-	if (mf_relay_queue(r, i, pool->buf + sent, (size_t)(n - sent)) < 0)
+	if (mf_relay_queue(r, i, out.ptr + sent, out.len - (size_t)sent) < 0)
 		return STEP_BROKEN;
 	return STEP_BLOCKED;
 }
@@ -253,12 +259,27 @@ static enum step splice_once(struct mf_relay *r, unsigned i, struct mf_relay_poo
 	return flush_pipe(r, i, pool);
 }
 
+/* What a refused client still says: read, so that closing the connection is no reset that overtakes an answer. */
+static void throw_away(struct mf_relay *r, struct mf_relay_pool *pool)
+{
+	ssize_t n = 1;
+
+	for (unsigned round = 0; round < ROUNDS_MAX && n > 0 && r->readable[0]; round++)
+		n = mf_sock_recv(r->fd[0], pool->buf, MF_RELAY_CHUNK);
+	if (n == MF_E_AGAIN)
+		r->readable[0] = false;
+	else if (n <= 0)
+		r->refused = false;
+}
+
 /* One direction until it blocks. Return: BUSY when the budget ended it. */
 static enum mf_relay_state pump_dir(struct mf_relay *r, unsigned i, struct mf_relay_pool *pool)
 {
 	struct mf_relay_dir *d = &r->dir[i];
 	size_t moved = 0;
 
+	if (d->done && i == 0 && r->refused)
+		throw_away(r, pool);
 	if (d->done)
 		return MF_RELAY_WAITING;
 	for (unsigned round = 0; round < ROUNDS_MAX && moved < BUDGET; round++) {

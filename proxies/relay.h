@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/span.h"
 #include "proxies/sock.h"
 
 struct mf_relay_stash; /* bytes that wait for a slow reader */
@@ -39,11 +40,22 @@ struct mf_relay_dir {
 	uint8_t bulk;	      /* rounds of splice() left before copying is tried again */
 };
 
+/* Looks at what side 0 says before side 1 hears it. */
+struct mf_relay_filter {
+	/*
+	 * @in: just read; *ret_out: what may go, valid until the next call
+	 * Return: 0; negative: nothing behind *ret_out goes any more. Side 1 is told an end, and its answers still pass.
+	 */
+	int (*take)(struct mf_relay_filter *f, struct mf_span in, struct mf_span *ret_out);
+};
+
 struct mf_relay {
 	int fd[2];
 	bool readable[2], writable[2];
 	bool ended[2]; /* the loop has said that this side's peer will send no more (EV_CLOSED) */
 	struct mf_relay_dir dir[2];
+	struct mf_relay_filter *filter; /* NULL: none; copies instead of splicing */
+	bool refused;			/* by the filter: what side 0 still says is thrown away */
 };
 
 enum mf_relay_state {

@@ -21,8 +21,9 @@
  * OPENING: dialling (and resolving a redirect target) goes on while the client's first bytes, if they come, are judged.
  *   If the server speaks first, this is no TLS, whose clients always speak first: no more waiting. A hello that comes
  *   later (STARTTLS) is not inspected.
- *   What looks like the beginning of an HTTP request is held for denial_grace_ms at most, so that its Host can be checked,
- *   and then passes unchecked: it may be any protocol of words.
+ *   What may be the beginning of an HTTP request is held for denial_grace_ms at most, and then passes: it may be any protocol
+ *   of words. Once a first line says HTTP, the head is held until it is whole, for hello_timeout_ms at most; behind it, and
+ *   behind what passed too early, every request is watched (tcp_http.h).
  * BRIDGE: in place of RELAY where the server name is changed: two TLS connections (tls_bridge.h). @setup stays until the
  *   server's handshake is done, since its failure may still be answered by the original (on_failure).
  * GRACE: denied; the client has a moment to show whether it speaks TLS or HTTP, so that it can be told in its language.
@@ -39,6 +40,7 @@
 #include "proxies/dns_upstream.h"
 #include "proxies/proxy_int.h"
 #include "proxies/sockwatch.h"
+#include "proxies/tcp_http.h"
 #include "proxies/tls_bridge.h"
 
 enum mf_tcp_state {
@@ -62,6 +64,7 @@ struct mf_tcp_setup {
 	uint8_t *rewritten; /* goes out in place of the first scan.wire_len bytes of @in */
 	uint32_t rewritten_len;
 	uint32_t sent;	      /* of @rewritten, or of @in, with the connecting */
+	uint32_t http_at;     /* bytes of @in that the HTTP watch has passed */
 	struct mf_kept *plan; /* redirect, route: where to; or the denial; NULL: the original */
 	struct mf_resolve *resolve;
 	uint8_t addr_cnt, addr_next;
@@ -69,7 +72,8 @@ struct mf_tcp_setup {
 	bool judged; /* the client's words were judged, or are not needed any more */
 	bool client_eof;
 	bool not_tls;	/* by the client's first bytes */
-	bool holding;	/* a request's head is waited for, a moment only */
+	bool holding;	/* what may become a request is waited for, a moment only */
+	bool in_head;	/* the head of a request is waited for */
 	bool fell_back; /* the original is dialled after a failed redirect */
 	bool announced; /* the event of the connect decision was sent */
 	bool connected;
@@ -94,12 +98,14 @@ struct mf_tcp_conn {
 	struct mf_session_flow flow;
 	struct mf_tcp_setup *setup;
 	struct mf_tls_bridge *bridge; /* state BRIDGE only */
+	struct mf_tcp_http *http;     /* NULL: no HTTP in the clear */
 	char *host;		      /* for events; NULL: none */
 	uint64_t seen_bytes;	      /* when idleness was checked last */
 	uint64_t start_ms;
 	uint8_t state;	 /* enum mf_tcp_state */
 	bool has_server; /* watch[1] is registered */
 	bool held;	 /* the names of the address are held */
+	bool ending;	 /* refused in the middle: its time is counted */
 	bool again;	 /* the budget of a pump was used up: it goes on in the next turn */
 };
 
@@ -109,7 +115,7 @@ struct mf_tcp_proxy {
 	size_t listener_cnt; /* that are watched */
 	struct mf_tcp_conn *conns, *again, *running;
 	struct mf_tcp_conn *current; /* whose handler runs; NULL: nobody's, or it has ended */
-	struct mf_timeout_queue hello, dial, grace, linger, idle, backoff;
+	struct mf_timeout_queue hello, dial, grace, linger, idle, ending, backoff;
 	struct mf_timeout accept_pause; /* out of descriptors */
 	struct mf_endpoint listeners[MF_PROXY_LISTENERS_MAX];
 	bool listener_is_here; /* in the namespace that we dial from: loops are possible */
@@ -144,6 +150,10 @@ void mf_tcp_conn_grace_over(struct mf_tcp_conn *c);
 /* Refuse, whatever was decided before; @d: borrowed, rank 4 */
 void mf_tcp_conn_deny(struct mf_tcp_conn *c, const struct mf_decision *d, enum mf_tls_alert alert);
 void mf_tcp_conn_drain(struct mf_tcp_conn *c);
+/* From here on every request is looked at as it passes, those that were read already first. Return: false: closed */
+bool mf_tcp_conn_watch_requests(struct mf_tcp_conn *c);
+/* A request that could be read in two ways, told and counted */
+void mf_tcp_http_announce_bad(struct mf_tcp_conn *c);
 
 /* tcp_open.c: getting a server */
 void mf_tcp_conn_open(struct mf_tcp_conn *c);

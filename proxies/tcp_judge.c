@@ -8,7 +8,6 @@
 #include "proxies/tcp_int.h"
 
 enum {
-	HEAD_MAX = 16384, /* of a request, while its Host is looked for */
 	DRAIN_MAX = 1 << 20,
 	FIRST_READ = 16384,
 };
@@ -98,6 +97,7 @@ static bool refuse_in_kind(struct mf_tcp_conn *c, enum mf_tls_alert alert)
 			 c->host ? c->host : "");
 		refuse_with(c, out, mf_http_write_refusal(&s->plan->d, what, out));
 		return true;
+	case MF_SPEECH_HTTP2: /* no page that it would read without an exchange of settings */
 	case MF_SPEECH_OTHER:
 		break;
 	}
@@ -150,7 +150,45 @@ static void deny_ourselves(struct mf_tcp_conn *c, const char *why, enum mf_tls_a
 	mf_tcp_conn_deny(c, &d, alert);
 }
 
+static const char no_hello[] = "no TLS ClientHello whose server name could be rewritten";
+static const char two_ways[] = "an HTTP request that could be read in two ways";
+
+void mf_tcp_http_announce_bad(struct mf_tcp_conn *c)
+{
+	struct mf_decision d = mf_ask_own_denial(two_ways);
+
+	c->tcp->proxy->stats.http_refused++;
+	mf_ask_announce_connect(c->tcp->proxy, &c->flow, c->host, "blocked", &d);
+}
+
 /* --- the client's words --------------------------------------------------------------------------------------------- */
+
+bool mf_tcp_conn_watch_requests(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+	struct mf_span rest = mf_span_sub(mf_span_of(s->in, s->in_len), s->http_at, s->in_len), out;
+	struct mf_tcp_http *h;
+	int r;
+
+	if (!c->http)
+		c->http = mf_tcp_http_new(c);
+	h = c->http;
+	if (!h) {
+		mf_tcp_conn_close(c, true, "out of memory");
+		return false;
+	}
+	h->way = s->plan ? mf_decision_way(&s->plan->d) : 0;
+	r = h->filter.take(&h->filter, rest, &out);
+	if (r == MF_E_NOMEM) {
+		mf_tcp_conn_close(c, true, "out of memory");
+		return false;
+	}
+	s->in_len = s->http_at + (uint32_t)out.len;
+	if (r < 0)
+		s->client_eof = c->relay.refused = true;
+	c->relay.filter = &h->filter;
+	return true;
+}
 
 /* The connection may go on: to its plan, or to where it wanted. */
 static void go_on(struct mf_tcp_conn *c)
@@ -159,6 +197,8 @@ static void go_on(struct mf_tcp_conn *c)
 
 	s->judged = true;
 	mf_timeout_disarm(&c->timeout);
+	if (c->http && !mf_tcp_conn_watch_requests(c))
+		return;
 	if (s->connected) {
 		mf_tcp_conn_start_relay(c);
 		return;
@@ -242,6 +282,45 @@ static bool judge_said(struct mf_tcp_conn *c, const char *said, size_t len, bool
 	return take_connect(c, &d, res.host);
 }
 
+/* What a proxy is to dial, or the address that stands where a name should, is asked about as well. */
+static bool judge_target(struct mf_tcp_conn *c, const struct mf_ask_said *said)
+{
+	struct mf_decision d;
+
+	return !mf_ask_target(&c->tcp->proxy->asker, &c->flow, said, &d) ||
+	       mf_verdict_rank(&d) < 4 || take_connect(c, &d, c->host);
+}
+
+/* What sni answered about a name, however that was said. Return: false when the connection is refused */
+static bool take_sni(struct mf_tcp_conn *c, const struct mf_decision *d)
+{
+	struct mf_proxy *p = c->tcp->proxy;
+
+	/* Where no policy has an opinion on the name, what connect said stands. */
+	if (mf_ask_is_silent(d))
+		return true;
+	if (mf_verdict_rank(d) == 4) {
+		p->stats.sni_denied++;
+		mf_tcp_conn_deny(c, d, MF_TLS_UNRECOGNIZED_NAME);
+		return false;
+	}
+	if (d->verdict != MF_REDIRECT && d->verdict != MF_ROUTE)
+		return true;
+	forget_server(c); /* the original was being dialled meanwhile */
+	c->setup->started = false;
+	c->setup->announced = false; /* that it goes elsewhere is news */
+	return take_connect(c, d, c->host);
+}
+
+static const char *action_of(const struct mf_decision *d)
+{
+	if (mf_ask_is_silent(d))
+		return "allowed";
+	return mf_verdict_rank(d) == 4				     ? "blocked"
+	       : d->verdict == MF_REDIRECT || d->verdict == MF_ROUTE ? "redirected"
+								     : "allowed";
+}
+
 static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 {
 	struct mf_proxy *p = c->tcp->proxy;
@@ -249,38 +328,39 @@ static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 	bool verified = false;
 
 	p->stats.tls_hellos++;
+	if (mf_ask_unnameable(h->sni, &d)) {
+		mf_ask_announce_hello(p, &c->flow, c->host, h, false, &d, "blocked");
+		mf_tcp_conn_deny(c, &d, MF_TLS_UNRECOGNIZED_NAME);
+		return;
+	}
 	if ((h->has_sni || c->setup->differ) &&
 	    !judge_said(c, (const char *)h->sni.ptr, h->sni.len, &verified))
 		return;
-	mf_ask_sni(&p->asker, &c->flow, h, verified, &d);
-	/* Where no policy has an opinion on the name, what connect said stands. */
-	if (mf_ask_is_silent(&d)) {
-		mf_ask_announce_hello(p, &c->flow, c->host, h, verified, NULL, "allowed");
-	} else if (mf_verdict_rank(&d) == 4) {
-		p->stats.sni_denied++;
-		mf_ask_announce_hello(p, &c->flow, c->host, h, verified, &d, "blocked");
-		mf_tcp_conn_deny(c, &d, MF_TLS_UNRECOGNIZED_NAME);
+	if (!judge_target(c, &(struct mf_ask_said){ .name = h->sni }))
 		return;
-	} else if (d.verdict == MF_REDIRECT || d.verdict == MF_ROUTE) {
-		mf_ask_announce_hello(p, &c->flow, c->host, h, verified, &d, "redirected");
-		forget_server(c); /* the original was being dialled meanwhile */
-		c->setup->started = false;
-		c->setup->announced = false; /* that it goes elsewhere is news */
-		if (!take_connect(c, &d, c->host))
-			return;
-	} else {
-		mf_ask_announce_hello(p, &c->flow, c->host, h, verified, &d, "allowed");
-	}
-	if (rewrite(c, h))
+	mf_ask_sni(&p->asker, &c->flow, h, verified, &d);
+	mf_ask_announce_hello(p, &c->flow, c->host, h, verified, mf_ask_is_silent(&d) ? NULL : &d,
+			      action_of(&d));
+	if (take_sni(c, &d) && rewrite(c, h))
 		go_on(c);
 }
 
-/* Wait for more of what may be a request: as long as for a hello where its Host decides, else for a moment. */
-static void hold(struct mf_tcp_conn *c)
+/*
+ * Wait for more of what is or may be a request: as long as for a hello where it says that it is one or where its name
+ * decides, else for a moment. HTTP/2's clients may wait for the server's settings before they ask for anything.
+ */
+static void wait_for_request(struct mf_tcp_conn *c)
 {
 	struct mf_tcp_setup *s = c->setup;
+	bool sure =
+		!mf_http_watch_is_unsure(c->http->watch) && !mf_http_watch_is_http2(c->http->watch);
 
-	if (s->holding || s->differ)
+	s->in_head = sure;
+	if (sure && s->holding) {
+		s->holding = false;
+		mf_timeout_arm(&c->timeout, &c->tcp->hello);
+	}
+	if (sure || s->holding || s->differ)
 		return;
 	s->holding = true;
 	mf_timeout_arm(&c->timeout, &c->tcp->grace);
@@ -308,24 +388,82 @@ static void announce_http(struct mf_tcp_conn *c)
 	mf_ask_send(p, &p->event);
 }
 
-/* A request's Host chooses among names, and is checked, as a server_name is. */
-static void judge_http(struct mf_tcp_conn *c)
+/* The first request's name chooses among names, and is checked, as a server_name is. */
+static void judge_request(struct mf_tcp_conn *c, const struct mf_http_said *heard)
 {
-	struct mf_tcp_setup *s = c->setup;
-	struct mf_span host = { NULL, 0 };
-	int r = mf_http_find_host(mf_span_of(s->in, s->in_len), &host);
+	struct mf_proxy *p = c->tcp->proxy;
+	struct mf_ask_said said = { .name = heard->host,
+				    .alpn = mf_tcp_http_alpn(heard->by),
+				    .connect = heard->connect,
+				    .port = heard->port };
+	struct mf_decision d;
 	bool verified;
 
-	if (r == MF_E_AGAIN && s->in_len < HEAD_MAX && !s->client_eof) {
-		hold(c);
+	p->stats.http_requests++;
+	if (mf_ask_unnameable(said.name, &d)) {
+		announce(c, &d);
+		mf_tcp_conn_deny(c, &d, MF_TLS_ACCESS_DENIED);
 		return;
 	}
-	if (r == 0 && !judge_said(c, (const char *)host.ptr, host.len, &verified))
+	if ((said.name.len || c->setup->differ) &&
+	    !judge_said(c, (const char *)said.name.ptr, said.name.len, &verified))
 		return;
-	if (r < 0 && s->differ && !judge_said(c, "", 0, &verified))
+	if (!judge_target(c, &said))
 		return;
-	announce_http(c);
+	if (said.name.len) {
+		mf_ask_host(&p->asker, &c->flow, &said, &d);
+		if (strcmp(action_of(&d), "blocked") == 0)
+			announce(c, &d);
+		if (!take_sni(c, &d))
+			return;
+	}
+	if (wants_rewrite(c->setup)) {
+		deny_ourselves(c, no_hello, MF_TLS_ACCESS_DENIED);
+		return;
+	}
+	mf_tcp_http_remember(c->http, said.name);
+	if (heard->by == MF_SAID_HTTP1)
+		announce_http(c);
 	go_on(c);
+}
+
+/* No TLS: HTTP, or what may become it, or something else. */
+static void judge_text(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+	struct mf_http_said said;
+	bool verified;
+	size_t pass;
+	int r;
+
+	if (!c->http)
+		c->http = mf_tcp_http_new(c);
+	if (!c->http) {
+		mf_tcp_conn_close(c, true, "out of memory");
+		return;
+	}
+	r = mf_http_watch_next(c->http->watch,
+			       mf_span_sub(mf_span_of(s->in, s->in_len), s->http_at, s->in_len),
+			       &pass, &said);
+	s->http_at += (uint32_t)pass;
+	if (r < 0) {
+		c->tcp->proxy->stats.http_refused++;
+		deny_ourselves(c, two_ways, MF_TLS_ACCESS_DENIED);
+		return;
+	}
+	if (r == 1) {
+		judge_request(c, &said);
+		return;
+	}
+	if (mf_http_watch_is_opaque(c->http->watch)) {
+		mf_tcp_http_free(c->http);
+		c->http = NULL;
+	} else if (!s->client_eof) {
+		wait_for_request(c);
+		return;
+	}
+	if (!s->differ || judge_said(c, "", 0, &verified))
+		go_on(c);
 }
 
 /* What has come so far, judged as far as it goes. */
@@ -335,7 +473,6 @@ static void judge_bytes(struct mf_tcp_conn *c)
 	struct mf_span in = mf_span_of(s->in, s->in_len);
 	uint8_t joined[MF_TLS_HELLO_MAX];
 	struct mf_tls_hello hello;
-	bool verified;
 	int r = mf_tls_scan_hello(&s->scan, in);
 
 	if (r == MF_E_AGAIN && !s->client_eof)
@@ -352,26 +489,11 @@ static void judge_bytes(struct mf_tcp_conn *c)
 		return;
 	}
 	if (wants_rewrite(s)) {
-		deny_ourselves(c, "no TLS ClientHello whose server name could be rewritten",
-			       MF_TLS_ACCESS_DENIED);
+		deny_ourselves(c, no_hello, MF_TLS_ACCESS_DENIED);
 		return;
 	}
 	s->not_tls = true;
-	switch (mf_speech_of(in)) {
-	case MF_SPEECH_UNKNOWN:
-		if (!s->client_eof) {
-			hold(c);
-			return;
-		}
-		break;
-	case MF_SPEECH_HTTP:
-		judge_http(c);
-		return;
-	default:
-		break;
-	}
-	if (!s->differ || judge_said(c, "", 0, &verified))
-		go_on(c);
+	judge_text(c);
 }
 
 static bool keep_bytes(struct mf_tcp_setup *s, const uint8_t *ptr, size_t len)
@@ -420,25 +542,36 @@ static bool read_some(struct mf_tcp_conn *c)
 	return false;
 }
 
-void mf_tcp_conn_read_client(struct mf_tcp_conn *c)
+/* One read, judged. Return: false when there is no more to do now */
+static bool read_and_judge(struct mf_tcp_conn *c)
 {
 	struct mf_tcp_setup *s = c->setup;
+	struct mf_tcp_proxy *tcp = c->tcp;
 	bool first = s->in_len == 0;
 
 	/* judged bytes wait for the server; more are not needed before */
 	if (!mf_tcp_setup_reads(s) || !read_some(c))
-		return;
+		return false;
 	if (c->state == MF_TCP_GRACE) {
 		if (s->client_eof)
 			mf_tcp_conn_close(c, true, NULL);
 		else
 			(void)refuse_in_kind(c, MF_TLS_ACCESS_DENIED);
-		return;
+		return false;
 	}
 	/* the time for a whole hello runs from its first byte */
 	if (first && s->in_len && !s->holding)
-		mf_timeout_arm(&c->timeout, &c->tcp->hello);
+		mf_timeout_arm(&c->timeout, &tcp->hello);
 	judge_bytes(c);
+	return tcp->current == c && (c->state == MF_TCP_HELLO || c->state == MF_TCP_OPENING) &&
+	       c->relay.readable[0];
+}
+
+void mf_tcp_conn_read_client(struct mf_tcp_conn *c)
+{
+	/* where the loop knows edges, nobody tells again of what one read left behind */
+	while (read_and_judge(c))
+		;
 }
 
 void mf_tcp_conn_grace_over(struct mf_tcp_conn *c)
@@ -454,7 +587,7 @@ void mf_tcp_conn_hello_late(struct mf_tcp_conn *c)
 	struct mf_tcp_setup *s = c->setup;
 	bool verified;
 
-	if ((s->in_len && !s->not_tls) || wants_rewrite(s)) {
+	if ((s->in_len && !s->not_tls) || s->in_head || wants_rewrite(s)) {
 		deny_ourselves(c, "the client's first message did not come to its end in time",
 			       MF_TLS_DECODE_ERROR);
 		return;

@@ -274,9 +274,15 @@ void mf_tcp_conn_server_ready(struct mf_tcp_conn *c, short what)
 	}
 	if (!s->connected)
 		return;
-	/* The server speaks first, and the client has said nothing: no TLS. */
-	if (!s->judged && c->relay.readable[1] && s->in_len == 0)
+	/*
+	 * The server speaks first, and the client has said nothing: no TLS, and no HTTP/1. But servers of HTTP/2 may be the
+	 * first to say their settings, and what answers one client with a banner may take requests all the same.
+	 */
+	if (!s->judged && c->relay.readable[1] && s->in_len == 0) {
 		s->judged = true;
+		if (!mf_tcp_conn_watch_requests(c))
+			return;
+	}
 	if (s->judged)
 		mf_tcp_conn_start_relay(c);
 	else if (c->relay.readable[0])

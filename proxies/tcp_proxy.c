@@ -152,6 +152,7 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 		close_fd(c, 1, reset);
 	mf_relay_done(&c->relay, &p->pool);
 	mf_tls_bridge_free(c->bridge);
+	mf_tcp_http_free(c->http);
 	if (c->held)
 		mf_names_release(p->session->names, &c->flow.server.addr);
 	mf_timeout_disarm(&c->timeout);
@@ -220,9 +221,27 @@ static void forget_again(struct mf_tcp_conn *c)
 	}
 }
 
+/* After each pump: a connection that speaks no HTTP any more needs no filter; one that was refused has an end. */
+static void mind_http(struct mf_tcp_conn *c)
+{
+	if (c->relay.refused && !c->ending) {
+		c->ending = true;
+		mf_timeout_arm(&c->timeout, &c->tcp->ending);
+	}
+	if (!mf_http_watch_is_opaque(c->http->watch) || c->relay.refused)
+		return;
+	c->relay.filter = NULL;
+	mf_tcp_http_free(c->http);
+	c->http = NULL;
+}
+
 static void pump(struct mf_tcp_conn *c)
 {
-	switch (mf_relay_pump(&c->relay, &c->tcp->proxy->pool)) {
+	enum mf_relay_state state = mf_relay_pump(&c->relay, &c->tcp->proxy->pool);
+
+	if (c->http)
+		mind_http(c);
+	switch (state) {
 	case MF_RELAY_WAITING:
 		return;
 	case MF_RELAY_BUSY:
@@ -470,6 +489,20 @@ static void on_idle(struct mf_timeout *t, void *ctx)
 	mf_tcp_conn_close(c, true, "idle");
 }
 
+/* What was asked before a refusal may still be answered, as long as bytes come. */
+static void on_ending(struct mf_timeout *t, void *ctx)
+{
+	struct mf_tcp_conn *c = conn_of(t);
+
+	(void)ctx;
+	if (c->relay.dir[1].bytes != c->seen_bytes) {
+		c->seen_bytes = c->relay.dir[1].bytes;
+		mf_timeout_arm(t, &c->tcp->ending);
+		return;
+	}
+	mf_tcp_conn_close(c, false, "policy");
+}
+
 /* --- life ----------------------------------------------------------------------------------------------------------- */
 
 bool mf_tcp_proxy_is_loop(const struct mf_tcp_proxy *tcp, const struct mf_endpoint *to,
@@ -510,6 +543,7 @@ int mf_tcp_proxy_new(struct mf_proxy *p, struct mf_tcp_proxy **ret, struct mf_er
 	mf_timeout_queue_init(&tcp->grace, p->timeouts, p->opt.denial_grace_ms, on_grace_over, tcp);
 	mf_timeout_queue_init(&tcp->linger, p->timeouts, LINGER_MS, on_linger_over, tcp);
 	mf_timeout_queue_init(&tcp->idle, p->timeouts, p->opt.tcp_idle_ms, on_idle, tcp);
+	mf_timeout_queue_init(&tcp->ending, p->timeouts, p->opt.hello_timeout_ms, on_ending, tcp);
 	mf_timeout_queue_init(&tcp->backoff, p->timeouts, BACKOFF_MS, on_backoff, tcp);
 	event_assign(&tcp->again_ev, p->base, -1, 0, on_again, tcp);
 	*ret = tcp;

@@ -210,6 +210,13 @@ static void judge_first(struct mf_udp_flow *f, struct attempt *a,
 
 	p->stats.tls_hellos++;
 	p->stats.quic_hellos++;
+	if (mf_ask_unnameable(h->sni, &d) ||
+	    (mf_ask_target(&p->asker, &f->ends, &(struct mf_ask_said){ .name = h->sni }, &d) &&
+	     mf_verdict_rank(&d) == 4)) {
+		mf_ask_announce_hello(p, &f->ends, f->host, h, false, &d, "blocked");
+		deny(f, a, packet, &d, MF_TLS_UNRECOGNIZED_NAME);
+		return;
+	}
 	if ((h->has_sni || f->differ) && !judge_said(f, a, packet, h->sni, &verified))
 		return;
 	mf_ask_sni(&p->asker, &f->ends, h, verified, &d);

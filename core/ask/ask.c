@@ -95,6 +95,11 @@ static uint64_t way_of(const struct mf_decision *d)
 	return hash_text(d->sni, h);
 }
 
+uint64_t mf_decision_way(const struct mf_decision *d)
+{
+	return mf_verdict_rank(d) < 3 ? 0 : way_of(d);
+}
+
 /* Two decisions with one hash were taken at the same place of the same policy, in the same words. */
 static uint64_t place_of(const struct mf_decision *d)
 {
@@ -401,20 +406,69 @@ static int fetch_sni(struct mf_request *req, enum mf_field field, void *ctx)
 	return mf_request_set_str(req, MF_F_JA4, ja4, MF_TLS_JA4_LEN);
 }
 
-void mf_ask_sni(struct mf_asker *a, const struct mf_session_flow *flow,
-		const struct mf_tls_hello *h, bool verified, struct mf_decision *d)
+/* What sni is asked with, whatever said the name. */
+static void fill_sni(struct mf_asker *a, const struct mf_session_flow *flow, struct mf_span name)
 {
 	struct mf_names_item items[MF_ASK_NAMES_MAX];
 	size_t cnt = list_names(a, flow, items), first = 0;
-	struct mf_request *q = a->request;
-	uint64_t lazy = UINT64_C(1) << MF_F_JA4;
 
 	while (first < cnt && items[first].alias)
 		first++;
 	fill_connect(a, MF_SNI, flow, first < cnt ? items[first].name : NULL, items, cnt);
-	(void)mf_request_set_bool(q, MF_F_QUIC, flow->proto == MF_UDP);
-	if (h->has_sni)
-		(void)mf_request_set_str(q, MF_F_SNI, (const char *)h->sni.ptr, h->sni.len);
+	(void)mf_request_set_bool(a->request, MF_F_QUIC, flow->proto == MF_UDP);
+	if (name.len)
+		(void)mf_request_set_str(a->request, MF_F_SNI, (const char *)name.ptr, name.len);
+}
+
+void mf_ask_host(struct mf_asker *a, const struct mf_session_flow *flow,
+		 const struct mf_ask_said *said, struct mf_decision *d)
+{
+	struct mf_request *q = a->request;
+	uint64_t lazy = a->session->ops.find_process ? MF_SESSION_PROCESS_FIELDS : 0;
+
+	fill_sni(a, flow, said->name);
+	if (said->alpn)
+		(void)mf_request_add_str(q, MF_F_ALPN, said->alpn, strlen(said->alpn));
+	(void)mf_request_set_bool(q, MF_F_ECH, false);
+	a->asked_hello = NULL;
+	mf_request_set_fetch(q, fetch_sni, a, lazy);
+	decide(a, d);
+}
+
+bool mf_ask_target(struct mf_asker *a, const struct mf_session_flow *flow,
+		   const struct mf_ask_said *said, struct mf_decision *d)
+{
+	struct mf_session_flow target = *flow;
+	char name[MF_NAME_ROOM];
+	struct mf_addr addr;
+	bool literal = said->name.len &&
+		       mf_addr_parse((const char *)said->name.ptr, said->name.len, &addr) == 0;
+
+	if (said->connect) {
+		memset(&target.server.addr, 0, sizeof(target.server.addr));
+		target.server.port = said->port;
+	}
+	if (literal) {
+		if (!said->connect && mf_addr_eq(&addr, &flow->server.addr))
+			return false;
+		target.server.addr = addr;
+	} else if (!said->connect) {
+		return false;
+	}
+	if (literal || mf_name_canon((const char *)said->name.ptr, said->name.len, name) < 0)
+		mf_ask_connect(a, &target, NULL, d);
+	else
+		mf_ask_connect(a, &target, name, d);
+	return true;
+}
+
+void mf_ask_sni(struct mf_asker *a, const struct mf_session_flow *flow,
+		const struct mf_tls_hello *h, bool verified, struct mf_decision *d)
+{
+	struct mf_request *q = a->request;
+	uint64_t lazy = UINT64_C(1) << MF_F_JA4;
+
+	fill_sni(a, flow, h->sni);
 	for (unsigned i = 0; i < h->alpn_cnt; i++)
 		(void)mf_request_add_str(q, MF_F_ALPN, (const char *)h->alpn[i].ptr,
 					 h->alpn[i].len);

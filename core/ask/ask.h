@@ -104,6 +104,32 @@ static inline bool mf_ask_is_silent(const struct mf_decision *d)
 	return !d->matched && d->origin != MF_FROM_FAIL_MODE;
 }
 
+/* A name that a client said in a cleartext HTTP connection (core/wire/http_watch.h). */
+struct mf_ask_said {
+	struct mf_span name; /* empty: none */
+	const char *alpn;    /* "http/1.1", "h2c"; NULL: unknown */
+	bool connect;	     /* to be dialled by the server, a proxy, on @port */
+	uint16_t port;
+};
+
+/**
+ * mf_ask_host() - sni about a request of a cleartext HTTP connection: the name stands in sni, versions have no value
+ * Only about a request that says a name: an address literal is none.
+ */
+void mf_ask_host(struct mf_asker *a, const struct mf_session_flow *flow,
+		 const struct mf_ask_said *said, struct mf_decision *d);
+
+/**
+ * mf_ask_target() - connect about what a proxy is asked to dial, or about the address that a client names
+ * Where a literal stands in place of a name, the address is asked about: rules on addresses hold for it.
+ * Return: false: nothing to ask (no literal, and no proxy)
+ */
+bool mf_ask_target(struct mf_asker *a, const struct mf_session_flow *flow,
+		   const struct mf_ask_said *said, struct mf_decision *d);
+
+/** mf_decision_way() - Two decisions with one way send a connection to the same place in the same way; any plain allowance is 0 */
+uint64_t mf_decision_way(const struct mf_decision *d);
+
 /**
  * mf_ask_udp() - connect about a UDP flow other than DNS, under all candidate names
  * Denied as well, with a reason, is a redirect that UDP cannot carry out (mf_ask_udp_limit()), unless the hello chooses.

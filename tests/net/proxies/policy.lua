@@ -29,11 +29,12 @@ return {
     if c:is "badtarget.test" then return redirect { to = "127.0.1.66:8000" } end
     if c.ip == "127.0.1.66" then return deny "never there" end
     if c:is "unix.test" then return redirect { to = "unix:/tmp/proxies-test.sock" } end
-    if c:under "test" then return allow() end
+    if c:under "test" or c:is "api.vendor.example" then return allow() end
   end,
 
   sni = function(s)
     if s:under "blocked.test" then return deny "this name is blocked" end
+    if s:is "strict.test" and not s:matches_dns() then return deny "not its address" end
     if s:is "routed.test" then return route "127.0.1.2:8443" end
     if s:is "fingerprinted.test" then
       return deny(table.concat({ s.alpn[1] .. "," .. s.alpn[2], s.versions[1], s.ja4 }, " "))

@@ -96,7 +96,8 @@ def wait_for(what, check, seconds=120):
 
 def events():
     try:
-        return [json.loads(l) for l in open(TMP + "/events.jsonl") if l.endswith("\n")]
+        with open(TMP + "/events.jsonl") as f:
+            return [json.loads(l) for l in f if l.endswith("\n")]
     except FileNotFoundError:
         return []
 

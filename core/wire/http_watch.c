@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http_watch.c - see http_watch.h */
+#include "core/wire/http_watch.h"
+
+#include <stdlib.h>
+
+#include "core/base/bytes.h"
+#include "core/base/err.h"
+#include "core/wire/hpack.h"
+#include "core/wire/http_head.h"
+#include "core/wire/tls_hello.h"
+
+enum {
+	FRAME_HEAD = 9,
+	FRAME_HEADERS = 1,
+	FRAME_PUSH_PROMISE = 5,
+	FRAME_CONTINUATION = 9,
+	FLAG_END_HEADERS = 4,
+	FLAG_PADDED = 8,
+	FLAG_PRIORITY = 32,
+	PRIORITY_LEN = 5,
+	PIECES_MAX = 16, /* frames of one header block */
+	CHUNK_DIGITS_MAX = 15,
+	CHUNK_LINE_MAX = 256,
+};
+
+enum state {
+	FIRST,	   /* nothing was seen yet: HTTP/1 or HTTP/2 */
+	HEAD,	   /* a request, or empty lines before it */
+	AFTER,	   /* behind CONNECT or Upgrade: anything */
+	TOLD,	   /* the request at the front was returned: it goes */
+	BODY,	   /* @left bytes */
+	CHUNK,	   /* the line before a chunk */
+	CHUNK_END, /* the empty line behind it */
+	TRAILER,
+	FRAME, /* HTTP/2 */
+	OPAQUE,
+};
+
+struct mf_http_watch {
+	enum state state, next; /* next: what follows TOLD and BODY */
+	uint64_t left;		/* bytes to pass in TOLD and BODY, or of a chunk's size so far */
+	uint32_t scanned;	/* bytes of a head that hold no end */
+	uint16_t line;		/* bytes of the current line of chunks and trailers */
+	uint8_t digits;
+	bool in_extension, cr; /* of a chunk's line; the last byte was a CR */
+	bool unsure;
+	struct mf_tls_scan scan;
+	struct mf_hpack *hpack;
+	enum state behind; /* a chunked body */
+	char *host;	   /* MF_HPACK_VALUE_MAX; of HTTP/2 and TLS, whose bytes do not stay */
+};
+
+struct mf_http_watch *mf_http_watch_new(void)
+{
+	return calloc(1, sizeof(struct mf_http_watch));
+}
+
+void mf_http_watch_free(struct mf_http_watch *w)
+{
+	if (!w)
+		return;
+	if (w->hpack)
+		mf_hpack_done(w->hpack);
+	free(w->hpack);
+	free(w->host);
+	free(w);
+}
+
+bool mf_http_watch_is_opaque(const struct mf_http_watch *w)
+{
+	return w->state == OPAQUE;
+}
+
+bool mf_http_watch_is_http2(const struct mf_http_watch *w)
+{
+	return w->hpack;
+}
+
+bool mf_http_watch_is_unsure(const struct mf_http_watch *w)
+{
+	return w->unsure;
+}
+
+static bool have_host(struct mf_http_watch *w)
+{
+	if (!w->host)
+		w->host = malloc(MF_HPACK_VALUE_MAX);
+	return w->host != NULL;
+}
+
+/* The step functions: 1: look again; 0: wait for more; or a request is there (SAID); or an error. */
+enum { WAIT = 0, AGAIN = 1, SAID = 2 };
+
+/* The first @len bytes are a request of which @ret tells; @next comes behind it. */
+static int tell(struct mf_http_watch *w, uint64_t len, enum state next)
+{
+	w->state = TOLD;
+	w->left = len;
+	w->next = next;
+	w->scanned = 0;
+	return SAID;
+}
+
+/* --- HTTP/1 --------------------------------------------------------------------------------------------------------- */
+
+static bool is_blank(uint8_t c)
+{
+	return c == '\r' || c == '\n';
+}
+
+static int step_head(struct mf_http_watch *w, struct mf_span in, size_t *pass,
+		     struct mf_http_said *ret)
+{
+	struct mf_http_head h;
+	size_t len;
+
+	if (in.len && is_blank(in.ptr[0])) {
+		*pass = 1;
+		return AGAIN;
+	}
+	len = mf_http_find_end(in, w->scanned);
+	if (!len) {
+		w->scanned = (uint32_t)in.len;
+		return in.len > MF_HTTP_HEAD_MAX ? MF_E_BAD : WAIT;
+	}
+	if (len > MF_HTTP_HEAD_MAX || mf_http_read_head(mf_span_sub(in, 0, len), &h) < 0)
+		return MF_E_BAD;
+	ret->host = h.host;
+	ret->port = h.port;
+	ret->connect = h.connect;
+	ret->by = MF_SAID_HTTP1;
+	w->behind = h.connect || h.upgrade ? AFTER : HEAD;
+	/* a body of known length goes with the head */
+	return tell(w, len + h.body_len, h.chunked ? CHUNK : w->behind);
+}
+
+static int begin_chunk(struct mf_http_watch *w)
+{
+	w->left = 0;
+	w->line = 0;
+	w->digits = 0;
+	w->in_extension = w->cr = false;
+	return AGAIN;
+}
+
+static int hex_of(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "1a;name=value" CRLF, byte by byte: none of it needs to be held */
+static int step_chunk(struct mf_http_watch *w, struct mf_span in, size_t *pass)
+{
+	for (size_t i = 0; i < in.len; i++) {
+		uint8_t c = in.ptr[i];
+
+		if (w->cr && c != '\n')
+			return MF_E_BAD;
+		if (c == '\n') {
+			*pass = i + 1;
+			if (!w->digits)
+				return MF_E_BAD;
+			w->cr = false;
+			w->line = 0;
+			w->state = w->left ? BODY : TRAILER;
+			w->next = CHUNK_END;
+			return AGAIN;
+		}
+		if (++w->line > CHUNK_LINE_MAX)
+			return MF_E_BAD;
+		if (c == '\r') {
+			w->cr = true;
+		} else if (!w->in_extension && hex_of(c) >= 0) {
+			if (++w->digits > CHUNK_DIGITS_MAX)
+				return MF_E_BAD;
+			w->left = w->left << 4 | (uint64_t)hex_of(c);
+		} else if (!w->in_extension && c != ';' && c != ' ' && c != '\t') {
+			return MF_E_BAD;
+		} else {
+			w->in_extension = true;
+		}
+	}
+	*pass = in.len;
+	return WAIT;
+}
+
+static int step_chunk_end(struct mf_http_watch *w, struct mf_span in, size_t *pass)
+{
+	for (size_t i = 0; i < in.len; i++) {
+		if (in.ptr[i] == '\n') {
+			*pass = i + 1;
+			w->state = CHUNK;
+			return begin_chunk(w);
+		}
+		if (in.ptr[i] != '\r' || w->cr)
+			return MF_E_BAD;
+		w->cr = true;
+	}
+	*pass = in.len;
+	return WAIT;
+}
+
+/* Lines up to an empty one. What they say comes too late to matter. */
+static int step_trailer(struct mf_http_watch *w, struct mf_span in, size_t *pass)
+{
+	for (size_t i = 0; i < in.len; i++) {
+		uint8_t c = in.ptr[i];
+
+		if (w->cr && c != '\n')
+			return MF_E_BAD;
+		w->cr = c == '\r';
+		if (c == '\n' && w->line == 0) {
+			*pass = i + 1;
+			w->state = w->behind;
+			return AGAIN;
+		}
+		if (c == '\n')
+			w->line = 0;
+		else if (c != '\r' && ++w->line > MF_HTTP_HEAD_MAX)
+			return MF_E_BAD;
+	}
+	*pass = in.len;
+	return WAIT;
+}
+
+/* --- HTTP/2 --------------------------------------------------------------------------------------------------------- */
+
+struct h2_request {
+	struct mf_http_watch *w;
+	struct mf_span host;
+	uint16_t port;
+	bool authority, is_request, connect;
+};
+
+/* The first of :authority and host is kept; a second must not say anything else. */
+static int on_field(void *ctx, enum mf_hpack_name name, struct mf_span value)
+{
+	struct h2_request *q = ctx;
+	struct mf_span host;
+	uint16_t port;
+
+	if (name == MF_HPACK_METHOD) {
+		if (q->is_request)
+			return MF_E_BAD;
+		q->is_request = true;
+		q->connect = mf_span_eq(value, mf_span_str("CONNECT"));
+		return 0;
+	}
+	if (mf_http_read_authority(value, &host, &port) < 0)
+		return MF_E_BAD;
+	if (q->authority)
+		return mf_span_eq(host, q->host) ? 0 : MF_E_BAD;
+	q->authority = true;
+	q->port = port;
+	memcpy(q->w->host, host.ptr, host.len);
+	q->host = mf_span_of(q->w->host, host.len);
+	return 0;
+}
+
+/* The part of a HEADERS frame's payload that is header block. Return: false: lengths that do not fit */
+static bool strip_headers(uint8_t flags, struct mf_span *payload)
+{
+	size_t front = 0, back = 0;
+
+	if (flags & FLAG_PADDED) {
+		if (payload->len < 1)
+			return false;
+		back = payload->ptr[0];
+		front = 1;
+	}
+	if (flags & FLAG_PRIORITY)
+		front += PRIORITY_LEN;
+	if (front + back > payload->len)
+		return false;
+	*payload = mf_span_sub(*payload, front, payload->len - front - back);
+	return true;
+}
+
+static int read_block(struct mf_http_watch *w, struct mf_span block, uint64_t len,
+		      struct mf_http_said *ret)
+{
+	struct h2_request q = { .w = w };
+	int r = have_host(w) ? mf_hpack_read(w->hpack, block, on_field, &q) : MF_E_NOMEM;
+
+	if (r < 0)
+		return r;
+	/* trailers belong to a request that was told of */
+	if (!q.is_request && q.authority)
+		return MF_E_BAD;
+	tell(w, len, FRAME);
+	if (!q.is_request)
+		return AGAIN;
+	ret->host = q.host;
+	ret->port = q.port;
+	ret->connect = q.connect;
+	ret->by = MF_SAID_HTTP2;
+	return SAID;
+}
+
+/* HEADERS at the front of @in, whose block may go on in frames of its own. */
+static int step_headers(struct mf_http_watch *w, struct mf_span in, struct mf_http_said *ret)
+{
+	uint32_t stream = mf_load_be32(in.ptr + 5);
+	size_t at = 0, len = 0;
+	uint8_t *joined = NULL;
+	int r = MF_E_BAD;
+
+	for (unsigned piece = 0; piece < PIECES_MAX; piece++) {
+		struct mf_span head = mf_span_sub(in, at, FRAME_HEAD), part;
+		uint8_t flags;
+		size_t n;
+
+		if (head.len < FRAME_HEAD || in.len - at - FRAME_HEAD < mf_load_be24(head.ptr)) {
+			r = in.len > MF_HTTP_WATCH_HELD_MAX ? MF_E_BAD : WAIT;
+			break;
+		}
+		n = mf_load_be24(head.ptr);
+		flags = head.ptr[4];
+		part = mf_span_sub(in, at + FRAME_HEAD, n);
+		if (mf_load_be32(head.ptr + 5) != stream ||
+		    head.ptr[3] != (piece ? FRAME_CONTINUATION : FRAME_HEADERS) ||
+		    (!piece && !strip_headers(flags, &part)))
+			break;
+		at += FRAME_HEAD + n;
+		if (flags & FLAG_END_HEADERS && !piece) {
+			r = read_block(w, part, at, ret);
+			break;
+		}
+		if (!joined)
+			joined = malloc(MF_HTTP_WATCH_HELD_MAX);
+		if (!joined)
+			return MF_E_NOMEM;
+		if (len + part.len > MF_HTTP_WATCH_HELD_MAX)
+			break;
+		memcpy(joined + len, part.ptr, part.len);
+		len += part.len;
+		if (flags & FLAG_END_HEADERS) {
+			r = read_block(w, mf_span_of(joined, len), at, ret);
+			break;
+		}
+	}
+	free(joined);
+	return r;
+}
+
+static int step_frame(struct mf_http_watch *w, struct mf_span in, struct mf_http_said *ret)
+{
+	uint8_t type;
+
+	if (in.len < FRAME_HEAD)
+		return WAIT;
+	type = in.ptr[3];
+	if (type == FRAME_HEADERS)
+		return step_headers(w, in, ret);
+	/* a client promises nothing; a block goes on behind HEADERS only */
+	if (type == FRAME_PUSH_PROMISE || type == FRAME_CONTINUATION)
+		return MF_E_BAD;
+	tell(w, FRAME_HEAD + mf_load_be24(in.ptr), FRAME);
+	return AGAIN;
+}
+
+static int begin_http2(struct mf_http_watch *w)
+{
+	if (w->hpack) /* a second preface inside a tunnel of a tunnel */
+		mf_hpack_done(w->hpack);
+	else
+		w->hpack = malloc(sizeof(*w->hpack));
+	if (!w->hpack)
+		return MF_E_NOMEM;
+	mf_hpack_init(w->hpack);
+	tell(w, MF_HTTP2_PREFACE_LEN, FRAME);
+	return AGAIN;
+}
+
+/* --- behind CONNECT and Upgrade ------------------------------------------------------------------------------------- */
+
+static int step_hello(struct mf_http_watch *w, struct mf_span in, struct mf_http_said *ret)
+{
+	uint8_t *joined;
+	struct mf_tls_hello h;
+	int r = mf_tls_scan_hello(&w->scan, in);
+
+	if (r < 0)
+		return r == MF_E_AGAIN ? WAIT : MF_E_BAD;
+	joined = have_host(w) ? malloc(MF_TLS_HELLO_MAX) : NULL;
+	if (!joined)
+		return MF_E_NOMEM;
+	r = mf_tls_read_hello(&w->scan, in, joined, &h);
+	if (r == 0 && h.has_sni) {
+		memcpy(w->host, h.sni.ptr, h.sni.len);
+		ret->host = mf_span_of(w->host, h.sni.len);
+	}
+	free(joined);
+	if (r < 0)
+		return MF_E_BAD;
+	ret->by = MF_SAID_TLS;
+	tell(w, w->scan.wire_len, OPAQUE);
+	return h.has_sni ? SAID : AGAIN;
+}
+
+/* The first bytes of a connection, or what comes behind CONNECT or Upgrade: anything. */
+static int step_any(struct mf_http_watch *w, struct mf_span in, size_t *pass,
+		    struct mf_http_said *ret)
+{
+	enum mf_speech speech = mf_speech_of(in);
+
+	/* of a request, the first line is still to say that it is one */
+	w->unsure = speech == MF_SPEECH_UNKNOWN ||
+		    (speech == MF_SPEECH_HTTP && !memchr(in.ptr, '\n', in.len));
+	if (w->unsure)
+		return WAIT;
+	switch (speech) {
+	case MF_SPEECH_HTTP:
+		if (is_blank(in.ptr[0])) {
+			*pass = 1;
+			return AGAIN;
+		}
+		w->state = HEAD;
+		return AGAIN;
+	case MF_SPEECH_HTTP2:
+		if (is_blank(in.ptr[0])) {
+			*pass = 1;
+			return AGAIN;
+		}
+		return begin_http2(w);
+	case MF_SPEECH_TLS:
+		return step_hello(w, in, ret);
+	default:
+		break;
+	}
+	w->state = OPAQUE;
+	return AGAIN;
+}
+
+/* --- ---------------------------------------------------------------------------------------------------------------- */
+
+static int step_pass(struct mf_http_watch *w, struct mf_span in, size_t *pass)
+{
+	*pass = in.len < w->left ? in.len : (size_t)w->left;
+	w->left -= *pass;
+	if (w->left)
+		return WAIT;
+	w->state = w->next;
+	w->cr = false;
+	if (w->state == CHUNK)
+		begin_chunk(w);
+	return AGAIN;
+}
+
+static int step(struct mf_http_watch *w, struct mf_span in, size_t *pass, struct mf_http_said *ret)
+{
+	switch (w->state) {
+	case FIRST:
+	case AFTER:
+		return step_any(w, in, pass, ret);
+	case HEAD:
+		return step_head(w, in, pass, ret);
+	case TOLD:
+	case BODY:
+		return step_pass(w, in, pass);
+	case CHUNK:
+		return step_chunk(w, in, pass);
+	case CHUNK_END:
+		return step_chunk_end(w, in, pass);
+	case TRAILER:
+		return step_trailer(w, in, pass);
+	case FRAME:
+		return step_frame(w, in, ret);
+	case OPAQUE:
+		break;
+	}
+	*pass = in.len;
+	return WAIT;
+}
+
+int mf_http_watch_next(struct mf_http_watch *w, struct mf_span in, size_t *ret_pass,
+		       struct mf_http_said *ret)
+{
+	size_t at = 0;
+	int r = AGAIN;
+
+	memset(ret, 0, sizeof(*ret));
+	while (r == AGAIN && (at < in.len || w->state == TOLD)) {
+		size_t pass = 0;
+
+		r = step(w, mf_span_sub(in, at, in.len), &pass, ret);
+		at += pass;
+	}
+	*ret_pass = at;
+	return r < 0 ? r : r == SAID;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http_watch.h - every request of a cleartext HTTP connection, as the client's bytes pass
+ *
+ * A connection is allowed for the name that its first request says; the second may say another one. Whoever forwards the
+ * client's bytes asks a watch how many of them may go, and learns of each request before its head goes:
+ *
+ *	while ((r = mf_http_watch_next(watch, held, &pass, &said)) >= 0) {
+ *		forward the first @pass bytes of @held, and take them off;
+ *		if (r == 0)
+ *			break;			wait: what is left is the beginning of a head
+ *		if (!may(said.host))
+ *			end the connection;
+ *	}
+ *
+ * What is watched:
+ *	HTTP/1		heads are read (http_head.h), bodies of known length and chunked ones are counted through
+ *	HTTP/2		with prior knowledge or after an upgrade: HEADERS and CONTINUATION (hpack.h), :authority and host
+ *	behind CONNECT	a TLS hello says a name as a Host does; HTTP is watched on, in either version
+ *	behind Upgrade	a server that does not change protocols reads the next request: what looks like one is read as one
+ * Anything else is opaque from its first byte on and passes.
+ *
+ * What cannot be followed surely is MF_E_BAD: whoever forwards it would let a server see requests that it has not seen.
+ *
+ * Pure but for memory: a watch is small for HTTP/1; HTTP/2 needs its table (hpack.h). At most MF_HTTP_WATCH_HELD_MAX bytes
+ * are ever left to be held.
+ */
+#ifndef MF_WIRE_HTTP_WATCH_H
+#define MF_WIRE_HTTP_WATCH_H
+
+#include <stdbool.h>
+
+#include "core/base/span.h"
+
+#define MF_HTTP_WATCH_HELD_MAX 65536
+
+enum mf_said_by { MF_SAID_HTTP1, MF_SAID_HTTP2, MF_SAID_TLS, MF_SAID_NUM };
+
+struct mf_http_said {
+	struct mf_span host; /* without port; empty: it says nobody. Points into @in or the watch */
+	uint16_t port;	     /* CONNECT: of its target */
+	bool connect;	     /* @host is to be dialled by the server, which is a proxy */
+	enum mf_said_by by;
+};
+
+struct mf_http_watch;
+
+/** mf_http_watch_new() - For a connection from its first byte; Return: NULL without memory */
+struct mf_http_watch *mf_http_watch_new(void);
+void mf_http_watch_free(struct mf_http_watch *w); /* NULL is fine */
+
+/**
+ * mf_http_watch_next() - What of the client's bytes may be forwarded
+ * @in:	      every byte that has not been passed yet, at least those of the last call but for its @ret_pass
+ * @ret_pass: bytes of @in that may go (also where a request is returned: they are in front of it)
+ * Return: 1: *@ret is the next request; unless it is refused, call again with what is left of @in
+ *         0: the rest of @in, at most MF_HTTP_WATCH_HELD_MAX bytes, waits for more
+ *         MF_E_BAD, MF_E_NOMEM
+ */
+int mf_http_watch_next(struct mf_http_watch *w, struct mf_span in, size_t *ret_pass,
+		       struct mf_http_said *ret);
+
+/** mf_http_watch_is_opaque() - Nothing more will be looked at: another protocol */
+bool mf_http_watch_is_opaque(const struct mf_http_watch *w);
+/** mf_http_watch_is_http2() - It has said that it speaks HTTP/2 */
+bool mf_http_watch_is_http2(const struct mf_http_watch *w);
+/**
+ * mf_http_watch_is_unsure() - What waits does not tell yet whether it is HTTP
+ * It may be forwarded all the same, if it is given to the watch again with what follows: no request is whole without its
+ * first line, and what comes behind that line waits until the request is told of.
+ */
+bool mf_http_watch_is_unsure(const struct mf_http_watch *w);
+
+#endif

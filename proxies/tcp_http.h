@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tcp_http.h - the requests of a relayed cleartext HTTP connection
+ *
+ * The first request of a connection is judged before anything is forwarded, and its answer may be a page or another server
+ * (tcp_judge.c). Each later one is judged before its head is forwarded. One that is denied, or that the policies would have
+ * sent elsewhere than this connection goes, ends the connection: no more of the client's bytes are forwarded, the answers
+ * to earlier requests still are, and a client that tries again does so on a connection of its own, where it gets its answer.
+ */
+#ifndef MF_PROXIES_TCP_HTTP_H
+#define MF_PROXIES_TCP_HTTP_H
+
+#include "core/wire/http_watch.h"
+#include "proxies/relay.h"
+
+struct mf_tcp_conn;
+
+struct mf_tcp_http {
+	struct mf_relay_filter filter;
+	struct mf_tcp_conn *conn;
+	struct mf_http_watch *watch;
+	uint8_t *held; /* what may not go yet, and of what went what the watch still needs */
+	uint32_t held_len, held_room, held_off;
+	uint32_t sent;	/* of the held bytes: gone already (mf_http_watch_is_unsure()) */
+	uint64_t way;	/* where the connection goes: mf_decision_way() */
+	char last[256]; /* the name that was judged last */
+	bool has_last;
+};
+
+/** mf_tcp_http_new() - Return: NULL without memory */
+struct mf_tcp_http *mf_tcp_http_new(struct mf_tcp_conn *c);
+void mf_tcp_http_free(struct mf_tcp_http *h); /* NULL is fine */
+
+/** mf_tcp_http_remember() - A name was judged and may be said again */
+void mf_tcp_http_remember(struct mf_tcp_http *h, struct mf_span name);
+
+/** mf_tcp_http_alpn() - What sni is told of how a name was said; NULL: nothing */
+const char *mf_tcp_http_alpn(enum mf_said_by by);
+
+#endif
