@@ -157,6 +157,24 @@ static void judge_hello(struct mf_replay *r, struct mf_replay_flow *f, const str
 	mf_replay_settle(r, sni);
 }
 
+/* A Host is a name that sni is asked about, too; a denial of its is the connection's. */
+static void ask_host(struct mf_replay *r, struct mf_replay_flow *f, unsigned i, struct mf_span host)
+{
+	struct mf_replay_waiting *w = f->question;
+	struct mf_replay_said *s = &w->said[i];
+	struct mf_ask_said said = { .name = host, .alpn = "http/1.1" };
+	struct mf_decision d;
+
+	if (!goes_on(s))
+		return;
+	(void)judge_said(r, w, i, (const char *)host.ptr, host.len);
+	if (!goes_on(s))
+		return;
+	mf_ask_host(&r->askers[i], &w->flow, &said, &d);
+	if (!mf_ask_is_silent(&d) && mf_verdict_rank(&d) == 4)
+		mf_replay_answer(r, w, i, &d, s->host);
+}
+
 static void judge_http(struct mf_replay *r, struct mf_replay_flow *f, struct mf_span in, bool eof)
 {
 	struct mf_span host = { NULL, 0 };
@@ -171,9 +189,7 @@ static void judge_http(struct mf_replay *r, struct mf_replay_flow *f, struct mf_
 	}
 	if (res == 0)
 		for (unsigned i = 0; i < r->opt.session_cnt; i++)
-			if (goes_on(&f->question->said[i]))
-				(void)judge_said(r, f->question, i, (const char *)host.ptr,
-						 host.len);
+			ask_host(r, f, i, host);
 	end_question(r, f, NULL);
 }
 
