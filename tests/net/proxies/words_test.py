@@ -151,7 +151,7 @@ class OneRequest(unittest.TestCase):
 
     def test_a_head_that_does_not_come_to_its_end_is_refused_in_time(self):
         before = len(heard)
-        s = dial(KEEP)
+        s = dial(KEEP, bed.QUICK)
         s.sendall(b"GET / HTTP/1.1\r\nHost: keep.te")
         self.assertIn(b"403 Forbidden", read_all(s))
         self.assertNotIn(b"GET", b"".join(heard[before:]))
