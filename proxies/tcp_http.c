@@ -24,7 +24,8 @@ void mf_tcp_http_remember(struct mf_tcp_http *h, struct mf_span name)
 	h->has_last = name.len < sizeof(h->last);
 	if (!h->has_last)
 		return;
-	memcpy(h->last, name.ptr, name.len);
+	if (name.len)
+		memcpy(h->last, name.ptr, name.len);
 	h->last[name.len] = '\0';
 }
 

@@ -87,12 +87,13 @@ function ConnectRequest:to_private() end
 function ConnectRequest:port_in(ports) end
 
 ---A TLS ClientHello: the hook `sni` is asked after it was read and before a byte goes upstream. Has all fields and
----predicates of a connection; `is`, `under`, `glob` and `regex` are about `sni`.
+---predicates of a connection; `is`, `under`, `glob` and `regex` are about `sni`. It is asked about the requests of a
+---cleartext HTTP connection as well: their Host (or `:authority`) stands in `sni`, and `versions` is `nil`.
 ---@class moonfence.SniRequest: moonfence.ConnectRequest
 ---@field sni string? The server name that the client asks for; `nil` when it sent none.
----@field alpn string[]? Protocols offered: `h2`, `http/1.1`.
+---@field alpn string[]? Protocols offered: `h2`, `http/1.1`; `http/1.1` or `h2c` of a cleartext request.
 ---@field ech boolean? A real Encrypted ClientHello. GREASE (RFC 8701) is not one, where they can be told apart.
----@field versions string[]? `TLS1.2`, `TLS1.3`.
+---@field versions string[]? `TLS1.2`, `TLS1.3`; `nil` without TLS.
 ---@field ja4 string? JA4 fingerprint of the hello.
 ---@field quic boolean? Whether the hello came in QUIC packets. A denial sends their client to TCP, at once.
 local SniRequest = {}

@@ -43,7 +43,9 @@ static void run(const uint8_t *data, size_t size, size_t step, struct told *t)
 			if (r == 1) {
 				MF_MUST(said.by < MF_SAID_NUM);
 				if (t->len + said.host.len + 1 < TOLD_MAX) {
-					memcpy(t->text + t->len, said.host.ptr, said.host.len);
+					if (said.host.len)
+						memcpy(t->text + t->len, said.host.ptr,
+						       said.host.len);
 					t->len += said.host.len;
 					t->text[t->len++] = '\n';
 				}

@@ -149,6 +149,11 @@ class OneRequest(unittest.TestCase):
         s.sendall(get("127.0.1.14:8000"))
         self.assertIn(b"200 OK", answers(s, 1))
 
+    def test_a_request_that_says_no_name_goes_where_it_was_going(self):
+        s = dial(KEEP)
+        s.sendall(b"GET / HTTP/1.0\r\n\r\n" * 2)
+        self.assertEqual(answers(s, 2).count(b"200 OK"), 2)
+
     def test_a_head_that_does_not_come_to_its_end_is_refused_in_time(self):
         before = len(heard)
         s = dial(KEEP, bed.QUICK)
