@@ -33,7 +33,7 @@ static const char *const policy_globals[] = { LUA_GLOBALS, "allow", "ask",	   "a
 					      NULL };
 static const char *const test_globals[] = { LUA_GLOBALS, "test", NULL };
 
-#define ALL_KINDS   (1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE)
+#define ALL_KINDS   (1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE | 1 << MF_DNS_ANSWER)
 #define CONNECTIONS (1 << MF_CONNECT | 1 << MF_SNI)
 
 static const struct {
@@ -290,6 +290,8 @@ static void list_fields(enum mf_kind kind, const char *prefix, const char *names
 		names[cnt++] = "kind";
 		names[cnt++] = "session";
 		names[cnt++] = "process";
+		if (kind == MF_DNS_ANSWER)
+			names[cnt++] = "answer";
 	} else if (strcmp(prefix, "session.") == 0) {
 		names[cnt++] = "labels";
 	}
@@ -389,6 +391,8 @@ static void check_hook(struct lint *l, const struct hook *h)
 			check_field(l, h, "process.", i + 4);
 		if (is(l, i + 2, "session") && is(l, i + 3, ".") && is_name(l, i + 4))
 			check_field(l, h, "session.", i + 4);
+		if (is(l, i + 2, "answer") && is(l, i + 3, ".") && is_name(l, i + 4))
+			check_field(l, h, "answer.", i + 4);
 	}
 }
 

@@ -252,6 +252,10 @@ static int fill_target(struct parse *p, const char *target)
 	if (r < 0)
 		return r;
 	switch (p->q->kind) {
+	case MF_DNS_ANSWER:
+		if ((r = fill(p, MF_F_ANSWER_RCODE, "NOERROR")) < 0)
+			return r;
+		/* fall through */
 	case MF_DNS:
 		if ((r = fill(p, MF_F_NAME, target)) < 0 || (r = fill(p, MF_F_TYPE, "A")) < 0 ||
 		    (r = fill(p, MF_F_CLASS, "IN")) < 0)
@@ -286,10 +290,11 @@ static int parse_kind(struct parse *p, const char *word)
 		}
 	}
 	nearest = mf_word_nearest(word, names);
-	return mf_err_set(
-		p->err, MF_E_INVAL,
-		"'%.100s' is no kind of request: there are dns, connect, sni and file%s%s%s", word,
-		nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+	return mf_err_set(p->err, MF_E_INVAL,
+			  "'%.100s' is no kind of request: there are dns, connect, sni, file and "
+			  "dns_answer%s%s%s",
+			  word, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+			  nearest ? "'?" : "");
 }
 
 int mf_question_parse(int word_cnt, char *const *words, struct mf_question *ret, struct mf_err *err)

@@ -20,6 +20,8 @@ pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent)
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET libcrypto libssl)
 # HTTP/2, for resolvers over HTTPS; without it they are refused when they are configured.
 pkg_check_modules(NGHTTP2 IMPORTED_TARGET libnghttp2)
+# The Public Suffix List; without it policies do not see which domain a name was registered under.
+pkg_check_modules(PSL IMPORTED_TARGET libpsl)
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   pkg_check_modules(NFTABLES REQUIRED IMPORTED_TARGET libnftables)
   pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)

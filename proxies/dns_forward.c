@@ -183,6 +183,23 @@ static struct mf_dns_query asked_of(const struct mf_dns_job *j)
 	return q;
 }
 
+/* dns_answer is asked, with the question as the program put it. */
+static bool may_answer(struct mf_dns_job *j, const struct mf_dns_chain *c, unsigned rcode,
+		       struct mf_decision *d)
+{
+	char type[16], class[16];
+	struct mf_ask_dns_question q = {
+		.flow = &j->flow,
+		.name = j->name,
+		.type = mf_dns_type_format(j->query.type, type, sizeof(type)),
+		.class = mf_dns_class_format(j->query.class, class, sizeof(class)),
+		.number = j->query.type,
+	};
+
+	return mf_ask_dns_answer(&j->dns->proxy->asker, &q, c, rcode, d) == 0 &&
+	       d->verdict == MF_ALLOW;
+}
+
 /* An answer, wherever it comes from: nothing here knows whether it was asked for just now. */
 static void deliver(struct mf_dns_job *j, const struct mf_dns_result *res, enum mf_dns_ede ede)
 {
@@ -201,6 +218,10 @@ static void deliver(struct mf_dns_job *j, const struct mf_dns_result *res, enum 
 		snprintf(why, sizeof(why), "its alias %.120s: %.100s", c->list[i],
 			 mf_decision_reason(&d));
 		refuse_job(j, &d, why);
+		return;
+	}
+	if (!may_answer(j, c, res->walk->rcode, &d)) {
+		refuse_job(j, &d, mf_decision_reason(&d));
 		return;
 	}
 	reply_response(j, c, res, ede);

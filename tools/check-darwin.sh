@@ -84,9 +84,9 @@ flags=(-std=gnu17 -O1 -D_GNU_SOURCE "-DMF_VERSION=\"check\"" "-DMF_STDLIB_DIR=\"
   -Wwrite-strings -Wformat=2 -Wpointer-arith -Wcast-qual -fno-strict-aliasing -fno-common -fstack-protector-strong)
 targets=(x86_64-macos.11.0 aarch64-macos.11.0)
 
-# As cli/CMakeLists.txt: no sessions of one command (docs/macos.md); and no nghttp2.
+# As cli/CMakeLists.txt: no sessions of one command (docs/macos.md); and neither nghttp2 nor libpsl.
 mapfile -t files < <(find core capture proxies cli -name '*.c' ! -name '*_linux.c' ! -name '*_win32.c' |
-  grep -vE '^(cli/(run(_packets|_metrics)?|summary)|proxies/dns_h2_nghttp2)\.c$' | sort)
+  grep -vE '^(cli/(run(_packets|_metrics)?|summary)|proxies/dns_h2_nghttp2|core/ask/registered_psl)\.c$' | sort)
 
 compile_one() { # target, file
   local object=$work/$1/${2//\//.}.o

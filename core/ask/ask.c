@@ -4,7 +4,9 @@
 
 #include <stdlib.h>
 
+#include "core/ask/registered.h"
 #include "core/base/hash.h"
+#include "core/policy/request.h"
 
 /* A name that no policy means: what it gets, any name gets. RFC 2606 keeps it from ever existing. */
 static const char nobody[] = "unlisted.moonfence.invalid";
@@ -113,20 +115,42 @@ static uint64_t place_of(const struct mf_decision *d)
 
 /* --- questions ----------------------------------------------------------------------------------------------------- */
 
-static void decide(struct mf_asker *a, struct mf_decision *d)
+void mf_ask_decide(struct mf_asker *a, struct mf_decision *d)
 {
 	*d = (struct mf_decision)MF_DECISION_INIT;
 	/* The verdict is there even when the policy failed; that it failed is the VM's to count and report. */
 	(void)mf_decide(a->session->vm, a->request, d);
 }
 
-int mf_ask_dns(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,
-	       const char *type, const char *class, struct mf_decision *d)
+/* Fields that cost something; the session's own are its to fetch. */
+static int fetch_dns(struct mf_request *req, enum mf_field field, void *ctx)
+{
+	struct mf_asker *a = ctx;
+	struct mf_value name;
+	const char *text, *domain;
+	size_t len;
+
+	if (field != MF_F_DOMAIN && field != MF_F_ENTROPY)
+		return mf_session_fetch_process(a->session, req, a->session->asked);
+	name = mf_request_peek(req, MF_F_NAME);
+	if (name.type != MF_T_STR)
+		return MF_E_NOENT;
+	text = (const char *)name.ptr;
+	domain = mf_registered_domain(text);
+	len = domain ? (size_t)(domain - text) : name.len;
+	(void)mf_request_set_int(req, MF_F_ENTROPY, mf_name_entropy(text, len));
+	if (!domain)
+		return 0;
+	return mf_request_set_str(req, MF_F_DOMAIN, domain, name.len - len);
+}
+
+int mf_ask_fill_dns(struct mf_asker *a, enum mf_kind kind, const struct mf_session_flow *flow,
+		    const char *name, const char *type, const char *class)
 {
 	struct mf_request *q = a->request;
 	const char *transport = flow->proto == MF_TCP ? "tcp" : "udp";
 
-	mf_session_begin_request(a->session, q, MF_DNS, flow);
+	mf_session_begin_request(a->session, q, kind, flow);
 	/* the root has no canonical form as a host name: it is asked about without one */
 	if (strcmp(name, ".") != 0 && mf_request_set_str(q, MF_F_NAME, name, strlen(name)) < 0)
 		return MF_E_SYNTAX;
@@ -136,8 +160,20 @@ int mf_ask_dns(struct mf_asker *a, const struct mf_session_flow *flow, const cha
 	if (flow->client.addr.family)
 		(void)mf_request_set_addr(q, MF_F_CLIENT, flow->client.addr.bytes,
 					  flow->client.addr.family == 4 ? 4 : 16);
-	decide(a, d);
+	mf_request_set_fetch(q, fetch_dns, a,
+			     (a->session->ops.find_process ? MF_SESSION_PROCESS_FIELDS : 0) |
+				     MF_FIELD_BIT(MF_F_DOMAIN) | MF_FIELD_BIT(MF_F_ENTROPY));
 	return 0;
+}
+
+int mf_ask_dns(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,
+	       const char *type, const char *class, struct mf_decision *d)
+{
+	int r = mf_ask_fill_dns(a, MF_DNS, flow, name, type, class);
+
+	if (r == 0)
+		mf_ask_decide(a, d);
+	return r;
 }
 
 /* What connect and sni have in common. @host, @items: may be NULL, 0 */
@@ -165,7 +201,7 @@ void mf_ask_connect(struct mf_asker *a, const struct mf_session_flow *flow, cons
 		    struct mf_decision *d)
 {
 	fill_connect(a, MF_CONNECT, flow, host, NULL, 0);
-	decide(a, d);
+	mf_ask_decide(a, d);
 }
 
 bool mf_ask_name_known(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,
@@ -251,7 +287,7 @@ static void ask_candidate(struct mf_asker *a, const struct mf_session_flow *flow
 			return;
 	}
 	fill_connect(a, MF_CONNECT, flow, name->name, items, cnt);
-	decide(a, d);
+	mf_ask_decide(a, d);
 }
 
 static size_t list_names(struct mf_asker *a, const struct mf_session_flow *flow,
@@ -484,6 +520,6 @@ void mf_ask_sni(struct mf_asker *a, const struct mf_session_flow *flow,
 		lazy |= MF_SESSION_PROCESS_FIELDS;
 	a->asked_hello = h;
 	mf_request_set_fetch(q, fetch_sni, a, lazy);
-	decide(a, d);
+	mf_ask_decide(a, d);
 	a->asked_hello = NULL;
 }

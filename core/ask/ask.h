@@ -42,6 +42,14 @@ int mf_verdict_rank(const struct mf_decision *d);
 /** mf_decision_reason() - What to tell a person: message, reason, or rule; never NULL */
 const char *mf_decision_reason(const struct mf_decision *d);
 
+/*
+ * The parts of a question of our own making: begin it for a kind with the fields of dns, fill in what else there is, ask.
+ * Return: 0, MF_E_SYNTAX for a name that no policy can be asked about
+ */
+int mf_ask_fill_dns(struct mf_asker *a, enum mf_kind kind, const struct mf_session_flow *flow,
+		    const char *name, const char *type, const char *class);
+void mf_ask_decide(struct mf_asker *a, struct mf_decision *d);
+
 /** mf_ask_dns() - @name: text; @type: "A"; Return: 0 with *d filled, MF_E_SYNTAX for a name that no policy can be asked about */
 int mf_ask_dns(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,
 	       const char *type, const char *class, struct mf_decision *d);

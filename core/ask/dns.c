@@ -101,3 +101,27 @@ int mf_dns_read_chain(struct mf_dns_chain *c, const struct mf_dns_query *q,
 	}
 	return res;
 }
+
+int mf_ask_dns_answer(struct mf_asker *a, const struct mf_ask_dns_question *q,
+		      const struct mf_dns_chain *c, unsigned rcode, struct mf_decision *d)
+{
+	struct mf_request *req = a->request;
+	const char *text = mf_dns_rcode_name(rcode);
+	char addr[MF_ADDR_TEXT_MAX];
+	bool private = false;
+	int r = mf_ask_fill_dns(a, MF_DNS_ANSWER, q->flow, q->name, q->type, q->class);
+
+	if (r < 0)
+		return r;
+	(void)mf_request_set_str(req, MF_F_ANSWER_RCODE, text, strlen(text));
+	for (size_t i = 0; i < c->addr_cnt; i++) {
+		private |= mf_addr_is_private(&c->addrs[i]);
+		mf_addr_format(&c->addrs[i], addr, sizeof(addr));
+		(void)mf_request_add_str(req, MF_F_ANSWER_IPS, addr, strlen(addr));
+	}
+	for (size_t i = 0; i < c->cnt; i++)
+		(void)mf_request_add_str(req, MF_F_ANSWER_ALIASES, c->list[i], strlen(c->list[i]));
+	(void)mf_request_set_bool(req, MF_F_ANSWER_PRIVATE, private);
+	mf_ask_decide(a, d);
+	return 0;
+}

@@ -49,4 +49,12 @@ struct mf_dns_chain {
 int mf_dns_read_chain(struct mf_dns_chain *c, const struct mf_dns_query *q,
 		      const struct mf_dns_walk *start);
 
+/**
+ * mf_ask_dns_answer() - The verdict of dns_answer on what a resolver said
+ * @c: as mf_dns_read_chain() filled it; a policy sees at most its first 64 addresses, answer.private speaks of all
+ * Return: 0 with *d filled, MF_E_SYNTAX
+ */
+int mf_ask_dns_answer(struct mf_asker *a, const struct mf_ask_dns_question *q,
+		      const struct mf_dns_chain *c, unsigned rcode, struct mf_decision *d);
+
 #endif

@@ -278,6 +278,13 @@ void mf_bind_request(lua_State *L, struct mf_vm_state *s)
 		lua_setfield(L, -2, "process");
 		lua_pushvalue(L, session);
 		lua_setfield(L, -2, "session");
+		if (kind == MF_DNS_ANSWER) {
+			push_box(L, MF_BOX_REQUEST, MF_DNS_ANSWER);
+			lua_newtable(L);
+			add_fields(L, MF_DNS_ANSWER, "answer.");
+			set_view_meta(L, "answer");
+			lua_setfield(L, -2, "answer");
+		}
 		for (op = 0; op < MF_PRED_NUM; op++) {
 			if (!kind_has_pred((enum mf_kind)kind, (enum mf_pred_op)op))
 				continue;

@@ -182,7 +182,8 @@ static void set_key(lua_State *L, struct mf_request *req, const char *prefix, co
 		set_field(L, req, field);
 	else if (strcmp(name, "session.labels") == 0)
 		set_labels(L, req);
-	else if (!*prefix && (strcmp(key, "session") == 0 || strcmp(key, "process") == 0))
+	else if (!*prefix && (strcmp(key, "session") == 0 || strcmp(key, "process") == 0 ||
+			      strcmp(key, "answer") == 0))
 		set_fields(L, req, key);
 	else
 		luaL_error(L, "%s requests have no field %s", mf_kind_name(kind), name);
@@ -311,6 +312,11 @@ static int ask(lua_State *L, enum mf_kind kind)
 static int ask_dns(lua_State *L)
 {
 	return ask(L, MF_DNS);
+}
+
+static int ask_dns_answer(lua_State *L)
+{
+	return ask(L, MF_DNS_ANSWER);
 }
 
 static int ask_connect(lua_State *L)
@@ -648,11 +654,11 @@ static void new_class(lua_State *L, const char *name, const luaL_Reg *methods)
 
 void mf_bind_test(lua_State *L)
 {
-	static const luaL_Reg questions[] = { { "dns", ask_dns },
-					      { "connect", ask_connect },
-					      { "sni", ask_sni },
-					      { "file", ask_file },
-					      { NULL, NULL } };
+	static const luaL_Reg questions[] = {
+		{ "dns", ask_dns },	    { "dns_answer", ask_dns_answer },
+		{ "connect", ask_connect }, { "sni", ask_sni },
+		{ "file", ask_file },	    { NULL, NULL }
+	};
 	static const luaL_Reg expectations[] = { { "is_allowed", is_allowed },
 						 { "is_denied", is_denied },
 						 { "is_asked", is_asked },

@@ -170,7 +170,9 @@ static int call_hook(lua_State *L)
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, s->policies[s->run.policy].hooks[kind]);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, s->view_refs[kind]);
-	lua_call(L, 1, 1);
+	if (kind == MF_DNS_ANSWER) /* dns_answer(q, a) */
+		lua_getfield(L, -1, "answer");
+	lua_call(L, kind == MF_DNS_ANSWER ? 2 : 1, 1);
 	s->run.outcome = mf_take_verdict(L, s, kind);
 	return 0;
 }
@@ -265,10 +267,8 @@ struct mf_outcome *mf_state_default(struct mf_vm_state *s, struct mf_request *re
 }
 
 static const char *const hook_rules[] = {
-	[MF_DNS] = "dns()",
-	[MF_CONNECT] = "connect()",
-	[MF_SNI] = "sni()",
-	[MF_FILE] = "file()",
+	[MF_DNS] = "dns()",   [MF_CONNECT] = "connect()",	[MF_SNI] = "sni()",
+	[MF_FILE] = "file()", [MF_DNS_ANSWER] = "dns_answer()",
 };
 
 static void fill(struct mf_vm_state *s, enum mf_kind kind, const struct mf_outcome *o,

@@ -98,30 +98,28 @@ void mf_memo_cover(struct mf_memo *m, enum mf_kind kind, uint64_t fields, bool l
 
 /* --- keys --------------------------------------------------------------------------------------------------------- */
 
-/*
- * In what form the key's fields are there, two bits each: 0 nil, 1 "could be fetched", 2 a number or short text in the
- * slot, 3 bytes in the pool. The lower bits stand in the lower half.
- */
-static inline uint64_t forms_of(const struct mf_memo_key *key, const struct mf_request *req)
+static inline struct mf_memo_forms forms_of(const struct mf_memo_key *key,
+					    const struct mf_request *req)
 {
 	uint64_t low = (req->set & req->wide) | (req->lazy & ~req->set);
 
-	return (req->set & key->mask) << 32 | (low & key->mask);
+	return (struct mf_memo_forms){ .high = req->set & key->mask, .low = low & key->mask };
 }
 
 #define SEED_STEP UINT64_C(0x9e3779b97f4a7c15)
 
 /* Each field is hashed with a seed of its own, and not one after another: the multiplications overlap. No branches. */
 static inline uint64_t hash_key(const struct mf_memo *m, const struct mf_memo_key *key,
-				const struct mf_request *req, uint64_t forms)
+				const struct mf_request *req, struct mf_memo_forms forms)
 {
-	uint64_t seed = m->seed + req->kind, h = mf_hash_u64(forms, seed), word;
+	uint64_t seed = m->seed + req->kind, word;
+	uint64_t h = mf_hash_u64(forms.high ^ (forms.low << 32 | forms.low >> 32), seed);
 	unsigned i, field;
 
 	for (i = 0; i < key->cnt; i++) {
 		field = key->fields[i].field;
 		word = req->slots[key->fields[i].slot].word;
-		word >>= MF_SLOT_OFF_BITS & -(req->wide >> field & 1);
+		word >>= MF_SLOT_OFF_BITS & -((uint64_t)req->wide >> field & 1);
 		word &= -(req->set >> field & 1);
 		h ^= mf_hash_u64(word, seed += SEED_STEP);
 	}
@@ -279,8 +277,8 @@ static uint64_t ways_with(const uint16_t *tags, uint16_t tag)
 }
 
 static inline struct mf_memo_entry *find_in_set(struct mf_memo *m, const struct mf_memo_key *key,
-						const struct mf_request *req, uint64_t forms,
-						uint64_t hash)
+						const struct mf_request *req,
+						struct mf_memo_forms forms, uint64_t hash)
 {
 	struct mf_memo_entry *e;
 	uint64_t ways;
@@ -293,7 +291,8 @@ static inline struct mf_memo_entry *find_in_set(struct mf_memo *m, const struct 
 		i = base + (bit >> 4) + ((bit & 1) << 2);
 		e = &m->entries[i];
 		if (m->tags[i] != tag || e->kind != req->kind || e->epoch != key->epoch ||
-		    e->forms != forms || !key_is(key, e, req))
+		    e->forms.high != forms.high || e->forms.low != forms.low ||
+		    !key_is(key, e, req))
 			continue;
 		if (!e->used)
 			e->used = 1;
@@ -312,7 +311,7 @@ struct mf_memo_entry *mf_memo_find(struct mf_memo *m, const struct mf_request *r
 struct mf_memo_entry *mf_memo_get(struct mf_memo *m, const struct mf_request *req)
 {
 	const struct mf_memo_key *key = &m->keys[req->kind];
-	uint64_t forms = forms_of(key, req);
+	struct mf_memo_forms forms = forms_of(key, req);
 
 	return m->entries ? find_in_set(m, key, req, forms, hash_key(m, key, req, forms)) : NULL;
 }

@@ -36,11 +36,19 @@ struct mf_memo_key {
 };
 
 /* Bytes: makes an entry three cache lines, of which most keys need one or two. */
-#define MF_MEMO_KEY_INLINE 168
+#define MF_MEMO_KEY_INLINE 160
+
+/*
+ * In what form the key's fields are there, a bit of each mask for each: neither: nil; @low: "could be fetched"; @high: a
+ * number or short text in the slot; both: bytes in the pool.
+ */
+struct mf_memo_forms {
+	uint64_t high, low;
+};
 
 struct mf_memo_entry {
 	struct mf_outcome *outcome;
-	uint64_t forms; /* of the key's fields: see memo.c */
+	struct mf_memo_forms forms;
 	uint16_t epoch;
 	uint16_t len;	/* bytes of key, with the time bounds */
 	uint16_t owner; /* the policy that decided, or MF_MEMO_NO_OWNER */

@@ -9,7 +9,7 @@
 #include "core/base/err.h"
 #include "core/base/hash.h"
 
-#define KINDS_ALL (1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE)
+#define KINDS_ALL (1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE | 1 << MF_DNS_ANSWER)
 
 /* Which kinds can carry a verdict. */
 static const unsigned char verdict_kinds[] = {

@@ -21,10 +21,8 @@ struct mf_preds {
 };
 
 const uint8_t mf_pred_subject[] = {
-	[MF_DNS] = MF_F_NAME,
-	[MF_CONNECT] = MF_F_HOST,
-	[MF_SNI] = MF_F_SNI,
-	[MF_FILE] = MF_F_PATH,
+	[MF_DNS] = MF_F_NAME,  [MF_CONNECT] = MF_F_HOST,    [MF_SNI] = MF_F_SNI,
+	[MF_FILE] = MF_F_PATH, [MF_DNS_ANSWER] = MF_F_NAME,
 };
 static_assert(MF_ARRAY_SIZE(mf_pred_subject) == MF_KIND_NUM, "a subject for every kind");
 

@@ -13,8 +13,9 @@
 #define CACHE_LINE 64
 #define POOL_MAX   (4u << 20) /* bytes: 64 KiB for each of a request's fields, and room to spare */
 
-#define ALL	   (1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE)
-#define DNS	   (1 << MF_DNS)
+#define ALL	   (1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE | 1 << MF_DNS_ANSWER)
+#define DNS	   (1 << MF_DNS | 1 << MF_DNS_ANSWER)
+#define ANSWER	   (1 << MF_DNS_ANSWER)
 #define CONNECT	   (1 << MF_CONNECT | 1 << MF_SNI)
 #define SNI	   (1 << MF_SNI)
 #define FILEOP	   (1 << MF_FILE)
@@ -53,23 +54,26 @@ const struct mf_field_info mf_field_table[MF_F_NUM] = {
 	[MF_F_UID]            = { "uid",            MF_T_INT,  FILEOP,  MF_CANON_NONE,   4, UINT32_MAX },
 	[MF_F_GID]            = { "gid",            MF_T_INT,  FILEOP,  MF_CANON_NONE,   5, UINT32_MAX },
 	[MF_F_SIZE]           = { "size",           MF_T_INT,  FILEOP,  MF_CANON_NONE,   6, INT64_MAX },
+	[MF_F_DOMAIN]         = { "domain",         MF_T_STR,  DNS,     MF_CANON_NAME,   5, 0 },
+	[MF_F_ENTROPY]        = { "entropy",        MF_T_INT,  DNS,     MF_CANON_NONE,   6, 800 },
+	[MF_F_ANSWER_RCODE]   = { "answer.rcode",   MF_T_STR,  ANSWER,  MF_CANON_UPPER,  7, 0 },
+	[MF_F_ANSWER_IPS]     = { "answer.ips",     MF_T_LIST, ANSWER,  MF_CANON_NONE,   8, 0 },
+	[MF_F_ANSWER_ALIASES] = { "answer.aliases", MF_T_LIST, ANSWER,  MF_CANON_NAME,   9, 0 },
+	[MF_F_ANSWER_PRIVATE] = { "answer.private", MF_T_BOOL, ANSWER,  MF_CANON_NONE,  10, 1 },
 };
 /* clang-format on */
-static_assert(MF_F_NUM <= 32,
-	      "the mask of wide fields has 32 bits, and so has each half of the memo's forms");
+static_assert(MF_F_NUM <= MF_REQUEST_WIDE_BITS, "the mask of wide fields has a bit for each");
 static_assert(offsetof(struct mf_request, slots) == 32, "four slots stand in the first line");
 static_assert(offsetof(struct mf_request, inline_pool) == 3 * CACHE_LINE, "the pool has its own");
 static_assert(POOL_MAX * 2 <= 1u << MF_SLOT_OFF_BITS, "a slot can name every place of the pool");
 static_assert(MF_REQUEST_STR_MAX + MF_REQUEST_LIST_MAX * MF_LIST_ITEM_OVERHEAD <
 		      1u << MF_SLOT_LEN_BITS,
 	      "a slot can hold every length");
-static_assert(MF_F_SIZE == MF_F_NUM - 1, "the table ends with the last field");
+static_assert(MF_F_ANSWER_PRIVATE == MF_F_NUM - 1, "the table ends with the last field");
 
 static const char *const kind_names[] = {
-	[MF_DNS] = "dns",
-	[MF_CONNECT] = "connect",
-	[MF_SNI] = "sni",
-	[MF_FILE] = "file",
+	[MF_DNS] = "dns",   [MF_CONNECT] = "connect",	    [MF_SNI] = "sni",
+	[MF_FILE] = "file", [MF_DNS_ANSWER] = "dns_answer",
 };
 static_assert(MF_ARRAY_SIZE(kind_names) == MF_KIND_NUM, "a name for every kind");
 
@@ -545,7 +549,7 @@ static int set_word(struct mf_request *req, enum mf_field field, const char *str
 	else if (info->canon == MF_CANON_UPPER)
 		w ^= bytes_between(w, 'a', 'z') >> 2;
 	req->slots[info->slot].word = w | little((uint64_t)(MF_SLOT_TEXT_MAX - len) << 56);
-	req->wide &= ~(UINT32_C(1) << field);
+	req->wide &= ~MF_FIELD_BIT(field);
 	req->set |= MF_FIELD_BIT(field);
 	return 0;
 }
@@ -561,13 +565,13 @@ static void put_text(struct mf_request *req, enum mf_field field, uint32_t off, 
 		slot->word = 0;
 		memcpy(slot->text, text, len);
 		slot->text[MF_SLOT_TEXT_MAX] = (uint8_t)(MF_SLOT_TEXT_MAX - len);
-		req->wide &= ~(UINT32_C(1) << field);
+		req->wide &= ~MF_FIELD_BIT(field);
 		req->pool_len = off;
 		return;
 	}
 	text[len] = '\0';
 	*slot = make_slot(off, len, print_of(text, len, 0));
-	req->wide |= UINT32_C(1) << field;
+	req->wide |= MF_FIELD_BIT(field);
 	req->pool_len = off + len + 1;
 }
 
@@ -658,7 +662,7 @@ static int set_addr(struct mf_request *req, enum mf_field field, const struct mf
 	*mf_request_slot(req, field) =
 		make_slot(off, sizeof(*addr), print_of(req->pool + off, sizeof(*addr), 0));
 	req->set |= MF_FIELD_BIT(field);
-	req->wide |= UINT32_C(1) << field;
+	req->wide |= MF_FIELD_BIT(field);
 	if (field == MF_F_IP) {
 		mf_request_slot(req, MF_F_FAMILY)->num = addr->family;
 		req->set |= MF_FIELD_BIT(MF_F_FAMILY);
@@ -753,7 +757,7 @@ int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *
 	/* pool_rebuild() copies one byte more than the length of every value. */
 	req->pool_len = mf_slot_off(*slot) + mf_slot_len(*slot) + 1;
 	req->set |= MF_FIELD_BIT(field);
-	req->wide |= UINT32_C(1) << field;
+	req->wide |= MF_FIELD_BIT(field);
 	++*cnt;
 	return 0;
 }

@@ -22,6 +22,7 @@
 #define MF_REQUEST_STR_MAX   65536
 #define MF_REQUEST_LIST_MAX  64
 #define MF_REQUEST_LABEL_MAX 32
+#define MF_REQUEST_WIDE_BITS 48
 
 /* What the setters do to text. */
 enum mf_canon {
@@ -81,17 +82,17 @@ static inline uint64_t mf_slot_print(union mf_slot slot)
 }
 
 /*
- * What a decision looks at stands first, so that it is few cache lines: the masks and the slots of the kind (dns 5,
- * connect 6, sni 12, file 7), then those of every kind, then at a line of its own the pool.
+ * What a decision looks at stands first, so that it is few cache lines: the masks and the slots of the kind (dns 7,
+ * dns_answer 11, connect 6, sni 12, file 7), then those of every kind, then at a line of its own the pool.
  */
 #define MF_SLOT_COMMON 12
 #define MF_SLOT_NUM    20
 
 struct mf_request {
-	uint8_t kind;  /* enum mf_kind */
-	bool fetching; /* inside the fetch callback */
-	uint8_t label_cnt;
-	uint32_t wide; /* of those set: the slot names bytes in the pool */
+	uint64_t kind : 8;     /* enum mf_kind */
+	uint64_t fetching : 1; /* inside the fetch callback */
+	uint64_t label_cnt : 7;
+	uint64_t wide : MF_REQUEST_WIDE_BITS; /* of those set: the slot names bytes in the pool */
 	uint64_t set, lazy;
 	uint8_t *pool;
 	union mf_slot slots[MF_SLOT_NUM];

@@ -56,11 +56,13 @@ static int make_defaults(struct mf_vm_state *s, struct mf_err *err)
 		[MF_CONNECT] = "default-connect",
 		[MF_SNI] = "default-sni",
 		[MF_FILE] = "default-file",
+		[MF_DNS_ANSWER] = "default-dns-answer",
 	};
 	int kind;
 
 	for (kind = 0; kind < MF_KIND_NUM; kind++) {
-		bool yes = s->config->options.default_allow[kind];
+		/* an answer is to a question that was allowed: only a policy that minds refuses it */
+		bool yes = s->config->options.default_allow[kind] || kind == MF_DNS_ANSWER;
 
 		s->defaults[kind] = make_default(s, yes ? MF_ALLOW : MF_DENY, rules[kind],
 						 yes ? "no policy decided; allowed by default"

@@ -14,8 +14,10 @@ import unittest
 
 PROGRAM, GLOBALS, GENERATOR = (os.path.abspath(path) for path in sys.argv[1:4])
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(GENERATOR)))
-KINDS = {"dns": "DnsRequest", "connect": "ConnectRequest", "sni": "SniRequest", "file": "FileRequest"}
-TARGETS = {"dns": ["a.example"], "connect": ["a.example:443"], "sni": ["a.example"], "file": ["/a", "op=read"]}
+KINDS = {"dns": "DnsRequest", "connect": "ConnectRequest", "sni": "SniRequest", "file": "FileRequest",
+         "dns_answer": "DnsAnswerRequest"}
+TARGETS = {"dns": ["a.example"], "connect": ["a.example:443"], "sni": ["a.example"], "file": ["/a", "op=read"],
+           "dns_answer": ["a.example"]}
 
 
 def lines_of(*command):
@@ -88,6 +90,7 @@ class Names(unittest.TestCase):
     def test_fields_of_process_session_and_now(self):
         self.assertEqual(self.members("Process"), self.names_there_are("dns", "x.process"))
         self.assertEqual(self.members("Session"), self.names_there_are("dns", "x.session"))
+        self.assertEqual(self.members("DnsAnswer"), self.names_there_are("dns_answer", "x.answer"))
         text = self.error_of("dns", "return now.no_such_name")
         said = set(re.findall(r"\w+", re.sub(r"\(.*?\)", "", text.split("it has: ")[1])))
         self.assertEqual({name for name in self.members("Now") | {"between"}}, said & (self.members("Now") | {"between"}))

@@ -83,7 +83,7 @@ MF_API const char *mf_version(void);
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Requests                                                                                                         */
 
-enum mf_kind { MF_DNS, MF_CONNECT, MF_SNI, MF_FILE, MF_KIND_NUM };
+enum mf_kind { MF_DNS, MF_CONNECT, MF_SNI, MF_FILE, MF_DNS_ANSWER, MF_KIND_NUM };
 
 /*
  * Fields of requests: the Lua name stands behind each. A field has one type; setting it with another is MF_E_INVAL,
@@ -127,6 +127,14 @@ enum mf_field {
 	MF_F_UID,    /* int: uid */
 	MF_F_GID,    /* int: gid */
 	MF_F_SIZE,   /* int: size, bytes */
+	/* dns, dns_answer (which has all fields of dns) */
+	MF_F_DOMAIN, /* str: domain, the registered domain that name lies in */
+	MF_F_ENTROPY, /* int: entropy, of what stands before domain, hundredths of a bit a character */
+	/* dns_answer */
+	MF_F_ANSWER_RCODE,   /* str: answer.rcode, "NOERROR" */
+	MF_F_ANSWER_IPS,     /* list of str: answer.ips, as text */
+	MF_F_ANSWER_ALIASES, /* list of str: answer.aliases, the CNAME records' targets in order */
+	MF_F_ANSWER_PRIVATE, /* bool: answer.private, an address of it is not globally reachable */
 	MF_F_NUM
 };
 

@@ -14,6 +14,7 @@
 ---@field dns_default "resolve_known"|"allow"|"deny"? Names that no network rule decided; docs/rules.md.
 ---@field redirect_target_policy "check"|"trusted"? Whether `network_rules` must not deny what redirects dial; `check`.
 ---@field dns fun(q: moonfence.DnsRequest): moonfence.Verdict? Asked before a name is resolved.
+---@field dns_answer fun(q: moonfence.DnsAnswerRequest, a: moonfence.DnsAnswer): moonfence.Verdict? Asked before an answer is told.
 ---@field connect fun(c: moonfence.ConnectRequest): moonfence.Verdict? Asked before a connection is dialled.
 ---@field sni fun(s: moonfence.SniRequest): moonfence.Verdict? Asked once a ClientHello was read.
 ---@field file fun(f: moonfence.FileRequest): moonfence.Verdict? Asked before a file operation.

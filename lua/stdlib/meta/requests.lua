@@ -8,7 +8,7 @@
 ---out only when a policy reads it. A field that is not known for this request is `nil`; a field that no request of this
 ---kind has is an error that names the fields there are. Each read is part of the decision's key: read only what decides.
 ---@class moonfence.Request
----@field kind "dns"|"connect"|"sni"|"file" Which hook is asked.
+---@field kind "dns"|"connect"|"sni"|"file"|"dns_answer" Which hook is asked.
 ---@field source "session"|"gateway"|"nic"|"replay"|"api" Where the request comes from.
 ---@field session moonfence.Session The session that it belongs to.
 ---@field process moonfence.Process The process that made it.
@@ -59,7 +59,24 @@ function Request:regex(pattern) end
 ---@field class string? `IN`.
 ---@field transport "udp"|"tcp"|"doh"? How the question came.
 ---@field client string? Address that asked.
+---@field domain string? The registered domain that `name` lies in, by the Public Suffix List: `example.co.uk`; `nil` for a public suffix.
+---@field entropy integer? How random the part of `name` before `domain` looks: hundredths of a bit a character; words have 250 to 330, base32 up to 500.
 local DnsRequest = {}
+
+---What a resolver said: the hook `dns_answer(q, a)` is asked when `dns` (or `connect`, for names that it knows) has let the
+---question pass, and before anything of the answer is told or tied to the name; also for answers that come from the cache.
+---It can `allow` or `deny`. Where no policy decides, the answer is told. Whatever it says, a name that is reached through a
+---denied alias is denied, and addresses that `connect` denies for the name are left out.
+---@class moonfence.DnsAnswerRequest: moonfence.DnsRequest
+---@field answer moonfence.DnsAnswer The second parameter of the hook.
+local DnsAnswerRequest = {}
+
+---@class moonfence.DnsAnswer
+---@field rcode string? `NOERROR`, `NXDOMAIN`, ...
+---@field ips string[]? Its addresses (the first 64), in canonical text.
+---@field aliases string[]? Targets of the CNAME records, in order.
+---@field private boolean? Whether an address of it is not globally reachable: a private network's, loopback, link-local, ...
+local DnsAnswer = {}
 
 ---A connection, or the first datagram of a UDP flow: the hook `connect` is asked before anything is dialled.
 ---@class moonfence.ConnectRequest: moonfence.Request

@@ -20,6 +20,11 @@ local Test = {}
 ---@return moonfence.Answer
 function Test:dns(fields) end
 
+---Ask about a resolver's answer: `t:dns_answer { name = "a.example", type = "A", answer = { ips = { "10.0.0.1" }, private = true } }`.
+---@param fields table
+---@return moonfence.Answer
+function Test:dns_answer(fields) end
+
 ---Ask about a connection: `t:connect { host = "api.example", ip = "203.0.113.7", port = 443, proto = "tcp" }`.
 ---@param fields table
 ---@return moonfence.Answer

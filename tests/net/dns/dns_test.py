@@ -636,5 +636,87 @@ class Rebinding(unittest.TestCase):
         r.stop()
 
 
+class Answers(unittest.TestCase):
+    """dns_answer, and the signs of data in names."""
+    POLICY = """
+      return { name = "answers",
+        dns = function(q)
+          if q:under "words.example" and q.domain == "words.example" then
+            if #q.name > 60 and q.entropy and q.entropy > 380 then return deny "looks like data" end
+            return allow()
+          end
+          if q:under "volume.example" then
+            if counter("names", q.domain):over(3000, "1h", #q.name) then return deny "too much" end
+            return allow()
+          end
+          if q:under "test" then return allow() end
+        end,
+        dns_answer = function(q, a)
+          if a.private and not q:under "lan.test" then return deny { reason = "a private address", rcode = "NXDOMAIN" } end
+          for _, alias in ipairs(a.aliases or {}) do
+            if alias == "tracker.example" then return deny("through " .. alias) end
+          end
+          if a.rcode == "NXDOMAIN" and q.type == "TXT" then return deny "no probing" end
+        end,
+        connect = function(c) if c:under "test" then return allow() end end }"""
+
+    @classmethod
+    def setUpClass(cls):
+        def handler(q, send, tcp):
+            name = name_of(q)[0].lower()
+            if name.startswith("rebind") or "lan.test" in name:
+                send(answer(q, A("1.1.1.1"), A("192.168.1.1")))
+            elif name.startswith("alias"):
+                send(answer(q, (5, 600, b"\7tracker\7example\0")))
+            elif name.startswith("missing"):
+                send(answer(q, flags=0x8183))
+            else:
+                send(answer(q, A("1.1.1.1")))
+        with open(TMP + "/answers.lua", "w") as f:
+            f.write(cls.POLICY)
+        os.environ["DNS_POLICY"] = TMP + "/answers.lua"
+        cls.fake = Fake("127.0.2.80", handler)
+        cls.r = Resolver(cls.fake.at)
+        del os.environ["DNS_POLICY"]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.r.stop()
+
+    def test_a_private_address_of_a_public_name_is_refused_fresh_and_kept(self):
+        for _ in range(2):
+            out = self.r.dig("rebind.test")
+            self.assertIn("status: NXDOMAIN", out)
+            self.assertRegex(out, r"EDE: 15 \(Blocked\).*a private address.*dns_answer")
+            self.assertNotIn("192.168.1.1", out)
+            self.assertEqual(len(self.r.short("host.lan.test")), 2)
+        e = self.r.event("dns_query", domain="rebind.test")
+        self.assertEqual((e["effective_action"], e["policy"]["rule"]), ("blocked", "dns_answer()"))
+
+    def test_an_alias_can_be_refused_by_the_hook(self):
+        self.assertRegex(self.r.dig("alias.test"), r"status: REFUSED(.|\n)*through tracker.example")
+
+    def test_other_answers_pass_and_what_nobody_minds_is_told(self):
+        self.assertEqual(self.r.short("plain.test"), ["1.1.1.1"])
+        self.assertIn("status: NXDOMAIN", self.r.dig("missing.test"))
+        self.assertIn("status: REFUSED", self.r.dig("missing.test", "TXT"))
+
+    def test_names_that_carry_data_are_told_from_words(self):
+        self.assertEqual(self.r.short("www.words.example"), ["1.1.1.1"])
+        self.assertEqual(self.r.short("a.rather.long.name.made.of.ordinary.words.in.many.labels.words.example"), ["1.1.1.1"])
+        data = base64.b32encode(hashlib.sha256(b"secret").digest()).decode().rstrip("=").lower()
+        asked = len(self.fake.asked)
+        self.assertRegex(self.r.dig(f"{data}.x.words.example"), r"status: REFUSED(.|\n)*looks like data")
+        self.assertEqual(len(self.fake.asked), asked)
+
+    def test_a_counter_tells_how_much_was_said_to_a_domain(self):
+        passed = 0
+        while "status: NOERROR" in (out := self.r.dig(f"{'x' * 40}{passed}.volume.example")):
+            passed += 1
+            self.assertLess(passed, 100)
+        self.assertIn("too much", out)
+        self.assertGreater(passed, 10)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=1, warnings="ignore")
