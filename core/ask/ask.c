@@ -468,7 +468,7 @@ void mf_ask_host(struct mf_asker *a, const struct mf_session_flow *flow,
 	(void)mf_request_set_bool(q, MF_F_ECH, false);
 	a->asked_hello = NULL;
 	mf_request_set_fetch(q, fetch_sni, a, lazy);
-	decide(a, d);
+	mf_ask_decide(a, d);
 }
 
 bool mf_ask_target(struct mf_asker *a, const struct mf_session_flow *flow,
