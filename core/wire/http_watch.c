@@ -402,6 +402,16 @@ static int step_hello(struct mf_http_watch *w, struct mf_span in, struct mf_http
 	return h.has_sni ? SAID : AGAIN;
 }
 
+/* Whether the first line that is not empty is whole. */
+static bool has_line(struct mf_span in)
+{
+	size_t i = 0;
+
+	while (i < in.len && (is_blank(in.ptr[i]) || in.ptr[i] == ' ' || in.ptr[i] == '\t'))
+		i++;
+	return i < in.len && memchr(in.ptr + i, '\n', in.len - i);
+}
+
 /* The first bytes of a connection, or what comes behind CONNECT or Upgrade: anything. */
 static int step_any(struct mf_http_watch *w, struct mf_span in, size_t *pass,
 		    struct mf_http_said *ret)
@@ -409,8 +419,7 @@ static int step_any(struct mf_http_watch *w, struct mf_span in, size_t *pass,
 	enum mf_speech speech = mf_speech_of(in);
 
 	/* of a request, the first line is still to say that it is one */
-	w->unsure = speech == MF_SPEECH_UNKNOWN ||
-		    (speech == MF_SPEECH_HTTP && !memchr(in.ptr, '\n', in.len));
+	w->unsure = speech == MF_SPEECH_UNKNOWN || (speech == MF_SPEECH_HTTP && !has_line(in));
 	if (w->unsure)
 		return WAIT;
 	switch (speech) {
