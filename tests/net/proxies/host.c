@@ -5,7 +5,7 @@
 //	proxy_host --policy PATH --tcp PORT [--udp ADDR:PORT] --dns RESOLVER --events FILE [--map 127.0.0.N=ADDR:PORT]...
 //	           [--name NAME=ADDR]... [--hello-ms N] [--dial-ms N] [--idle-ms N] [--udp-idle-ms N] [--dns-ms N] [--hosts FILE]
 //	           [--dns-cache BYTES|off] [--dns-stale SECONDS]
-//	           [--without METHOD]... [--copy-only 1]
+//	           [--without METHOD]... [--copy-only 1] [--authority FILE]
 //
 // --without tells libevent which of its methods not to use: without epoll and poll it selects, as it does on Windows.
 // Prints "ready" and how it waits, then a line of counters at the end (SIGTERM, SIGINT).
@@ -20,6 +20,7 @@
 #include "core/observe/events.h"
 #include "proxies/proxy.h"
 #include "proxies/sock.h"
+#include "proxies/tls_authority.h"
 
 enum { MAPS_MAX = 32 };
 
@@ -127,6 +128,18 @@ static void add_dns(struct mf_proxy_options *o, const char *text)
 		die(text);
 }
 
+/* Server names are then changed by bridges, whose certificates are good for who trusts @path. */
+static void make_authority(struct setup *s, const char *path)
+{
+	FILE *f = fopen(path, "w");
+	struct mf_err err;
+
+	if (!f || mf_tls_authority_new("test", &s->o.tls_authority, &err) < 0)
+		die(path);
+	fputs(mf_tls_authority_pem(s->o.tls_authority), f);
+	fclose(f);
+}
+
 static void parse_args(struct setup *s, int argc, char **argv)
 {
 	struct mf_endpoint any = { .addr = { .family = 4 } };
@@ -176,6 +189,8 @@ static void parse_args(struct setup *s, int argc, char **argv)
 			s->o.hosts_file = v;
 		} else if (!strcmp(key, "--without")) {
 			event_config_avoid_method(s->loop, v);
+		} else if (!strcmp(key, "--authority")) {
+			make_authority(s, v);
 		} else if (!strcmp(key, "--copy-only")) {
 			s->o.copy_only = atoi(v);
 		} else {
@@ -233,6 +248,7 @@ int main(int argc, char **argv)
 	       (unsigned long long)st.tcp_failed, (unsigned long long)st.tcp_open,
 	       (unsigned long long)st.dns_queries);
 	mf_proxy_stop(proxy);
+	mf_tls_authority_free(s.o.tls_authority);
 	event_free(ends[0]);
 	event_free(ends[1]);
 	event_base_free(base);

@@ -22,6 +22,12 @@ return {
     if c:is "moved.test" then
       return redirect { to = "target.corp:8443", tls = "rewrite_sni", sni = "target.corp" }
     end
+    if c:is "bridged.test" then
+      return redirect { to = "bridge.corp:8443", tls = "rewrite_sni", sni = "bridge.corp" }
+    end
+    if c:is "bridged-gnutls.test" then
+      return redirect { to = "bridge.corp:8444", tls = "rewrite_sni", sni = "bridge.corp" }
+    end
     if c:is "retry.test" then
       return redirect { to = "127.0.1.250:1", on_failure = "retry_original" }
     end
