@@ -35,7 +35,7 @@ function(mf_unit_test name)
     MF_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME unit.${name} COMMAND test_${name})
   if(NOT T_TIMEOUT)
-    set(T_TIMEOUT 900)
+    set(T_TIMEOUT 1800)
   endif()
   set_tests_properties(unit.${name} PROPERTIES TIMEOUT ${T_TIMEOUT} SKIP_RETURN_CODE 77
     ENVIRONMENT "${T_ENV}" LABELS "unit;${T_LABELS}")
