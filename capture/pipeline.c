@@ -515,5 +515,6 @@ unsigned mf_pipeline_on_exited(struct mf_pipeline *p, uint32_t pid, uint64_t now
 {
 	if (now_ns > p->now_ns)
 		p->now_ns = now_ns;
-	return mf_pids_remove(p->pids, pid, p->now_ns) ? mf_nat_remove_pid(p->nat, pid) : 0;
+	return mf_pids_remove(p->pids, pid, p->now_ns) ? mf_nat_close_pid(p->nat, pid, p->now_ns)
+						       : 0;
 }

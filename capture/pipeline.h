@@ -211,7 +211,11 @@ void mf_pipeline_free(struct mf_pipeline *p);
 int mf_pipeline_add_pid(struct mf_pipeline *p, uint32_t pid);
 /** mf_pipeline_on_created() - A process was created: of the session if its parent is; Return: whether it is */
 bool mf_pipeline_on_created(struct mf_pipeline *p, uint32_t pid, uint32_t parent);
-/** mf_pipeline_on_exited() - A process ended: no longer of the session, its flows are forgotten; Return: how many flows */
+/**
+ * mf_pipeline_on_exited() - A process ended: it is no longer of the session, and begins nothing any more
+ * Its flows linger (mf_nat_close_pid()): what it sent last is on its way, and its kernel says goodbye for it. They go where
+ * they went; then they are forgotten, and what still comes is dropped. Return: how many flows
+ */
 unsigned mf_pipeline_on_exited(struct mf_pipeline *p, uint32_t pid, uint64_t now_ns);
 
 /**

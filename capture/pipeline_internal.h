@@ -17,7 +17,7 @@
 /* ---- processes of the session (pids.c) ---- */
 
 #define MF_PIDS_MAX	 65536u
-#define MF_PIDS_EXITED_S 120u /* as long as NAT entries linger */
+#define MF_PIDS_EXITED_S 300u /* longer than NAT entries linger: what comes after them is still known as the process' */
 
 enum mf_pid_state {
 	MF_PID_FOREIGN, /* not in the set */

@@ -318,7 +318,7 @@ static void entry_remove(struct mf_nat *nat, uint32_t i)
 	atomic_fetch_sub_explicit(&nat->count, 1, memory_order_relaxed);
 	list_unlink(nat, LIST_TIMER, i);
 	list_unlink(nat, LIST_STATE, i);
-	if (pid)
+	if (pid && e->links[LIST_PID].next != i)
 		pid_del(nat, pid, i);
 	mf_nat_redirect_unref(nat, redirect_of(ctl));
 	via_unref(nat, via_of(ctl));
@@ -655,18 +655,10 @@ int mf_nat_set_redirect(struct mf_nat *nat, const struct mf_flow *flow,
 	return r;
 }
 
-int mf_nat_close(struct mf_nat *nat, const struct mf_flow *flow, uint64_t now_ns)
+static void entry_close(struct mf_nat *nat, struct entry *e)
 {
-	struct entry *e;
-	uint64_t ctl, next;
+	uint64_t ctl = atomic_load(&e->ctl), next;
 
-	begin(nat, now_ns);
-	e = live(nat, flow);
-	if (!e) {
-		unlock(nat);
-		return MF_E_NOENT;
-	}
-	ctl = atomic_load(&e->ctl);
 	do {
 		next = (ctl & ~(uint64_t)CTL_STATE) | MF_NAT_CLOSING | CTL_OWNER_CLOSE;
 	} while (!atomic_compare_exchange_weak(&e->ctl, &ctl, next));
@@ -676,8 +668,18 @@ int mf_nat_close(struct mf_nat *nat, const struct mf_flow *flow, uint64_t now_ns
 		atomic_fetch_add(&nat->state_cnt[MF_NAT_CLOSING], 1);
 		mf_nat_push_changed(nat, e);
 	}
+}
+
+int mf_nat_close(struct mf_nat *nat, const struct mf_flow *flow, uint64_t now_ns)
+{
+	struct entry *e;
+
+	begin(nat, now_ns);
+	e = live(nat, flow);
+	if (e)
+		entry_close(nat, e);
 	unlock(nat);
-	return 0;
+	return e ? 0 : MF_E_NOENT;
 }
 
 int mf_nat_remove(struct mf_nat *nat, const struct mf_flow *flow)
@@ -694,28 +696,53 @@ int mf_nat_remove(struct mf_nat *nat, const struct mf_flow *flow)
 	return node ? 0 : MF_E_NOENT;
 }
 
-unsigned mf_nat_remove_pid(struct mf_nat *nat, uint32_t pid)
+/* Takes the entries of a process one by one, and lets others in between. Return: how many */
+static unsigned for_each_of_pid(struct mf_nat *nat, uint32_t pid, uint64_t now_ns,
+				void (*fn)(struct mf_nat *nat, uint32_t entry, uint32_t pid),
+				uint64_t *count)
 {
-	unsigned removed = 0, before;
+	unsigned all = 0, n;
 
 	if (!pid)
 		return 0;
 	do {
-		before = removed;
-		begin(nat, 0);
-		for (unsigned n = 0; n < SLICE; n++) {
+		begin(nat, now_ns);
+		for (n = 0; n < SLICE; n++) {
 			uint32_t at = *pid_find(nat, pid);
 
 			if (!at)
 				break;
-			entry_remove(nat, list_first(nat, LIST_PID, SENTINEL | (at - 1)));
-			removed++;
+			fn(nat, list_first(nat, LIST_PID, SENTINEL | (at - 1)), pid);
 		}
-		nat->stats.removed_pid += removed - before;
+		*count += n;
 		unlock(nat);
 		let_pass(nat);
-	} while (removed - before == SLICE);
-	return removed;
+		all += n;
+	} while (n == SLICE);
+	return all;
+}
+
+static void remove_of_pid(struct mf_nat *nat, uint32_t entry, uint32_t pid)
+{
+	(void)pid;
+	entry_remove(nat, entry);
+}
+
+/* The entry still says whose it was, but is on no list: the number may soon be another process'. */
+static void close_of_pid(struct mf_nat *nat, uint32_t entry, uint32_t pid)
+{
+	entry_close(nat, &nat->entries[entry]);
+	pid_del(nat, pid, entry);
+}
+
+unsigned mf_nat_remove_pid(struct mf_nat *nat, uint32_t pid)
+{
+	return for_each_of_pid(nat, pid, 0, remove_of_pid, &nat->stats.removed_pid);
+}
+
+unsigned mf_nat_close_pid(struct mf_nat *nat, uint32_t pid, uint64_t now_ns)
+{
+	return for_each_of_pid(nat, pid, now_ns, close_of_pid, &nat->stats.closed_pid);
 }
 
 /* ---- expiry ---- */

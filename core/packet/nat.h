@@ -122,6 +122,7 @@ struct mf_nat_stats {
 	uint64_t stale;	  /* misses on entries whose time was over */
 	uint64_t revived; /* resets that the sender did not mean */
 	uint64_t expired, removed, removed_pid;
+	uint64_t closed_pid; /* by mf_nat_close_pid(); they linger and count as expired later */
 	uint64_t evicted_closing, evicted_new;
 	uint64_t full;	   /* insertions refused with MF_E_FULL */
 	uint64_t collided; /* insertions refused because the answers' key is another flow's */
@@ -202,6 +203,11 @@ int mf_nat_remove(struct mf_nat *nat, const struct mf_flow *flow);
 /** mf_nat_remove_pid() - Forget all entries of a process (not 0); cost: that many entries, in slices
  * Return: how many */
 unsigned mf_nat_remove_pid(struct mf_nat *nat, uint32_t pid);
+
+/** mf_nat_close_pid() - A process (not 0) has ended: mf_nat_close() of all of its entries, which are nobody's from now on
+ * What it sent last is still on its way, and the kernel sends on for it: the entries linger, and go. Cost: as above
+ * Return: how many */
+unsigned mf_nat_close_pid(struct mf_nat *nat, uint32_t pid, uint64_t now_ns);
 
 /**
  * mf_nat_expire() - Give back entries whose time is over (an insertion into a full table does so as well)

@@ -441,6 +441,41 @@ static void a_flow_to_itself_has_one_key(void **state)
 	mf_nat_free(nat);
 }
 
+static void what_a_process_leaves_lingers(void **state)
+{
+	struct mf_nat *nat = new_table(4096);
+	struct mf_nat_stats st;
+
+	(void)state;
+	for (unsigned i = 0; i < 3000; i++) {
+		struct mf_flow f = flow4(MF_PROTO_UDP, i + 1);
+
+		assert_int_equal(insert(nat, &f, 0, i % 3), 0);
+	}
+	assert_int_equal(mf_nat_close_pid(nat, 1, now), 1000);
+	assert_int_equal(mf_nat_close_pid(nat, 1, now), 0);
+	assert_int_equal(mf_nat_close_pid(nat, 0, now), 0);
+	for (unsigned i = 0; i < 3000; i++) {
+		struct mf_flow f = flow4(MF_PROTO_UDP, i + 1);
+
+		assert_int_equal(forward(nat, &f, 0), i % 3 == 1 ? MF_NAT_CLOSING : MF_NAT_NEW);
+	}
+	// The number is another process' now, whose end takes none of the old ones along.
+	for (unsigned i = 3000; i < 3010; i++) {
+		struct mf_flow f = flow4(MF_PROTO_UDP, i + 1);
+
+		assert_int_equal(insert(nat, &f, 0, 1), 0);
+	}
+	assert_int_equal(mf_nat_remove_pid(nat, 1), 10);
+	assert_int_equal(mf_nat_count(nat), 3000);
+	mf_nat_get_stats(nat, &st);
+	assert_int_equal(st.closed_pid, 1000);
+	while (mf_nat_expire(nat, now + 125 * S, 1000) == 1000)
+		;
+	assert_int_equal(mf_nat_count(nat), 0);
+	mf_nat_free(nat);
+}
+
 static void a_process_takes_its_entries_along(void **state)
 {
 	struct mf_nat *nat = new_table(4096);
@@ -697,6 +732,7 @@ int main(void)
 		cmocka_unit_test(answers_that_two_flows_would_share_are_refused),
 		cmocka_unit_test(a_flow_to_itself_has_one_key),
 		cmocka_unit_test(a_process_takes_its_entries_along),
+		cmocka_unit_test(what_a_process_leaves_lingers),
 		cmocka_unit_test(a_full_table_gives_up_closing_then_new_and_never_established),
 		cmocka_unit_test(a_flood_of_syns_does_not_touch_established_flows),
 		cmocka_unit_test(expiry_does_no_more_than_its_budget),
