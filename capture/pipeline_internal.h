@@ -16,8 +16,9 @@
 
 /* ---- processes of the session (pids.c) ---- */
 
-#define MF_PIDS_MAX	 65536u
-#define MF_PIDS_EXITED_S 300u /* longer than NAT entries linger: what comes after them is still known as the process' */
+#define MF_PIDS_MAX 65536u
+#define MF_PIDS_EXITED_S \
+	300u /* longer than NAT entries linger: what comes after them is still known as the process' */
 
 enum mf_pid_state {
 	MF_PID_FOREIGN, /* not in the set */
