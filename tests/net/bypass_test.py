@@ -162,12 +162,16 @@ ATTEMPTS = [
        f"for u in 0x0b000051 184549457 11.81 013.0.0.81; do {CURL} http://$u/$1 | sed s/^200/REACHED/; done", NET),
     py(4, "0.0.0.0 and 127.1 are the session's own",
        "for a in ('0.0.0.0', '127.1'):\n  try: http(a)\n  except ConnectionRefusedError: print('refused')"),
-    *[py(5, f"allowed name that leads to {what}", f"r = resolve('{name}')[0][4][0]; print(r); http(r, host='{name}')", NET)
-      for name, what in (("rebind-lan.example", "a private address"), ("rebind-meta.example", "cloud metadata"),
-                         ("rebind-mapped.example", "a mapped private address"),
-                         ("rebind-nat64.example", "a NAT64 private address"))],
+    # The answer leaves such addresses out, so they are tried as they are, too.
+    *[py(5, f"allowed name that leads to {what}",
+         f"try: print(resolve('{name}')[0][4][0])\nexcept OSError as e: print(e)\nhttp('{addr}', host='{name}')", NET)
+      for name, addr, what in (("rebind-lan.example", "10.1.2.3", "a private address"),
+                               ("rebind-meta.example", "169.254.169.254", "cloud metadata"),
+                               ("rebind-mapped.example", "::ffff:10.1.2.3", "a mapped private address"),
+                               ("rebind-nat64.example", "64:ff9b::a01:203", "a NAT64 private address"))],
     py(5, "allowed name that leads to loopback: the session's own, not the host's",
-       "r = resolve('rebind.example')[0][4][0]\ntry: http(r)\nexcept ConnectionRefusedError: print('refused')"),
+       "try: print(resolve('rebind.example')[0][4][0])\nexcept OSError as e: print(e)\n"
+       "try: http('127.0.0.1', host='rebind.example')\nexcept ConnectionRefusedError: print('refused')"),
     py(5, "mixed answer: the private one of two addresses",
        "[x for x in resolve('rebind-mix.example')]\nhttp('10.1.2.3', host='rebind-mix.example')", NET),
     py(6, "DNS over TCP to another resolver", "a = query('denied.example', tcp=True); print(rcode(a)); "
