@@ -143,7 +143,9 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 {
 	struct mf_proxy *p = c->tcp->proxy;
 
-	if (c->state == MF_TCP_RELAY || c->state == MF_TCP_BRIDGE || error)
+	/* every connection that was told to be on its way has its end told, also where no byte went on */
+	if (c->state == MF_TCP_RELAY || c->state == MF_TCP_BRIDGE || error ||
+	    (c->has_server && c->setup && c->setup->announced))
 		send_close_event(c, reset, error);
 	p->stats.bytes_to_server += c->relay.dir[0].bytes;
 	p->stats.bytes_to_client += c->relay.dir[1].bytes;
