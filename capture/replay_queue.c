@@ -167,14 +167,8 @@ void mf_replay_take(struct mf_replay *r, struct mf_replay_waiting *w, unsigned i
 
 void mf_replay_deny(struct mf_replay *r, struct mf_replay_waiting *w, const char *why)
 {
-	struct mf_decision d = MF_DECISION_INIT;
+	struct mf_decision d = mf_ask_own_denial(why);
 
-	d.verdict = MF_DENY;
-	d.origin = MF_FROM_RULES;
-	d.matched = true;
-	d.policy = "moonfence";
-	d.rule = "protocol";
-	d.reason = why;
 	for (unsigned i = 0; i < r->opt.session_cnt; i++)
 		if (!mf_replay_denies(&w->said[i]) || w->said[i].differ) {
 			w->said[i].differ = false;

@@ -196,14 +196,9 @@ static void judge_http(struct mf_replay *r, struct mf_replay_flow *f, struct mf_
 /* No TLS: what rewrites a server name cannot be done. */
 static void deny_rewrites(struct mf_replay *r, struct mf_replay_waiting *w)
 {
-	struct mf_decision d = MF_DECISION_INIT;
+	struct mf_decision d =
+		mf_ask_own_denial("no TLS ClientHello whose server name could be rewritten");
 
-	d.verdict = MF_DENY;
-	d.origin = MF_FROM_RULES;
-	d.matched = true;
-	d.policy = "moonfence";
-	d.rule = "protocol";
-	d.reason = "no TLS ClientHello whose server name could be rewritten";
 	for (unsigned i = 0; i < r->opt.session_cnt; i++)
 		if (wants_rewrite(&w->said[i]))
 			mf_replay_take(r, w, i, &d, w->said[i].host);

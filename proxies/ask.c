@@ -150,19 +150,6 @@ void mf_ask_announce_hello(struct mf_proxy *p, const struct mf_session_flow *flo
 	mf_ask_send(p, ev);
 }
 
-struct mf_decision mf_ask_own_denial(const char *why)
-{
-	struct mf_decision d = MF_DECISION_INIT;
-
-	d.verdict = MF_DENY;
-	d.origin = MF_FROM_RULES;
-	d.matched = true;
-	d.policy = "moonfence";
-	d.rule = "protocol";
-	d.reason = why;
-	return d;
-}
-
 bool mf_ask_is_host(const char *host, const char *said, size_t len)
 {
 	return host && strlen(host) == len && memcmp(host, said, len) == 0;

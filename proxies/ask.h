@@ -22,8 +22,6 @@ void mf_ask_announce_connect(struct mf_proxy *p, const struct mf_session_flow *f
 void mf_ask_announce_hello(struct mf_proxy *p, const struct mf_session_flow *flow, const char *host,
 			   const struct mf_tls_hello *h, bool verified, const struct mf_decision *d,
 			   const char *action);
-/** mf_ask_own_denial() - A denial that no policy spoke: malformed input and limits; @why: borrowed */
-struct mf_decision mf_ask_own_denial(const char *why);
 
 /**
  * mf_ask_unnameable() - Whether a client said in place of a name what is neither a host name nor an address (nor empty)

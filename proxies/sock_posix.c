@@ -119,7 +119,8 @@ static int start_connect(int fd, const struct sockaddr *sa, socklen_t len)
 	return fd;
 }
 
-int mf_sock_dial(const struct mf_endpoint *to)
+/* A socket on its way to @to: for datagrams that is only who its peer is. Return: it, MF_E_* */
+static int make_connected(const struct mf_endpoint *to, int type, int protocol)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = (socklen_t)mf_endpoint_to_sockaddr(to, false, &ss);
@@ -129,11 +130,17 @@ int mf_sock_dial(const struct mf_endpoint *to)
 		errno = EAFNOSUPPORT;
 		return MF_E_IO;
 	}
-	fd = mf_sock_make(ss.ss_family, SOCK_STREAM, IPPROTO_TCP);
+	fd = mf_sock_make(ss.ss_family, type, protocol);
 	if (fd < 0)
 		return fd;
-	mf_sock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (type == SOCK_STREAM)
+		mf_sock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	return start_connect(fd, (struct sockaddr *)&ss, len);
+}
+
+int mf_sock_dial(const struct mf_endpoint *to)
+{
+	return make_connected(to, SOCK_STREAM, IPPROTO_TCP);
 }
 
 int mf_sock_dial_unix(const char *path)
@@ -211,16 +218,5 @@ void mf_sock_close(int fd)
 
 int mf_sock_open_udp(const struct mf_endpoint *to)
 {
-	struct sockaddr_storage ss;
-	socklen_t len = (socklen_t)mf_endpoint_to_sockaddr(to, false, &ss);
-	int fd;
-
-	if (len == 0) {
-		errno = EAFNOSUPPORT;
-		return MF_E_IO;
-	}
-	fd = mf_sock_make(ss.ss_family, SOCK_DGRAM, IPPROTO_UDP);
-	if (fd < 0)
-		return fd;
-	return start_connect(fd, (struct sockaddr *)&ss, len);
+	return make_connected(to, SOCK_DGRAM, IPPROTO_UDP);
 }

@@ -147,18 +147,25 @@ void mf_tcp_conn_read_client(struct mf_tcp_conn *c);
 /* The client said nothing (more) in time. */
 void mf_tcp_conn_hello_late(struct mf_tcp_conn *c);
 void mf_tcp_conn_grace_over(struct mf_tcp_conn *c);
-/* Refuse, whatever was decided before; @d: borrowed, rank 4 */
-void mf_tcp_conn_deny(struct mf_tcp_conn *c, const struct mf_decision *d, enum mf_tls_alert alert);
-void mf_tcp_conn_drain(struct mf_tcp_conn *c);
 /* From here on every request is looked at as it passes, those that were read already first. Return: false: closed */
 bool mf_tcp_conn_watch_requests(struct mf_tcp_conn *c);
 /* A request that could be read in two ways, told and counted */
 void mf_tcp_http_announce_bad(struct mf_tcp_conn *c);
+
+/* tcp_refuse.c: refusing */
+/* Refuse, whatever was decided before; @d: borrowed, rank 4 */
+void mf_tcp_conn_deny(struct mf_tcp_conn *c, const struct mf_decision *d, enum mf_tls_alert alert);
+/* Answer in the client's language as far as its first bytes show it. Return: false when more has to be seen */
+bool mf_tcp_conn_refuse_in_kind(struct mf_tcp_conn *c, enum mf_tls_alert alert);
+/* Read what a refused client still says, so that closing is no reset that overtakes the answer */
+void mf_tcp_conn_drain(struct mf_tcp_conn *c);
 
 /* tcp_open.c: getting a server */
 void mf_tcp_conn_open(struct mf_tcp_conn *c);
 void mf_tcp_conn_server_ready(struct mf_tcp_conn *c, short what);
 /* A dial or what led to it failed; may fall back. @dial: a connection was tried */
 void mf_tcp_conn_open_failed(struct mf_tcp_conn *c, bool dial, const char *error);
+/* Whatever server was being got is not wanted any more. */
+void mf_tcp_conn_forget_server(struct mf_tcp_conn *c);
 
 #endif

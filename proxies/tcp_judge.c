@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tcp_judge.c - connect, then the client's first bytes: TLS, HTTP or something else; and refusals */
+/* tcp_judge.c - connect, then the client's first bytes: TLS, HTTP or something else */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxies/refusal.h"
+#include "core/wire/http_head.h"
 #include "proxies/tcp_int.h"
 
 enum {
-	DRAIN_MAX = 1 << 20,
 	FIRST_READ = 16384,
 };
 
@@ -43,103 +42,7 @@ static void announce(struct mf_tcp_conn *c, const struct mf_decision *d)
 				d);
 }
 
-/* --- refusing ------------------------------------------------------------------------------------------------------- */
-
-/* Send @msg, then keep the connection until the client has read it. */
-static void refuse_with(struct mf_tcp_conn *c, const void *msg, size_t len)
-{
-	/* a new connection's send buffer takes a few kilobytes at once; a client that shrank it to nothing gets a reset */
-	if (mf_sock_send(c->relay.fd[0], msg, len) != (ssize_t)len) {
-		mf_tcp_conn_close(c, true, NULL);
-		return;
-	}
-	mf_sock_shutdown_write(c->relay.fd[0]);
-	c->state = MF_TCP_LINGER;
-	mf_timeout_arm(&c->timeout, &c->tcp->linger);
-	mf_tcp_conn_drain(c);
-}
-
-void mf_tcp_conn_drain(struct mf_tcp_conn *c)
-{
-	struct mf_relay_pool *pool = &c->tcp->proxy->pool;
-	size_t sum = 0;
-	ssize_t n = 1;
-
-	while (n > 0 && sum < DRAIN_MAX) {
-		n = mf_sock_recv(c->relay.fd[0], pool->buf, MF_RELAY_CHUNK);
-		sum += n > 0 ? (size_t)n : 0;
-	}
-	if (n != MF_E_AGAIN)
-		mf_tcp_conn_close(c, n < 0 || sum >= DRAIN_MAX, NULL);
-}
-
-/* Answer in the client's language as far as @in shows it. Return: false when more has to be seen. */
-static bool refuse_in_kind(struct mf_tcp_conn *c, enum mf_tls_alert alert)
-{
-	struct mf_tcp_setup *s = c->setup;
-	struct mf_span in = mf_span_of(s->in, s->in_len), method, target;
-	uint8_t record[MF_TLS_ALERT_LEN];
-	char out[MF_HTTP_REFUSAL_MAX], what[600], ep[MF_ENDPOINT_TEXT_MAX];
-
-	switch (mf_speech_of(in)) {
-	case MF_SPEECH_UNKNOWN:
-		return false;
-	case MF_SPEECH_TLS:
-		mf_tls_write_alert(alert, record);
-		refuse_with(c, record, sizeof(record));
-		return true;
-	case MF_SPEECH_HTTP:
-		mf_endpoint_format(&c->flow.server, ep, sizeof(ep));
-		if (mf_http_find_request(in, &method, &target) < 0)
-			method = target = mf_span_of("", 0);
-		snprintf(what, sizeof(what), "%.*s %s%s%s", (int)method.len,
-			 (const char *)method.ptr, ep, c->host ? " as " : "",
-			 c->host ? c->host : "");
-		refuse_with(c, out, mf_http_write_refusal(&s->plan->d, what, out));
-		return true;
-	case MF_SPEECH_HTTP2: /* no page that it would read without an exchange of settings */
-	case MF_SPEECH_OTHER:
-		break;
-	}
-	mf_tcp_conn_close(c, true, NULL);
-	return true;
-}
-
-/* Whatever server was being got is not wanted any more. */
-static void forget_server(struct mf_tcp_conn *c)
-{
-	struct mf_tcp_setup *s = c->setup;
-
-	if (s->resolve)
-		mf_resolve_cancel(s->resolve);
-	s->resolve = NULL;
-	s->connected = s->dialling = false;
-	if (!c->has_server)
-		return;
-	mf_sockwatch_stop(&c->watch[1]);
-	mf_sock_reset(c->relay.fd[1]);
-	c->relay.fd[1] = -1;
-	c->relay.readable[1] = c->relay.writable[1] = c->relay.ended[1] = false;
-	c->has_server = false;
-}
-
-void mf_tcp_conn_deny(struct mf_tcp_conn *c, const struct mf_decision *d, enum mf_tls_alert alert)
-{
-	struct mf_tcp_setup *s = c->setup;
-	struct mf_kept *kept = mf_kept_new(d);
-
-	free(s->plan);
-	s->plan = kept;
-	if (!kept) {
-		mf_tcp_conn_close(c, true, NULL);
-		return;
-	}
-	forget_server(c);
-	if (refuse_in_kind(c, alert))
-		return;
-	c->state = MF_TCP_GRACE;
-	mf_timeout_arm(&c->timeout, &c->tcp->grace);
-}
+/* --- refusing (tcp_refuse.c) ----------------------------------------------------------------------------------------- */
 
 /* A denial that no policy spoke: malformed input and limits. */
 static void deny_ourselves(struct mf_tcp_conn *c, const char *why, enum mf_tls_alert alert)
@@ -306,7 +209,7 @@ static bool take_sni(struct mf_tcp_conn *c, const struct mf_decision *d)
 	}
 	if (d->verdict != MF_REDIRECT && d->verdict != MF_ROUTE)
 		return true;
-	forget_server(c); /* the original was being dialled meanwhile */
+	mf_tcp_conn_forget_server(c); /* the original was being dialled meanwhile */
 	c->setup->started = false;
 	c->setup->announced = false; /* that it goes elsewhere is news */
 	return take_connect(c, d, c->host);
@@ -556,7 +459,7 @@ static bool read_and_judge(struct mf_tcp_conn *c)
 		if (s->client_eof)
 			mf_tcp_conn_close(c, true, NULL);
 		else
-			(void)refuse_in_kind(c, MF_TLS_ACCESS_DENIED);
+			(void)mf_tcp_conn_refuse_in_kind(c, MF_TLS_ACCESS_DENIED);
 		return false;
 	}
 	/* the time for a whole hello runs from its first byte */

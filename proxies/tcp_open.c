@@ -288,3 +288,20 @@ void mf_tcp_conn_server_ready(struct mf_tcp_conn *c, short what)
 	else if (c->relay.readable[0])
 		mf_tcp_conn_read_client(c);
 }
+
+void mf_tcp_conn_forget_server(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+
+	if (s->resolve)
+		mf_resolve_cancel(s->resolve);
+	s->resolve = NULL;
+	s->connected = s->dialling = false;
+	if (!c->has_server)
+		return;
+	mf_sockwatch_stop(&c->watch[1]);
+	mf_sock_reset(c->relay.fd[1]);
+	c->relay.fd[1] = -1;
+	c->relay.readable[1] = c->relay.writable[1] = c->relay.ended[1] = false;
+	c->has_server = false;
+}

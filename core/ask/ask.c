@@ -523,3 +523,16 @@ void mf_ask_sni(struct mf_asker *a, const struct mf_session_flow *flow,
 	mf_ask_decide(a, d);
 	a->asked_hello = NULL;
 }
+
+struct mf_decision mf_ask_own_denial(const char *why)
+{
+	struct mf_decision d = MF_DECISION_INIT;
+
+	d.verdict = MF_DENY;
+	d.origin = MF_FROM_RULES;
+	d.matched = true;
+	d.policy = "moonfence";
+	d.rule = "protocol";
+	d.reason = why;
+	return d;
+}

@@ -157,4 +157,7 @@ void mf_ask_udp_limit(const struct mf_session_flow *flow, struct mf_decision *d)
  */
 bool mf_ask_hello_chooses(const struct mf_session_flow *flow, const struct mf_ask_result *res);
 
+/** mf_ask_own_denial() - A denial that no policy spoke: malformed input and limits; @why: borrowed */
+struct mf_decision mf_ask_own_denial(const char *why);
+
 #endif
