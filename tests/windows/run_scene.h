@@ -61,6 +61,7 @@ struct run {
 	HANDLE probers[2];
 	unsigned probes_cnt;
 	uint16_t next_port;
+	unsigned escaped; /* packets that had left the machine when the command was told to end */
 	HPCON console;
 	HANDLE console_ends[4];
 	void *console_attr;
@@ -83,6 +84,8 @@ void run_write_policy(struct run *r, const char *text);
 bool run_wait_line(struct run_output *o, const char *what, char *rest, size_t size);
 /** run_say() - To the command */
 void run_say(struct run *r, const char *line);
+/** run_tell_end() - To the command: to end with @status. What leaves the machine from now on has no fence around it */
+void run_tell_end(struct run *r, unsigned status);
 /** run_wait_pid() - "@who PID" of the command */
 uint32_t run_wait_pid(struct run *r, const char *who);
 unsigned run_wait_exit(struct run *r);

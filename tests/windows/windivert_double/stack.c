@@ -257,6 +257,26 @@ static void arrive(struct wdd_stack *st, const struct wdd_output *out)
 	}
 }
 
+static bool may_go_out(const struct wdd_stack *st, const struct wdd_output *out)
+{
+	struct wdd_read r;
+
+	if (!wdd_read_packet(&r, out->bytes, out->len))
+		return false;
+	for (unsigned i = 0; i < st->let_out_cnt; i++)
+		if (wdd_end_eq(&r.dst, &st->let_out[i]))
+			return true;
+	return false;
+}
+
+void wdd_stack_let_out(struct wdd_stack *st, struct wdd_end to)
+{
+	EnterCriticalSection(&st->lock);
+	if (st->let_out_cnt < sizeof(st->let_out) / sizeof(*st->let_out))
+		st->let_out[st->let_out_cnt++] = to;
+	LeaveCriticalSection(&st->lock);
+}
+
 static DWORD WINAPI dispatch(void *arg)
 {
 	struct wdd_stack *st = arg;
@@ -271,7 +291,9 @@ static DWORD WINAPI dispatch(void *arg)
 			EnterCriticalSection(&st->lock);
 			continue;
 		}
-		if (out->fate == WDD_TO_NETWORK) {
+		if (out->fate == WDD_TO_NETWORK && may_go_out(st, out)) {
+			free(out);
+		} else if (out->fate == WDD_TO_NETWORK) {
 			struct wdd_output **tail = &st->escaped;
 
 			st->faults.escaped++;

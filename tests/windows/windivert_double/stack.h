@@ -41,6 +41,8 @@ void wdd_stack_stop(struct wdd_stack *st);
 struct wdd_faults wdd_stack_faults(struct wdd_stack *st);
 /** wdd_stack_take_escaped() - The next packet that left the machine, waiting for it; free() it */
 struct wdd_output *wdd_stack_take_escaped(struct wdd_stack *st);
+/** wdd_stack_let_out() - Packets to @to are no escape (at most 4): whoever takes them may come and go before the last one */
+void wdd_stack_let_out(struct wdd_stack *st, struct wdd_end to);
 /** wdd_stack_peer() - What accept() would have reported for a connection or datagram from a real local port */
 bool wdd_stack_peer(struct wdd_stack *st, uint8_t proto, uint16_t real_port, struct wdd_end *ret);
 

@@ -48,6 +48,8 @@ struct wdd_stack {
 	bool stopping;
 	struct wdd_socket *flows[FLOWS_MAX]; /* never moved: their threads know them */
 	struct wdd_output *escaped;
+	struct wdd_end let_out[4];
+	unsigned let_out_cnt;
 	struct wdd_faults faults;
 };
 
