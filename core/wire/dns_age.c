@@ -61,7 +61,8 @@ int mf_dns_lifetime(struct mf_span msg, uint16_t qtype, uint32_t ttl_max_s)
 	    ((flags & 15) != MF_DNS_NOERROR && (flags & 15) != MF_DNS_NXDOMAIN))
 		return 0;
 	while (answers--) {
-		if (!mf_dns_skip_record(msg, &pos, &type, &at))
+		/* OPT has its place among the additional records only (RFC 6891 6.1.1): what it says is no TTL */
+		if (!mf_dns_skip_record(msg, &pos, &type, &at) || type == MF_DNS_OPT)
 			return MF_E_BAD;
 		lower_to(&ttl, ttl_at(msg.ptr + at));
 		positive |= type == qtype || qtype == MF_DNS_ANY;
