@@ -262,7 +262,9 @@ static int run_rr(int conns, double seconds)
 	struct epoll_event evs[EVENTS];
 	double start = now_s(), t = start;
 
-	memset(buf, 'R', RR_LEN);
+	/* no word, which might become the method of an HTTP request and would be waited for */
+	memset(buf, 0, RR_LEN);
+	buf[0] = 'R';
 	for (int i = 0; i < conns; i++)
 		watch(ep, dial(), EPOLLIN | EPOLLOUT | EPOLLET);
 	while (t - start < seconds) {
