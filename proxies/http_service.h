@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http_service.h - a small HTTP server for Moonfence's own endpoints: DNS over HTTPS, pages, health, metrics
+ *
+ *	struct mf_http_service_options o = { .size = sizeof(o) };
+ *	static const struct mf_http_route routes[] = {
+ *		{ .method = "GET", .path = "/healthz", .fn = on_health },
+ *		{ .method = "POST", .path = "/dns-query", .fn = on_question },
+ *		{ .method = "GET", .path = "/static/", .prefix = true, .fn = on_file },
+ *	};
+ *
+ *	mf_http_service_new(base, &o, &service, &err);
+ *	mf_http_service_add(service, routes, MF_ARRAY_SIZE(routes), my_state);
+ *	mf_http_service_listen(service, fd, NULL);		a listener: TCP or Unix, TLS with an SSL_CTX
+ *	mf_http_service_take(service, fd, NULL, &peer);		or one connected descriptor
+ *
+ *	static void on_health(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
+ *	{
+ *		mf_http_answer_text(x, 200, "text/plain", "well\n");
+ *	}
+ *
+ * HTTP/1.1 (RFC 9112), and HTTP/2 (RFC 9113) where Moonfence was built with nghttp2: by ALPN inside TLS, by its preface in
+ * cleartext. No Upgrade, no CONNECT, no trailers, no compression, no Date. Requests of one HTTP/1 connection are handled one
+ * after the other (pipelining is read as the answers go), those of an HTTP/2 connection at the same time.
+ *
+ * The service itself answers what no route is for: 400 (a head that two servers could read in two ways; HTTP/1.1 without
+ * Host), 404, 405 with Allow, 408 (too slow), 413, 414, 431, 503 (too many connections). HEAD goes to the route of
+ * GET, and the body of its answer is not sent. What a client may do is bounded by the options: connections, bytes of heads
+ * and bodies, open requests, time for a request to arrive, for an answer to be taken, between requests.
+ *
+ * Who may ask is the owner's business: a page that changes anything, or tells secrets, checks @authority (a web site may
+ * let its own name lead here) and the Origin field.
+ *
+ * Threads: the loop's. Cost: a connection has about 1 KiB and what it has buffered.
+ */
+#ifndef MF_PROXIES_HTTP_SERVICE_H
+#define MF_PROXIES_HTTP_SERVICE_H
+
+#include <openssl/types.h>
+
+#include "core/base/addr.h"
+#include "core/base/err.h"
+#include "core/base/span.h"
+
+struct event_base;
+struct mf_http_service;
+struct mf_http_exchange; /* one request that waits for its answer */
+
+/* Zero means the default everywhere. */
+struct mf_http_service_options {
+	size_t size; /* sizeof(struct mf_http_service_options) */
+
+	uint32_t connections_max; /* 256 */
+	uint32_t head_max;    /* bytes of a request line and its fields: 16,384; at most 32,768 */
+	uint32_t body_max;    /* bytes: 65,536 */
+	uint32_t streams_max; /* open requests of one HTTP/2 connection: 64 */
+	uint32_t request_ms;  /* first to last byte of a request, and a TLS handshake: 10,000 */
+	uint32_t idle_ms;     /* between requests: 30,000 */
+	uint32_t send_ms;     /* without a byte taken while an answer is sent: 20,000 */
+};
+
+#define MF_HTTP_FIELDS_MAX 64 /* of a request; with more it is answered by 431 */
+
+struct mf_http_field {
+	struct mf_span name, value; /* HTTP/1's names are as they were sent: compare without case */
+};
+
+/* Valid until the handler returns. */
+struct mf_http_request {
+	struct mf_span method;
+	struct mf_span
+		path; /* as sent, begins with a slash; nothing is decoded or resolved in it */
+	struct mf_span query; /* behind the '?', as sent; may be empty */
+	struct mf_span
+		authority; /* for whom it is, without its port: of Host or :authority; may be empty in HTTP/1.0 */
+	struct mf_span body;
+	const struct mf_http_field *fields; /* without HTTP/2's pseudo-fields */
+	size_t field_cnt;
+	struct mf_endpoint peer; /* family 0: not known (Unix sockets) */
+	bool head;		 /* HEAD: its answer has no body */
+	bool tls, http2;
+};
+
+/*
+ * Answer with mf_http_answer(), now or later; each exchange must be answered once, also if its client left meanwhile (then
+ * nothing is sent). @ctx: of mf_http_service_add()
+ */
+typedef void (*mf_http_handler_fn)(void *ctx, struct mf_http_exchange *x,
+				   const struct mf_http_request *req);
+
+struct mf_http_route {
+	const char *method; /* one, in upper case; GET answers HEAD, too */
+	const char *path;
+	bool prefix; /* @path and whatever follows it; else exactly @path. The longest path wins. */
+	mf_http_handler_fn fn;
+};
+
+struct mf_http_answer {
+	int status;	  /* 200 to 599 */
+	const char *type; /* content-type; NULL: none */
+	struct mf_span body;
+	const struct mf_http_field *fields; /* more; names in lower case */
+	size_t field_cnt;		    /* at most 16 */
+};
+
+/* What the service counted since it began, and what is open now. */
+struct mf_http_service_stats {
+	uint64_t connections, refused_connections; /* refused: over connections_max */
+	uint64_t requests, bad_requests; /* bad: answered by the service itself, 400 and above */
+	uint64_t timed_out, handshakes_failed;
+	uint64_t answers_dropped; /* the client had left */
+	uint64_t open, waiting;	  /* connections; exchanges without an answer */
+};
+
+/** mf_http_service_new() - Return: 0; MF_E_INVAL, MF_E_NOMEM */
+int mf_http_service_new(struct event_base *base, const struct mf_http_service_options *options,
+			struct mf_http_service **ret, struct mf_err *err);
+
+/**
+ * mf_http_service_free() - Close every connection and listener
+ * Exchanges that wait stay valid until they are answered. Not from inside a handler. NULL is fine.
+ */
+void mf_http_service_free(struct mf_http_service *s);
+
+/** mf_http_service_add() - @routes: borrowed for good; Return: 0, MF_E_FULL (more than 16 calls) */
+int mf_http_service_add(struct mf_http_service *s, const struct mf_http_route *routes, size_t cnt,
+			void *ctx);
+
+/**
+ * mf_http_service_listen() - Accept connections of @fd, which is listening and non-blocking; any number of times up to 8
+ * @fd:  TCP or Unix; the service's from now on, closed with it
+ * @tls: a server's context with its certificate, a reference is taken; its ALPN becomes ours
+ *       (mf_http_service_set_alpn()); NULL: cleartext
+ * Return: 0; MF_E_FULL, MF_E_NOMEM
+ */
+int mf_http_service_listen(struct mf_http_service *s, int fd, SSL_CTX *tls, struct mf_err *err);
+
+/**
+ * mf_http_service_take() - Serve one connected stream socket, e.g. one end of a pair; owns @fd, also if it fails
+ * @tls: NULL: cleartext; @peer: NULL: not known
+ * Return: 0; MF_E_FULL (then the client got 503 or an end), MF_E_NOMEM
+ */
+int mf_http_service_take(struct mf_http_service *s, int fd, SSL_CTX *tls,
+			 const struct mf_endpoint *peer);
+
+void mf_http_service_get_stats(const struct mf_http_service *s, struct mf_http_service_stats *ret);
+
+/**
+ * mf_http_answer() - The answer, copied; @x is gone afterwards, whatever happened
+ * A field with a line end in it, or a status of none, is answered by 500 in its place. Inside a handler: any time.
+ */
+void mf_http_answer(struct mf_http_exchange *x, const struct mf_http_answer *a);
+/** mf_http_answer_text() - The same with a text and Cache-Control: no-store */
+void mf_http_answer_text(struct mf_http_exchange *x, int status, const char *type,
+			 const char *text);
+
+/** mf_http_exchange_is_gone() - The client left (or the service was freed): the answer will not be sent */
+bool mf_http_exchange_is_gone(const struct mf_http_exchange *x);
+/**
+ * mf_http_exchange_on_gone() - Call @fn once when the client leaves before its answer
+ * It may answer (which sends nothing, and ends @x); else @x still waits for its mf_http_answer().
+ */
+void mf_http_exchange_on_gone(struct mf_http_exchange *x,
+			      void (*fn)(void *ctx, struct mf_http_exchange *x), void *ctx);
+
+/** mf_http_find_field() - The value of the first field of this name (lower case); an empty span with ptr NULL: none */
+struct mf_span mf_http_find_field(const struct mf_http_request *req, const char *name);
+
+/**
+ * mf_http_find_param() - A parameter of a query, its '+' and %XX decoded, with a NUL behind it
+ * Return: bytes in @buf without the NUL; MF_E_NOENT; MF_E_EXIST (twice), MF_E_BAD (no valid %XX, or a NUL), MF_E_LIMIT (@size)
+ */
+int mf_http_find_param(struct mf_span query, const char *name, char *buf, size_t size);
+
+/**
+ * mf_http_service_set_alpn() - Have connections of @tls choose h2 or http/1.1
+ * For contexts that a server-name callback puts in the place of the one given to mf_http_service_listen().
+ */
+void mf_http_service_set_alpn(SSL_CTX *tls);
+
+/** mf_http_service_has_http2() - Whether Moonfence was built with it */
+bool mf_http_service_has_http2(void);
+
+#endif
