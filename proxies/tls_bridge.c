@@ -20,13 +20,15 @@ enum {
 enum { CLIENT, SERVER };
 
 struct side {
-	SSL *ssl;
-	BIO *in, *out; /* memory: ciphertext from and for the socket; owned by ssl */
-	bool shaken;   /* handshake done */
-	bool eof;      /* the socket has ended */
-	bool ended;    /* no more plaintext: close_notify or eof */
-	bool told;     /* the other end's close_notify was passed on to this side */
-	bool shut;     /* ... and the socket's sending half closed */
+	SSL *ssl; /* NULL: plaintext */
+	BIO *in,
+		*out; /* memory: what came from the socket and is for it; owned by ssl where there is one */
+	bool shaken; /* handshake done */
+	bool eof;    /* the socket has ended */
+	bool closed; /* ... after a close_notify, or it is plaintext, where nothing else says so */
+	bool ended;  /* no more plaintext: close_notify or eof */
+	bool told;   /* the other end's close_notify was passed on to this side */
+	bool shut;   /* ... and the socket's sending half closed */
 };
 
 struct mf_tls_bridge {
@@ -37,44 +39,116 @@ struct mf_tls_bridge {
 	uint8_t buf[CHUNK];
 };
 
-/* What the server chose is what the client gets; nothing in common is nothing negotiated. */
+/* The place of protocol @want in the list @in. Return: NULL: not there */
+static const unsigned char *find_protocol(const unsigned char *in, unsigned in_len,
+					  struct mf_span want)
+{
+	for (unsigned at = 0; want.len && at < in_len; at += 1u + in[at])
+		if (in[at] == want.len && at + 1 + want.len <= in_len &&
+		    memcmp(in + at + 1, want.ptr, want.len) == 0)
+			return in + at + 1;
+	return NULL;
+}
+
+/* What the server chose, or the first of what a plaintext server speaks; nothing in common is nothing negotiated. */
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 		       const unsigned char *in, unsigned in_len, void *arg)
 {
 	const struct mf_tls_bridge *b = SSL_get_app_data(ssl);
-	const unsigned char *chosen;
-	unsigned len;
+	const unsigned char *ours = b->alpn, *chosen;
+	unsigned len = (unsigned)b->alpn_len;
+	size_t n;
 
 	(void)arg;
-	SSL_get0_alpn_selected(b->side[SERVER].ssl, &chosen, &len);
-	for (unsigned at = 0; len && at < in_len; at += 1u + in[at]) {
-		if (in[at] == len && at + 1 + len <= in_len &&
-		    memcmp(in + at + 1, chosen, len) == 0) {
-			*out = in + at + 1;
-			*out_len = (unsigned char)len;
+	if (b->side[SERVER].ssl) {
+		SSL_get0_alpn_selected(b->side[SERVER].ssl, &chosen, &len);
+		*out = find_protocol(in, in_len, mf_span_of(chosen, len));
+		*out_len = (unsigned char)len;
+		return *out ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+	}
+	for (size_t at = 0; at < len; at += 1 + n) {
+		n = ours[at];
+		*out = find_protocol(in, in_len, mf_span_of(ours + at + 1, n));
+		*out_len = (unsigned char)n;
+		if (*out)
 			return SSL_TLSEXT_ERR_OK;
-		}
 	}
 	return SSL_TLSEXT_ERR_NOACK;
 }
 
+/* Alerts that came: OpenSSL does not tell a close_notify from an end without one, once that may be. */
+static void on_info(const SSL *ssl, int where, int what)
+{
+	struct mf_tls_bridge *b = SSL_get_app_data(ssl);
+
+	if (where == SSL_CB_READ_ALERT && (what & 0xff) == SSL_AD_CLOSE_NOTIFY)
+		b->side[ssl == b->side[SERVER].ssl].closed = true;
+}
+
+/* @ctx NULL: no TLS on this side */
 static bool init_side(struct side *s, SSL_CTX *ctx, struct mf_tls_bridge *b)
 {
 	s->ssl = ctx ? SSL_new(ctx) : NULL;
 	s->in = BIO_new(BIO_s_mem());
 	s->out = BIO_new(BIO_s_mem());
-	if (!s->ssl || !s->in || !s->out) {
+	if ((ctx && !s->ssl) || !s->in || !s->out) {
 		BIO_free(s->in);
 		BIO_free(s->out);
+		s->in = s->out = NULL;
 		return false;
 	}
 	// Empty means "not yet", until the socket has ended.
 	BIO_set_mem_eof_return(s->in, -1);
 	BIO_set_mem_eof_return(s->out, -1);
+	if (!s->ssl) {
+		s->shaken = s->closed = true;
+		return true;
+	}
 	SSL_set_bio(s->ssl, s->in, s->out);
 	SSL_set_app_data(s->ssl, b);
+	SSL_set_info_callback(s->ssl, on_info);
 	SSL_set_mode(s->ssl, SSL_MODE_RELEASE_BUFFERS);
+	// A side that ends its sending without close_notify may still be told something.
+	SSL_set_options(s->ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	return true;
+}
+
+static void free_side(struct side *s)
+{
+	if (s->ssl) {
+		SSL_free(s->ssl);
+		return;
+	}
+	BIO_free(s->in);
+	BIO_free(s->out);
+}
+
+static const unsigned char http1_only[] = "\x08http/1.1";
+
+/* Return: false: without memory, or a list whose lengths do not fit */
+static bool keep_protocols(struct mf_tls_bridge *b, struct mf_span list)
+{
+	if (!list.len)
+		list = mf_span_of(http1_only, sizeof(http1_only) - 1);
+	for (size_t at = 0; at < list.len; at += 1u + list.ptr[at])
+		if (!list.ptr[at] || at + 1 + list.ptr[at] > list.len)
+			return false;
+	b->alpn = malloc(list.len);
+	if (!b->alpn)
+		return false;
+	memcpy(b->alpn, list.ptr, list.len);
+	b->alpn_len = list.len;
+	return true;
+}
+
+/* The server's side as a TLS client. Return: false for a name or a list that cannot be sent */
+static bool expect_server(struct mf_tls_bridge *b, const struct mf_tls_bridge_options *o)
+{
+	SSL *ssl = b->side[SERVER].ssl;
+
+	SSL_set_connect_state(ssl);
+	return mf_tls_expect_name(ssl, o->server_name) &&
+	       (!o->alpn.len || SSL_set_alpn_protos(ssl, o->alpn.ptr, (unsigned)o->alpn.len) == 0);
 }
 
 int mf_tls_bridge_new(const struct mf_tls_bridge_options *o, struct mf_tls_bridge **ret_bridge)
@@ -89,11 +163,8 @@ int mf_tls_bridge_new(const struct mf_tls_bridge_options *o, struct mf_tls_bridg
 	if (!init_side(&b->side[CLIENT], ctx, b) || !init_side(&b->side[SERVER], o->upstream, b))
 		goto fail;
 	SSL_set_accept_state(b->side[CLIENT].ssl);
-	SSL_set_connect_state(b->side[SERVER].ssl);
 	r = MF_E_INVAL;
-	if (!mf_tls_expect_name(b->side[SERVER].ssl, o->server_name) ||
-	    (o->alpn.len &&
-	     SSL_set_alpn_protos(b->side[SERVER].ssl, o->alpn.ptr, (unsigned)o->alpn.len)))
+	if (o->upstream ? !expect_server(b, o) : !keep_protocols(b, o->alpn))
 		goto fail;
 	r = MF_E_NOMEM;
 	if (o->first.len &&
@@ -112,8 +183,9 @@ void mf_tls_bridge_free(struct mf_tls_bridge *b)
 {
 	if (!b)
 		return;
-	SSL_free(b->side[CLIENT].ssl);
-	SSL_free(b->side[SERVER].ssl);
+	free_side(&b->side[CLIENT]);
+	free_side(&b->side[SERVER]);
+	free(b->alpn);
 	free(b);
 }
 
@@ -129,8 +201,9 @@ const char *mf_tls_bridge_error(const struct mf_tls_bridge *b)
 
 static void say(struct mf_tls_bridge *b, unsigned i, const char *what)
 {
-	const char *whose = i == CLIENT ? "the client" : "the redirect's target";
-	long verify = i == SERVER ? SSL_get_verify_result(b->side[i].ssl) : X509_V_OK;
+	const char *whose = i == CLIENT ? "the client" : "the server";
+	const SSL *ssl = b->side[i].ssl;
+	long verify = i == SERVER && ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
 	const char *why = verify != X509_V_OK ? X509_verify_cert_error_string(verify)
 					      : ERR_reason_error_string(ERR_peek_last_error());
 
@@ -225,6 +298,24 @@ static enum step shake(struct mf_tls_bridge *b, const struct mf_relay *r, unsign
 	return BROKEN;
 }
 
+static int read_plain(struct side *s, uint8_t *buf)
+{
+	return s->ssl ? SSL_read(s->ssl, buf, CHUNK) : BIO_read(s->in, buf, CHUNK);
+}
+
+static bool write_plain(struct side *s, const uint8_t *buf, int len)
+{
+	return (s->ssl ? SSL_write(s->ssl, buf, len) : BIO_write(s->out, buf, len)) == len;
+}
+
+/* Why read_plain() gave nothing, as of SSL_get_error() */
+static int read_error(const struct side *s, int n)
+{
+	if (s->ssl)
+		return SSL_get_error(s->ssl, n);
+	return s->eof ? SSL_ERROR_ZERO_RETURN : SSL_ERROR_WANT_READ;
+}
+
 /* Plaintext from side @i to the other one, while the other one has nothing waiting. */
 static enum step carry(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 {
@@ -234,23 +325,22 @@ static enum step carry(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 	if (from->ended || to->told || BIO_pending(to->out) > 0)
 		return IDLE;
 	ERR_clear_error();
-	n = SSL_read(from->ssl, b->buf, CHUNK);
+	n = read_plain(from, b->buf);
 	if (n > 0) {
-		if (SSL_write(to->ssl, b->buf, n) != n) {
+		if (!write_plain(to, b->buf, n)) {
 			say(b, 1 - i, "cannot write");
 			return BROKEN;
 		}
 		r->dir[i].bytes += (uint64_t)n;
 		return MOVED;
 	}
-	error = SSL_get_error(from->ssl, n);
+	error = read_error(from, n);
 	if (error == SSL_ERROR_WANT_READ && !from->eof)
-		return wants_more(r, i);
+		return from->ssl ? wants_more(r, i) : IDLE;
 	if (error == SSL_ERROR_ZERO_RETURN || from->eof) {
 		from->ended = true;
-		// An end without close_notify is passed on as what it is: an end without one.
-		if (SSL_get_shutdown(from->ssl) & SSL_RECEIVED_SHUTDOWN &&
-		    error == SSL_ERROR_ZERO_RETURN)
+		// An end without close_notify is passed on as what it is: what came may have been cut.
+		if (from->closed && to->ssl)
 			SSL_shutdown(to->ssl);
 		to->told = true;
 		return MOVED;

@@ -10,6 +10,9 @@
  * The server's handshake comes first: only when it is done, and its certificate is good, is the client answered, with the
  * application protocol (ALPN) that the server chose.
  *
+ * Without an upstream context the server's side is plaintext: TLS ends here. The client's handshake then is the only one,
+ * and an end of the server's data is a close_notify for the client.
+ *
  * Memory is bounded: a direction reads only while the other side's ciphertext has been sent, so at most one record waits in
  * each. The bridge has no events of its own: its owner sets readable[] and writable[] (edge-triggered, as mf_relay) and
  * pumps.
@@ -27,21 +30,26 @@ struct mf_tls_bridge;
 
 struct mf_tls_bridge_options {
 	struct mf_tls_authority *authority;
-	SSL_CTX *upstream;	 /* mf_tls_upstream_new() of tls_client.h; a reference is taken */
+	SSL_CTX *
+		upstream; /* mf_tls_upstream_new() of tls_client.h, a reference is taken; NULL: plaintext */
 	const char *client_name; /* what the client asked for: its certificate's name */
-	const char *
-		server_name; /* what the server is asked for and must prove: a name or an address */
-	struct mf_span
-		alpn; /* the client's list as in its hello (RFC 7301: length-prefixed names), may be empty */
+	/* what the server is asked for and must prove: a name or an address; not used without upstream */
+	const char *server_name;
+	/*
+	 * Application protocols (RFC 7301: length-prefixed names). The client's, as in its hello, may be empty. Without
+	 * upstream: what the plaintext server speaks, the preferred one first; empty: http/1.1.
+	 */
+	struct mf_span alpn;
 	struct mf_span first; /* what was already read from the client */
 };
 
-/** mf_tls_bridge_new() - Return: 0, MF_E_NOMEM, MF_E_INVAL (a name that cannot be verified) */
+/** mf_tls_bridge_new() - Return: 0, MF_E_NOMEM, MF_E_INVAL (a name that cannot be verified, a list that is none) */
 int mf_tls_bridge_new(const struct mf_tls_bridge_options *options,
 		      struct mf_tls_bridge **ret_bridge);
 void mf_tls_bridge_free(struct mf_tls_bridge *b); /* closes no descriptor; NULL is fine */
 
-/** mf_tls_bridge_is_joined() - Whether the server's handshake is done: from now on a failure cannot be tried elsewhere */
+/** mf_tls_bridge_is_joined() - Whether the server's handshake is done: from now on a failure cannot be tried
+ * elsewhere. A plaintext server has none: true from the beginning. */
 bool mf_tls_bridge_is_joined(const struct mf_tls_bridge *b);
 
 /** mf_tls_bridge_error() - Why it broke, for the event; "" when it was an ordinary end; valid as long as @b */
