@@ -251,6 +251,28 @@ static int read_lines(struct mf_span head, size_t at, struct lines *l)
 	return MF_E_BAD;
 }
 
+bool mf_http_next_field(struct mf_span head, size_t *at, struct mf_span *ret_name,
+			struct mf_span *ret_value)
+{
+	struct mf_span line;
+	const uint8_t *colon;
+
+	if (*at == 0) { /* the request line, and empty ones before it */
+		do {
+			if (!next_line(head, at, &line))
+				return false;
+		} while (line.len == 0);
+	}
+	if (!next_line(head, at, &line))
+		return false;
+	colon = memchr(line.ptr, ':', line.len);
+	if (!colon)
+		return false;
+	*ret_name = mf_span_of(line.ptr, (size_t)(colon - line.ptr));
+	*ret_value = trim(mf_span_sub(line, ret_name->len + 1, line.len));
+	return true;
+}
+
 /* method SP target SP "HTTP/1." digit; Return: the minor version or MF_E_BAD */
 static int read_request_line(struct mf_span line, struct mf_http_head *h)
 {

@@ -49,6 +49,14 @@ size_t mf_http_find_end(struct mf_span bytes, size_t from);
 int mf_http_read_head(struct mf_span head, struct mf_http_head *ret);
 
 /**
+ * mf_http_next_field() - The fields of a head that mf_http_read_head() was content with, one by one
+ * @at: 0 at first; where the next one is
+ * Return: false: no more
+ */
+bool mf_http_next_field(struct mf_span head, size_t *at, struct mf_span *ret_name,
+			struct mf_span *ret_value);
+
+/**
  * mf_http_read_authority() - "name", "name:port", "[address]:port" without the port
  * @ret_port: 0 where there is none; may be NULL
  * Return: 0 or MF_E_BAD: empty, with a user, or with bytes that no authority has

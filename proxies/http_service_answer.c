@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http_service_answer.c - which route a request goes to, and the answer that comes back, now or later */
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "proxies/http_service_int.h"
+
+static const struct {
+	int status;
+	const char *reason;
+} reasons[] = {
+	{ 200, "OK" },
+	{ 201, "Created" },
+	{ 204, "No Content" },
+	{ 301, "Moved Permanently" },
+	{ 302, "Found" },
+	{ 303, "See Other" },
+	{ 304, "Not Modified" },
+	{ 307, "Temporary Redirect" },
+	{ 308, "Permanent Redirect" },
+	{ 400, "Bad Request" },
+	{ 401, "Unauthorized" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
+	{ 408, "Request Timeout" },
+	{ 409, "Conflict" },
+	{ 413, "Content Too Large" },
+	{ 414, "URI Too Long" },
+	{ 415, "Unsupported Media Type" },
+	{ 421, "Misdirected Request" },
+	{ 429, "Too Many Requests" },
+	{ 431, "Request Header Fields Too Large" },
+	{ 500, "Internal Server Error" },
+	{ 501, "Not Implemented" },
+	{ 502, "Bad Gateway" },
+	{ 503, "Service Unavailable" },
+	{ 504, "Gateway Timeout" },
+};
+
+const char *mf_http_reason(int status)
+{
+	for (size_t i = 0; i < MF_ARRAY_SIZE(reasons); i++)
+		if (reasons[i].status == status)
+			return reasons[i].reason;
+	return "";
+}
+
+/* --- answers -------------------------------------------------------------------------------------------------------- */
+
+static void send_answer(struct mf_http_conn *c, int32_t stream, const struct mf_http_answer *a,
+			bool head, bool ends_conn)
+{
+	if (c->h2)
+		mf_http_h2_answer(c, stream, a, head);
+	else
+		mf_http_h1_answer(c, a, head, ends_conn);
+	mf_http_conn_kick(c);
+}
+
+void mf_http_reject(struct mf_http_conn *c, int32_t stream, int status, const char *allow)
+{
+	struct mf_http_field field = { mf_span_str("allow"), mf_span_str(allow ? allow : "") };
+	char text[64];
+	struct mf_http_answer a = {
+		.status = status, .type = "text/plain", .fields = &field, .field_cnt = allow ? 1 : 0
+	};
+
+	snprintf(text, sizeof(text), "%d %s\n", status, mf_http_reason(status));
+	a.body = mf_span_str(text);
+	c->s->stats.bad_requests++;
+	send_answer(c, stream, &a, false, true);
+}
+
+static void unlink_exchange(struct mf_http_exchange *x)
+{
+	struct mf_http_conn *c = x->conn;
+
+	if (x->prev)
+		x->prev->next = x->next;
+	else
+		c->exchanges = x->next;
+	if (x->next)
+		x->next->prev = x->prev;
+	c->s->stats.waiting--;
+	x->conn = NULL;
+}
+
+void mf_http_exchange_detach(struct mf_http_exchange *x)
+{
+	x->conn->s->stats.answers_dropped++;
+	unlink_exchange(x);
+	if (x->gone)
+		x->gone(x->gone_ctx, x);
+}
+
+bool mf_http_exchange_is_gone(const struct mf_http_exchange *x)
+{
+	return !x->conn;
+}
+
+void mf_http_exchange_on_gone(struct mf_http_exchange *x,
+			      void (*fn)(void *ctx, struct mf_http_exchange *x), void *ctx)
+{
+	x->gone = fn;
+	x->gone_ctx = ctx;
+}
+
+static bool has_line_end(struct mf_span s)
+{
+	return memchr(s.ptr, '\r', s.len) || memchr(s.ptr, '\n', s.len) || memchr(s.ptr, 0, s.len);
+}
+
+static bool may_be_sent(const struct mf_http_answer *a)
+{
+	if (a->status < 200 || a->status > 599 || a->field_cnt > MF_HTTP_ANSWER_FIELDS_MAX ||
+	    (a->type && has_line_end(mf_span_str(a->type))))
+		return false;
+	for (size_t i = 0; i < a->field_cnt; i++) {
+		const struct mf_http_field *f = &a->fields[i];
+
+		if (f->name.len == 0 || has_line_end(f->name) ||
+		    (f->value.len && has_line_end(f->value)))
+			return false;
+	}
+	return true;
+}
+
+void mf_http_answer(struct mf_http_exchange *x, const struct mf_http_answer *a)
+{
+	static const struct mf_http_answer broken = { .status = 500 };
+	struct mf_http_conn *c = x->conn;
+
+	if (c) {
+		unlink_exchange(x);
+		send_answer(c, x->stream, may_be_sent(a) ? a : &broken, x->head, x->ends_conn);
+	}
+	free(x);
+}
+
+void mf_http_answer_text(struct mf_http_exchange *x, int status, const char *type, const char *text)
+{
+	struct mf_http_field field = { mf_span_str("cache-control"), mf_span_str("no-store") };
+
+	mf_http_answer(x, &(struct mf_http_answer){ .status = status,
+						    .type = type,
+						    .body = mf_span_str(text),
+						    .fields = &field,
+						    .field_cnt = 1 });
+}
+
+/* --- routes --------------------------------------------------------------------------------------------------------- */
+
+static bool leads(const struct mf_http_route *r, struct mf_span path)
+{
+	size_t len = strlen(r->path);
+
+	return (r->prefix ? path.len >= len : path.len == len) &&
+	       memcmp(path.ptr, r->path, len) == 0;
+}
+
+static bool serves(const struct mf_http_route *r, const struct mf_http_request *req)
+{
+	return mf_span_eq(req->method, mf_span_str(r->method)) ||
+	       (req->head && strcmp(r->method, "GET") == 0);
+}
+
+/* The routes of the longest path: the one for the method, or NULL and their methods in @allow, or "" where there is none */
+static const struct mf_http_route *find_route(const struct mf_http_service *s,
+					      const struct mf_http_request *req, void **ret_ctx,
+					      char *allow, size_t size)
+{
+	const struct mf_http_route *found = NULL;
+	size_t best = 0, len = 0;
+
+	allow[0] = '\0';
+	for (size_t i = 0; i < s->set_cnt; i++) {
+		for (size_t k = 0; k < s->sets[i].cnt; k++) {
+			const struct mf_http_route *r = &s->sets[i].routes[k];
+			size_t path_len =
+				strlen(r->path) * 2 + !r->prefix; /* exact before prefix */
+
+			if (!leads(r, req->path) || path_len < best)
+				continue;
+			if (path_len > best) {
+				best = path_len;
+				found = NULL;
+				len = 0;
+			}
+			if (len < size)
+				len += (size_t)snprintf(
+					allow + len, size - len, "%s%s%s", len ? ", " : "",
+					r->method, strcmp(r->method, "GET") == 0 ? ", HEAD" : "");
+			if (!found && serves(r, req)) {
+				found = r;
+				*ret_ctx = s->sets[i].ctx;
+			}
+		}
+	}
+	return found;
+}
+
+void mf_http_dispatch(struct mf_http_conn *c, struct mf_http_request *req, int32_t stream,
+		      bool ends_conn)
+{
+	const struct mf_http_route *route;
+	struct mf_http_exchange *x;
+	char allow[96];
+	void *ctx;
+
+	c->s->stats.requests++;
+	req->peer = c->peer;
+	req->head = mf_span_eq(req->method, mf_span_str("HEAD"));
+	req->tls = c->ssl != NULL;
+	req->http2 = c->h2 != NULL;
+	x = calloc(1, sizeof(*x));
+	if (!x) {
+		mf_http_reject(c, stream, 503, NULL);
+		return;
+	}
+	x->conn = c;
+	x->stream = stream;
+	x->head = req->head;
+	x->ends_conn = ends_conn;
+	x->next = c->exchanges;
+	if (x->next)
+		x->next->prev = x;
+	c->exchanges = x;
+	c->s->stats.waiting++;
+	route = find_route(c->s, req, &ctx, allow, sizeof(allow));
+	if (route) {
+		route->fn(ctx, x, req);
+		return;
+	}
+	c->s->stats.bad_requests++;
+	if (allow[0]) {
+		struct mf_http_field field = { mf_span_str("allow"), mf_span_str(allow) };
+
+		mf_http_answer(x, &(struct mf_http_answer){
+					  .status = 405,
+					  .type = "text/plain",
+					  .body = mf_span_str("405 Method Not Allowed\n"),
+					  .fields = &field,
+					  .field_cnt = 1 });
+	} else {
+		mf_http_answer(x,
+			       &(struct mf_http_answer){ .status = 404,
+							 .type = "text/plain",
+							 .body = mf_span_str("404 Not Found\n") });
+	}
+}
+
+/* --- what handlers ask ---------------------------------------------------------------------------------------------- */
+
+struct mf_span mf_http_find_field(const struct mf_http_request *req, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < req->field_cnt; i++) {
+		const struct mf_http_field *f = &req->fields[i];
+
+		if (f->name.len == len && strncasecmp((const char *)f->name.ptr, name, len) == 0)
+			return f->value.ptr ? f->value : mf_span_str("");
+	}
+	return mf_span_of(NULL, 0);
+}
+
+static int hex_digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Return: bytes written, MF_E_BAD, MF_E_LIMIT */
+static int decode(struct mf_span s, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < s.len; i++) {
+		int c = s.ptr[i];
+
+		if (c == '+') {
+			c = ' ';
+		} else if (c == '%') {
+			int a = s.len - i > 2 ? hex_digit(s.ptr[i + 1]) : -1;
+			int b = s.len - i > 2 ? hex_digit(s.ptr[i + 2]) : -1;
+
+			if (a < 0 || b < 0)
+				return MF_E_BAD;
+			c = a << 4 | b;
+			i += 2;
+		}
+		if (c == 0)
+			return MF_E_BAD;
+		if (len + 1 >= size)
+			return MF_E_LIMIT;
+		buf[len++] = (char)c;
+	}
+	buf[len] = '\0';
+	return (int)len;
+}
+
+int mf_http_find_param(struct mf_span query, const char *name, char *buf, size_t size)
+{
+	size_t name_len = strlen(name);
+	int r = MF_E_NOENT;
+
+	while (query.len) {
+		const uint8_t *amp = memchr(query.ptr, '&', query.len);
+		size_t len = amp ? (size_t)(amp - query.ptr) : query.len;
+		struct mf_span item = mf_span_of(query.ptr, len);
+
+		if (item.len > name_len && item.ptr[name_len] == '=' &&
+		    memcmp(item.ptr, name, name_len) == 0) {
+			if (r != MF_E_NOENT)
+				return MF_E_EXIST;
+			r = decode(mf_span_sub(item, name_len + 1, item.len), buf, size);
+			if (r < 0)
+				return r;
+		}
+		query = mf_span_sub(query, len + 1, query.len);
+	}
+	return r;
+}
