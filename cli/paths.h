@@ -23,6 +23,13 @@ const char *mf_paths_data(const char *name, char buf[MF_PATH_MAX]);
 /** mf_paths_default_policy() - The policy in force without --policy; Return: @buf, or NULL if there is none */
 const char *mf_paths_default_policy(char buf[MF_PATH_MAX]);
 
+/**
+ * mf_paths_authority() - The directory of the local certificate authority (proxies/tls_authority.h), which need not exist
+ * Linux, macOS: /var/lib/moonfence/ca for root, else $XDG_STATE_HOME/moonfence/ca, $HOME/.local/state/moonfence/ca.
+ * Windows: %LOCALAPPDATA%\moonfence\ca. Return: @buf, or NULL without such variables
+ */
+const char *mf_paths_authority(char buf[MF_PATH_MAX]);
+
 /** mf_paths_data_places() - Where mf_paths_data() looks, for messages: "installed in /usr/share/moonfence" */
 const char *mf_paths_data_places(void);
 

@@ -32,6 +32,17 @@ const char *mf_paths_default_policy(char buf[MF_PATH_MAX])
 	return mf_paths_data("policies/default", buf);
 }
 
+const char *mf_paths_authority(char buf[MF_PATH_MAX])
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+	if (geteuid() == 0) // sudo may leave $HOME as it was
+		return join(buf, "/var/lib", "moonfence/ca") ? buf : NULL;
+	if (state && state[0] == '/')
+		return join(buf, state, "moonfence/ca") ? buf : NULL;
+	return home && home[0] == '/' && join(buf, home, ".local/state/moonfence/ca") ? buf : NULL;
+}
+
 const char *mf_paths_data_places(void)
 {
 	return "installed in " MF_DATA_DIR;

@@ -70,11 +70,12 @@ const char *mf_paths_data(const char *name, char buf[MF_PATH_MAX])
 	return found ? buf : NULL;
 }
 
-static bool find_folder(const KNOWNFOLDERID *id, char buf[MF_PATH_MAX])
+/* @name below a folder of Windows' own. */
+static bool find_folder(const KNOWNFOLDERID *id, const char *name, char buf[MF_PATH_MAX])
 {
 	wchar_t *wide = NULL;
 	char *utf8 = SHGetKnownFolderPath(id, 0, NULL, &wide) == S_OK ? mf_win32_utf8(wide) : NULL;
-	bool fits = utf8 && join(buf, utf8, "moonfence\\policies");
+	bool fits = utf8 && join(buf, utf8, name);
 
 	CoTaskMemFree(wide);
 	free(utf8);
@@ -101,11 +102,17 @@ static bool is_administrators(const char *path)
 
 const char *mf_paths_default_policy(char buf[MF_PATH_MAX])
 {
-	if (find_folder(&FOLDERID_LocalAppData, buf) && is_directory(buf))
+	if (find_folder(&FOLDERID_LocalAppData, "moonfence\\policies", buf) && is_directory(buf))
 		return buf;
-	if (find_folder(&FOLDERID_ProgramData, buf) && is_directory(buf) && is_administrators(buf))
+	if (find_folder(&FOLDERID_ProgramData, "moonfence\\policies", buf) && is_directory(buf) &&
+	    is_administrators(buf))
 		return buf;
 	return mf_paths_data("policies/default", buf);
+}
+
+const char *mf_paths_authority(char buf[MF_PATH_MAX])
+{
+	return find_folder(&FOLDERID_LocalAppData, "moonfence\\ca", buf) ? buf : NULL;
 }
 
 const char *mf_paths_data_places(void)

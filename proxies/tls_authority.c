@@ -1,160 +1,141 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tls_authority.c - see tls_authority.h */
 #include "proxies/tls_authority.h"
-#include "proxies/tls_trust.h"
 
-#include <openssl/bio.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAVES_MAX   256
-#define NAME_MAX_LEN 253
-#define DAY_S	     86400
-#define LIFE_S	     (2 * DAY_S)
-/* X.520 ub-common-name: longer names stand in the subjectAltName only. */
-#define CN_MAX 64
+#include "proxies/tls_authority_disk.h"
+#include "proxies/tls_certificate.h"
+#include "proxies/tls_trust.h"
+
+#define LEAVES_MAX	256
+#define SESSION_S	(90 * MF_TLS_DAY_S) /* longer than any session; the key ends with it */
+#define SESSION_LEAF_S	(2 * MF_TLS_DAY_S)
+#define LOCAL_LEAF_S	(30 * MF_TLS_DAY_S)
+#define COMMON_NAME_MAX 64 /* X.520 ub-common-name */
 
 struct leaf {
-	char name[NAME_MAX_LEN + 1];
+	char name[MF_NAME_ROOM];
 	SSL_CTX *ctx;
-	uint64_t used; /* turn of its last use */
+	int64_t renew_s; /* from then on another one is made */
+	uint64_t used;	 /* turn of its last use */
 };
 
 struct mf_tls_authority {
 	EVP_PKEY *key, *leaf_key;
 	X509 *cert;
 	char *pem;
+	int64_t until_s, leaf_s;
+	const struct mf_clock *clock;
 	struct leaf leaves[LEAVES_MAX];
 	size_t leaf_cnt;
 	uint64_t turn;
 };
 
-static bool add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
+static int64_t now_s(const struct mf_tls_authority *ca)
 {
-	X509V3_CTX ctx;
-	X509_EXTENSION *ext;
-	bool ok;
-
-	X509V3_set_ctx_nodb(&ctx);
-	X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
-	ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-	ok = ext && X509_add_ext(cert, ext, -1);
-	X509_EXTENSION_free(ext);
-	return ok;
+	return (int64_t)(mf_clock_wall(ca->clock) / MF_NS_PER_S);
 }
 
-/* The subject alternative name, made from the parts: a name never passes through OpenSSL's configuration syntax. */
-static bool add_alt_name(X509 *cert, const char *name)
+/* Complete @ca, which has its key and certificate. */
+static bool finish(struct mf_tls_authority *ca, int64_t leaf_s)
 {
-	GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
-	GENERAL_NAME *general = GENERAL_NAME_new();
-	ASN1_IA5STRING *text = ASN1_IA5STRING_new();
-	bool ok = names && general && text && ASN1_STRING_set(text, name, (int)strlen(name));
+	int64_t from;
 
-	if (ok) {
-		GENERAL_NAME_set0_value(general, GEN_DNS, text);
-		text = NULL;
-		ok = sk_GENERAL_NAME_push(names, general) > 0;
-	}
-	if (ok) {
-		general = NULL;
-		// RFC 5280 4.2.1.6: critical where the subject is empty.
-		ok = X509_add1_ext_i2d(cert, NID_subject_alt_name, names, strlen(name) > CN_MAX,
-				       0) == 1;
-	}
-	ASN1_IA5STRING_free(text);
-	GENERAL_NAME_free(general);
-	sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
-	return ok;
-}
-
-static bool set_serial(X509 *cert)
-{
-	unsigned char bytes[16];
-	BIGNUM *n;
-	bool ok;
-
-	if (RAND_bytes(bytes, sizeof(bytes)) != 1)
-		return false;
-	bytes[0] &= 0x7f; // positive
-	bytes[0] |= 0x40; // and of full length
-	n = BN_bin2bn(bytes, sizeof(bytes), NULL);
-	ok = n && BN_to_ASN1_INTEGER(n, X509_get_serialNumber(cert));
-	BN_free(n);
-	return ok;
-}
-
-static bool set_common_name(X509_NAME *subject, const char *cn)
-{
-	return strlen(cn) > CN_MAX ||
-	       X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)cn,
-					  -1, -1, 0) == 1;
-}
-
-/* A certificate without extensions and signature; @issuer NULL: self-issued. */
-static X509 *begin_certificate(const char *cn, EVP_PKEY *key, X509 *issuer)
-{
-	X509 *cert = X509_new();
-
-	if (!cert)
-		return NULL;
-	if (X509_set_version(cert, X509_VERSION_3) && set_serial(cert) &&
-	    X509_gmtime_adj(X509_getm_notBefore(cert), -DAY_S) &&
-	    X509_gmtime_adj(X509_getm_notAfter(cert), LIFE_S) && X509_set_pubkey(cert, key) &&
-	    set_common_name(X509_get_subject_name(cert), cn) &&
-	    X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer : cert)))
-		return cert;
-	X509_free(cert);
-	return NULL;
-}
-
-static bool make_authority(struct mf_tls_authority *ca, const char *session_id)
-{
-	char cn[CN_MAX + 1];
-	BIO *out;
-	char *text;
-	long len;
-
-	snprintf(cn, sizeof(cn), "Moonfence session %s", session_id);
-	ca->key = EVP_EC_gen("P-256");
 	ca->leaf_key = EVP_EC_gen("P-256");
-	ca->cert = ca->key ? begin_certificate(cn, ca->key, NULL) : NULL;
-	if (!ca->leaf_key || !ca->cert ||
-	    !add_extension(ca->cert, ca->cert, NID_basic_constraints,
-			   "critical,CA:TRUE,pathlen:0") ||
-	    !add_extension(ca->cert, ca->cert, NID_key_usage, "critical,keyCertSign") ||
-	    !add_extension(ca->cert, ca->cert, NID_subject_key_identifier, "hash") ||
-	    !X509_sign(ca->cert, ca->key, EVP_sha256()))
-		return false;
-	out = BIO_new(BIO_s_mem());
-	if (out && PEM_write_bio_X509(out, ca->cert)) {
-		len = BIO_get_mem_data(out, &text);
-		ca->pem = strndup(text, (size_t)len);
-	}
-	BIO_free(out);
-	return ca->pem;
+	ca->pem = mf_tls_certificate_pem(ca->cert);
+	ca->leaf_s = leaf_s;
+	return ca->leaf_key && ca->pem && mf_tls_certificate_times(ca->cert, &from, &ca->until_s);
+}
+
+static struct mf_tls_authority *make(void)
+{
+	struct mf_tls_authority *ca = calloc(1, sizeof(*ca));
+
+	mf_tls_trust_start();
+	if (ca)
+		ca->clock = &mf_clock_system;
+	return ca;
 }
 
 int mf_tls_authority_new(const char *session_id, struct mf_tls_authority **ret_ca,
 			 struct mf_err *err)
 {
-	struct mf_tls_authority *ca = calloc(1, sizeof(*ca));
+	struct mf_tls_authority *ca = make();
+	char cn[COMMON_NAME_MAX + 1];
 
-	mf_tls_trust_start();
-	if (!ca || !make_authority(ca, session_id)) {
+	snprintf(cn, sizeof(cn), "Moonfence session %s", session_id);
+	if (ca)
+		ca->key = EVP_EC_gen("P-256");
+	if (ca && ca->key)
+		ca->cert = mf_tls_certificate_root(
+			ca->key, &(struct mf_tls_root){ .common_name = cn,
+							.from = now_s(ca) - MF_TLS_DAY_S,
+							.until = now_s(ca) + SESSION_S });
+	if (!ca || !ca->cert || !finish(ca, SESSION_LEAF_S)) {
 		mf_tls_authority_free(ca);
 		return mf_err_set(err, MF_E_NOMEM,
 				  "cannot make the session's certificate authority");
 	}
 	*ret_ca = ca;
 	return 0;
+}
+
+static int check_dates(const char *path, const struct mf_tls_authority *ca, struct mf_err *err)
+{
+	int64_t from, until;
+
+	if (!mf_tls_certificate_times(ca->cert, &from, &until))
+		return mf_err_set(err, MF_E_BAD, "The authority in %s has no valid dates.", path);
+	if (now_s(ca) >= until)
+		return mf_err_set(err, MF_E_PERM,
+				  "The authority in %s has expired: 'moonfence ca rotate' makes "
+				  "another.",
+				  path);
+	if (now_s(ca) < from)
+		return mf_err_set(
+			err, MF_E_PERM,
+			"The authority in %s is not valid yet: is this host's clock right?", path);
+	return 0;
+}
+
+int mf_tls_authority_open(const char *path, struct mf_tls_authority **ret_ca, struct mf_err *err)
+{
+	struct mf_tls_stored stored = { NULL };
+	struct mf_tls_authority *ca;
+	struct mf_private_dir *dir;
+	int r = mf_private_dir_open(path, false, &dir, err);
+
+	if (r == 0) {
+		r = mf_tls_stored_load(dir, MF_TLS_IN_FORCE, &stored, err);
+		mf_private_dir_close(dir);
+	}
+	if (r == MF_E_NOENT)
+		return mf_err_set(err, r,
+				  "There is no authority in %s: 'moonfence ca create' makes one.",
+				  path);
+	if (r < 0)
+		return r;
+	ca = make();
+	if (!ca) {
+		mf_tls_stored_done(&stored);
+		return mf_err_set(err, MF_E_NOMEM, "Out of memory.");
+	}
+	ca->key = stored.key;
+	ca->cert = stored.cert;
+	r = check_dates(path, ca, err);
+	if (r == 0 && !finish(ca, LOCAL_LEAF_S))
+		r = mf_err_set(err, MF_E_NOMEM, "Out of memory.");
+	if (r < 0)
+		mf_tls_authority_free(ca);
+	else
+		*ret_ca = ca;
+	return r;
 }
 
 void mf_tls_authority_free(struct mf_tls_authority *ca)
@@ -175,32 +156,28 @@ const char *mf_tls_authority_pem(const struct mf_tls_authority *ca)
 	return ca->pem;
 }
 
-static X509 *make_leaf(const struct mf_tls_authority *ca, const char *name)
+X509 *mf_tls_authority_certificate(const struct mf_tls_authority *ca)
 {
-	X509 *cert = begin_certificate(name, ca->leaf_key, ca->cert);
-
-	if (!cert)
-		return NULL;
-	if (add_extension(cert, ca->cert, NID_basic_constraints, "critical,CA:FALSE") &&
-	    add_extension(cert, ca->cert, NID_key_usage, "critical,digitalSignature") &&
-	    add_extension(cert, ca->cert, NID_ext_key_usage, "serverAuth") &&
-	    add_extension(cert, ca->cert, NID_authority_key_identifier, "keyid") &&
-	    add_alt_name(cert, name) && X509_sign(cert, ca->key, EVP_sha256()))
-		return cert;
-	X509_free(cert);
-	return NULL;
+	return ca->cert;
 }
 
-static SSL_CTX *make_context(const struct mf_tls_authority *ca, const char *name)
+int64_t mf_tls_authority_until(const struct mf_tls_authority *ca)
+{
+	return ca->until_s;
+}
+
+void mf_tls_authority_use_clock(struct mf_tls_authority *ca, const struct mf_clock *clock)
+{
+	ca->clock = clock;
+}
+
+static SSL_CTX *make_context(const struct mf_tls_authority *ca, X509 *cert)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-	X509 *cert = make_leaf(ca, name);
-	bool ok = ctx && cert && SSL_CTX_use_certificate(ctx, cert) == 1 &&
-		  SSL_CTX_use_PrivateKey(ctx, ca->leaf_key) == 1 &&
-		  SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1;
 
-	X509_free(cert);
-	if (!ok) {
+	if (!ctx || SSL_CTX_use_certificate(ctx, cert) != 1 ||
+	    SSL_CTX_use_PrivateKey(ctx, ca->leaf_key) != 1 ||
+	    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1) {
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
@@ -211,34 +188,67 @@ static SSL_CTX *make_context(const struct mf_tls_authority *ca, const char *name
 	return ctx;
 }
 
-SSL_CTX *mf_tls_authority_context(struct mf_tls_authority *ca, const char *name)
+/* The leaf of @name; without one: the place for it, a free one or the one not used for longest. */
+static struct leaf *find_leaf(struct mf_tls_authority *ca, const char *name)
 {
-	struct leaf *oldest = NULL, *slot;
-	SSL_CTX *ctx;
+	struct leaf *oldest = NULL;
 
-	ca->turn++;
 	for (size_t i = 0; i < ca->leaf_cnt; i++) {
 		struct leaf *l = &ca->leaves[i];
 
-		if (strcmp(l->name, name) == 0) {
-			l->used = ca->turn;
-			return l->ctx;
-		}
+		if (strcmp(l->name, name) == 0)
+			return l;
 		if (!oldest || l->used < oldest->used)
 			oldest = l;
 	}
-	if (strlen(name) > NAME_MAX_LEN)
-		return NULL;
-	ctx = make_context(ca, name);
-	if (!ctx)
-		return NULL;
-	if (ca->leaf_cnt < LEAVES_MAX) {
-		slot = &ca->leaves[ca->leaf_cnt++];
-	} else {
-		slot = oldest;
-		SSL_CTX_free(slot->ctx);
+	return ca->leaf_cnt < LEAVES_MAX ? &ca->leaves[ca->leaf_cnt] : oldest;
+}
+
+int mf_tls_authority_certify(struct mf_tls_authority *ca, const char *name, SSL_CTX **ret_ctx,
+			     struct mf_err *err)
+{
+	struct leaf *leaf = find_leaf(ca, name);
+	int64_t now = now_s(ca), until = now + ca->leaf_s;
+	bool have = leaf->ctx && strcmp(leaf->name, name) == 0;
+	SSL_CTX *ctx;
+	X509 *cert;
+	int r;
+
+	if (now >= ca->until_s)
+		return mf_err_set(err, MF_E_PERM, "The certificate authority has expired.");
+	if (!have || now >= leaf->renew_s) {
+		if (!*name || strlen(name) >= sizeof(leaf->name))
+			return mf_err_set(err, MF_E_SYNTAX,
+					  "No certificate for a name of %zu bytes.", strlen(name));
+		if (until > ca->until_s)
+			until = ca->until_s;
+		r = mf_tls_certificate_leaf(ca->cert, ca->key, ca->leaf_key, name,
+					    now - MF_TLS_DAY_S, until, &cert);
+		if (r == MF_E_PERM)
+			return mf_err_set(err, r,
+					  "The certificate authority may not vouch for '%s': it is "
+					  "outside of its name constraints.",
+					  name);
+		ctx = r == 0 ? make_context(ca, cert) : NULL;
+		if (r == 0)
+			X509_free(cert);
+		if (!ctx)
+			return mf_err_set(err, MF_E_NOMEM, "Cannot make a certificate for '%s'.",
+					  name);
+		if (!leaf->ctx)
+			ca->leaf_cnt++;
+		SSL_CTX_free(leaf->ctx);
+		*leaf = (struct leaf){ .ctx = ctx, .renew_s = now + (until - now) / 2 };
+		memcpy(leaf->name, name, strlen(name) + 1);
 	}
-	*slot = (struct leaf){ .ctx = ctx, .used = ca->turn };
-	memcpy(slot->name, name, strlen(name) + 1);
-	return ctx;
+	leaf->used = ++ca->turn;
+	*ret_ctx = leaf->ctx;
+	return 0;
+}
+
+SSL_CTX *mf_tls_authority_context(struct mf_tls_authority *ca, const char *name)
+{
+	SSL_CTX *ctx;
+
+	return mf_tls_authority_certify(ca, name, &ctx, NULL) == 0 ? ctx : NULL;
 }

@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls_authority.h - a certificate authority that lives as long as one session, in memory only
+ * tls_authority.h - a certificate authority that makes servers' certificates on demand: a session's, or the local one
  *
- * Rewriting the server name of a TLS connection needs both ends of a bridge: the client wants a certificate for the name
- * that it asked for. This authority signs those certificates. Nobody outside the session trusts it: its certificate is
- * added to what the session's programs see as the system's bundle, its key never leaves this process.
+ * Whoever ends a TLS connection in place of the server that was asked for needs a certificate for that server's name.
+ *
+ * The session's authority is made when a session starts. Nobody outside the session trusts it: its certificate is added to
+ * what the session's programs see as the system's bundle, its key never leaves this process.
  *
  *	mf_tls_authority_new(session_id, &ca, &err);
  *	... mf_tls_authority_pem(ca) into the session's bundle ...
- *	ctx = mf_tls_authority_context(ca, "api.vendor.example");
+ *	mf_tls_authority_certify(ca, "api.vendor.example", &ctx, &err);
  *
- * Certificates: ECDSA P-256, SHA-256, valid from a day before (clocks differ) for two days from now; one key for all
- * leaves. The authority has pathLen 0. Name constraints would have to list the names that policies will bridge, which
- * nobody knows beforehand.
+ * The local authority was made by "moonfence ca create" and is trusted by the user's browsers or by the system. Its key is in a
+ * file (tls_authority_disk.h), and its certificate limits it to the operator's domains. A process reads it once: after
+ * "moonfence ca rotate" it is opened anew.
+ *
+ *	mf_tls_authority_open("/var/lib/moonfence/ca", &ca, &err);
+ *
+ * Leaves: ECDSA P-256, SHA-256, serverAuth, the name in the subjectAltName only (iPAddress for the text of an address), valid
+ * from a day before (clocks differ) for at most 90 days and never longer than the authority, made anew at half of their
+ * time. One key for all leaves, in memory only. Authorities have pathLen 0. The session's has no name constraints: they
+ * would have to list the names that policies will bridge, which nobody knows beforehand.
  *
  * One thread at a time.
  */
@@ -20,7 +28,9 @@
 #define MF_PROXIES_TLS_AUTHORITY_H
 
 #include <openssl/types.h>
+#include <stdint.h>
 
+#include "core/base/clock.h"
 #include "core/base/err.h"
 
 struct mf_tls_authority;
@@ -28,18 +38,40 @@ struct mf_tls_authority;
 /** mf_tls_authority_new() - Cost: two P-256 keys and a signature, under a millisecond; Return: 0, MF_E_NOMEM */
 int mf_tls_authority_new(const char *session_id, struct mf_tls_authority **ret_ca,
 			 struct mf_err *err);
+
+/**
+ * mf_tls_authority_open() - The local authority in the directory @path
+ * Return: 0; MF_E_NOENT: there is none; MF_E_PERM: others could read or change the key, or its time is over (or has not begun);
+ * MF_E_BAD: a file that is no authority, or a key that does not belong to its certificate; MF_E_IO; MF_E_NOMEM
+ */
+int mf_tls_authority_open(const char *path, struct mf_tls_authority **ret_ca, struct mf_err *err);
+
 void mf_tls_authority_free(struct mf_tls_authority *ca); /* NULL is fine */
 
 /** mf_tls_authority_pem() - The authority's certificate, PEM text, NUL-terminated; owned by @ca */
 const char *mf_tls_authority_pem(const struct mf_tls_authority *ca);
 
+/** mf_tls_authority_certificate() - The authority's certificate, for tls_certificate.h to read; owned by @ca */
+X509 *mf_tls_authority_certificate(const struct mf_tls_authority *ca);
+
+/** mf_tls_authority_until() - Seconds since 1970-01-01T00:00:00Z when its time is over: nothing is certified from then on */
+int64_t mf_tls_authority_until(const struct mf_tls_authority *ca);
+
+/** mf_tls_authority_use_clock() - Read another clock than the system's (its wall time): tests; @clock must outlive @ca */
+void mf_tls_authority_use_clock(struct mf_tls_authority *ca, const struct mf_clock *clock);
+
 /**
- * mf_tls_authority_context() - A server context with a certificate for @name
- * @name: canonical host name, at most 253 bytes
- * The 256 most recently used are kept.
+ * mf_tls_authority_certify() - A server context with a certificate for @name
+ * @name: canonical host name, at most 253 bytes, or the text of an address
+ * @ret_ctx: borrowed until the next call (take a reference with SSL_new()); the 256 most recently used are kept
  * Cost:   one signature for a new name
- * Return: borrowed until the next call (take a reference with SSL_new()); NULL without memory or for an overlong name
+ * Return: 0; MF_E_PERM: @name is outside of the authority's name constraints, or its time is over; MF_E_SYNTAX: no name;
+ *         MF_E_NOMEM
  */
+int mf_tls_authority_certify(struct mf_tls_authority *ca, const char *name, SSL_CTX **ret_ctx,
+			     struct mf_err *err);
+
+/** mf_tls_authority_context() - The same for callers that do not tell why not; Return: NULL where the above is not 0 */
 SSL_CTX *mf_tls_authority_context(struct mf_tls_authority *ca, const char *name);
 
 #endif

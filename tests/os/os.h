@@ -23,6 +23,10 @@ int test_link(const char *target, const char *path);
 int test_fifo(const char *path);
 /** test_is_private() - Whether nobody but the owner (and the system's masters) may read or write a file */
 bool test_is_private(const char *path);
+/** test_open_to_others() - Let everybody read a file, or look into a directory */
+int test_open_to_others(const char *path);
+/** test_give_away() - Make a file somebody else's; -1 also where this user may not */
+int test_give_away(const char *path);
 /** test_pipe() - Two descriptors: read from [0], write to [1] */
 int test_pipe(int fds[2]);
 void test_close(int fd);

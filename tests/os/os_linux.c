@@ -59,6 +59,18 @@ bool test_is_private(const char *path)
 	return stat(path, &st) == 0 && (st.st_mode & 0777) == 0600;
 }
 
+int test_open_to_others(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? chmod(path, (st.st_mode & 0700) | 0044) : -1;
+}
+
+int test_give_away(const char *path)
+{
+	return chown(path, 65534, (gid_t)-1);
+}
+
 int test_pipe(int fds[2])
 {
 	return pipe(fds);

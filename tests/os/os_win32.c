@@ -146,6 +146,44 @@ bool test_is_private(const char *path)
 	return is;
 }
 
+int test_open_to_others(const char *path)
+{
+	SID_IDENTIFIER_AUTHORITY world = SECURITY_WORLD_SID_AUTHORITY;
+	wchar_t *wide = mf_win32_path(path);
+	PSECURITY_DESCRIPTOR sd = NULL;
+	ACL *old = NULL, *acl = NULL;
+	PSID everybody = NULL;
+	DWORD r = ERROR_OUTOFMEMORY;
+
+	if (wide && AllocateAndInitializeSid(&world, 1, SECURITY_WORLD_RID, 0, 0, 0, 0, 0, 0, 0,
+					     &everybody))
+		r = GetNamedSecurityInfoW(wide, SE_FILE_OBJECT, DACL_SECURITY_INFORMATION, NULL,
+					  NULL, &old, NULL, &sd);
+	if (r == ERROR_SUCCESS) {
+		EXPLICIT_ACCESS_W access = { .grfAccessPermissions = GENERIC_READ,
+					     .grfAccessMode = GRANT_ACCESS };
+
+		access.Trustee.TrusteeForm = TRUSTEE_IS_SID;
+		access.Trustee.ptstrName = (wchar_t *)everybody;
+		r = SetEntriesInAclW(1, &access, old, &acl);
+	}
+	if (r == ERROR_SUCCESS)
+		r = SetNamedSecurityInfoW(wide, SE_FILE_OBJECT, DACL_SECURITY_INFORMATION, NULL,
+					  NULL, acl, NULL);
+	LocalFree(acl);
+	LocalFree(sd);
+	if (everybody)
+		FreeSid(everybody);
+	free(wide);
+	return r == ERROR_SUCCESS ? 0 : -1;
+}
+
+int test_give_away(const char *path)
+{
+	(void)path;
+	return -1;
+}
+
 int test_pipe(int fds[2])
 {
 	return _pipe(fds, 4096, _O_BINARY | _O_NOINHERIT);
