@@ -130,12 +130,23 @@ def run_tun(a):
     return r
 
 
+def run_forward(a):
+    """Connections routed by their server name, beside HAProxy and nginx; what is added is that above the server alone."""
+    d = json.loads(output([sys.executable, os.path.join(HERE, "forward/forward.py"), "--json", "--rounds", "1", "--requests",
+                           str(int(600 * a.scale) or 20), "--mib", str(int(768 * a.scale) or 1), "--build", a.build]))
+    r = {}
+    for what, by in d["samples"].items():
+        for peer in ("haproxy", "nginx"):
+            r[f"{what} | {peer}"] = (by["moonfence"], by.get(peer, []))
+    return r
+
+
 # Programs in the order of a pass, with the passes they make; short ones more often.
 PROGRAMS = {
     "decide": (run_decide, 5), "sandbox": (run_sandbox, 2), "packet": (run_packet, 3), "nat": (run_nat, 4),
     "pipeline": (run_pipeline, 3), "match": (run_match, 2),
     "rules": (run_rules, 3), "relay": (run_relay, 4), "startup": (run_startup, 2),
-    "tun": (run_tun, 3),
+    "tun": (run_tun, 3), "forward": (run_forward, 3),
 }
 
 
@@ -235,6 +246,20 @@ ROWS = [
         "added by request/response, MTU 65520 (us) | slirp4netns", "µs", ("<=", 0.5), of="peer", peer="slirp4netns"),
     Row("tun-rr-tproxy", "the same beside `--capture tproxy`", "tun",
         "added by request/response, MTU 65520 (us) | tproxy", "µs", peer="tproxy"),
+    *[Row(f"forward-{what}-{p[:3]}{'' if peer == 'haproxy' else '-nginx'}",
+          f"`moonfence proxy`, {text}: added to it, {name}", "forward", f"{what} added {p} | {peer}", "µs", ("<=", 1.0), of="peer",
+          peer={"haproxy": "HAProxy", "nginx": "nginx"}[peer])
+      for what, text in (("kept", "TLS request on a kept connection"), ("new", "TLS connection, handshake and request"))
+      for p, name in (("p50_us", "median"), ("p99_us", "99th percentile")) for peer in ("haproxy", "nginx")],
+    Row("forward-p50", "the first of these beside its goal in time", "forward", "kept added p50_us | haproxy", "µs", ("<=", 100)),
+    Row("forward-p99", "its 99th percentile", "forward", "kept added p99_us | haproxy", "µs", ("<=", 1000)),
+    *[Row(f"forward-bulk-{n}{'' if peer == 'haproxy' else '-nginx'}", f"routed connection{'s' * (n > 1)}, throughput, {n}",
+          "forward", f"bulk {n} | {peer}", "Gbit/s", (">=", 1.0), of="peer", peer={"haproxy": "HAProxy", "nginx": "nginx"}[peer])
+      for n in (1, 4) for peer in ("haproxy", "nginx")],
+    Row("forward-memory", "resident memory of the service with 1,000 idle routed connections", "forward", "idle rss | haproxy",
+        "bytes", ("<=", 20e6)),
+    Row("forward-idle", "the idle service with 20 mapped names and detection on, of a core", "forward", "idle cpu | haproxy", "%",
+        ("<=", 0.5)),
     Row("domains-load", "domain set of 1,000,000 names: file read and table made", "match", "domain_set_load_ms", "ms"),
     Row("domains-bytes", "its memory per name (a name has 20 bytes itself)", "match", "domain_set_bytes_per_name",
         "bytes"),

@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures TLS connections that are routed by their server name on loopback: moonfence, HAProxy and nginx (stream with
+ssl_preread), each with one process and thread, by turns in one run, and the server itself without any of them.
+
+Everything listens in a network namespace of its own (made here), so that no port of the machine is taken.
+"""
+import argparse, json, os, re, shutil, socket, statistics, subprocess, sys, tempfile, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+NAME = "app.forward.example"
+SERVER, FLOOD = 4430, 4431
+PORTS = {"direct": SERVER, "moonfence": 5001, "haproxy": 5002, "nginx": 5003}
+FLOOD_NAME = "flood.forward.example"
+
+
+def nginx_server(tmp):
+    return f"""
+worker_processes 1; daemon off; pid {tmp}/server.pid; error_log {tmp}/server.log;
+events {{ worker_connections 8000; }}
+http {{
+  access_log off; keepalive_requests 100000000; keepalive_timeout 3600s;
+  server {{
+    listen 127.0.0.1:{SERVER} ssl backlog=4096; server_name {NAME};
+    ssl_certificate {tmp}/cert.pem; ssl_certificate_key {tmp}/key.pem;
+    ssl_protocols TLSv1.3; ssl_session_tickets off;
+    location /small {{ default_type text/plain; return 200 "{'x' * 100}"; }}
+  }}
+}}
+"""
+
+
+def nginx_stream(tmp):
+    return f"""
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+worker_processes 1; daemon off; pid {tmp}/stream.pid; error_log {tmp}/stream.log;
+events {{ worker_connections 8000; }}
+stream {{
+  map $ssl_preread_server_name $to {{ {NAME} 127.0.0.1:{SERVER}; {FLOOD_NAME} 127.0.0.1:{FLOOD}; default 127.0.0.1:1; }}
+  server {{ listen 127.0.0.1:{PORTS["nginx"]} backlog=4096; ssl_preread on; proxy_pass $to; tcp_nodelay on; proxy_timeout 1h; }}
+}}
+"""
+
+
+HAPROXY = f"""
+global
+  nbthread 1
+  maxconn 8000
+  maxpipes 1000
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+  option splice-auto
+frontend tls
+  bind 127.0.0.1:{PORTS["haproxy"]} backlog 4096
+  tcp-request inspect-delay 5s
+  tcp-request content accept if {{ req.ssl_hello_type 1 }}
+  use_backend app if {{ req.ssl_sni -i {NAME} }}
+  use_backend flood if {{ req.ssl_sni -i {FLOOD_NAME} }}
+backend app
+  server s 127.0.0.1:{SERVER}
+backend flood
+  server s 127.0.0.1:{FLOOD}
+"""
+
+
+def sh(argv, **kw):
+    return subprocess.run(argv, check=True, text=True, stdout=subprocess.PIPE, **kw).stdout
+
+
+def tree(pid):
+    """A process and its descendants."""
+    out, kids = [pid], {}
+    for p in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            kids.setdefault(int(open(f"/proc/{p}/stat").read().rsplit(")", 1)[1].split()[1]), []).append(int(p))
+        except OSError:
+            pass
+    for p in out:
+        out += kids.get(p, [])
+    return out
+
+
+class Bench:
+    def __init__(self, args):
+        self.args, self.procs, self.samples = args, {}, {}
+        self.tmp = tempfile.mkdtemp(prefix="forward-bench-")
+        os.chmod(self.tmp, 0o755)
+        self.load = os.path.join(args.build, "bench/forward/bench_forward_load")
+        self.moonfence = os.path.join(args.build, "cli/moonfence")
+        self.env = {**os.environ, "HOME": self.tmp, "XDG_RUNTIME_DIR": self.tmp, "XDG_CONFIG_HOME": f"{self.tmp}/config",
+                    "XDG_STATE_HOME": f"{self.tmp}/state", "XDG_DATA_HOME": f"{self.tmp}/data"}
+
+    def path(self, name, text):
+        with open(os.path.join(self.tmp, name), "w") as f:
+            f.write(text)
+        return f.name
+
+    def spawn(self, name, argv, port):
+        log = open(os.path.join(self.tmp, f"{name}.out"), "w")
+        p = self.procs[name] = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self.env)
+        end = time.monotonic() + 30
+        while time.monotonic() < end and p.poll() is None:
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.02)
+        sys.exit(f"{name} did not start: {open(log.name).read()}")
+
+    def cli(self, *argv):
+        return sh([self.moonfence, *argv], env=self.env)
+
+    def start_moonfence(self):
+        self.spawn("moonfence", [self.moonfence, "proxy", "enable", "--foreground", "--listen",
+                                 f"127.0.0.1:{PORTS['moonfence']}", "--no-hosts"], PORTS["moonfence"])
+        self.cli("proxy", "map", "add", "--pass", NAME, f"127.0.0.1:{SERVER}")
+        self.cli("proxy", "map", "add", "--pass", FLOOD_NAME, f"127.0.0.1:{FLOOD}")
+
+    def setup(self):
+        sh(["ip", "link", "set", "lo", "up"])
+        sh(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-subj", f"/CN={NAME}", "-keyout", f"{self.tmp}/key.pem", "-out", f"{self.tmp}/cert.pem"], stderr=subprocess.DEVNULL)
+        self.spawn("server", ["nginx", "-e", f"{self.tmp}/server.log", "-c", self.path("server.conf", nginx_server(self.tmp))], SERVER)
+        self.spawn("flood", [self.load, "flood", str(FLOOD)], FLOOD)
+        self.spawn("haproxy", ["haproxy", "-db", "-q", "-f", self.path("haproxy.cfg", HAPROXY)], PORTS["haproxy"])
+        self.spawn("nginx", ["nginx", "-e", f"{self.tmp}/stream.log", "-c", self.path("stream.conf", nginx_stream(self.tmp))], PORTS["nginx"])
+        self.start_moonfence()
+
+    def run(self, what, name, *more, who=PORTS):
+        out = sh([self.load, what, name, *map(str, more), *[f"{w}=127.0.0.1:{PORTS[w]}" for w in who]])
+        return json.loads(out)
+
+    def record(self, row, who, value):
+        self.samples.setdefault(row, {}).setdefault(who, []).append(value)
+
+    def latency(self):
+        for what in ("kept", "new"):
+            got = self.run(what, NAME, self.args.requests)
+            for who in PORTS:
+                for p in ("p50_us", "p99_us"):
+                    self.record(f"{what} {p}", who, got[who][p])
+                    if who != "direct":
+                        self.record(f"{what} added {p}", who, got[who][p] - got["direct"][p])
+
+    def throughput(self, turn):
+        who = ["moonfence", "haproxy", "nginx"]
+        who = who[turn % 3:] + who[:turn % 3]
+        for n in (1, 4):
+            for w, v in self.run("bulk", FLOOD_NAME, self.args.mib, n, who=who).items():
+                self.record(f"bulk {n}", w, v)
+
+    def memory(self, who):
+        """Resident bytes of a proxy's processes that it does not share with their files (and without: Pss)."""
+        total = 0
+        for pid in tree(self.procs[who].pid):
+            total += int(re.search(r"Rss:\s+(\d+)", open(f"/proc/{pid}/smaps_rollup").read())[1]) * 1024
+        return total
+
+    def idle(self):
+        for who in ("moonfence", "haproxy", "nginx"):
+            p = subprocess.Popen([self.load, "idle", NAME, str(self.args.idle), f"x=127.0.0.1:{PORTS[who]}"],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            if "idle" not in p.stdout.readline():
+                sys.exit(f"idle connections through {who} failed")
+            self.record("idle rss", who, self.memory(who))
+            p.stdin.close()
+            p.wait()
+
+    def cpu(self):
+        """Seconds of a core that moonfence's processes have used."""
+        total = 0.0
+        for pid in tree(self.procs["moonfence"].pid):
+            for t in os.listdir(f"/proc/{pid}/task"):
+                total += int(open(f"/proc/{pid}/task/{t}/schedstat").read().split()[0]) / 1e9
+        return total
+
+    def idle_cpu(self):
+        for i in range(20):
+            self.cli("proxy", "map", "add", f"idle{i}.forward.example", f"127.0.0.1:{SERVER}")
+        time.sleep(1)
+        before, start = self.cpu(), time.monotonic()
+        time.sleep(self.args.idle_seconds)
+        self.record("idle cpu", "moonfence", (self.cpu() - before) / (time.monotonic() - start) * 100)
+
+    def report(self):
+        m = {row: {w: statistics.median(v) for w, v in by.items()} for row, by in self.samples.items()}
+        if self.args.json:
+            print(json.dumps({"samples": self.samples, "requests": self.args.requests}))
+            return
+        print(f"{'':28}" + "".join(f"{w:>14}" for w in PORTS))
+        for row, by in m.items():
+            print(f"{row:28}" + "".join(f"{by[w]:14.2f}" if w in by else f"{'':14}" for w in PORTS))
+
+    def stop(self):
+        for p in reversed(self.procs.values()):
+            p.terminate()
+        for p in self.procs.values():
+            try:
+                p.wait(10)
+            except subprocess.TimeoutExpired:
+                p.kill()
+        shutil.rmtree(self.tmp, ignore_errors=True)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--json", action="store_true")
+    ap.add_argument("--rounds", type=int, default=3)
+    ap.add_argument("--requests", type=int, default=1500)
+    ap.add_argument("--mib", type=int, default=2048)
+    ap.add_argument("--idle", type=int, default=1000)
+    ap.add_argument("--idle-seconds", type=float, default=10)
+    ap.add_argument("--build", default=os.path.join(HERE, "../../build/release"))
+    ap.add_argument("--only", choices=["latency", "bulk", "idle"])
+    args = ap.parse_args()
+    if os.environ.get("MF_BENCH_INSIDE") != "1":
+        user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        os.execvpe("unshare", ["unshare", *user, "--net", "--kill-child", "--", sys.executable, *sys.argv],
+                   {**os.environ, "MF_BENCH_INSIDE": "1"})
+    missing = [p for p in ("haproxy", "nginx", "openssl") if not shutil.which(p)]
+    if missing or not os.path.exists("/usr/lib/nginx/modules/ngx_stream_module.so"):
+        print(f"forward.py: not installed: {', '.join(missing) or 'libnginx-mod-stream'}", file=sys.stderr)
+        sys.exit(77)
+    b = Bench(args)
+    try:
+        b.setup()
+        for turn in range(args.rounds):
+            if args.only in (None, "latency"):
+                b.latency()
+            if args.only in (None, "bulk"):
+                b.throughput(turn)
+        if args.only in (None, "idle"):
+            b.idle()
+            b.idle_cpu()
+    finally:
+        b.stop()
+    b.report()
+
+
+if __name__ == "__main__":
+    main()
