@@ -120,6 +120,19 @@ bool mf_replay_begin_stream(struct mf_replay *r, struct mf_replay_flow *f, unsig
 	return true;
 }
 
+/* Those that wait for longest give way, this one last of all. */
+bool mf_replay_mind_bytes(struct mf_replay *r, const struct mf_replay_flow *f)
+{
+	while (r->stream_bytes > r->opt.stream_bytes_max && r->first && r->first->owner != f) {
+		r->stats.evicted_streams++;
+		(void)mf_replay_settle_first(r, "told early: too many first words were kept");
+	}
+	if (r->stream_bytes <= r->opt.stream_bytes_max)
+		return true;
+	r->stats.evicted_streams++;
+	return false;
+}
+
 bool mf_replay_keep_bytes(struct mf_replay *r, struct mf_replay_flow *f, unsigned which,
 			  uint32_t seq, struct mf_span payload)
 {
@@ -130,24 +143,25 @@ bool mf_replay_keep_bytes(struct mf_replay *r, struct mf_replay_flow *f, unsigne
 	r->stream_bytes += s->room - room;
 	if (res == MF_E_NOMEM)
 		r->no_memory = true;
-	/* Those that wait for longest give way, this one last of all. */
-	while (r->stream_bytes > r->opt.stream_bytes_max && r->first && r->first->owner != f) {
-		r->stats.evicted_streams++;
-		(void)mf_replay_settle_first(r, "told early: too many first words were kept");
-	}
-	if (r->stream_bytes > r->opt.stream_bytes_max) {
-		r->stats.evicted_streams++;
+	if (!mf_replay_mind_bytes(r, f))
 		return false;
-	}
 	/* What lies behind the window is not looked at anyway, unless it is a message of DNS. */
 	return res == 0 || (res == MF_E_FULL && !f->dns);
+}
+
+void mf_replay_give_up(struct mf_replay *r, struct mf_replay_flow *f, const char *note)
+{
+	if (f->ends.proto == MF_TCP)
+		mf_replay_tcp_end(r, f, note);
+	else
+		mf_replay_udp_end(r, f, note);
 }
 
 void mf_replay_end_flow(struct mf_replay *r, struct mf_replay_flow *f, const char *note)
 {
 	struct mf_replay_flow **at = bucket_of(r, f->ends.proto, &f->ends.client, &f->ends.server);
 
-	mf_replay_tcp_end(r, f, note);
+	mf_replay_give_up(r, f, note);
 	while (*at != f)
 		at = &(*at)->chain;
 	*at = f->chain;
@@ -159,6 +173,7 @@ void mf_replay_end_flow(struct mf_replay *r, struct mf_replay_flow *f, const cha
 	mf_replay_set_outcome(f);
 	mf_replay_outcome_unref(f->outcome);
 	free(f->scan);
+	mf_replay_free_quic(r, f);
 	free(f);
 	r->flow_cnt--;
 }
@@ -185,87 +200,6 @@ struct mf_replay_flow *mf_replay_new_flow(struct mf_replay *r, const struct mf_s
 	return f;
 }
 
-/* --- UDP ------------------------------------------------------------------------------------------------------------ */
-
-static void ask_udp(struct mf_replay *r, struct mf_replay_flow *f)
-{
-	struct mf_names_item items[MF_ASK_NAMES_MAX];
-	struct mf_replay_waiting *w = mf_replay_ask_later(r, MF_CONNECT, &f->ends);
-	size_t cnt;
-
-	if (!w)
-		return;
-	cnt = mf_names_list(r->names, &f->ends.server.addr, items, MF_ASK_NAMES_MAX);
-	w->names = cnt ? malloc(cnt * sizeof(*w->names)) : NULL;
-	for (size_t i = 0; w->names && i < cnt; i++)
-		if (!items[i].alias)
-			memcpy(w->names[w->name_cnt++], items[i].name, items[i].len + 1u);
-	for (unsigned i = 0; i < r->opt.session_cnt; i++) {
-		struct mf_ask_result res;
-		struct mf_decision d;
-
-		mf_ask_udp(&r->askers[i], &w->flow, &d, &res);
-		/* hellos in QUIC are not read here: the strictest, as for who says no name */
-		mf_ask_udp_limit(&w->flow, &d);
-		mf_replay_answer(r, w, i, &d, res.host);
-	}
-	f->fate = mf_replay_fate_of(&w->said[0]);
-	mf_replay_comment(r, MF_CONNECT, &w->said[0]);
-	mf_replay_settle(r, w);
-}
-
-/*
- * Who is the client of a datagram that belongs to no flow yet: who sent it, unless it looks like an answer (from a system
- * port to another one) whose question came before the capture.
- */
-static void guess_ends(const struct mf_view *v, struct mf_session_flow *ret)
-{
-	bool answer = v->flow.src_port < 1024 && v->flow.dst_port >= 1024;
-	struct mf_endpoint src = mf_flow_src(&v->flow), dst = mf_flow_dst(&v->flow);
-
-	*ret = (struct mf_session_flow){ .proto = MF_UDP,
-					 .client = answer ? dst : src,
-					 .server = answer ? src : dst };
-}
-
-static void take_datagram(struct mf_replay *r, const struct mf_view *v, uint32_t missing)
-{
-	bool from_client;
-	struct mf_replay_flow *f = mf_replay_find_flow(r, MF_UDP, &v->flow, &from_client);
-	struct mf_session_flow ends;
-	struct mf_span instead;
-	bool quiet = f && r->clock->monotonic_ns - f->seen_ns > MF_REPLAY_UDP_NS;
-
-	if (f && quiet && from_client && !f->dns) {
-		mf_replay_end_flow(r, f, NULL);
-		f = NULL;
-	}
-	if (!f) {
-		guess_ends(v, &ends);
-		f = mf_replay_new_flow(r, &ends);
-		if (!f)
-			return;
-		r->stats.udp_flows++;
-		f->dns = ends.server.port == 53;
-		from_client = v->flow.src_port == ends.client.port &&
-			      v->flow.dst_port == ends.server.port;
-		if (!f->dns)
-			ask_udp(r, f);
-	} else {
-		mf_replay_touch(r, f);
-	}
-	mf_replay_flow_fate(r, f, from_client);
-	if (!f->dns)
-		return;
-	r->fate.alone = true;
-	if (missing)
-		r->stats.bad_dns++;
-	else if (from_client)
-		(void)mf_replay_dns_question(r, &f->ends, mf_view_payload(v));
-	else
-		(void)mf_replay_dns_answer(r, &f->ends, mf_view_payload(v), &instead);
-}
-
 /* --- records -------------------------------------------------------------------------------------------------------- */
 
 static void take_packet(struct mf_replay *r, const struct mf_view *v, uint32_t missing)
@@ -275,7 +209,7 @@ static void take_packet(struct mf_replay *r, const struct mf_view *v, uint32_t m
 	else if (v->flow.proto == MF_PROTO_TCP)
 		mf_replay_tcp(r, v, missing);
 	else if (v->flow.proto == MF_PROTO_UDP)
-		take_datagram(r, v, missing);
+		mf_replay_udp(r, v, missing);
 	else
 		r->stats.other_protocols++;
 }
@@ -455,6 +389,7 @@ void mf_replay_free(struct mf_replay *r)
 	free(r->joined);
 	free(r->message);
 	free(r->says);
+	mf_quic_crypto_free(r->quic_crypto);
 	free(r->buckets);
 	free(r);
 }

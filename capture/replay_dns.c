@@ -45,13 +45,18 @@ find_repeat(struct mf_replay *r, const struct mf_session_flow *flow, const struc
 	return w;
 }
 
+static struct mf_ask_dns_question question_of(const struct mf_replay_waiting *w)
+{
+	return (struct mf_ask_dns_question){ .flow = &w->flow,
+					     .name = w->name,
+					     .type = w->type,
+					     .class = w->class,
+					     .number = w->query->type };
+}
+
 static void judge(struct mf_replay *r, struct mf_replay_waiting *w)
 {
-	struct mf_ask_dns_question q = { .flow = &w->flow,
-					 .name = w->name,
-					 .type = w->type,
-					 .class = w->class,
-					 .number = w->query->type };
+	struct mf_ask_dns_question q = question_of(w);
 
 	for (unsigned i = 0; i < r->opt.session_cnt; i++) {
 		struct mf_decision d;
@@ -170,10 +175,32 @@ static void learn(struct mf_replay *r, const struct mf_replay_waiting *w,
 		r->stats.bad_dns++;
 }
 
-/* A live session would not have given this answer away. */
-static void judge_aliases(struct mf_replay *r, struct mf_replay_waiting *w, unsigned i,
-			  const struct mf_dns_chain *c)
+/* What a live session leaves out of an answer that it gives. */
+static void note_left_out(struct mf_replay *r, const struct mf_replay_waiting *w, unsigned i,
+			  const struct mf_dns_chain *c, struct mf_replay_said *s)
 {
+	struct mf_asker *asker = &r->askers[i];
+	struct mf_decision d;
+	size_t denied = 0;
+
+	for (size_t k = 0; k < c->addr_cnt; k++)
+		denied += mf_ask_addr_denied(asker, &w->flow, w->name, &c->addrs[k], &d);
+	if (denied)
+		snprintf(
+			s->remark, sizeof(s->remark),
+			"answered without %zu of its %zu addresses: connections to them are denied",
+			denied, c->addr_cnt);
+	if ((w->query->type == MF_DNS_HTTPS || w->query->type == MF_DNS_SVCB) &&
+	    mf_ask_name_redirected(asker, &w->flow, w->name))
+		snprintf(s->remark, sizeof(s->remark),
+			 "answered without records: connections to this name are redirected");
+}
+
+/* A live session would not have given this answer away, or not all of it (proxies/dns_forward.c). */
+static void judge_answer(struct mf_replay *r, struct mf_replay_waiting *w, unsigned i,
+			 const struct mf_dns_chain *c, unsigned rcode)
+{
+	struct mf_ask_dns_question q = question_of(w);
 	struct mf_asker *asker = &r->askers[i];
 	struct mf_replay_said *s = &w->said[i];
 	struct mf_decision d;
@@ -185,10 +212,12 @@ static void judge_aliases(struct mf_replay *r, struct mf_replay_waiting *w, unsi
 		snprintf(s->remark, sizeof(s->remark), "its alias %s", c->list[k]);
 		return;
 	}
-	if ((w->query->type == MF_DNS_HTTPS || w->query->type == MF_DNS_SVCB) &&
-	    mf_ask_name_redirected(asker, &w->flow, w->name))
-		snprintf(s->remark, sizeof(s->remark),
-			 "answered without records: connections to this name are redirected");
+	if (mf_ask_dns_answer(asker, &q, c, rcode, &d) == 0 && d.verdict != MF_ALLOW) {
+		mf_replay_answer(r, w, i, &d, "");
+		snprintf(s->remark, sizeof(s->remark), "what it is answered");
+		return;
+	}
+	note_left_out(r, w, i, c, s);
 }
 
 static struct mf_replay_waiting *find_asked(struct mf_replay *r, const struct mf_session_flow *flow,
@@ -238,7 +267,7 @@ bool mf_replay_dns_answer(struct mf_replay *r, const struct mf_session_flow *flo
 		learn(r, w, c);
 		for (unsigned i = 0; i < r->opt.session_cnt; i++)
 			if (w->said[i].kept && w->said[i].kept->d.verdict == MF_ALLOW)
-				judge_aliases(r, w, i, c);
+				judge_answer(r, w, i, c, walk.rcode);
 		if (!w->moot && mf_replay_fate_of(&w->said[0]) != MF_REPLAY_PASS) {
 			w->moot = true;
 			mf_replay_comment(r, MF_DNS, &w->said[0]);

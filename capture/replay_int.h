@@ -8,6 +8,7 @@
 #include "core/names/correlation.h"
 #include "core/packet/reassemble.h"
 #include "core/packet/stream.h"
+#include "core/wire/quic_initial.h"
 
 #define MF_REPLAY_HELLO_NS \
 	(5 * MF_NS_PER_S) /* as a live session waits for a client's first words */
@@ -68,6 +69,7 @@ struct mf_replay_flow {
 	struct mf_stream *streams[2];	    /* MF_REPLAY_CLIENT, _SERVER; while somebody reads it */
 	struct mf_replay_voice *voice;	    /* DNS over TCP, once we speak in it */
 	struct mf_tls_scan *scan;
+	struct mf_quic_reader *quic; /* while its hello is waited for */
 };
 
 struct mf_replay {
@@ -86,6 +88,7 @@ struct mf_replay {
 	uint8_t *message; /* MF_DNS_MESSAGE_MAX: composed by mf_replay_compose() */
 	uint8_t *says;	  /* what the packet leads to in its connection */
 	size_t says_len, says_room;
+	struct mf_quic_crypto *quic_crypto; /* with the first packet of QUIC */
 	/* flows */
 	struct mf_replay_flow **buckets;
 	uint32_t bucket_cnt, flow_cnt; /* a power of two */
@@ -161,22 +164,49 @@ void mf_replay_voice_fate(struct mf_replay *r, struct mf_replay_flow *f, const s
 			  bool from_client);
 void mf_replay_free_voice(struct mf_replay_flow *f);
 
+/* replay_judge.c */
+bool mf_replay_wants_rewrite(const struct mf_replay_said *s);
+/** mf_replay_goes_on() - Whether a flow goes somewhere, or its client's words may make it */
+bool mf_replay_goes_on(const struct mf_replay_said *s);
+bool mf_replay_any_goes_on(const struct mf_replay *r, const struct mf_replay_waiting *w);
+/** mf_replay_list_names() - The names of a question's server, as it is asked */
+void mf_replay_list_names(struct mf_replay *r, struct mf_replay_waiting *w);
+/** mf_replay_judge_said() - connect again on side @i where what the client says changes what was decided
+ * @name, @len: "" for a client that says none. Return: whether the name is one of the address' */
+bool mf_replay_judge_said(struct mf_replay *r, struct mf_replay_waiting *w, unsigned i,
+			  const char *name, size_t len);
+/** mf_replay_judge_hello() - A hello is whole: sni is asked, and the flow's question settled */
+void mf_replay_judge_hello(struct mf_replay *r, struct mf_replay_flow *f,
+			   const struct mf_tls_hello *h);
+/** mf_replay_end_question() - The flow's client has been heard, or will not be; settles connect if it is open */
+void mf_replay_end_question(struct mf_replay *r, struct mf_replay_flow *f, const char *note);
+
 /* replay_tcp.c */
 extern const char mf_replay_late[]; /* the note of a question whose client was too slow */
 void mf_replay_tcp(struct mf_replay *r, const struct mf_view *v, uint32_t missing);
 /** mf_replay_tcp_end() - Nothing more comes of @f's client: its question is settled by what is there */
 void mf_replay_tcp_end(struct mf_replay *r, struct mf_replay_flow *f, const char *note);
 
+/* replay_udp.c */
+void mf_replay_udp(struct mf_replay *r, const struct mf_view *v, uint32_t missing);
+/** mf_replay_udp_end() - As mf_replay_tcp_end() */
+void mf_replay_udp_end(struct mf_replay *r, struct mf_replay_flow *f, const char *note);
+void mf_replay_free_quic(struct mf_replay *r, struct mf_replay_flow *f);
+
 /* replay.c */
 struct mf_replay_flow *mf_replay_find_flow(struct mf_replay *r, enum mf_proto proto,
 					   const struct mf_flow *packet, bool *ret_from_client);
 struct mf_replay_flow *mf_replay_new_flow(struct mf_replay *r, const struct mf_session_flow *ends);
 void mf_replay_end_flow(struct mf_replay *r, struct mf_replay_flow *f, const char *note);
+/** mf_replay_give_up() - Nothing more is waited for of @f's client */
+void mf_replay_give_up(struct mf_replay *r, struct mf_replay_flow *f, const char *note);
 /** mf_replay_touch() - A packet of @f was seen now */
 void mf_replay_touch(struct mf_replay *r, struct mf_replay_flow *f);
 /** mf_replay_close_flow() - The connection has ended: its names are no longer held */
 void mf_replay_close_flow(struct mf_replay *r, struct mf_replay_flow *f);
 void mf_replay_free_stream(struct mf_replay *r, struct mf_replay_flow *f, unsigned which);
+/** mf_replay_mind_bytes() - What is kept has grown for @f; false: it is too much, @f gives way */
+bool mf_replay_mind_bytes(struct mf_replay *r, const struct mf_replay_flow *f);
 /** mf_replay_keep_bytes() - A segment's payload into a stream; false: it could not be kept */
 bool mf_replay_keep_bytes(struct mf_replay *r, struct mf_replay_flow *f, unsigned which,
 			  uint32_t seq, struct mf_span payload);

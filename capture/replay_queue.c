@@ -114,7 +114,7 @@ bool mf_replay_settle_first(struct mf_replay *r, const char *note)
 	if (!w)
 		return false;
 	if (w->owner) {
-		mf_replay_tcp_end(r, w->owner, note);
+		mf_replay_give_up(r, w->owner, note);
 		return true;
 	}
 	w->note = note;

@@ -13,30 +13,6 @@ enum { CLIENT = MF_REPLAY_CLIENT, SERVER = MF_REPLAY_SERVER };
 const char mf_replay_late[] = "its client said nothing in time";
 static const char gone[] = "the capture does not hold all of its first words";
 
-/* --- what was decided ----------------------------------------------------------------------------------------------- */
-
-static bool wants_rewrite(const struct mf_replay_said *s)
-{
-	const struct mf_decision *d = s->kept ? &s->kept->d : NULL;
-
-	return d && (d->verdict == MF_REDIRECT || d->verdict == MF_ROUTE) &&
-	       d->tls_mode == MF_TLS_REWRITE_SNI && d->sni;
-}
-
-/* Is @s still a connection that goes somewhere? */
-static bool goes_on(const struct mf_replay_said *s)
-{
-	return s->kept && (s->differ || !mf_replay_denies(s));
-}
-
-static bool any_goes_on(const struct mf_replay *r, const struct mf_replay_waiting *w)
-{
-	for (unsigned i = 0; i < r->opt.session_cnt; i++)
-		if (goes_on(&w->said[i]))
-			return true;
-	return false;
-}
-
 /* connect under the names of its address: what a live session asks before the client has said anything. */
 static void ask_connect(struct mf_replay *r, struct mf_replay_waiting *w)
 {
@@ -48,114 +24,12 @@ static void ask_connect(struct mf_replay *r, struct mf_replay_waiting *w)
 		mf_ask_connect_names(&r->askers[i], &w->flow, &d, &res);
 		mf_replay_answer(r, w, i, &d, res.host);
 		s->differ = res.differ;
-		s->started =
-			!res.differ && !wants_rewrite(s) && !mf_tls_is_port(w->flow.server.port);
+		s->started = !res.differ && !mf_replay_wants_rewrite(s) &&
+			     !mf_tls_is_port(w->flow.server.port);
 	}
-}
-
-/* connect again on side @i where what the client says changes what was decided (proxies/tcp_judge.c does the same). */
-static bool judge_said(struct mf_replay *r, struct mf_replay_waiting *w, unsigned i,
-		       const char *name, size_t len)
-{
-	struct mf_replay_said *s = &w->said[i];
-	struct mf_ask_result res;
-	struct mf_decision d;
-	bool verified;
-
-	if (s->host[0] && !s->differ && strlen(s->host) == len && memcmp(s->host, name, len) == 0)
-		return true;
-	mf_ask_connect_said(&r->askers[i], &w->flow, name, len, &d, &res, &verified);
-	s->differ = false;
-	if (!s->started || mf_verdict_rank(&d) == 4)
-		mf_replay_answer(r, w, i, &d, res.host);
-	return verified;
-}
-
-/* The client says no name: where names disagree, the strictest answer counts. */
-static void judge_silence(struct mf_replay *r, struct mf_replay_waiting *w)
-{
-	for (unsigned i = 0; i < r->opt.session_cnt; i++)
-		if (w->said[i].differ)
-			(void)judge_said(r, w, i, "", 0);
-}
-
-/* The client's words changed what becomes of its connection: it ends here, or goes elsewhere from its beginning on. */
-static void take_fate(struct mf_replay *r, struct mf_replay_flow *f, enum mf_kind kind,
-		      const struct mf_replay_said *s)
-{
-	enum mf_replay_fate_kind now = mf_replay_fate_of(s);
-
-	if (f->fate == MF_REPLAY_REFUSE || now == f->fate)
-		return;
-	if (now == MF_REPLAY_REFUSE || (now == MF_REPLAY_DIVERT && f->outcome))
-		f->fate = now;
-	mf_replay_set_outcome(f);
-	if (kind == MF_CONNECT && r->current == f)
-		mf_replay_comment(r, kind, s);
-}
-
-static void end_question(struct mf_replay *r, struct mf_replay_flow *f, const char *note)
-{
-	struct mf_replay_waiting *w = f->question;
-
-	if (w) {
-		judge_silence(r, w);
-		if (note)
-			w->note = note;
-		take_fate(r, f, MF_CONNECT, &w->said[0]);
-	}
-	mf_replay_free_stream(r, f, CLIENT);
-	free(f->scan);
-	f->scan = NULL;
-	mf_replay_set_outcome(f);
-	if (w)
-		mf_replay_settle(r, w);
 }
 
 /* --- the client's words --------------------------------------------------------------------------------------------- */
-
-static void ask_sni(struct mf_replay *r, struct mf_replay_waiting *sni, unsigned i,
-		    const struct mf_tls_hello *h, bool verified)
-{
-	struct mf_replay_said *s = &sni->said[i];
-	struct mf_decision d;
-
-	mf_ask_sni(&r->askers[i], &sni->flow, h, verified, &d);
-	if (!d.matched && d.origin != MF_FROM_FAIL_MODE)
-		s->unasked = MF_REPLAY_NO_OPINION, s->asked_process = mf_replay_wanted(r, i);
-	else
-		mf_replay_answer(r, sni, i, &d, "");
-}
-
-static void judge_hello(struct mf_replay *r, struct mf_replay_flow *f, const struct mf_tls_hello *h)
-{
-	struct mf_replay_waiting *w = f->question, *sni;
-
-	/* making room may settle the very question; @h points into its bytes */
-	mf_replay_make_room(r);
-	if (!f->question)
-		return;
-	r->stats.hellos++;
-	sni = mf_replay_ask_later(r, MF_SNI, &f->ends);
-	if (!sni)
-		return;
-	snprintf(sni->name, sizeof(sni->name), "%.*s", (int)h->sni.len, (const char *)h->sni.ptr);
-	for (unsigned i = 0; i < r->opt.session_cnt; i++) {
-		struct mf_replay_said *s = &w->said[i];
-		bool verified = false;
-
-		if (goes_on(s) && (h->has_sni || s->differ))
-			verified = judge_said(r, w, i, (const char *)h->sni.ptr, h->sni.len);
-		if (goes_on(s))
-			ask_sni(r, sni, i, h, verified);
-		else
-			sni->said[i].unasked = MF_REPLAY_CONNECT_DENIED;
-	}
-	end_question(r, f, NULL);
-	mf_replay_comment(r, MF_SNI, &sni->said[0]);
-	take_fate(r, f, MF_SNI, &sni->said[0]);
-	mf_replay_settle(r, sni);
-}
 
 /* A Host is a name that sni is asked about, too; a denial of its is the connection's. */
 static void ask_host(struct mf_replay *r, struct mf_replay_flow *f, unsigned i, struct mf_span host)
@@ -165,10 +39,10 @@ static void ask_host(struct mf_replay *r, struct mf_replay_flow *f, unsigned i, 
 	struct mf_ask_said said = { .name = host, .alpn = "http/1.1" };
 	struct mf_decision d;
 
-	if (!goes_on(s))
+	if (!mf_replay_goes_on(s))
 		return;
-	(void)judge_said(r, w, i, (const char *)host.ptr, host.len);
-	if (!goes_on(s))
+	(void)mf_replay_judge_said(r, w, i, (const char *)host.ptr, host.len);
+	if (!mf_replay_goes_on(s))
 		return;
 	mf_ask_host(&r->askers[i], &w->flow, &said, &d);
 	if (!mf_ask_is_silent(&d) && mf_verdict_rank(&d) == 4)
@@ -184,13 +58,13 @@ static void judge_http(struct mf_replay *r, struct mf_replay_flow *f, struct mf_
 		return;
 	if (res == MF_E_BAD) {
 		mf_replay_deny(r, f->question, "an HTTP request that could be read in two ways");
-		end_question(r, f, NULL);
+		mf_replay_end_question(r, f, NULL);
 		return;
 	}
 	if (res == 0)
 		for (unsigned i = 0; i < r->opt.session_cnt; i++)
 			ask_host(r, f, i, host);
-	end_question(r, f, NULL);
+	mf_replay_end_question(r, f, NULL);
 }
 
 /* No TLS: what rewrites a server name cannot be done. */
@@ -200,7 +74,7 @@ static void deny_rewrites(struct mf_replay *r, struct mf_replay_waiting *w)
 		mf_ask_own_denial("no TLS ClientHello whose server name could be rewritten");
 
 	for (unsigned i = 0; i < r->opt.session_cnt; i++)
-		if (wants_rewrite(&w->said[i]))
+		if (mf_replay_wants_rewrite(&w->said[i]))
 			mf_replay_take(r, w, i, &d, w->said[i].host);
 }
 
@@ -215,12 +89,12 @@ static void judge_bytes(struct mf_replay *r, struct mf_replay_flow *f, bool eof)
 	if (res == 0)
 		res = mf_tls_read_hello(f->scan, in, r->joined, &hello);
 	if (res == 0) {
-		judge_hello(r, f, &hello);
+		mf_replay_judge_hello(r, f, &hello);
 		return;
 	}
 	if (res == MF_E_BAD || (res == MF_E_AGAIN && in.len)) {
 		mf_replay_deny(r, f->question, "malformed TLS ClientHello");
-		end_question(r, f, NULL);
+		mf_replay_end_question(r, f, NULL);
 		return;
 	}
 	deny_rewrites(r, f->question);
@@ -228,13 +102,13 @@ static void judge_bytes(struct mf_replay *r, struct mf_replay_flow *f, bool eof)
 	switch (mf_speech_of(in)) {
 	case MF_SPEECH_UNKNOWN:
 		if (eof)
-			end_question(r, f, NULL);
+			mf_replay_end_question(r, f, NULL);
 		return;
 	case MF_SPEECH_HTTP:
 		judge_http(r, f, in, eof);
 		return;
 	default:
-		end_question(r, f, NULL);
+		mf_replay_end_question(r, f, NULL);
 	}
 }
 
@@ -263,41 +137,35 @@ void mf_replay_tcp_end(struct mf_replay *r, struct mf_replay_flow *f, const char
 	} else if (begun && note) {
 		note = "its first message does not come to its end in the capture";
 	}
-	end_question(r, f, note);
+	mf_replay_end_question(r, f, note);
 }
 
 /* --- segments ------------------------------------------------------------------------------------------------------- */
 
 static void begin_question(struct mf_replay *r, struct mf_replay_flow *f)
 {
-	struct mf_names_item items[MF_ASK_NAMES_MAX];
 	struct mf_replay_waiting *w = mf_replay_ask_later(r, MF_CONNECT, &f->ends);
-	size_t cnt;
 
 	if (!w)
 		return;
 	w->deadline_ns = r->clock->monotonic_ns + MF_REPLAY_HELLO_NS;
-	cnt = mf_names_list(r->names, &f->ends.server.addr, items, MF_ASK_NAMES_MAX);
-	w->names = cnt ? malloc(cnt * sizeof(*w->names)) : NULL;
-	for (size_t i = 0; w->names && i < cnt; i++)
-		if (!items[i].alias)
-			memcpy(w->names[w->name_cnt++], items[i].name, items[i].len + 1u);
+	mf_replay_list_names(r, w);
 	ask_connect(r, w);
 	f->fate = mf_replay_fate_of(&w->said[0]);
 	mf_replay_comment(r, MF_CONNECT, &w->said[0]);
-	if (!any_goes_on(r, w)) {
+	if (!mf_replay_any_goes_on(r, w)) {
 		mf_replay_settle(r, w);
 		return;
 	}
 	f->scan = calloc(1, sizeof(*f->scan));
 	if (!f->scan || !mf_replay_begin_stream(r, f, CLIENT, f->client_isn + 1, MF_TLS_WIRE_MAX)) {
 		r->no_memory = true;
-		end_question(r, f, gone);
+		mf_replay_end_question(r, f, gone);
 		return;
 	}
 	w->owner = f;
 	f->question = w;
-	if (f->fate == MF_REPLAY_PASS && goes_on(&w->said[0]) && !w->said[0].started)
+	if (f->fate == MF_REPLAY_PASS && mf_replay_goes_on(&w->said[0]) && !w->said[0].started)
 		mf_replay_leave_open(r, f);
 }
 

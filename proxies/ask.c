@@ -154,16 +154,3 @@ bool mf_ask_is_host(const char *host, const char *said, size_t len)
 {
 	return host && strlen(host) == len && memcmp(host, said, len) == 0;
 }
-
-bool mf_ask_unnameable(struct mf_span said, struct mf_decision *ret_d)
-{
-	const char *text = (const char *)said.ptr;
-	char canon[MF_NAME_ROOM];
-	struct mf_addr addr;
-
-	if (said.len == 0 || mf_name_canon(text, said.len, canon) > 0 ||
-	    mf_addr_parse(text, said.len, &addr) == 0)
-		return false;
-	*ret_d = mf_ask_own_denial("the client names what is neither a host nor an address");
-	return true;
-}

@@ -23,11 +23,6 @@ void mf_ask_announce_hello(struct mf_proxy *p, const struct mf_session_flow *flo
 			   const struct mf_tls_hello *h, bool verified, const struct mf_decision *d,
 			   const char *action);
 
-/**
- * mf_ask_unnameable() - Whether a client said in place of a name what is neither a host name nor an address (nor empty)
- * No rule can be asked about it, and a server may read it in its own way: *@ret_d is the denial.
- */
-bool mf_ask_unnameable(struct mf_span said, struct mf_decision *ret_d);
 /** mf_ask_is_host() - Whether the client said the name that connect's answer belongs to; @host may be NULL */
 bool mf_ask_is_host(const char *host, const char *said, size_t len);
 

@@ -390,14 +390,6 @@ struct judgement {
 	char why[64]; /* denied */
 };
 
-static bool is_quic(const uint8_t *buf, size_t len)
-{
-	struct mf_span s = mf_span_of(buf, len);
-	struct mf_quic_packet packet;
-
-	return mf_quic_next_packet(&s, &packet) == 0 && packet.type < MF_QUIC_RETRY;
-}
-
 /* Judge a new flow, unless it was judged before it came. Return: false: denied, and told so in the event */
 static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, const uint8_t *buf,
 		  size_t len, struct judgement *ret)
@@ -412,7 +404,7 @@ static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, 
 		d = kept->d;
 	else
 		mf_ask_udp(&p->asker, ends, &d, &res);
-	*ret = (struct judgement){ .to = ends->server, .quic = is_quic(buf, len) };
+	*ret = (struct judgement){ .to = ends->server, .quic = mf_quic_may_begin(buf, len) };
 	ret->differ = ret->quic && mf_ask_hello_chooses(ends, &res);
 	if (!ret->differ) {
 		mf_ask_udp_limit(ends, &d); /* of the strictest, where names disagree */

@@ -220,13 +220,8 @@ static void judge_first(struct mf_udp_flow *f, struct attempt *a,
 	if ((h->has_sni || f->differ) && !judge_said(f, a, packet, h->sni, &verified))
 		return;
 	mf_ask_sni(&p->asker, &f->ends, h, verified, &d);
-	if (!mf_ask_is_silent(&d) && mf_verdict_rank(&d) > 1) {
-		/* where it would be redirected, TCP is what can be: its client falls back */
-		if (mf_verdict_rank(&d) < 4) {
-			d.verdict = MF_DENY;
-			d.reason = "QUIC is not redirected; its clients fall back to TCP, which is";
-			d.message = NULL;
-		}
+	mf_ask_quic_limit(&d);
+	if (!mf_ask_is_silent(&d) && mf_verdict_rank(&d) == 4) {
 		p->stats.sni_denied++;
 		mf_ask_announce_hello(p, &f->ends, f->host, h, verified, &d, "blocked");
 		deny(f, a, packet, &d, MF_TLS_UNRECOGNIZED_NAME);

@@ -387,6 +387,8 @@ void mf_ask_connect_said(struct mf_asker *a, const struct mf_session_flow *flow,
 	ask_all(a, flow, items, cnt, d, ret);
 }
 
+static const char quic_stays[] = "QUIC is not redirected; its clients fall back to TCP, which is";
+
 /*
  * Redirects of UDP need an address: a name would make the datagram wait for the resolver, and what holds for hosts of
  * redirects (checks, fall-back) is TCP's. QUIC is not redirected at all: its clients have TCP to fall back to.
@@ -398,7 +400,7 @@ static const char *udp_cannot(const struct mf_session_flow *flow, const struct m
 	if (d->verdict != MF_REDIRECT && d->verdict != MF_ROUTE)
 		return NULL;
 	if (flow->server.port == MF_ASK_QUIC_PORT)
-		return "QUIC is not redirected; its clients fall back to TCP, which is";
+		return quic_stays;
 	if (!d->redirect_host ||
 	    mf_addr_parse(d->redirect_host, strlen(d->redirect_host), &addr) < 0)
 		return "UDP can be redirected to an address only";
@@ -413,6 +415,15 @@ void mf_ask_udp_limit(const struct mf_session_flow *flow, struct mf_decision *d)
 		return;
 	d->verdict = MF_DENY;
 	d->reason = why;
+	d->message = NULL;
+}
+
+void mf_ask_quic_limit(struct mf_decision *d)
+{
+	if (mf_ask_is_silent(d) || mf_verdict_rank(d) < 2 || mf_verdict_rank(d) == 4)
+		return;
+	d->verdict = MF_DENY;
+	d->reason = quic_stays;
 	d->message = NULL;
 }
 
@@ -535,4 +546,17 @@ struct mf_decision mf_ask_own_denial(const char *why)
 	d.rule = "protocol";
 	d.reason = why;
 	return d;
+}
+
+bool mf_ask_unnameable(struct mf_span said, struct mf_decision *ret_d)
+{
+	const char *text = (const char *)said.ptr;
+	char canon[MF_NAME_ROOM];
+	struct mf_addr addr;
+
+	if (said.len == 0 || mf_name_canon(text, said.len, canon) > 0 ||
+	    mf_addr_parse(text, said.len, &addr) == 0)
+		return false;
+	*ret_d = mf_ask_own_denial("the client names what is neither a host nor an address");
+	return true;
 }

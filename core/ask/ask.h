@@ -135,6 +135,12 @@ void mf_ask_host(struct mf_asker *a, const struct mf_session_flow *flow,
 bool mf_ask_target(struct mf_asker *a, const struct mf_session_flow *flow,
 		   const struct mf_ask_said *said, struct mf_decision *d);
 
+/**
+ * mf_ask_unnameable() - Whether a client said in place of a name what is neither a host name nor an address (nor empty)
+ * No rule can be asked about it, and a server may read it in its own way: *@ret_d is the denial.
+ */
+bool mf_ask_unnameable(struct mf_span said, struct mf_decision *ret_d);
+
 /** mf_decision_way() - Two decisions with one way send a connection to the same place in the same way; any plain allowance is 0 */
 uint64_t mf_decision_way(const struct mf_decision *d);
 
@@ -150,6 +156,9 @@ void mf_ask_udp(struct mf_asker *a, const struct mf_session_flow *flow, struct m
  * redirected), and other redirects to anything but an address
  */
 void mf_ask_udp_limit(const struct mf_session_flow *flow, struct mf_decision *d);
+
+/** mf_ask_quic_limit() - The same for what sni said about a hello in QUIC, whatever its port */
+void mf_ask_quic_limit(struct mf_decision *d);
 
 /**
  * mf_ask_hello_chooses() - Whether *res waits for what the client says: names disagree, and it may say one

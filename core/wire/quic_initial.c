@@ -106,6 +106,14 @@ int mf_quic_next_packet(struct mf_span *datagram, struct mf_quic_packet *ret)
 	return 0;
 }
 
+bool mf_quic_may_begin(const uint8_t *ptr, size_t len)
+{
+	struct mf_span s = mf_span_of(ptr, len);
+	struct mf_quic_packet packet;
+
+	return mf_quic_next_packet(&s, &packet) == 0 && packet.type < MF_QUIC_RETRY;
+}
+
 bool mf_quic_is_foreign(const uint8_t *ptr, size_t len)
 {
 	struct mf_span s = mf_span_of(ptr, len);

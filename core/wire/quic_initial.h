@@ -77,6 +77,9 @@ static inline bool mf_quic_has_long_header(const uint8_t *ptr, size_t len)
  */
 bool mf_quic_is_foreign(const uint8_t *ptr, size_t len);
 
+/** mf_quic_may_begin() - Whether a flow's first datagram may be one of a client that connects: a hello will come */
+bool mf_quic_may_begin(const uint8_t *ptr, size_t len);
+
 /* --- keys ----------------------------------------------------------------------------------------------------------- */
 
 struct mf_quic_keys {

@@ -334,6 +334,17 @@ class Write(support.Case):
         self.assertEqual(sorted(os.listdir(self.directory)),
                          sorted({"damaged.pcap", "trace.pcap", "w.lua", os.path.basename(self.out)}))
 
+    def test_a_hello_in_quic_that_is_refused_ends_its_flow(self):
+        t = captures.Traffic()
+        for d in captures.quic_datagrams("chromium") + [b"\x40 of nobody any more"]:
+            t.add(captures.udp("192.0.2.10", 50000, "198.51.100.7", 443, d))
+        self.rewrite(self.traffic(t), """return { name = "q", connect = function(c) return allow() end,
+          sni = function(s) if s.quic then return deny "by TCP only" end end }""")
+        rows = self.fields("udp.length", "icmp.type", "icmp.code", "frame.comment")
+        self.assertEqual(len(rows), 2)
+        self.assertEqual((rows[0][1], rows[1][1:3]), ("", ("3", "13")))
+        self.assertIn("by TCP only", rows[1][3])
+
 
 if __name__ == "__main__":
     support.main()

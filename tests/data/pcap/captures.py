@@ -142,6 +142,19 @@ def hello(host=None, alpn=("h2", "http/1.1")):
 
 # --- traffic --------------------------------------------------------------------------------------------------------
 
+def quic_datagrams(client):
+    """What a real client of QUIC sent first: tests/data/quic."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "quic", client + ".bin")
+    with open(path, "rb") as file:
+        data = file.read()
+    out = []
+    while data:
+        size = int.from_bytes(data[:2], "big")
+        out.append(data[2:2 + size])
+        data = data[2 + size:]
+    return out
+
+
 class Traffic:
     """Packets in order, a millisecond apart unless said otherwise."""
 

@@ -6,6 +6,9 @@ return {
     if q:under("local.example") then return resolve { "192.0.2.1", "2001:db8::1" } end
     if q.source == "old" then return allow() end
   end,
+  dns_answer = function(q, a)
+    if a.private and q.source == "old" then return deny("rebinding") end
+  end,
   connect = function(c)
     if c:under("bad.example") then return deny("bad") end
     if c:under("there.example") then return redirect("192.0.2.3:443") end
@@ -16,6 +19,7 @@ return {
   end,
   sni = function(s)
     if s.source == "old" and s.ech then return deny("hidden") end
+    if s.quic and s:under("vendor.example") then return route("192.0.2.4:443") end
     if s.sni == "evil.example" then return deny(s.ja4) end
   end,
 }
