@@ -99,7 +99,7 @@ enum mf_dev_kind {
 /* A server: one process, or several that share a port. Borrowed: valid for the callback, or until the loop runs again. */
 struct mf_dev_server {
 	uint64_t id; /* stays while the server is listed; never used again */
-	/* Where to connect to; the loopback address of any-address. Of both families: the one that answered, IPv4 first. */
+	/* Where to connect to: for any-address the loopback address; IPv4's where it serves both families. */
 	struct mf_endpoint at;
 	bool on_v4, on_v6;   /* answers on 127.0.0.0/8, on ::1 */
 	bool on_any_address; /* listens beyond loopback, too */
