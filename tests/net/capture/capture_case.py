@@ -12,8 +12,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lab"))
+from waiting import LIMIT, wait_for  # noqa: E402
 
 HOST = os.environ["CAPTURE_HOST"]
 BACKEND = os.environ.get("CAPTURE_BACKEND", "tproxy")
@@ -31,21 +33,8 @@ DEVICE, DEFAULT_ROUTE, DEFAULT_GONE, DEAD = {
 AS = os.environ.get("CAPTURE_AS")
 UID = int(AS) if AS else os.getuid()
 PREFIX = ["setpriv", "--reuid", AS, "--regid", AS, "--clear-groups"] if AS else []
-# For a broken run only: whatever is waited for comes much sooner, but on a busy machine.
-LIMIT = 120
 # An interpreter that the other user may execute.
 PYTHON = sys.executable if not AS else shutil.which("python3", path="/usr/bin:/bin") or sys.executable
-
-
-def wait_for(what, check, limit=LIMIT):
-    """Poll a condition; the limit is for a broken run only."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        value = check()
-        if value:
-            return value
-        time.sleep(0.01)
-    raise AssertionError(f"{what}: not within {limit} s")
 
 
 def read(path):

@@ -3,6 +3,9 @@
 """The session's resolver between real clients (dig, kdig) and real servers (unbound, dnsmasq), and ones that misbehave."""
 import base64, hashlib, json, os, queue, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lab"))
+from waiting import wait_for  # noqa: E402
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOST = os.environ["PROXY_HOST"].split()
 TMP = tempfile.mkdtemp(prefix="dns-")
@@ -15,15 +18,6 @@ def spawn(argv, **kw):
     p = subprocess.Popen(argv, **kw)
     procs.append(p)
     return p
-
-
-def wait_for(what, check, seconds=120):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if r := check():
-            return r
-        time.sleep(0.01)
-    raise AssertionError("did not happen: " + what)
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------

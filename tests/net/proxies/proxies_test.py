@@ -3,6 +3,9 @@
 """The proxies with real clients and servers on loopback (run.sh gives the namespace)."""
 import json, os, re, select, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time, unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lab"))
+from waiting import wait_for  # noqa: E402
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOST = os.environ["PROXY_HOST"].split()
 MORE = os.environ.get("PROXY_HOST_ARGS", "").split()
@@ -83,15 +86,6 @@ def keep_first(name):
         seen.setdefault(name, []).append(conn.recv(65536))
         conn.sendall(b"\x15\x03\x03\x00\x02\x02\x28")
     return handler
-
-
-def wait_for(what, check, seconds=120):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if r := check():
-            return r
-        time.sleep(0.01)
-    raise AssertionError("did not happen: " + what)
 
 
 def events():
