@@ -24,4 +24,11 @@ int mf_cmd_policy_bench(int argc, char **argv);
 int mf_cmd_policy_replay(
 	int argc, char **argv); /* statuses of its own, as diff(1): 1 differences, 2 trouble */
 
+int mf_cmd_proxy_enable(int argc, char **argv);
+int mf_cmd_proxy_disable(int argc, char **argv);
+int mf_cmd_proxy_status(int argc, char **argv);
+int mf_cmd_proxy_map(int argc, char **argv);
+int mf_cmd_proxy_list(int argc, char **argv);
+int mf_cmd_proxy_test(int argc, char **argv);
+
 #endif

@@ -27,6 +27,13 @@ static const struct command commands[] = {
 	{ "policy", "bench", mf_cmd_policy_bench, "measure decisions per second" },
 	{ "policy", "replay", mf_cmd_policy_replay,
 	  "show what policies decide about captured traffic" },
+	{ "proxy", "enable", mf_cmd_proxy_enable,
+	  "let names of this machine lead to their servers" },
+	{ "proxy", "disable", mf_cmd_proxy_disable, "end that" },
+	{ "proxy", "status", mf_cmd_proxy_status, "show how it is" },
+	{ "proxy", "map", mf_cmd_proxy_map, "add, remove or list names" },
+	{ "proxy", "list", mf_cmd_proxy_list, "list the development servers that were detected" },
+	{ "proxy", "test", mf_cmd_proxy_test, "show where a name leads" },
 };
 
 static void print_help(void)

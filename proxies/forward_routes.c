@@ -74,7 +74,7 @@ int mf_forward_target_parse(const char *text, struct mf_forward_target *ret, str
 
 	memset(ret, 0, sizeof(*ret));
 	if (is_port(text, &ret->port)) {
-		strcpy(ret->host, "127.0.0.1");
+		strcpy(ret->host, "localhost");
 		return 0;
 	}
 	if (mf_hostport_parse(text, strlen(text), &host, &len, &ret->port) < 0 || ret->port == 0)

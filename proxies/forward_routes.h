@@ -65,11 +65,11 @@ const char *mf_forward_mode_name(enum mf_forward_mode mode);
 int mf_forward_mode_find(const char *name);
 
 /**
- * mf_forward_target_parse() - "3000" (of 127.0.0.1), "name:3000", "192.0.2.1:80", "[::1]:80"
+ * mf_forward_target_parse() - "3000" (of localhost: both families are tried), "name:3000", "192.0.2.1:80", "[::1]:80"
  * mode is set to MF_FORWARD_AUTO. Return: 0, MF_E_SYNTAX
  */
 int mf_forward_target_parse(const char *text, struct mf_forward_target *ret, struct mf_err *err);
-/** mf_forward_target_format() - "127.0.0.1:3000"; Return: @buf */
+/** mf_forward_target_format() - "localhost:3000"; Return: @buf */
 const char *mf_forward_target_format(const struct mf_forward_target *t, char *buf, size_t size);
 #define MF_FORWARD_TARGET_TEXT_MAX (MF_NAME_ROOM + 8)
 

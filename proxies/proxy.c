@@ -56,7 +56,8 @@ int mf_proxy_start(struct event_base *base, struct mf_session *session,
 	struct mf_proxy *p;
 	int r;
 
-	if (!base || !session || !session->vm || options->size != sizeof(*options))
+	if (!base || !session || options->size != sizeof(*options) ||
+	    (!session->vm && (!options->router || options->router_asks || options->udp_fd_cnt)))
 		return mf_err_set(
 			err, MF_E_INVAL,
 			"the proxies need a loop, a session with a VM, and their options");
@@ -100,6 +101,7 @@ void mf_proxy_stop(struct mf_proxy *p)
 	mf_relay_pool_done(&p->pool);
 	mf_judged_free(p->judged);
 	SSL_CTX_free(p->tls_upstream);
+	SSL_CTX_free(p->tls_unverified);
 	free(p);
 }
 

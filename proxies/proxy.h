@@ -27,6 +27,7 @@
 struct event_base;
 struct mf_proxy;
 struct mf_dns_cache;
+struct mf_router;	 /* router.h */
 struct mf_tls_authority; /* tls_authority.h */
 
 #define MF_PROXY_DNS_SERVERS_MAX 8
@@ -100,6 +101,12 @@ struct mf_proxy_options {
 	 * NULL: the name is changed in the hello itself, which only a peer that changes it back can complete.
 	 */
 	struct mf_tls_authority *tls_authority;
+	/*
+	 * Decides where TCP goes by the client's words, in place of @find_flow and the policies (router.h); borrowed. The
+	 * session then needs a VM only for @router_asks.
+	 */
+	const struct mf_router *router;
+	bool router_asks;
 	/* Skip the check of redirect targets by connect (P21). */
 	bool redirect_target_trusted;
 	/* Relay by copying even where the system can splice: what systems without splice() do, to be tested here. */

@@ -13,6 +13,7 @@
 #include "proxies/ask.h"
 #include "proxies/proxy.h"
 #include "proxies/relay.h"
+#include "proxies/router.h"
 #include "proxies/sock.h"
 #include "proxies/timeouts.h"
 
@@ -35,9 +36,11 @@ struct mf_proxy {
 	struct mf_udp_proxy *udp;
 	struct mf_judged *judged; /* judged.c; made with the first */
 	SSL_CTX *tls_upstream;	  /* of bridges; made with the first */
-	struct mf_event event;	  /* being written; big, so not on the stack of every handler */
-	char hosts_file[300];	  /* the system's; opt.hosts_file may point at it */
-	const char *cut;	  /* not NULL: nothing is served any more, and why */
+	SSL_CTX *
+		tls_unverified; /* towards servers that a router vouches for; made with the first */
+	struct mf_event event;	/* being written; big, so not on the stack of every handler */
+	char hosts_file[300];	/* the system's; opt.hosts_file may point at it */
+	const char *cut;	/* not NULL: nothing is served any more, and why */
 };
 
 /* judged.c: answers of connect that came before the flow itself */

@@ -2,6 +2,7 @@
 /* resolve.c - addresses of the names that policies redirect to, as the host sees them */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "proxies/dns_upstream_int.h"
@@ -118,6 +119,15 @@ static struct mf_resolve *ask_servers(struct mf_dns_upstream *up, const char *ho
 	return NULL;
 }
 
+/* RFC 6761 §6.3: nobody is asked about these */
+static bool is_localhost(const char *host)
+{
+	size_t len = strlen(host);
+
+	return strcasecmp(host, "localhost") == 0 ||
+	       (len > 10 && strcasecmp(host + len - 10, ".localhost") == 0);
+}
+
 struct mf_resolve *mf_resolve_start(struct mf_dns_upstream *up, const char *host, mf_resolve_fn fn,
 				    void *ctx)
 {
@@ -133,6 +143,12 @@ struct mf_resolve *mf_resolve_start(struct mf_dns_upstream *up, const char *host
 	if (e) {
 		memcpy(addrs, e->addrs, sizeof(addrs));
 		fn(ctx, 0, addrs, e->cnt);
+		return NULL;
+	}
+	if (is_localhost(host)) {
+		(void)mf_addr_parse("127.0.0.1", 9, &addrs[0]);
+		(void)mf_addr_parse("::1", 3, &addrs[1]);
+		fn(ctx, 0, addrs, 2);
 		return NULL;
 	}
 	cnt = mf_hostconf_find_host(up->proxy->opt.hosts_file, host, addrs, MF_RESOLVE_ADDRS_MAX);

@@ -49,6 +49,10 @@ void mf_tcp_conn_start_bridge(struct mf_tcp_conn *c)
 	char literal[MF_ADDR_TEXT_MAX];
 	int r = MF_E_NOMEM;
 
+	if (p->opt.router) {
+		mf_tcp_route_bridge(c);
+		return;
+	}
 	if (!p->tls_upstream)
 		p->tls_upstream = mf_tls_upstream_new();
 	if (p->tls_upstream)

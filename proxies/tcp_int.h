@@ -60,8 +60,12 @@ struct mf_tcp_setup {
 	uint32_t in_len, in_room;
 	uint8_t *alpn; /* of the client's hello, as on the wire; for a bridge */
 	uint32_t alpn_len;
-	bool bridge;	    /* the server name is changed by a bridge */
-	uint8_t *rewritten; /* goes out in place of the first scan.wire_len bytes of @in */
+	bool bridge;		   /* the server name is changed by a bridge */
+	bool to_tls;		   /* of a router's bridge: TLS towards the server, too */
+	bool unverified;	   /* ... whatever its certificate is */
+	struct mf_span plain_alpn; /* ... else what it speaks; the router's */
+	int given_fd;		   /* of a router, connected; below 1: none */
+	uint8_t *rewritten;	   /* goes out in place of the first scan.wire_len bytes of @in */
 	uint32_t rewritten_len;
 	uint32_t sent;	      /* of @rewritten, or of @in, with the connecting */
 	uint32_t http_at;     /* bytes of @in that the HTTP watch has passed */
@@ -102,11 +106,14 @@ struct mf_tcp_conn {
 	char *host;		      /* for events; NULL: none */
 	uint64_t seen_bytes;	      /* when idleness was checked last */
 	uint64_t start_ms;
-	uint8_t state;	 /* enum mf_tcp_state */
-	bool has_server; /* watch[1] is registered */
-	bool held;	 /* the names of the address are held */
-	bool ending;	 /* refused in the middle: its time is counted */
-	bool again;	 /* the budget of a pump was used up: it goes on in the next turn */
+	void *tag;	    /* of the router */
+	uint64_t routed_ns; /* when it was routed; 0: not (yet) */
+	uint8_t state;	    /* enum mf_tcp_state */
+	bool has_server;    /* watch[1] is registered */
+	bool held;	    /* the names of the address are held */
+	bool reached;	    /* a routed connection came to its server */
+	bool ending;	    /* refused in the middle: its time is counted */
+	bool again;	    /* the budget of a pump was used up: it goes on in the next turn */
 };
 
 struct mf_tcp_proxy {
@@ -159,6 +166,15 @@ void mf_tcp_conn_deny(struct mf_tcp_conn *c, const struct mf_decision *d, enum m
 bool mf_tcp_conn_refuse_in_kind(struct mf_tcp_conn *c, enum mf_tls_alert alert);
 /* Read what a refused client still says, so that closing is no reset that overtakes the answer */
 void mf_tcp_conn_drain(struct mf_tcp_conn *c);
+
+/* tcp_route.c: the router's part, in place of the policies' */
+void mf_tcp_route_begin(struct mf_tcp_conn *c);
+void mf_tcp_route_bytes(struct mf_tcp_conn *c);
+/* What came so far is all that will be looked at */
+void mf_tcp_route_late(struct mf_tcp_conn *c, bool was_held);
+void mf_tcp_route_reached(struct mf_tcp_conn *c);
+void mf_tcp_route_bridge(struct mf_tcp_conn *c);
+void mf_tcp_route_ended(struct mf_tcp_conn *c, const char *error);
 
 /* tcp_open.c: getting a server */
 void mf_tcp_conn_open(struct mf_tcp_conn *c);

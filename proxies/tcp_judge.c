@@ -376,8 +376,13 @@ static void judge_bytes(struct mf_tcp_conn *c)
 	struct mf_span in = mf_span_of(s->in, s->in_len);
 	uint8_t joined[MF_TLS_HELLO_MAX];
 	struct mf_tls_hello hello;
-	int r = mf_tls_scan_hello(&s->scan, in);
+	int r;
 
+	if (c->tcp->proxy->opt.router) {
+		mf_tcp_route_bytes(c);
+		return;
+	}
+	r = mf_tls_scan_hello(&s->scan, in);
 	if (r == MF_E_AGAIN && !s->client_eof)
 		return;
 	if (r == 0)
@@ -481,6 +486,8 @@ void mf_tcp_conn_grace_over(struct mf_tcp_conn *c)
 {
 	if (c->state == MF_TCP_GRACE)
 		mf_tcp_conn_close(c, true, NULL);
+	else if (c->tcp->proxy->opt.router)
+		mf_tcp_route_late(c, true);
 	else
 		go_on(c);
 }
@@ -490,6 +497,10 @@ void mf_tcp_conn_hello_late(struct mf_tcp_conn *c)
 	struct mf_tcp_setup *s = c->setup;
 	bool verified;
 
+	if (c->tcp->proxy->opt.router) {
+		mf_tcp_route_late(c, false);
+		return;
+	}
 	if ((s->in_len && !s->not_tls) || s->in_head || wants_rewrite(s)) {
 		deny_ourselves(c, "the client's first message did not come to its end in time",
 			       MF_TLS_DECODE_ERROR);
@@ -512,6 +523,10 @@ void mf_tcp_conn_begin(struct mf_tcp_conn *c)
 	struct mf_kept *kept;
 	bool goes_on;
 
+	if (tcp->proxy->opt.router) {
+		mf_tcp_route_begin(c);
+		return;
+	}
 	if (!tcp->proxy->opt.find_flow && mf_tcp_proxy_is_loop(tcp, &c->flow.server, true)) {
 		deny_ourselves(c, "a connection to moonfence's own listener would loop",
 			       MF_TLS_ACCESS_DENIED);

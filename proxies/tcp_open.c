@@ -232,6 +232,12 @@ void mf_tcp_conn_open(struct mf_tcp_conn *c)
 	c->state = MF_TCP_OPENING;
 	s->started = true;
 	mf_timeout_arm(&c->timeout, &c->tcp->dial);
+	if (s->given_fd > 0) {
+		fd = s->given_fd;
+		s->given_fd = 0;
+		watch_server(c, fd);
+		return;
+	}
 	if (d && d->redirect_unix) {
 		fd = mf_sock_dial_unix(d->redirect_unix);
 		if (fd < 0)

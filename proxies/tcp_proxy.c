@@ -86,6 +86,8 @@ void mf_tcp_conn_free_setup(struct mf_tcp_conn *c)
 	free(s->in);
 	free(s->rewritten);
 	free(s->alpn);
+	if (s->given_fd > 0)
+		mf_sock_close(s->given_fd);
 	free(s->plan);
 	free(s);
 	c->setup = NULL;
@@ -147,6 +149,8 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 	if (c->state == MF_TCP_RELAY || c->state == MF_TCP_BRIDGE || error ||
 	    (c->has_server && c->setup && c->setup->announced))
 		send_close_event(c, reset, error);
+	if (p->opt.router)
+		mf_tcp_route_ended(c, error);
 	p->stats.bytes_to_server += c->relay.dir[0].bytes;
 	p->stats.bytes_to_client += c->relay.dir[1].bytes;
 	close_fd(c, 0, reset);
@@ -281,6 +285,8 @@ void mf_tcp_conn_start_relay(struct mf_tcp_conn *c)
 	uint32_t skip = s->rewritten ? s->scan.wire_len : s->sent;
 	int r = 0;
 
+	if (p->opt.router)
+		mf_tcp_route_reached(c);
 	if (s->bridge && !s->fell_back) {
 		mf_tcp_conn_start_bridge(c);
 		return;
@@ -349,6 +355,26 @@ void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx)
 
 /* --- accepting ------------------------------------------------------------------------------------------------------ */
 
+static bool find_flow(struct mf_proxy *p, int fd, const struct mf_endpoint *peer,
+		      const struct mf_endpoint *local, struct mf_session_flow *ret)
+{
+	const struct mf_router *router = p->opt.router;
+
+	if (!router)
+		return mf_proxy_find_flow(p, MF_TCP, peer, local, ret);
+	*ret = (struct mf_session_flow){ .proto = MF_TCP, .client = *peer, .server = *local };
+	return router->accept(router->ctx, fd, peer, local, ret) == 0;
+}
+
+/* A router counts what it has accepted. */
+static void tell_refused(struct mf_proxy *p, const struct mf_session_flow *flow)
+{
+	if (p->opt.router)
+		p->opt.router->ended(
+			p->opt.router->ctx,
+			&(struct mf_router_end){ .flow = flow, .error = "too many connections" });
+}
+
 static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_endpoint *peer)
 {
 	struct mf_proxy *p = tcp->proxy;
@@ -358,12 +384,11 @@ static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_en
 	struct mf_session_flow flow;
 
 	p->stats.tcp_accepted++;
-	if (p->cut || !mf_sock_local(fd, &local) ||
-	    !mf_proxy_find_flow(p, MF_TCP, peer, &local, &flow)) {
+	if (p->cut || !mf_sock_local(fd, &local) || !find_flow(p, fd, peer, &local, &flow)) {
 		mf_sock_reset(fd);
 		return;
 	}
-	if (flow.server.port == 53) {
+	if (flow.server.port == 53 && !p->opt.router) {
 		mf_dns_tcp_serve(p->dns, fd, &flow);
 		return;
 	}
@@ -372,6 +397,7 @@ static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_en
 		c->setup = calloc(1, sizeof(*c->setup));
 	if (!c || !c->setup) {
 		p->stats.tcp_refused_limit++;
+		tell_refused(p, &flow);
 		free(c);
 		mf_sock_reset(fd);
 		return;

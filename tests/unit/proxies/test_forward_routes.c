@@ -43,8 +43,8 @@ static void test_targets(void **state)
 		const char *text, *host;
 		unsigned port; // 0: refused
 	} cases[] = {
-		{ "3000", "127.0.0.1", 3000 },
-		{ "65535", "127.0.0.1", 65535 },
+		{ "3000", "localhost", 3000 },
+		{ "65535", "localhost", 65535 },
 		{ "[::1]:80", "::1", 80 },
 		{ "192.0.2.1:80", "192.0.2.1", 80 },
 		{ "DB.Local.:81", "db.local", 81 },

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host_redirect_linux.c - see host_redirect.h */
+#include "capture/host_redirect.h"
+
+#include <arpa/inet.h>
+#include <linux/netfilter_ipv4.h>
+#include <netinet/in.h>
+#include <nftables/libnftables.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/base/strbuf.h"
+
+#define TABLE	  "inet moonfence_forward"
+#define TEXT_MAX  16384
+#define ORIG_DST6 80 /* IP6T_SO_ORIGINAL_DST; its header clashes with netinet/in.h */
+
+struct mf_host_redirect {
+	struct nft_ctx *nft; /* its socket owns the table */
+	bool owned;
+};
+
+static struct nft_ctx *open_nft(void)
+{
+	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+
+	if (nft) {
+		nft_ctx_buffer_error(nft);
+		nft_ctx_buffer_output(nft);
+	}
+	return nft;
+}
+
+static void write_family(struct mf_strbuf *b, const struct mf_host_redirect_options *o,
+			 const char *family, uint16_t port)
+{
+	if (port)
+		mf_strbuf_addf(b,
+			       "meta nfproto %s tcp dport %s redirect to :%u comment "
+			       "\"moonfence proxy\"\n",
+			       family, o->http ? "{ 80, 443 }" : "443", port);
+}
+
+static void write_users(struct mf_strbuf *b, const struct mf_host_redirect_options *o)
+{
+	if (!o->uid_cnt)
+		return;
+	mf_strbuf_adds(b, "meta skuid != { ");
+	for (size_t i = 0; i < o->uid_cnt; i++)
+		mf_strbuf_addf(b, "%s%u", i ? ", " : "", o->uids[i]);
+	mf_strbuf_adds(b, " } accept\n");
+}
+
+/* Adding and deleting first makes the deletion good whether there is a table or not. */
+static void write_rules(struct mf_strbuf *b, const struct mf_host_redirect_options *o, bool owned,
+			bool replace)
+{
+	if (replace)
+		mf_strbuf_adds(b, "add table " TABLE "\ndelete table " TABLE "\n");
+	mf_strbuf_addf(b,
+		       "table " TABLE " {\n%schain out {\n"
+		       "type nat hook output priority -100; policy accept;\n"
+		       "meta skuid %u accept comment \"what the proxy dials\"\n",
+		       owned ? "flags owner;\n" : "", o->exempt_uid);
+	write_users(b, o);
+	write_family(b, o, "ipv4", o->port4);
+	write_family(b, o, "ipv6", o->port6);
+	mf_strbuf_adds(b, "}\n}\n");
+}
+
+/* Return: the error's first line in *@err, as nftables has it */
+static int load(struct nft_ctx *nft, const struct mf_host_redirect_options *o, bool owned,
+		struct mf_err *err)
+{
+	struct mf_strbuf text = MF_STRBUF_INIT(TEXT_MAX);
+	const char *why;
+	int r = 0;
+
+	write_rules(&text, o, owned, true);
+	if (text.failed)
+		r = mf_err_set(err, MF_E_NOMEM, "no memory for the rules");
+	else if (nft_run_cmd_from_buffer(nft, text.str) != 0) {
+		why = nft_ctx_get_error_buffer(nft);
+		r = mf_err_set(err, MF_E_UNSUPPORTED,
+			       "nftables refuses the rules that redirect connections (are the "
+			       "modules nf_tables and nft_redir there?): %.*s",
+			       (int)strcspn(why, "\n"), why);
+	}
+	mf_strbuf_done(&text);
+	return r;
+}
+
+int mf_host_redirect_open(const struct mf_host_redirect_options *o, struct mf_host_redirect **ret,
+			  struct mf_err *err)
+{
+	struct mf_host_redirect *r;
+	int rc;
+
+	if (!o->port4 && !o->port6)
+		return mf_err_set(err, MF_E_INVAL, "no listener to redirect to");
+	r = calloc(1, sizeof(*r));
+	if (r)
+		r->nft = open_nft();
+	if (!r || !r->nft) {
+		free(r);
+		return mf_err_set(err, MF_E_UNSUPPORTED, "cannot talk to nftables");
+	}
+	r->owned = true;
+	rc = load(r->nft, o, true, err);
+	if (rc == MF_E_UNSUPPORTED) { /* a kernel that knows no owners */
+		r->owned = false;
+		rc = load(r->nft, o, false, err);
+	}
+	if (rc < 0) {
+		nft_ctx_free(r->nft);
+		free(r);
+		return rc;
+	}
+	*ret = r;
+	return 0;
+}
+
+void mf_host_redirect_close(struct mf_host_redirect *r)
+{
+	if (!r)
+		return;
+	(void)nft_run_cmd_from_buffer(r->nft, "delete table " TABLE "\n");
+	nft_ctx_free(r->nft);
+	free(r);
+}
+
+bool mf_host_redirect_is_owned(const struct mf_host_redirect *r)
+{
+	return r->owned;
+}
+
+static bool is_listed(struct nft_ctx *nft)
+{
+	return nft_run_cmd_from_buffer(nft, "list chain " TABLE " out\n") == 0 &&
+	       strstr(nft_ctx_get_output_buffer(nft), "redirect to :");
+}
+
+bool mf_host_redirect_is_there(struct mf_host_redirect *r)
+{
+	return is_listed(r->nft);
+}
+
+int mf_host_redirect_list(void)
+{
+	struct nft_ctx *nft = open_nft();
+	bool there;
+
+	if (!nft)
+		return MF_E_UNSUPPORTED;
+	there = is_listed(nft);
+	nft_ctx_free(nft);
+	return there;
+}
+
+int mf_host_redirect_find_original(void *unused, int fd, const struct mf_endpoint *local,
+				   struct mf_endpoint *ret)
+{
+	struct sockaddr_storage was;
+	socklen_t len = sizeof(was);
+	bool v4 = local->addr.family == 4;
+
+	(void)unused;
+	if (getsockopt(fd, v4 ? SOL_IP : SOL_IPV6, v4 ? SO_ORIGINAL_DST : ORIG_DST6, &was, &len) <
+		    0 ||
+	    !mf_endpoint_from_sockaddr(ret, (struct sockaddr *)&was))
+		return MF_E_NOENT;
+	/* with rules loaded, a connection to the listener itself has an answer, too */
+	if (ret->port == local->port && mf_addr_eq(&ret->addr, &local->addr))
+		return MF_E_NOENT;
+	return 0;
+}

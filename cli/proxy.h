@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proxy.h - the parts of "moonfence proxy": its commands, the service that they talk to, and what one system does for it
+ *
+ * The service is one process (and, as root, a broker beside it: proxy_serve_linux.c). Its directory has the control socket and
+ * the settings:
+ *
+ *   as root             /run/moonfence/proxy.sock, /var/lib/moonfence/proxy/proxy.json
+ *   as anybody else     $XDG_RUNTIME_DIR/moonfence/proxy.sock, $XDG_CONFIG_HOME/moonfence/proxy.json
+ *   with --dir DIR      DIR/proxy.sock, DIR/proxy.json
+ *
+ * proxy.json is one object: "limits" (docs/forwarding.md), and "maps", which "proxy map" changes. It is written whole to a new file
+ * that then takes its place.
+ */
+#ifndef MF_CLI_PROXY_H
+#define MF_CLI_PROXY_H
+
+#include <jansson.h>
+
+#include "cli/options.h"
+#include "cli/paths.h"
+#include "core/base/addr.h"
+#include "core/base/err.h"
+
+#define MF_PROXY_USERS_MAX    16
+#define MF_PROXY_POLICIES_MAX 16
+
+struct mf_proxy_places {
+	char dir[MF_PATH_MAX];	  /* of the socket */
+	char socket[MF_PATH_MAX]; /* at most 107 bytes are usable */
+	char state[MF_PATH_MAX];  /* the directory of the settings */
+	char settings[MF_PATH_MAX];
+	char authority[MF_PATH_MAX]; /* the local authority's directory */
+};
+
+/* What "proxy enable" was asked for. */
+struct mf_proxy_wishes {
+	struct mf_proxy_places places;
+	struct mf_endpoint
+		listen; /* family 0: the host's connections are redirected to a port of our choice */
+	bool http;	/* port 80, too */
+	bool foreground, no_hosts, no_detection, verbose;
+	const char *user; /* that the service runs as */
+	const char *for_users[MF_PROXY_USERS_MAX];
+	size_t for_user_cnt;
+	const char *policies[MF_PROXY_POLICIES_MAX];
+	size_t policy_cnt;
+	const char *maps[64]; /* "NAME=TARGET", added to those of the settings */
+	size_t map_cnt;
+	const char *hosts_file;
+	const char *events_path;
+};
+
+/** mf_proxy_find_places() - @dir: of --dir, or NULL; Return: 0, MF_E_LIMIT, MF_E_NOENT (no home) */
+int mf_proxy_find_places(const char *dir, struct mf_proxy_places *ret, struct mf_err *err);
+
+/** mf_proxy_serve() - Be the service until it is disabled; Return: an exit status */
+int mf_proxy_serve(const struct mf_proxy_wishes *wishes);
+
+/**
+ * mf_proxy_call() - One request to the running service
+ * @body: JSON, NULL for none; stays the caller's
+ * Return: the HTTP status with *ret_body (NULL: none that is JSON); MF_E_NOENT: no service runs; MF_E_IO, MF_E_PERM, MF_E_UNSUPPORTED
+ */
+int mf_proxy_call(const struct mf_proxy_places *places, const char *method, const char *path,
+		  json_t *body, json_t **ret_body, struct mf_err *err);
+
+/** mf_proxy_wait_for_end() - Wait until the service that was told to end has; Return: 0; MF_E_TIME after a minute */
+int mf_proxy_wait_for_end(const struct mf_proxy_places *places);
+
+/** mf_proxy_save() - Write the settings: whole, to a new file that then takes the place of the old; Return: 0, MF_E_IO */
+int mf_proxy_save(const struct mf_proxy_places *places, json_t *settings, struct mf_err *err);
+
+/* --- the service itself (proxy_service.c): made by mf_proxy_serve(), after whatever needs privileges is done --- */
+
+struct mf_proxy_service;
+struct event_base;
+struct mf_tls_authority;
+
+struct mf_proxy_service_options {
+	const struct mf_proxy_wishes *wishes;
+	int fds[2]; /* listeners */
+	size_t fd_cnt;
+	int control_fd; /* listening */
+	struct mf_tls_authority *authority;
+	bool authority_is_temporary;
+	int (*find_original)(void *ctx, int fd, const struct mf_endpoint *local,
+			     struct mf_endpoint *ret);
+	/* The names that should lead to this machine have changed: a hosts file may be wanted. NULL: nobody cares */
+	void (*names_changed)(void *ctx, const char *const *names, size_t cnt);
+	void *ctx;
+	int lines_fd; /* what the broker has seen: changes of dev servers as JSON lines; -1: this process looks itself */
+};
+
+int mf_proxy_service_new(struct event_base *base, const struct mf_proxy_service_options *o,
+			 struct mf_proxy_service **ret, struct mf_err *err);
+void mf_proxy_service_free(struct mf_proxy_service *s);
+/** mf_proxy_service_rules() - What is known of the rules now */
+void mf_proxy_service_rules(struct mf_proxy_service *s, bool ok, const char *detail);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* proxy_int.h - what the parts of the service share; not for its commands */
+#ifndef MF_CLI_PROXY_INT_H
+#define MF_CLI_PROXY_INT_H
+
+#include "cli/proxy.h"
+#include "core/policy/session.h"
+#include "proxies/dev_servers.h"
+#include "proxies/forward.h"
+#include "proxies/http_service.h"
+
+struct mf_proxy_service {
+	struct mf_proxy_service_options o;
+	struct event_base *base;
+	struct mf_http_service *control, *page;
+	struct mf_forward *forward;
+	json_t *settings;
+	int pid;
+	/* proxy_policies.c; all NULL without a policy */
+	struct mf_session session;
+	struct mf_runtime *runtime;
+	struct mf_log log;
+	/* proxy_detect.c */
+	struct mf_dev_servers *dev;
+};
+
+/* proxy_policies.c */
+int mf_proxy_service_load_policies(struct mf_proxy_service *s, struct mf_err *err);
+void mf_proxy_service_free_policies(struct mf_proxy_service *s);
+
+/* proxy_detect.c */
+int mf_proxy_service_detect(struct mf_proxy_service *s, struct mf_err *err);
+void mf_proxy_service_stop_detecting(struct mf_proxy_service *s);
+/* What a person mapped is not proposed any more */
+void mf_proxy_service_names_taken(struct mf_proxy_service *s);
+json_t *mf_proxy_service_servers(void *service);
+enum mf_forward_mode mf_proxy_service_guess_mode(void *service,
+						 const struct mf_forward_target *target);
+
+/* proxy_service.c */
+void mf_proxy_service_tell_names(struct mf_proxy_service *s);
+
+/* proxy_serve_*.c */
+int mf_proxy_pid(void);
+
+#endif

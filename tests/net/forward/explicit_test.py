@@ -1,0 +1,324 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Domain forwarding without privileges: clients connect to the listener; maps, page, limits, control socket, persistence."""
+import json
+import os
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from service import MOONFENCE, DevServer, Service, wait_for
+
+PORTS_NOBODY_LISTENS_ON = "1"  # tcpmux; no test machine has it
+
+
+def certificate(folder):
+    """A certificate that nobody trusts, as development servers have."""
+    key, pem = os.path.join(folder, "dev.key"), os.path.join(folder, "dev.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                    key, "-out", pem, "-days", "2", "-subj", "/CN=localhost"], check=True, stderr=subprocess.DEVNULL)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, key)
+    return context
+
+
+class Routes(unittest.TestCase):
+    def test_mapped_name(self):
+        with DevServer("dev") as dev, Service("--map", f"app.localhost={dev.port}") as s:
+            p = s.curl("https://app.localhost/x?y")
+            self.assertEqual((p.returncode, p.stdout), (0, b"dev app.localhost /x?y\n"), p)
+            # however it is written; the certificate is for the name that was asked for
+            self.assertEqual(s.curl("https://APP.localhost./").returncode, 0)
+            # and by HTTP
+            self.assertEqual(s.curl("http://app.localhost/z").stdout, b"dev app.localhost /z\n")
+
+    def test_both_families(self):
+        with DevServer("six", family=6) as dev, Service("--map", f"six.localhost={dev.port}") as s:
+            self.assertEqual(s.curl("https://six.localhost/").stdout, b"six six.localhost /\n")
+
+    def test_server_that_speaks_tls(self):
+        with tempfile.TemporaryDirectory() as folder, DevServer("tls", tls=certificate(folder)) as dev, Service() as s:
+            self.assertEqual(s.command("map", "add", "t.localhost", str(dev.port), "--mode", "tls").returncode, 0)
+            self.assertEqual(s.curl("https://t.localhost/").stdout, b"tls t.localhost /\n")
+            # passed: its own certificate, which our client does not trust
+            self.assertEqual(s.command("map", "add", "p.localhost", str(dev.port), "--mode", "pass").returncode, 0)
+            self.assertEqual(s.curl("https://p.localhost/").returncode, 60)
+            self.assertEqual(s.curl("https://p.localhost/", "--cacert", os.path.join(folder, "dev.pem"),
+                                    "--insecure").stdout, b"tls p.localhost /\n")
+            # cleartext for a server that has none is refused with a reason
+            p = s.curl("http://t.localhost/")
+            self.assertIn(b"speaks TLS", p.stdout)
+            self.assertEqual(s.errors()["cleartext"], 1)
+
+    def test_wildcard_and_exact(self):
+        with DevServer("one") as one, DevServer("two") as two, \
+                Service("--map", f"*.w.localhost={one.port}", "--map", f"x.w.localhost={two.port}") as s:
+            self.assertEqual(s.curl("https://a.b.w.localhost/").stdout[:3], b"one")
+            self.assertEqual(s.curl("https://x.w.localhost/").stdout[:3], b"two")
+            self.assertNotEqual(s.curl("https://w.localhost/").returncode, 0)
+
+    def test_others_are_refused_as_loops(self):
+        with Service() as s:
+            p = s.curl("https://foreign.example/", "-v")
+            self.assertEqual(p.returncode, 35, p)
+            self.assertIn(b"unrecognized name", p.stderr)
+            self.assertIn(b"no server of this machine", s.curl("http://foreign.example/").stdout)
+            with s.connect() as c:  # neither TLS nor HTTP
+                c.sendall(b"\x01\x02\x03\x04binary")
+                self.assertIn(self.end_of(c), (b"", "reset"))
+            self.assertEqual(s.errors()["loop"], 3)
+
+    @staticmethod
+    def end_of(c):
+        try:
+            return c.recv(4096)
+        except ConnectionResetError:
+            return "reset"
+
+    def test_server_that_is_not_there(self):
+        with Service("--map", f"gone.localhost={PORTS_NOBODY_LISTENS_ON}") as s:
+            self.assertNotEqual(s.curl("https://gone.localhost/").returncode, 0)
+            self.assertEqual(s.errors()["dial"], 1)
+            self.assertEqual(s.json("map", "list")[0]["failures"], 1)
+
+    def test_upgrade(self):
+        """What a WebSocket needs: after 101 bytes go both ways, each side may be the first."""
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def serve():
+            c, _ = listener.accept()
+            with c:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += c.recv(4096)
+                c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello")
+                while data := c.recv(4096):
+                    c.sendall(data.upper())
+                c.sendall(b"end")
+
+        threading.Thread(target=serve, daemon=True).start()
+        with Service("--map", f"ws.localhost={listener.getsockname()[1]}") as s:
+            context = ssl.create_default_context(cafile=s.ca)
+            with context.wrap_socket(s.connect(), server_hostname="ws.localhost") as c:
+                c.sendall(b"GET /ws HTTP/1.1\r\nHost: ws.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+                got = b""
+                while not got.endswith(b"hello"):
+                    got += c.recv(4096)
+                c.sendall(b"frame")
+                self.assertEqual(c.recv(5), b"FRAME")
+        listener.close()
+
+
+class Control(unittest.TestCase):
+    def test_maps_live_and_stay(self):
+        with DevServer("dev") as dev, tempfile.TemporaryDirectory() as folder:
+            with Service(folder=folder) as s:
+                self.assertNotEqual(s.curl("https://app.localhost/").returncode, 0)
+                p = s.command("map", "add", "App.Localhost.", str(dev.port))
+                self.assertEqual((p.returncode, p.stderr), (0, ""))
+                self.assertEqual(s.curl("https://app.localhost/").returncode, 0)
+                self.assertEqual(s.json("test", "app.localhost")["target"], f"localhost:{dev.port}")
+                self.assertEqual(s.json("test", "other.example:443")["source"], "original")
+                self.assertEqual(s.stop(), 0)
+            with Service(folder=folder) as s:
+                self.assertEqual(s.curl("https://app.localhost/").returncode, 0)
+                self.assertEqual(s.json("map", "remove", "app.localhost"), {"removed": "app.localhost"})
+                self.assertNotEqual(s.curl("https://app.localhost/").returncode, 0)
+            with Service(folder=folder) as s:
+                self.assertNotEqual(s.curl("https://app.localhost/").returncode, 0)
+                self.assertEqual([r["source"] for r in s.json("map", "list")], ["own"])
+
+    def test_wrong_maps(self):
+        with Service() as s:
+            for args, why in ((("add", "a b", "80"), "not a host name"), (("add", "app.localhost", "99999"), "neither PORT"),
+                              (("add", "app.localhost", "22"), "blocked"), (("remove", "app.localhost"), "no manual route"),
+                              (("add", "app.localhost", "80", "--mode", "x"), "mode is")):
+                p = s.command("map", *args)
+                self.assertEqual(p.returncode, 1, p)
+                self.assertIn(why, p.stderr)
+            for args in ((), ("add", "x"), ("add", "x", "1", "2", "3"), ("frobnicate",), ("list", "x")):
+                self.assertEqual(s.command("map", *args).returncode, 2, args)
+            self.assertEqual([r["source"] for r in s.json("map", "list")], ["own"])
+
+    def test_only_the_owner_may_open_the_socket(self):
+        with Service() as s:
+            self.assertEqual(os.stat(os.path.join(s.dir, "proxy.sock")).st_mode & 0o777, 0o600)
+
+    def test_enable_and_disable_are_idempotent(self):
+        with Service() as s:
+            p = s.command("enable", "--listen", "127.0.0.1:0")
+            self.assertEqual(p.returncode, 0)
+            self.assertIn("already", p.stdout)
+            self.assertEqual(s.json("disable"), {"stopped": True})
+            self.assertEqual(s.process.wait(120), 0)
+            self.assertEqual(s.json("disable"), {"stopped": False})
+            self.assertEqual(s.command("status").returncode, 1)
+            self.assertFalse(os.path.exists(os.path.join(s.dir, "proxy.sock")))
+
+    def test_background(self):
+        with tempfile.TemporaryDirectory() as folder:
+            p = subprocess.run([MOONFENCE, "proxy", "enable", "--dir", folder, "--listen", "127.0.0.1:0"], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+            self.assertEqual((p.returncode, p.stderr), (0, ""))
+            self.assertIn("Listening on 127.0.0.1:", p.stdout)
+            run = [MOONFENCE, "proxy"]
+            p = subprocess.run([*run, "status", "--json", "--dir", folder], stdout=subprocess.PIPE, timeout=120)
+            self.assertEqual(json.loads(p.stdout)["backend"], "explicit")
+            self.assertEqual(subprocess.run([*run, "disable", "--dir", folder], stdout=subprocess.DEVNULL,
+                                            timeout=120).returncode, 0)
+            self.assertEqual(subprocess.run([*run, "status", "--dir", folder], stderr=subprocess.DEVNULL,
+                                            timeout=120).returncode, 1)
+
+    def test_killed_service_leaves_nothing_in_the_way(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with Service(folder=folder) as s:
+                s.process.kill()
+                s.process.wait(120)
+                self.assertEqual(s.command("status").returncode, 1)
+            with Service(folder=folder) as s:
+                self.assertEqual(s.json("status")["connectionsTotal"], 0)
+
+    def test_settings_that_are_none(self):
+        for settings, why in (({"limits": {"max_connections": 0}}, "max_connections"),
+                              ({"limits": {"frobs": 1}}, "frobs"),
+                              ({"limits": {"allowed_networks": ["10.0.0.0/33"]}}, "10.0.0.0/33"),
+                              ({"limits": {"no_sni": "maybe"}}, "no_sni"),
+                              ({"maps": {"a b": "80"}}, "a b"), ([], "object")):
+            with tempfile.TemporaryDirectory() as folder:
+                with open(os.path.join(folder, "proxy.json"), "w") as f:
+                    json.dump(settings, f)
+                p = subprocess.run([MOONFENCE, "proxy", "enable", "--foreground", "--dir", folder, "--listen",
+                                    "127.0.0.1:0"], text=True, stderr=subprocess.PIPE, timeout=120)
+                self.assertEqual(p.returncode, 1)
+                self.assertIn(why, p.stderr)
+
+
+class Limits(unittest.TestCase):
+    def end_of(self, port, source="127.0.0.1"):
+        """What comes of a connection that should be refused at once."""
+        try:
+            with socket.create_connection(("127.0.0.1", port), 60, (source, 0)) as c:
+                return c.recv(1)
+        except ConnectionResetError:
+            return "reset"
+
+    def test_networks(self):
+        with DevServer("dev") as dev, Service("--map", f"app.localhost={dev.port}",
+                                              limits={"allowed_networks": ["10.0.0.0/8", "127.0.0.2/32"]}) as s:
+            self.assertEqual(self.end_of(s.port), "reset")
+            self.assertEqual(s.errors()["client_network"], 1)
+            p = s.curl("https://app.localhost/", "--interface", "127.0.0.2")
+            self.assertEqual(p.returncode, 0, p)
+
+    def test_connections_per_client_and_all(self):
+        with Service(limits={"max_connections": 3, "max_connections_per_client": 2}) as s:
+            held = [s.connect(), s.connect()]
+            wait_for("two connections", lambda: s.json("status")["connectionsActive"] == 2)
+            self.assertEqual(self.end_of(s.port), "reset")
+            self.assertEqual(s.errors()["max_connections_per_client"], 1)
+            held.append(socket.create_connection(("127.0.0.1", s.port), 60, ("127.0.0.2", 0)))
+            wait_for("three connections", lambda: s.json("status")["connectionsActive"] == 3)
+            self.assertEqual(self.end_of(s.port, "127.0.0.3"), "reset")
+            self.assertEqual(s.errors()["max_connections"], 1)
+            for c in held:
+                c.close()
+            wait_for("none", lambda: s.json("status")["connectionsActive"] == 0)
+            held = [s.connect(), s.connect()]  # as many as before
+            wait_for("two again", lambda: s.json("status")["connectionsActive"] == 2)
+            for c in held:
+                c.close()
+
+    def test_blocked_ports(self):
+        with tempfile.TemporaryDirectory() as folder, DevServer("dev") as dev:
+            with Service("--map", f"app.localhost={dev.port}", folder=folder) as s:
+                self.assertEqual(s.curl("https://app.localhost/").returncode, 0)
+                s.command("map", "add", "kept.localhost", str(dev.port))
+            with open(os.path.join(folder, "proxy.json")) as f:
+                settings = json.load(f)
+            settings["limits"] = {"blocked_ports": [dev.port]}
+            # a map of before the port was blocked: refused when it is used
+            with Service(folder=folder, settings=settings) as s:
+                self.assertNotEqual(s.curl("https://kept.localhost/").returncode, 0)
+                self.assertEqual(s.errors()["blocked_port"], 1)
+
+    def test_hello_time(self):
+        with Service(limits={"hello_timeout_ms": 200}) as s, s.connect() as c:
+            c.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a hello
+            self.assertTrue(c.recv(100).startswith(b"\x15\x03"))  # an alert
+            self.assertEqual(c.recv(100), b"")
+            self.assertEqual(s.errors()["hello_timeout"], 1)
+
+    def test_idle_time(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+        with Service("--map", f"idle.localhost={listener.getsockname()[1]}", limits={"idle_timeout_ms": 200}) as s, \
+                s.connect() as c:
+            c.sendall(b"GET / HTTP/1.1\r\nHost: idle.localhost\r\n\r\n")
+            server, _ = listener.accept()
+            self.assertRaises(ConnectionResetError, c.recv, 1)
+            self.assertEqual(s.errors()["idle_timeout"], 1)
+            server.close()
+        listener.close()
+
+    def test_dial_time(self):
+        # a listener whose queue is full answers nobody: its kernel drops what comes
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        fill = []
+        for _ in range(4):
+            c = socket.socket()
+            c.setblocking(False)
+            c.connect_ex(listener.getsockname())
+            fill.append(c)
+        with Service("--map", f"slow.localhost={listener.getsockname()[1]}", limits={"dial_timeout_ms": 200}) as s:
+            p = s.curl("http://slow.localhost/")
+            self.assertIn(p.returncode, (52, 56), p)
+            self.assertEqual(s.errors()["dial"], 1)
+        for c in [*fill, listener]:
+            c.close()
+
+
+class Reports(unittest.TestCase):
+    def test_health_and_metrics(self):
+        with DevServer("dev") as dev, Service("--map", f"app.localhost={dev.port}") as s:
+            self.assertEqual(s.curl("https://app.localhost/").returncode, 0)
+            wait_for("its end", lambda: s.json("status")["connectionsActive"] == 0)
+            p = s.curl("https://moonfence.localhost/healthz", "-w", "%{http_code} %{http_version}")
+            health, status = p.stdout.rsplit(b"}", 1)
+            health = json.loads(health + b"}")
+            self.assertEqual(set(health), {"proxy", "certificates", "rules", "devServers"})
+            for part in health.values():
+                self.assertEqual(set(part), {"ok", "detail", "since"})
+            # a temporary authority is no good health
+            self.assertEqual([k for k, v in health.items() if not v["ok"]], ["certificates"])
+            self.assertEqual(status.split()[0], b"503")
+            text = s.curl("https://moonfence.localhost/metrics", "--http1.1").stdout.decode()
+            for line in ('moonfence_forward_routes_total{source="manual",domain="app.localhost"} 1',
+                         'moonfence_forward_errors_total{kind="loop"} 0', "moonfence_forward_latency_seconds_count 3",
+                         'moonfence_forward_healthy{part="certificates"} 0'):
+                self.assertIn(line + "\n", text)
+            sent = [x for x in text.splitlines() if x.startswith("moonfence_forward_bytes_total")]
+            self.assertEqual(len(sent), 2)
+            self.assertTrue(all(int(x.split()[-1]) > 50 for x in sent), sent)
+
+    def test_foreign_names_make_no_series(self):
+        with Service() as s:
+            for i in range(20):
+                s.curl(f"https://n{i}.example/")
+            text = s.curl("https://moonfence.localhost/metrics").stdout.decode()
+            self.assertNotIn("example", text)
+            self.assertIn('moonfence_forward_errors_total{kind="loop"} 20\n', text)
+
+    def test_page_reads_only(self):
+        with Service() as s:
+            self.assertEqual(s.curl("https://moonfence.localhost/maps", "-X", "POST", "-w", "%{http_code}").stdout[-3:],
+                             b"404")
+            self.assertEqual(s.curl("https://moonfence.localhost/stop", "-X", "POST", "-w", "%{http_code}").stdout[-3:],
+                             b"404")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
