@@ -23,6 +23,11 @@ int mf_cmd_policy_explain(int argc, char **argv);
 int mf_cmd_policy_bench(int argc, char **argv);
 int mf_cmd_policy_replay(
 	int argc, char **argv); /* statuses of its own, as diff(1): 1 differences, 2 trouble */
+int mf_cmd_ca_create(int argc, char **argv);
+int mf_cmd_ca_trust(int argc, char **argv);
+int mf_cmd_ca_untrust(int argc, char **argv);
+int mf_cmd_ca_show(int argc, char **argv);
+int mf_cmd_ca_rotate(int argc, char **argv);
 
 int mf_cmd_proxy_enable(int argc, char **argv);
 int mf_cmd_proxy_disable(int argc, char **argv);

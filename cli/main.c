@@ -34,6 +34,11 @@ static const struct command commands[] = {
 	{ "proxy", "map", mf_cmd_proxy_map, "add, remove or list names" },
 	{ "proxy", "list", mf_cmd_proxy_list, "list the development servers that were detected" },
 	{ "proxy", "test", mf_cmd_proxy_test, "show where a name leads" },
+	{ "ca", "create", mf_cmd_ca_create, "make the local certificate authority" },
+	{ "ca", "trust", mf_cmd_ca_trust, "let this user's programs trust it" },
+	{ "ca", "untrust", mf_cmd_ca_untrust, "take it out of their stores" },
+	{ "ca", "show", mf_cmd_ca_show, "show it, and who trusts it" },
+	{ "ca", "rotate", mf_cmd_ca_rotate, "put a new one in its place" },
 };
 
 static void print_help(void)

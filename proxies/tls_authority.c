@@ -106,7 +106,7 @@ static int check_dates(const char *path, const struct mf_tls_authority *ca, stru
 
 int mf_tls_authority_open(const char *path, struct mf_tls_authority **ret_ca, struct mf_err *err)
 {
-	struct mf_tls_stored stored = { NULL };
+	struct mf_tls_stored stored = { 0 };
 	struct mf_tls_authority *ca;
 	struct mf_private_dir *dir;
 	int r = mf_private_dir_open(path, false, &dir, err);

@@ -107,7 +107,7 @@ void mf_tls_stored_done(struct mf_tls_stored *s)
 {
 	EVP_PKEY_free(s->key);
 	X509_free(s->cert);
-	*s = (struct mf_tls_stored){ NULL };
+	*s = (struct mf_tls_stored){ 0 };
 }
 
 /* OpenSSL would ask on the terminal. */
@@ -156,7 +156,7 @@ int mf_tls_stored_load(const struct mf_private_dir *dir, enum mf_tls_slot slot,
 	r = mf_private_dir_read(dir, mf_tls_slot_files[slot], text, sizeof(text), &len, err);
 	if (r < 0)
 		return r;
-	*ret = (struct mf_tls_stored){ NULL };
+	*ret = (struct mf_tls_stored){ 0 };
 	in = BIO_new_mem_buf(text, (int)len);
 	if (in) {
 		ret->key = PEM_read_bio_PrivateKey(in, NULL, no_password, NULL);
@@ -172,6 +172,20 @@ int mf_tls_stored_load(const struct mf_private_dir *dir, enum mf_tls_slot slot,
 		return mf_err_set(err, MF_E_BAD, "%s %s.", mf_tls_slot_files[slot], fault);
 	}
 	return 0;
+}
+
+int mf_tls_stored_copy(const struct mf_private_dir *dir, enum mf_tls_slot from, enum mf_tls_slot to,
+		       struct mf_err *err)
+{
+	char text[FILE_MAX];
+	size_t len;
+	int r = mf_private_dir_read(dir, mf_tls_slot_files[from], text, sizeof(text), &len, err);
+
+	if (r < 0)
+		return r;
+	r = mf_private_dir_write(dir, NEW_FILE, text, len, err);
+	OPENSSL_cleanse(text, len);
+	return r < 0 ? r : mf_private_dir_rename(dir, NEW_FILE, mf_tls_slot_files[to], err);
 }
 
 int mf_tls_authority_create(const char *path, const struct mf_tls_plan *plan, struct mf_err *err)

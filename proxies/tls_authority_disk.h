@@ -68,6 +68,10 @@ int mf_tls_stored_make(const struct mf_private_dir *dir, enum mf_tls_slot slot,
 int mf_tls_stored_load(const struct mf_private_dir *dir, enum mf_tls_slot slot,
 		       struct mf_tls_stored *ret, struct mf_err *err);
 
+/** mf_tls_stored_copy() - The file of @from at @to as well, in one step; Return: 0, MF_E_NOENT, MF_E_PERM, MF_E_IO */
+int mf_tls_stored_copy(const struct mf_private_dir *dir, enum mf_tls_slot from, enum mf_tls_slot to,
+		       struct mf_err *err);
+
 /**
  * mf_tls_authority_create() - Make an authority in @path, which is made where it is missing
  * Of two that are started at once one makes it, the other finds it there.
