@@ -86,7 +86,7 @@ targets=(x86_64-macos.11.0 aarch64-macos.11.0)
 
 # As cli/CMakeLists.txt: no sessions of one command (docs/macos.md); and neither nghttp2 nor libpsl.
 mapfile -t files < <(find core capture proxies cli -name '*.c' ! -name '*_linux.c' ! -name '*_win32.c' |
-  grep -vE '^(cli/(run(_packets|_metrics)?|summary)|proxies/dns_h2_nghttp2|core/ask/registered_psl)\.c$' | sort)
+  grep -vE '^(cli/(run(_packets|_metrics)?|summary)|proxies/(dns|http_service)_h2_nghttp2|core/ask/registered_psl)\.c$' | sort)
 
 compile_one() { # target, file
   local object=$work/$1/${2//\//.}.o
@@ -100,7 +100,7 @@ export work zig
 flags_file=$work/flags
 printf '%s\0' "${flags[@]}" >"$flags_file"
 # Functions of libraries that are not there.
-elsewhere='(ASN1|BIO|BN|CRYPTO|ERR|EVP|GENERAL_NAME|i2d|OPENSSL|PEM|RAND|SHA256|SSL|TLS|X509|X509V3|event|evbuffer|evutil|idn2|json|lua|luaL|luaopen|pcre2)_.*|SHA256|luaL_.*'
+elsewhere='(ASN1|BIO|BN|CRYPTO|ERR|EVP|GENERAL_NAME|GENERAL_SUBTREE|NAME_CONSTRAINTS|i2d|OPENSSL|PEM|RAND|SHA256|SSL|TLS|X509|X509V3|event|evbuffer|evutil|idn2|json|lua|luaL|luaopen|pcre2)_.*|SHA256|luaL_.*'
 
 link_all() { # target
   local log=$work/$1/link.log undefined
