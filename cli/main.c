@@ -20,6 +20,8 @@ struct command {
 
 static const struct command commands[] = {
 	{ "run", NULL, mf_cmd_run, "run a command behind the fence" },
+	{ "resolver", NULL, mf_cmd_resolver,
+	  "answer DNS questions by the policies: UDP, TCP, HTTPS" },
 	{ "policy", "check", mf_cmd_policy_check, "find the mistakes in policies before they run" },
 	{ "policy", "test", mf_cmd_policy_test, "run the tests of policies" },
 	{ "policy", "explain", mf_cmd_policy_explain,

@@ -16,6 +16,7 @@
 
 #include "capture/capture.h"
 #include "cli/commands.h"
+#include "cli/dns_options.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/paths.h"
@@ -71,13 +72,9 @@ static const struct mf_option options[] = {
 	{ OPT_SESSION, 's', "session", "NAME", "name of the session in events and policies" },
 	{ OPT_LABEL, 'l', "label", "KEY=VALUE",
 	  "session.labels.KEY for policies; may be repeated" },
-	{ OPT_DNS, 0, "dns", "RESOLVER",
-	  "resolver to ask instead of the host's: ADDR[:PORT], tcp://ADDR, tls://HOST, "
-	  "https://HOST/PATH, the last two with #at=ADDR and #pin=BASE64; may be repeated" },
-	{ OPT_DNS_CACHE, 0, "dns-cache", "KIB",
-	  "memory for resolvers' answers, 0 for no cache (default: 4096)" },
-	{ OPT_DNS_STALE, 0, "dns-stale", "SECONDS",
-	  "for how long an expired answer is given when no resolver answers (default: 0)" },
+	{ OPT_DNS, 0, "dns", "RESOLVER", MF_DNS_OPTION_HELP },
+	{ OPT_DNS_CACHE, 0, "dns-cache", "KIB", MF_DNS_CACHE_OPTION_HELP },
+	{ OPT_DNS_STALE, 0, "dns-stale", "SECONDS", MF_DNS_STALE_OPTION_HELP },
 	{ OPT_ALLOW_UNIX, 0, "allow-unix", "PATH",
 	  "Unix socket, or directory of such, that stays in reach; may be repeated" },
 	{ OPT_KEEP_FD, 0, "keep-fd", "N",
@@ -176,48 +173,6 @@ static int add_label(struct run *r, const char *value)
 	return 0;
 }
 
-static int add_dns(struct run *r, const char *value)
-{
-	struct mf_proxy_options *o = &r->proxy_options;
-	struct mf_err err;
-
-	if (o->dns_server_cnt == MF_PROXY_DNS_SERVERS_MAX)
-		return mf_options_wrong(&usage, "--dns: at most %d servers",
-					MF_PROXY_DNS_SERVERS_MAX);
-	if (mf_dns_server_parse(value, &o->dns_servers[o->dns_server_cnt++], &err) < 0)
-		return mf_options_wrong(&usage, "--dns: %s", err.msg);
-	return 0;
-}
-
-static int set_number(const char *option, const char *value, long max, long *ret)
-{
-	char *end;
-
-	*ret = strtol(value, &end, 10);
-	if (*end || end == value || *ret < 0 || *ret > max)
-		return mf_options_wrong(&usage, "--%s wants 0 to %ld: '%s'", option, max, value);
-	return 0;
-}
-
-static int set_dns_cache(struct run *r, const char *value)
-{
-	long kib;
-	int status = set_number("dns-cache", value, 1 << 20, &kib);
-
-	r->proxy_options.dns_cache_off = kib == 0;
-	r->proxy_options.dns_cache_bytes = (size_t)kib * 1024;
-	return status;
-}
-
-static int set_dns_stale(struct run *r, const char *value)
-{
-	long seconds;
-	int status = set_number("dns-stale", value, 7 * 86400, &seconds);
-
-	r->proxy_options.dns_stale_s = (uint32_t)seconds;
-	return status;
-}
-
 static int add_keep_fd(struct run *r, const char *value)
 {
 	char *end;
@@ -305,11 +260,11 @@ static int take_option(struct run *r, int opt, const char *value)
 	case OPT_LABEL:
 		return add_label(r, value);
 	case OPT_DNS:
-		return add_dns(r, value);
+		return mf_dns_options_add(&usage, value, &r->proxy_options);
 	case OPT_DNS_CACHE:
-		return set_dns_cache(r, value);
+		return mf_dns_options_set_cache(&usage, value, &r->proxy_options);
 	case OPT_DNS_STALE:
-		return set_dns_stale(r, value);
+		return mf_dns_options_set_stale(&usage, value, &r->proxy_options);
 	case OPT_ALLOW_UNIX:
 		if (r->unix_cnt == UNIX_MAX)
 			return mf_options_wrong(&usage, "--allow-unix: at most %d", UNIX_MAX);

@@ -65,6 +65,8 @@ static void send_answer_event(struct mf_dns_job *j, const struct mf_dns_chain *c
 {
 	struct mf_proxy *p = j->dns->proxy;
 
+	if (!p->session->events)
+		return;
 	mf_dns_begin_event(p, MF_EV_DNS_QUERY, &j->flow, &j->query, j->name, "allowed",
 			   j->kept ? &j->kept->d : NULL);
 	mf_ask_add(&p->event, MF_EVF_RCODE, mf_dns_rcode_name(rcode));

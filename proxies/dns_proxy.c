@@ -49,13 +49,15 @@ void mf_dns_begin_event(struct mf_proxy *p, enum mf_event_type type,
 
 	mf_ask_begin_event(p, &p->event, type, flow, name, "query", action, d);
 	mf_ask_add(&p->event, MF_EVF_QTYPE, mf_dns_type_format(q->type, buf, sizeof(buf)));
-	mf_ask_add(&p->event, MF_EVF_TRANSPORT, flow->proto == MF_TCP ? "tcp" : "udp");
+	mf_ask_add(&p->event, MF_EVF_TRANSPORT, mf_ask_dns_transport(flow));
 }
 
 void mf_dns_send_query_event(struct mf_proxy *p, const struct mf_session_flow *flow,
 			     const struct mf_dns_query *q, const char *name, const char *action,
 			     const struct mf_decision *d, unsigned rcode, const char *error)
 {
+	if (!p->session->events)
+		return;
 	mf_dns_begin_event(p, MF_EV_DNS_QUERY, flow, q, name, action, d);
 	mf_ask_add(&p->event, MF_EVF_RCODE, mf_dns_rcode_name(rcode));
 	mf_ask_add(&p->event, MF_EVF_ERROR, error);
@@ -118,6 +120,8 @@ static void send_redirect_event(struct mf_dns_turn *t, const struct mf_decision 
 {
 	char text[MF_ADDR_TEXT_MAX] = "";
 
+	if (!t->p->session->events)
+		return;
 	mf_dns_begin_event(t->p, MF_EV_DNS_REDIRECT, t->flow, &t->q, t->name, "redirected", d);
 	mf_ask_add(&t->p->event, MF_EVF_ORIGINAL_HOST, t->name);
 	if (cnt)

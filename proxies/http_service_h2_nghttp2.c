@@ -16,6 +16,7 @@ enum {
 	RESETS_FREE =
 		200, /* requests taken back beyond those that were answered, then the connection ends */
 	FIELD_OVERHEAD = 32,
+	IGNORED_MAX = 1 << 20, /* bytes of a request behind its answer */
 };
 
 enum pseudo { PSEUDO_METHOD, PSEUDO_PATH, PSEUDO_AUTHORITY, PSEUDO_NUM };
@@ -36,7 +37,7 @@ struct stream {
 	uint8_t *bytes; /* the head's, then the body's */
 	size_t len, room, head_len;
 	uint8_t *out; /* the answer's body */
-	size_t out_len, out_at;
+	size_t out_len, out_at, ignored;
 };
 
 struct mf_http_h2 {
@@ -241,8 +242,16 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 	int status;
 
 	(void)flags;
-	if (!s || s->answered)
+	if (!s)
 		return 0;
+	/* an answer that was complete before its request: clients that hear of a reset at once miss the answer */
+	if (s->answered) {
+		s->ignored += len;
+		return s->ignored > IGNORED_MAX
+			       ? nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id,
+							   NGHTTP2_NO_ERROR)
+			       : 0;
+	}
 	status = len > c->s->opt.body_max - (s->len - s->head_len) ? 413 : keep_bytes(s, data, len);
 	if (status)
 		refuse(s, status);
@@ -268,18 +277,6 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 	    frame->hd.flags & NGHTTP2_FLAG_END_STREAM && !s->complete)
 		dispatch(s);
-	return 0;
-}
-
-/* An answer that was complete before its request: the client need not send the rest (RFC 9113 8.1). */
-static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
-{
-	(void)ctx;
-	if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
-	    frame->hd.flags & NGHTTP2_FLAG_END_STREAM &&
-	    nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
-		(void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-						NGHTTP2_NO_ERROR);
 	return 0;
 }
 
@@ -392,7 +389,6 @@ static nghttp2_session *make_session(struct mf_http_conn *c)
 	nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
-	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
 	if (nghttp2_session_server_new(&session, cb, c) != 0)
 		session = NULL;

@@ -69,6 +69,9 @@ struct mf_proxy_options {
 			 const struct mf_endpoint *local, struct mf_session_flow *ret);
 	void *find_flow_ctx;
 
+	/* No flows but DNS questions, which come by dns_listen.h and dns_https.h: no listener is wanted here */
+	bool names_only;
+
 	/* Real resolvers (mf_dns_server_parse()); none: the nameservers of @resolv_conf. */
 	struct mf_dns_server dns_servers[MF_PROXY_DNS_SERVERS_MAX];
 	size_t dns_server_cnt;

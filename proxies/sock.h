@@ -82,6 +82,9 @@ size_t mf_sock_recv_from(int fd, struct mf_datagram *dgrams, size_t cnt);
 int mf_sock_send_to(int fd, const struct mf_endpoint *from, const struct mf_endpoint *to,
 		    const void *buf, size_t len);
 
+/** mf_sock_send_many() - The same for @cnt datagrams, from .server to .client each; what the socket does not take now is lost */
+void mf_sock_send_many(int fd, const struct mf_datagram *dgrams, size_t cnt);
+
 /* A kernel buffer that bytes pass through without being copied. */
 struct mf_pipe {
 	struct mf_pipe *next; /* in the pool */

@@ -186,6 +186,13 @@ int mf_sock_send_to(int fd, const struct mf_endpoint *from, const struct mf_endp
 	return errno == EAGAIN || errno == ENOBUFS ? MF_E_AGAIN : MF_E_CLOSED;
 }
 
+void mf_sock_send_many(int fd, const struct mf_datagram *dgrams, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++)
+		(void)mf_sock_send_to(fd, &dgrams[i].server, &dgrams[i].client, dgrams[i].buf,
+				      dgrams[i].len);
+}
+
 int mf_pipe_open(struct mf_pipe *ret, size_t size)
 {
 	(void)ret;

@@ -176,6 +176,49 @@ int mf_sock_send_to(int fd, const struct mf_endpoint *from, const struct mf_endp
 	return errno == EAGAIN ? MF_E_AGAIN : MF_E_CLOSED;
 }
 
+void mf_sock_send_many(int fd, const struct mf_datagram *dgrams, size_t cnt)
+{
+	struct mmsghdr msgs[BATCH_MAX];
+	struct iovec iov[BATCH_MAX];
+	struct sockaddr_storage to[BATCH_MAX];
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	} control[BATCH_MAX];
+	int domain = 0;
+	socklen_t opt_len = sizeof(domain);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &opt_len);
+	while (cnt) {
+		unsigned n = cnt < BATCH_MAX ? (unsigned)cnt : BATCH_MAX;
+		int sent;
+
+		for (unsigned i = 0; i < n; i++) {
+			const struct mf_datagram *d = &dgrams[i];
+			struct msghdr *mh = &msgs[i].msg_hdr;
+
+			iov[i] = (struct iovec){ d->buf, d->len };
+			*mh = (struct msghdr){ .msg_name = &to[i],
+					       .msg_iov = &iov[i],
+					       .msg_iovlen = 1 };
+			mh->msg_namelen = (socklen_t)mf_endpoint_to_sockaddr(
+				&d->client, domain == AF_INET6, &to[i]);
+			if (d->server.addr.family &&
+			    d->server.addr.family == d->client.addr.family) {
+				mh->msg_control = &control[i];
+				mh->msg_controllen = put_source(&d->server.addr, &control[i]);
+			}
+		}
+		sent = sendmmsg(fd, msgs, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent < 0 && errno == EAGAIN)
+			return;
+		if (sent <= 0) /* one that cannot be sent at all: the others can */
+			sent = 1;
+		dgrams += sent;
+		cnt -= (size_t)sent;
+	}
+}
+
 int mf_pipe_open(struct mf_pipe *ret, size_t size)
 {
 	int fds[2];

@@ -144,11 +144,16 @@ static int fetch_dns(struct mf_request *req, enum mf_field field, void *ctx)
 	return mf_request_set_str(req, MF_F_DOMAIN, domain, name.len - len);
 }
 
+const char *mf_ask_dns_transport(const struct mf_session_flow *flow)
+{
+	return flow->https ? "doh" : flow->proto == MF_TCP ? "tcp" : "udp";
+}
+
 int mf_ask_fill_dns(struct mf_asker *a, enum mf_kind kind, const struct mf_session_flow *flow,
 		    const char *name, const char *type, const char *class)
 {
 	struct mf_request *q = a->request;
-	const char *transport = flow->proto == MF_TCP ? "tcp" : "udp";
+	const char *transport = mf_ask_dns_transport(flow);
 
 	mf_session_begin_request(a->session, q, kind, flow);
 	/* the root has no canonical form as a host name: it is asked about without one */

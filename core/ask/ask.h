@@ -49,6 +49,8 @@ const char *mf_decision_reason(const struct mf_decision *d);
 int mf_ask_fill_dns(struct mf_asker *a, enum mf_kind kind, const struct mf_session_flow *flow,
 		    const char *name, const char *type, const char *class);
 void mf_ask_decide(struct mf_asker *a, struct mf_decision *d);
+/** mf_ask_dns_transport() - How a question came: "udp", "tcp", "doh" */
+const char *mf_ask_dns_transport(const struct mf_session_flow *flow);
 
 /** mf_ask_dns() - @name: text; @type: "A"; Return: 0 with *d filled, MF_E_SYNTAX for a name that no policy can be asked about */
 int mf_ask_dns(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,

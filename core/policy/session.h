@@ -25,6 +25,7 @@ struct mf_session_flow {
 	enum mf_proto proto;
 	struct mf_endpoint client; /* the program's end */
 	struct mf_endpoint server; /* where it meant to go: the original destination */
+	bool https; /* a DNS question that came in HTTP (RFC 8484); @proto is MF_TCP */
 };
 
 /* What is known of the process behind a flow; strings owned by the callee until its next call. */

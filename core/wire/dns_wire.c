@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dns_wire.c - DNS messages as bytes: reading questions and answers */
 #include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
@@ -247,30 +249,45 @@ bool mf_dns_name_eq(const struct mf_dns_name *a, const struct mf_dns_name *b)
 	return true;
 }
 
+static const struct {
+	uint16_t type;
+	char name[12];
+} type_names[] = {
+	{ 1, "A" },	 { 2, "NS" },	       { 5, "CNAME" },	{ 6, "SOA" },	  { 10, "NULL" },
+	{ 12, "PTR" },	 { 13, "HINFO" },      { 15, "MX" },	{ 16, "TXT" },	  { 28, "AAAA" },
+	{ 33, "SRV" },	 { 35, "NAPTR" },      { 39, "DNAME" }, { 41, "OPT" },	  { 43, "DS" },
+	{ 44, "SSHFP" }, { 46, "RRSIG" },      { 47, "NSEC" },	{ 48, "DNSKEY" }, { 50, "NSEC3" },
+	{ 52, "TLSA" },	 { 61, "OPENPGPKEY" }, { 64, "SVCB" },	{ 65, "HTTPS" },  { 99, "SPF" },
+	{ 251, "IXFR" }, { 252, "AXFR" },      { 255, "ANY" },	{ 256, "URI" },	  { 257, "CAA" },
+};
+
 const char *mf_dns_type_format(uint16_t type, char *buf, size_t size)
 {
-	static const struct {
-		uint16_t type;
-		char name[12];
-	} names[] = {
-		{ 1, "A" },	 { 2, "NS" },	       { 5, "CNAME" },	 { 6, "SOA" },
-		{ 10, "NULL" },	 { 12, "PTR" },	       { 13, "HINFO" },	 { 15, "MX" },
-		{ 16, "TXT" },	 { 28, "AAAA" },       { 33, "SRV" },	 { 35, "NAPTR" },
-		{ 39, "DNAME" }, { 41, "OPT" },	       { 43, "DS" },	 { 44, "SSHFP" },
-		{ 46, "RRSIG" }, { 47, "NSEC" },       { 48, "DNSKEY" }, { 50, "NSEC3" },
-		{ 52, "TLSA" },	 { 61, "OPENPGPKEY" }, { 64, "SVCB" },	 { 65, "HTTPS" },
-		{ 99, "SPF" },	 { 251, "IXFR" },      { 252, "AXFR" },	 { 255, "ANY" },
-		{ 256, "URI" },	 { 257, "CAA" },
-	};
-
-	for (size_t i = 0; i < MF_ARRAY_SIZE(names); i++) {
-		if (names[i].type == type) {
-			snprintf(buf, size, "%s", names[i].name);
+	for (size_t i = 0; i < MF_ARRAY_SIZE(type_names); i++) {
+		if (type_names[i].type == type) {
+			snprintf(buf, size, "%s", type_names[i].name);
 			return buf;
 		}
 	}
 	snprintf(buf, size, "TYPE%u", type);
 	return buf;
+}
+
+int mf_dns_type_parse(const char *text)
+{
+	unsigned long number;
+	char *end;
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(type_names); i++)
+		if (strcasecmp(type_names[i].name, text) == 0)
+			return type_names[i].type;
+	if (strncasecmp(text, "TYPE", 4) == 0)
+		text += 4;
+	/* strtoul() would take blanks and signs */
+	if (text[0] < '0' || text[0] > '9' || strlen(text) > 5)
+		return MF_E_SYNTAX;
+	number = strtoul(text, &end, 10);
+	return *end || number > UINT16_MAX ? MF_E_SYNTAX : (int)number;
 }
 
 const char *mf_dns_class_format(uint16_t class, char *buf, size_t size)

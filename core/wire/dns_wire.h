@@ -100,6 +100,8 @@ int mf_dns_parse_name(const char *text, struct mf_dns_name *ret);
 bool mf_dns_name_eq(const struct mf_dns_name *a, const struct mf_dns_name *b);
 /** mf_dns_type_format() - "A", "HTTPS", "TYPE65280" (RFC 3597); Return: @buf of at least 12 bytes */
 const char *mf_dns_type_format(uint16_t type, char *buf, size_t size);
+/** mf_dns_type_parse() - The other way, in any letter case, also a number; Return: the type or MF_E_SYNTAX */
+int mf_dns_type_parse(const char *text);
 const char *mf_dns_class_format(uint16_t class, char *buf, size_t size);
 /** mf_dns_rcode_name() - "NXDOMAIN"; "RCODE" for one without a name */
 const char *mf_dns_rcode_name(unsigned rcode);

@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * resolver.c - moonfence resolver: the policies' DNS for whoever asks, without a fence around anybody
+ *
+ * Sockets are bound and files of secrets are read first; then rights are given up; policies are read, and reloaded, by
+ * whom we are from then on.
+ */
+#include <event2/event.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/daemon.h"
+#include "cli/dns_options.h"
+#include "cli/output.h"
+#include "cli/paths.h"
+#include "core/base/log.h"
+#include "core/observe/events.h"
+#include "proxies/dns_https.h"
+#include "proxies/dns_listen.h"
+#include "proxies/http_service.h"
+#include "proxies/sock.h"
+#include "proxies/tls_server.h"
+
+enum {
+	POLICIES_MAX = 64,
+	LISTENERS_MAX = 8, /* of each kind */
+	SIGNALS_MAX = 3,
+	BACKLOG = 512,
+	PORT_TRIES = 16,
+};
+
+/* What a shell exits with when it cannot set up what was asked, as moonfence run. */
+#define EXIT_SETUP 125
+
+enum {
+	OPT_POLICY = 1,
+	OPT_LISTEN,
+	OPT_DOH,
+	OPT_TLS,
+	OPT_DNS,
+	OPT_DNS_CACHE,
+	OPT_DNS_STALE,
+	OPT_EVENTS,
+	OPT_SESSION,
+	OPT_USER,
+	OPT_NO_WATCH,
+	OPT_VERBOSE,
+};
+
+static const struct mf_option options[] = {
+	{ OPT_POLICY, 'p', "policy", "PATH",
+	  "policy file or directory; may be repeated, asked in this order (default: the shipped "
+	  "one)" },
+	{ OPT_LISTEN, 0, "listen", "ADDR[:PORT]",
+	  "answer by UDP and TCP there, port 53, 0 for any that is free; may be repeated" },
+	{ OPT_DOH, 0, "doh", "ADDR[:PORT]",
+	  "answer by HTTPS (with --tls) or HTTP there, port 443; may be repeated" },
+	{ OPT_TLS, 0, "tls", "CERT,KEY",
+	  "PEM files for --doh; without them it speaks cleartext, to stand behind a proxy" },
+	{ OPT_DNS, 0, "dns", "RESOLVER", MF_DNS_OPTION_HELP },
+	{ OPT_DNS_CACHE, 0, "dns-cache", "KIB", MF_DNS_CACHE_OPTION_HELP },
+	{ OPT_DNS_STALE, 0, "dns-stale", "SECONDS", MF_DNS_STALE_OPTION_HELP },
+	{ OPT_EVENTS, 'e', "events", "FILE",
+	  "append one JSON object per event to FILE; - for stderr" },
+	{ OPT_SESSION, 's', "session", "NAME", "name in events and policies (default: resolver)" },
+	{ OPT_USER, 'u', "user", "USER",
+	  "who to be once sockets and keys are open; wanted when root starts it" },
+	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
+	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
+};
+
+static const struct mf_usage usage = {
+	.name = "resolver",
+	.synopsis = "[OPTION]...",
+	.text = "Answers DNS questions by UDP, TCP and HTTPS (RFC 8484 at /dns-query, JSON at "
+		"/resolve) as the\n"
+		"policies say, until SIGTERM or SIGINT. Tells on stdout where, one line each, when "
+		"it is ready.\n"
+		"Policies are reloaded when their files change, and on SIGHUP. Ends with 0; with "
+		"125 "
+		"when it\n"
+		"cannot begin, 1 when a policy does not load.\n",
+	.example = "  moonfence resolver --policy my.lua --listen 127.0.0.1:5353 --doh "
+		   "127.0.0.1:8053\n",
+	.options = options,
+	.option_cnt = MF_ARRAY_SIZE(options),
+};
+
+struct place {
+	struct mf_endpoint at;
+	int tcp, udp; /* -1: none, or somebody else's by now */
+};
+
+struct resolver {
+	/* as asked for */
+	const char *policies[POLICIES_MAX];
+	size_t policy_cnt;
+	struct place listen[LISTENERS_MAX], doh[LISTENERS_MAX];
+	size_t listen_cnt, doh_cnt;
+	const char *events_path, *session_name, *user;
+	char *tls_cert, *tls_key; /* one string */
+	bool watch, verbose;
+	struct mf_proxy_options proxy_options;
+	/* as it runs */
+	struct mf_log log;
+	SSL_CTX *tls;
+	struct mf_events *events;
+	struct mf_runtime *runtime;
+	struct mf_vm *vm;
+	struct mf_session session;
+	struct event_base *base;
+	struct event *signals[SIGNALS_MAX];
+	size_t signal_cnt;
+	struct mf_proxy *proxy;
+	struct mf_dns_listen *listeners[LISTENERS_MAX];
+	struct mf_http_service *http;
+	struct mf_dns_https *https;
+	char default_policy[MF_PATH_MAX], stdlib_dir[MF_PATH_MAX];
+};
+
+/* ---- arguments ------------------------------------------------------------------------------------------------- */
+
+/* "ADDR", "ADDR:PORT", "[ADDR]:PORT"; a port of 0 stays 0, @ret->port is the default before */
+static bool parse_place(const char *text, struct mf_endpoint *ret)
+{
+	size_t len = strlen(text), host_len;
+	const char *colon = strrchr(text, ':'), *host;
+	unsigned long port;
+	char *end;
+
+	if (mf_addr_parse(text, len, &ret->addr) == 0)
+		return true;
+	if (!colon || colon[1] < '0' || colon[1] > '9')
+		return false;
+	port = strtoul(colon + 1, &end, 10);
+	host = text;
+	host_len = (size_t)(colon - text);
+	if (host_len > 2 && host[0] == '[' && host[host_len - 1] == ']') {
+		host++;
+		host_len -= 2;
+	} else if (memchr(host, ':', host_len)) {
+		return false;
+	}
+	ret->port = (uint16_t)port;
+	return *end == '\0' && port <= UINT16_MAX && mf_addr_parse(host, host_len, &ret->addr) == 0;
+}
+
+static int add_place(const char *option, const char *value, struct place *places, size_t *cnt,
+		     uint16_t port)
+{
+	struct place *p = &places[*cnt];
+
+	if (*cnt == LISTENERS_MAX)
+		return mf_options_wrong(&usage, "--%s: at most %d", option, LISTENERS_MAX);
+	*p = (struct place){ .at = { .port = port }, .tcp = -1, .udp = -1 };
+	if (!parse_place(value, &p->at))
+		return mf_options_wrong(&usage,
+					"--%s wants an address, with a port or without: '%s'",
+					option, value);
+	(*cnt)++;
+	return 0;
+}
+
+static int set_tls(struct resolver *r, const char *value)
+{
+	char *comma;
+
+	free(r->tls_cert);
+	r->tls_cert = strdup(value);
+	comma = r->tls_cert ? strchr(r->tls_cert, ',') : NULL;
+	if (!comma || !comma[1] || comma == r->tls_cert)
+		return mf_options_wrong(&usage, "--tls wants two files, CERT,KEY: '%s'", value);
+	*comma = '\0';
+	r->tls_key = comma + 1;
+	return 0;
+}
+
+static int take_option(struct resolver *r, int opt, const char *value)
+{
+	switch (opt) {
+	case OPT_POLICY:
+		if (r->policy_cnt == POLICIES_MAX)
+			return mf_options_wrong(&usage, "--policy: at most %d", POLICIES_MAX);
+		r->policies[r->policy_cnt++] = value;
+		return 0;
+	case OPT_LISTEN:
+		return add_place("listen", value, r->listen, &r->listen_cnt, 53);
+	case OPT_DOH:
+		return add_place("doh", value, r->doh, &r->doh_cnt, 443);
+	case OPT_TLS:
+		return set_tls(r, value);
+	case OPT_DNS:
+		return mf_dns_options_add(&usage, value, &r->proxy_options);
+	case OPT_DNS_CACHE:
+		return mf_dns_options_set_cache(&usage, value, &r->proxy_options);
+	case OPT_DNS_STALE:
+		return mf_dns_options_set_stale(&usage, value, &r->proxy_options);
+	case OPT_EVENTS:
+		r->events_path = value;
+		return 0;
+	case OPT_SESSION:
+		r->session_name = value;
+		return 0;
+	case OPT_USER:
+		r->user = value;
+		return 0;
+	case OPT_NO_WATCH:
+		r->watch = false;
+		return 0;
+	case OPT_VERBOSE:
+		r->verbose = true;
+		return 0;
+	}
+	return 0;
+}
+
+static int parse(struct resolver *r, int argc, char **argv)
+{
+	struct mf_options o = mf_options_of(&usage, argc, argv);
+	const char *value;
+	int opt, status;
+
+	while ((opt = mf_options_next(&o, &value)) > 0) {
+		status = take_option(r, opt, value);
+		if (status)
+			return status;
+	}
+	if (opt < 0)
+		return o.status;
+	if (o.operand_cnt)
+		return mf_options_wrong(&usage, "nothing but options is wanted: '%s'",
+					o.operands[0]);
+	if (!r->listen_cnt && !r->doh_cnt)
+		return mf_options_wrong(&usage,
+					"where shall it answer? --listen or --doh is missing");
+	if (r->tls_cert && !r->doh_cnt)
+		return mf_options_wrong(&usage, "--tls is for --doh");
+	return -1;
+}
+
+/* ---- sinks ----------------------------------------------------------------------------------------------------- */
+
+static void log_line(void *ctx, enum mf_log_level level, const char *text)
+{
+	const struct resolver *r = ctx;
+
+	if (r->verbose || level <= MF_LOG_WARNING) {
+		fputs("moonfence: ", stderr);
+		mf_output_text(stderr, text);
+		fputc('\n', stderr);
+	}
+}
+
+static void runtime_event(void *ctx, const char *json, size_t len)
+{
+	struct resolver *r = ctx;
+
+	if (r->events)
+		mf_events_send_line(r->events, json, len);
+}
+
+/* Without a sink there are no events, and none are written. */
+static int open_events(struct resolver *r, struct mf_err *err)
+{
+	struct mf_events_options o = { .log = &r->log };
+	int rc;
+
+	if (!r->events_path)
+		return 0;
+	rc = mf_events_new(&o, &r->events, err);
+	if (rc == 0 && strcmp(r->events_path, "-") == 0)
+		return mf_events_add_fd(r->events, fileno(stderr), "stderr", err);
+	return rc == 0 ? mf_events_add_file(r->events, r->events_path, err) : rc;
+}
+
+/* ---- sockets --------------------------------------------------------------------------------------------------- */
+
+static int no_socket(const struct mf_endpoint *at, const char *proto, struct mf_err *err)
+{
+	const char *why = mf_sock_error_text(mf_sock_last_error());
+	char text[MF_ENDPOINT_TEXT_MAX];
+
+	return mf_err_set(err, MF_E_IO, "cannot answer at %s by %s: %s",
+			  mf_endpoint_format(at, text, sizeof(text)), proto, why);
+}
+
+/* Both protocols at one port, also where any will do. */
+static int bind_pair(struct place *p, struct mf_err *err)
+{
+	bool any = p->at.port == 0;
+
+	for (unsigned i = 0;; i++) {
+		p->tcp = mf_sock_listen(&p->at, true, BACKLOG);
+		if (p->tcp < 0)
+			return no_socket(&p->at, "TCP", err);
+		if (any && !mf_sock_local(p->tcp, &p->at))
+			return no_socket(&p->at, "TCP", err);
+		p->udp = mf_sock_listen(&p->at, false, 0);
+		if (p->udp >= 0)
+			return 0;
+		if (!any || i == PORT_TRIES)
+			return no_socket(&p->at, "UDP", err);
+		mf_sock_close(p->tcp);
+		p->at.port = 0;
+	}
+}
+
+static int bind_all(struct resolver *r, struct mf_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < r->listen_cnt && rc == 0; i++)
+		rc = bind_pair(&r->listen[i], err);
+	for (size_t i = 0; i < r->doh_cnt && rc == 0; i++) {
+		struct place *p = &r->doh[i];
+
+		p->tcp = mf_sock_listen(&p->at, true, BACKLOG);
+		if (p->tcp < 0)
+			return no_socket(&p->at, "HTTP", err);
+		(void)mf_sock_local(p->tcp, &p->at);
+		if (!r->tls && !mf_addr_is_loopback(&p->at.addr))
+			mf_log_warning(&r->log,
+				       "--doh without --tls: questions cross the network in "
+				       "the clear");
+	}
+	return rc;
+}
+
+/* ---- set-up ---------------------------------------------------------------------------------------------------- */
+
+static int give_up_rights(struct resolver *r, struct mf_err *err)
+{
+	if (r->user)
+		return mf_daemon_become(r->user, err);
+	if (mf_daemon_is_root())
+		mf_log_warning(&r->log,
+			       "this resolver stays root: --user would have it be somebody "
+			       "else");
+	return 0;
+}
+
+static int load_policies(struct resolver *r, struct mf_err *err)
+{
+	struct mf_runtime_options o = { .size = sizeof(o),
+					.log = log_line,
+					.log_ctx = r,
+					.event = runtime_event,
+					.event_ctx = r };
+	int rc;
+
+	if (mf_paths_data("stdlib", r->stdlib_dir))
+		o.stdlib_dir = r->stdlib_dir;
+	if (!r->policy_cnt) {
+		if (!mf_paths_default_policy(r->default_policy))
+			return mf_err_set(err, MF_E_NOENT,
+					  "the shipped policies were not found (%s): give --policy",
+					  mf_paths_data_places());
+		r->policies[r->policy_cnt++] = r->default_policy;
+	}
+	rc = mf_runtime_new(&o, &r->runtime, err);
+	if (rc == 0)
+		rc = mf_runtime_load(r->runtime, r->policies, r->policy_cnt, err);
+	if (rc == 0)
+		rc = mf_vm_new(r->runtime, &r->vm, err);
+	if (rc == 0 && r->watch)
+		rc = mf_runtime_watch(r->runtime, 0, err);
+	return rc;
+}
+
+static void on_stop(evutil_socket_t sig, short what, void *ctx)
+{
+	struct resolver *r = ctx;
+
+	(void)sig;
+	(void)what;
+	event_base_loopbreak(r->base);
+}
+
+static void on_reload(evutil_socket_t sig, short what, void *ctx)
+{
+	struct resolver *r = ctx;
+	struct mf_err err = { 0 };
+	char text[1100];
+
+	(void)sig;
+	(void)what;
+	if (mf_runtime_reload(r->runtime, &err) < 0)
+		mf_log_warning(&r->log, "policies stay as they are: %s",
+			       mf_err_format(&err, text, sizeof(text)));
+}
+
+static bool watch_signal(struct resolver *r, int sig, event_callback_fn fn)
+{
+	struct event *ev = evsignal_new(r->base, sig, fn, r);
+
+	if (!ev || event_add(ev, NULL) < 0) {
+		if (ev)
+			event_free(ev);
+		return false;
+	}
+	r->signals[r->signal_cnt++] = ev;
+	return true;
+}
+
+static int start_loop(struct resolver *r, struct mf_err *err)
+{
+	int reload = mf_daemon_reload_signal();
+
+	r->base = mf_sock_start() < 0 ? NULL : event_base_new();
+	if (!r->base || !watch_signal(r, SIGINT, on_stop) || !watch_signal(r, SIGTERM, on_stop) ||
+	    (reload >= 0 && !watch_signal(r, reload, on_reload)))
+		return mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
+	return 0;
+}
+
+static int serve_http(struct resolver *r, struct mf_err *err)
+{
+	struct mf_http_service_options o = { .size = sizeof(o), .connections_max = 1024 };
+	int rc = mf_http_service_new(r->base, &o, &r->http, err);
+
+	if (rc == 0)
+		rc = mf_dns_https_new(r->proxy, r->http, &r->https, err);
+	for (size_t i = 0; i < r->doh_cnt && rc == 0; i++) {
+		rc = mf_http_service_listen(r->http, r->doh[i].tcp, r->tls, err);
+		if (rc == 0)
+			r->doh[i].tcp = -1;
+	}
+	return rc;
+}
+
+static int serve(struct resolver *r, struct mf_err *err)
+{
+	int rc;
+
+	r->session = (struct mf_session){ .id = r->session_name,
+					  .source = "resolver",
+					  .vm = r->vm,
+					  .events = r->events,
+					  .log = &r->log };
+	rc = mf_proxy_start(r->base, &r->session, &r->proxy_options, &r->proxy, err);
+	for (size_t i = 0; i < r->listen_cnt && rc == 0; i++) {
+		struct place *p = &r->listen[i];
+
+		rc = mf_dns_listen_new(r->proxy, p->udp, p->tcp, &r->listeners[i], err);
+		p->udp = p->tcp = -1;
+	}
+	if (rc == 0 && r->doh_cnt)
+		rc = serve_http(r, err);
+	return rc;
+}
+
+static void tell_places(const struct resolver *r)
+{
+	char text[MF_ENDPOINT_TEXT_MAX];
+
+	for (size_t i = 0; i < r->listen_cnt; i++)
+		printf("dns %s\n", mf_endpoint_format(&r->listen[i].at, text, sizeof(text)));
+	for (size_t i = 0; i < r->doh_cnt; i++)
+		printf("%s://%s/dns-query\n", r->tls ? "https" : "http",
+		       mf_endpoint_format(&r->doh[i].at, text, sizeof(text)));
+	fflush(stdout);
+}
+
+static int set_up(struct resolver *r, struct mf_err *err, int *ret_status)
+{
+	int rc = start_loop(r, err);
+
+	*ret_status = EXIT_SETUP;
+	if (rc == 0 && r->tls_cert)
+		rc = mf_tls_server_open(r->tls_cert, r->tls_key, &r->tls, err);
+	if (rc == 0)
+		rc = bind_all(r, err);
+	if (rc == 0)
+		rc = give_up_rights(r, err);
+	if (rc == 0)
+		rc = open_events(r, err);
+	if (rc < 0)
+		return rc;
+	rc = load_policies(r, err);
+	if (rc < 0) {
+		*ret_status = MF_EXIT_FAULT;
+		return rc;
+	}
+	return serve(r, err);
+}
+
+static void close_places(struct place *places, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++) {
+		if (places[i].tcp >= 0)
+			mf_sock_close(places[i].tcp);
+		if (places[i].udp >= 0)
+			mf_sock_close(places[i].udp);
+	}
+}
+
+static void tear_down(struct resolver *r)
+{
+	mf_dns_https_free(r->https);
+	mf_http_service_free(r->http);
+	for (size_t i = 0; i < r->listen_cnt; i++)
+		mf_dns_listen_free(r->listeners[i]);
+	close_places(r->listen, r->listen_cnt);
+	close_places(r->doh, r->doh_cnt);
+	mf_proxy_stop(r->proxy);
+	if (r->runtime)
+		mf_runtime_unwatch(r->runtime);
+	mf_vm_free(r->vm);
+	mf_runtime_free(r->runtime);
+	mf_events_free(r->events);
+	SSL_CTX_free(r->tls);
+	for (size_t i = 0; i < r->signal_cnt; i++)
+		event_free(r->signals[i]);
+	if (r->base)
+		event_base_free(r->base);
+	free(r->tls_cert);
+	free(r);
+}
+
+int mf_cmd_resolver(int argc, char **argv)
+{
+	struct resolver *r = calloc(1, sizeof(*r));
+	struct mf_err err = { 0 };
+	int status, rc;
+
+	if (!r)
+		return EXIT_SETUP;
+	r->watch = true;
+	r->session_name = "resolver";
+	r->log = (struct mf_log){ log_line, r };
+	r->proxy_options =
+		(struct mf_proxy_options){ .size = sizeof(r->proxy_options), .names_only = true };
+	status = parse(r, argc, argv);
+	if (status < 0) {
+		rc = set_up(r, &err, &status);
+		if (rc == 0) {
+			tell_places(r);
+			event_base_dispatch(r->base);
+			status = MF_EXIT_GOOD;
+		} else {
+			fputs("moonfence: ", stderr);
+			mf_output_problem(&err);
+		}
+	}
+	tear_down(r);
+	return status;
+}
