@@ -373,7 +373,14 @@ static bool arg_contains(const struct args *a, const char *part)
 	return false;
 }
 
-/* Interpreters and tools of Node's world. A title ("next-server (v15.0.0)") stands where the arguments were. */
+static struct mf_span first_word(struct mf_span s)
+{
+	const uint8_t *blank = s.len ? memchr(s.ptr, ' ', s.len) : NULL;
+
+	return blank ? mf_span_sub(s, 0, (size_t)(blank - s.ptr)) : s;
+}
+
+/* Interpreters and tools of Node's world. A title ("next-server (v15.0.0)", "ng serve") stands where the arguments were. */
 static enum mf_dev_kind node_kind(const struct args *a, const struct mf_dev_project *p)
 {
 	static const struct {
@@ -398,11 +405,13 @@ static enum mf_dev_kind node_kind(const struct args *a, const struct mf_dev_proj
 	static const enum mf_dev_kind on_vite[] = { MF_DEV_SVELTEKIT, MF_DEV_REMIX, MF_DEV_ASTRO,
 						    MF_DEV_NUXT };
 
-	if (a->cnt && a->arg[0].len > 11 && memcmp(a->arg[0].ptr, "next-server", 11) == 0)
+	struct mf_span title = a->cnt ? first_word(a->arg[0]) : mf_span_of("", 0);
+
+	if (is(title, "next-server"))
 		return MF_DEV_NEXT;
 	for (size_t i = 0; i < MF_ARRAY_SIZE(tools); i++) {
-		/* the script, behind up to three of node's own options */
-		if (!runs(a, 0, 5, tools[i].tool))
+		/* the title, or the script behind up to three of node's own options */
+		if (!is(title, tools[i].tool) && !runs(a, 0, 5, tools[i].tool))
 			continue;
 		for (size_t k = 0; tools[i].kind == MF_DEV_VITE && k < MF_ARRAY_SIZE(on_vite); k++)
 			if (mf_dev_project_uses(p, on_vite[k]))

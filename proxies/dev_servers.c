@@ -414,8 +414,8 @@ static void sweep(struct mf_dev_servers *d)
 
 		if (gather(e) == 0)
 			remove_entry(d, i);
-		else if (e->is_told)
-			tell(e);
+		else if (e->is_told && !e->to_ask && !e->probe)
+			tell(e); /* who is asked something is told of after its answer */
 	}
 	ask_next(d);
 }
@@ -676,6 +676,11 @@ void mf_dev_servers_look(struct mf_dev_servers *d)
 	look_up_heirs(d);
 	look_up_new(d);
 	ask_silent_again(d);
+}
+
+bool mf_dev_servers_is_busy(const struct mf_dev_servers *d)
+{
+	return d->probing || mf_dev_worker_is_busy(d->worker);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx)

@@ -65,6 +65,8 @@ int mf_dev_servers_start_with(struct event_base *base, const struct mf_dev_serve
 			      struct mf_err *err);
 /** mf_dev_servers_look() - A tick now, instead of waiting for the next */
 void mf_dev_servers_look(struct mf_dev_servers *d);
+/** mf_dev_servers_is_busy() - Whether an owner is being looked up, or a probe is under way */
+bool mf_dev_servers_is_busy(const struct mf_dev_servers *d);
 
 /* --- what is guessed (dev_kind.c): pure, bounded ------------------------------------------------------------------------ */
 

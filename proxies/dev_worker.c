@@ -54,6 +54,8 @@ static void *run(void *arg)
 		w->asked = false;
 		pthread_cond_broadcast(&w->changed);
 	}
+	w->asked = false; /* a batch that was never begun */
+	pthread_cond_broadcast(&w->changed);
 	left_behind = w->left_behind;
 	pthread_mutex_unlock(&w->lock);
 	if (left_behind)
