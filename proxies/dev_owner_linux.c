@@ -170,9 +170,11 @@ static void copy_program(const char *exe, const char *comm, char ret[MF_DEV_PROC
 {
 	const char *slash = strrchr(exe, '/');
 	const char *name = slash && slash[1] ? slash + 1 : comm;
+	size_t len = strcspn(name, "\n");
 
-	snprintf(ret, MF_DEV_PROCESS_ROOM, "%s", name);
-	ret[strcspn(ret, "\n")] = '\0';
+	len = len < MF_DEV_PROCESS_ROOM ? len : MF_DEV_PROCESS_ROOM - 1;
+	memcpy(ret, name, len);
+	ret[len] = '\0';
 	keep_text(ret);
 }
 

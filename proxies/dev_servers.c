@@ -536,7 +536,7 @@ static void look_up_new(struct mf_dev_servers *d)
 		if (s->state == SOCK_NEW && !busy && cnt < MF_DEV_BATCH_MAX) {
 			d->batch[cnt++] = ask_about(s);
 			s->state = SOCK_LOOKING;
-		} else if (s->state < SOCK_KNOWN && now - s->since_ms > OWNER_WAIT_MS) {
+		} else if (s->state < SOCK_KNOWN && now - s->since_ms > d->source.owner_wait_ms) {
 			struct mf_dev_facts nothing = ask_about(s);
 
 			d->stats.unowned++;
@@ -759,6 +759,8 @@ int mf_dev_servers_start_with(struct event_base *base, const struct mf_dev_serve
 	}
 	d->base = base;
 	d->source = *source;
+	if (!d->source.owner_wait_ms)
+		d->source.owner_wait_ms = OWNER_WAIT_MS;
 	r = start_parts(d, options);
 	if (r < 0) {
 		mf_dev_servers_stop(d);

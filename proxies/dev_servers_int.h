@@ -51,6 +51,8 @@ struct mf_dev_source {
 	void (*close)(void *ctx); /* NULL: nothing to do */
 	/* Tests only: answers in place of connections. NULL: connections */
 	enum mf_dev_speech (*ask)(void *ctx, const struct mf_endpoint *at);
+	/* Tests only: for how long a new server waits for its owner to be found; 0: 3,000 */
+	uint32_t owner_wait_ms;
 	void *ctx;
 	uint32_t self_pid,
 		self_uid; /* of this process: its listeners are left out; whose servers, by default */

@@ -51,8 +51,10 @@ static bool is_taken(void *ctx, const char *name)
 
 static void take(const char *name)
 {
-	if (taken_cnt < TAKEN_MAX)
-		snprintf(taken[taken_cnt++], sizeof(taken[0]), "%s", name);
+	size_t len = strlen(name);
+
+	if (taken_cnt < TAKEN_MAX && len < sizeof(taken[0]))
+		memcpy(taken[taken_cnt++], name, len + 1);
 }
 
 static void print_stats(void)

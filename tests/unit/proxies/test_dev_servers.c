@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of detected servers over a system that the test makes up: what is told of, in which order, under which names.
 #include <event2/event.h>
+#include <sched.h>
+#include <stdatomic.h>
 
 #include "proxies/dev_servers_int.h"
 #include "proxies/sock.h"
@@ -24,6 +26,9 @@ static struct world {
 /* What the worker's thread reads: written only while it has nothing to do. By inode. */
 static struct mf_dev_facts owners[MF_DEV_LISTEN_MAX + 1];
 
+/* The look-up waits, as one of a dead file system does. */
+static atomic_bool hangs;
+
 static int list(void *ctx, struct mf_dev_listener *ret, size_t max)
 {
 	(void)ctx;
@@ -35,6 +40,8 @@ static int list(void *ctx, struct mf_dev_listener *ret, size_t max)
 
 static void look_up(struct mf_dev_facts *facts, size_t cnt)
 {
+	while (atomic_load(&hangs))
+		sched_yield();
 	for (size_t i = 0; i < cnt; i++) {
 		const struct mf_dev_facts *o = &owners[facts[i].inode];
 
@@ -116,14 +123,14 @@ static void told(void *ctx, enum mf_dev_change change, const struct mf_dev_serve
 static struct event_base *base;
 static struct mf_dev_servers *d;
 
-static void start(void)
+static void start(uint32_t owner_wait_ms)
 {
-	static const struct mf_dev_source source = { .list = list,
-						     .look_up = look_up,
-						     .ask = ask,
-						     .close = close_world,
-						     .self_pid = SELF_PID,
-						     .self_uid = ME };
+	struct mf_dev_source source = { .list = list,
+					.look_up = look_up,
+					.ask = ask,
+					.close = close_world,
+					.self_pid = SELF_PID,
+					.self_uid = ME };
 	static const uint16_t skip[] = { 9999 };
 	/* only mf_dev_servers_look() looks */
 	struct mf_dev_servers_options o = { .size = sizeof(o),
@@ -134,6 +141,7 @@ static void start(void)
 					    .tick_ms = 1000000000 };
 	struct mf_err err;
 
+	source.owner_wait_ms = owner_wait_ms;
 	assert_int_equal(mf_sock_start(), 0);
 	base = event_base_new();
 	assert_non_null(base);
@@ -155,7 +163,15 @@ static int set_up(void **state)
 {
 	(void)state;
 	memset(&world, 0, sizeof(world));
-	start();
+	start(1000000);
+	return 0;
+}
+
+static int set_up_impatient(void **state)
+{
+	(void)state;
+	memset(&world, 0, sizeof(world));
+	start(1);
 	return 0;
 }
 
@@ -439,6 +455,28 @@ static void json_has_every_field(void **state)
 	json_decref(j);
 }
 
+static void a_look_up_that_hangs_holds_nothing_but_owners(void **state)
+{
+	(void)state;
+	atomic_store(&hangs, true);
+	open_listener("127.0.0.1", 3000, 1, "a");
+	story[0] = '\0';
+	while (!story[0]) {
+		mf_dev_servers_look(d);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	}
+	assert_string_equal(story, "appeared 3000 - http|");
+	story[0] = '\0';
+	open_listener("127.0.0.1", 3001, 1, "b");
+	while (!story[0])
+		mf_dev_servers_look(d);
+	assert_string_equal(story, "appeared 3001 - http|");
+	/* what it finds in the end counts */
+	atomic_store(&hangs, false);
+	(void)look();
+	assert_non_null(mf_dev_servers_find(d, "a.localhost"));
+}
+
 static void it_may_be_stopped_at_any_time(void **state)
 {
 	(void)state;
@@ -465,6 +503,8 @@ int main(void)
 		CASE(more_servers_than_are_listed),
 		CASE(any_sequence),
 		CASE(json_has_every_field),
+		cmocka_unit_test_setup_teardown(a_look_up_that_hangs_holds_nothing_but_owners,
+						set_up_impatient, tear_down),
 		CASE(it_may_be_stopped_at_any_time),
 	};
 
