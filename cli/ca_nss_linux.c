@@ -255,24 +255,36 @@ int mf_ca_nss_has(const char *dir, const struct mf_ca_cert *cert, struct mf_err 
 	return r > 0 ? trusted : r;
 }
 
+static int import(const char *dir, const struct mf_ca_cert *cert, const char *nickname,
+		  struct mf_err *err)
+{
+	const char *const words[] = { "-A", "-a", "-t", "C,,", "-n", nickname, NULL };
+	struct mf_strbuf output = MF_STRBUF_INIT(OUTPUT_MAX);
+	int r = run_certutil(dir, words, cert->pem, &output, err);
+
+	mf_strbuf_done(&output);
+	return r;
+}
+
 int mf_ca_nss_add(const char *dir, const struct mf_ca_cert *cert, struct mf_err *err)
 {
-	struct mf_strbuf output = MF_STRBUF_INIT(OUTPUT_MAX);
 	int r = check_tool(dir, err);
 
 	if (r == 0 && !is_file(dir, "cert9.db"))
 		r = make_database(dir, err);
 	if (r == 0)
-		r = run_certutil(
-			dir,
-			(const char *const[]){ "-A", "-a", "-t", "C,,", "-n", cert->name, NULL },
-			cert->pem, &output, err);
+		r = import(dir, cert, cert->name, err);
+	if (r == MF_E_IO) { // perhaps somebody else's certificate has this nickname
+		char other[NICKNAME_MAX];
+
+		snprintf(other, sizeof(other), "%s %.16s", cert->name, cert->hash);
+		r = import(dir, cert, other, NULL); // the first reason is the one to tell
+	}
 	if (r == 0) {
 		r = mf_ca_nss_has(dir, cert, err);
 		r = r == 0 ? mf_err_set(err, MF_E_IO, "certutil added it, but does not show it.")
 			   : (r < 0 ? r : 0);
 	}
-	mf_strbuf_done(&output);
 	return r;
 }
 
