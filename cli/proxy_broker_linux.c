@@ -180,14 +180,15 @@ static void clean_up(struct broker *b)
 	if (b->named && mf_hosts_block_write(hosts_path(b->s), NULL, 0, &err) < 0)
 		fprintf(stderr, "moonfence: %s\n", err.msg);
 	close(b->s->broker_fd);
+	if (!b->gone)
+		(void)kill(b->child, SIGTERM);
+	for (unsigned ms = 0; !b->gone && ms < STOP_WAIT_MS; ms += 10) {
+		b->gone = waitpid(b->child, &b->status, WNOHANG) == b->child;
+		if (!b->gone)
+			usleep(10000);
+	}
 	if (b->gone)
 		return;
-	(void)kill(b->child, SIGTERM);
-	for (unsigned ms = 0; ms < STOP_WAIT_MS; ms += 10) {
-		if (waitpid(b->child, &b->status, WNOHANG) == b->child)
-			return;
-		usleep(10000);
-	}
 	(void)kill(b->child, SIGKILL);
 	(void)waitpid(b->child, &b->status, 0);
 }
@@ -244,7 +245,7 @@ int mf_proxy_broker_run(struct mf_proxy_start *s, struct mf_err *err)
 	free(b.buf);
 	if (r == 0)
 		r = b.result;
-	if (r == 0 && b.gone && (!WIFEXITED(b.status) || WEXITSTATUS(b.status)))
+	if (r == 0 && (!WIFEXITED(b.status) || WEXITSTATUS(b.status)))
 		r = mf_err_set(err, MF_E_CLOSED,
 			       WIFSIGNALED(b.status) ? "the service was killed by signal %d"
 						     : "the service could not go on (%d)",

@@ -65,12 +65,15 @@ static int make_dir(const char *path, mode_t mode, uid_t uid, gid_t gid, struct 
 static int make_dirs(struct mf_proxy_start *s, struct mf_err *err)
 {
 	const struct mf_proxy_places *p = &s->wishes->places;
-	int r = make_dir(p->dir, geteuid() == 0 ? 0755 : 0700, geteuid(), getegid(), err);
+	/* the service writes its settings itself */
+	uid_t uid = s->brokered ? s->uid : geteuid();
+	gid_t gid = s->brokered ? s->gid : getegid();
+	int r;
 
-	if (r < 0 || strcmp(p->dir, p->state) == 0)
-		return r;
-	return make_dir(p->state, 0700, s->brokered ? s->uid : geteuid(),
-			s->brokered ? s->gid : getegid(), err);
+	if (strcmp(p->dir, p->state) == 0)
+		return make_dir(p->dir, 0700, uid, gid, err);
+	r = make_dir(p->dir, geteuid() == 0 ? 0755 : 0700, geteuid(), getegid(), err);
+	return r == 0 ? make_dir(p->state, 0700, uid, gid, err) : r;
 }
 
 /* One service for each directory: held while it runs. */

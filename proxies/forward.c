@@ -51,17 +51,26 @@ bool mf_forward_is_blocked(const struct mf_forward *f, uint16_t port)
 	return false;
 }
 
-/* Return: 0 with one more connection of @addr counted, or why not */
-static int admit(struct mf_forward *f, const struct mf_addr *addr, enum mf_forward_error *ret)
+/*
+ * Return: 0 with one more connection of @addr counted, or why not
+ * What is redirected comes from this host itself, under whatever address of its own it has, and is all that it says to the
+ * world: no network and no share of one client holds for it, only the limit of all.
+ */
+static int admit(struct mf_forward *f, const struct mf_addr *addr, bool redirected,
+		 enum mf_forward_error *ret)
 {
 	struct mf_forward_client **at;
 
-	*ret = MF_FORWARD_E_CLIENT;
-	if (!is_allowed(f, addr))
-		return MF_E_PERM;
 	*ret = MF_FORWARD_E_TOTAL;
 	if (f->open >= f->config.connections_max)
 		return MF_E_LIMIT;
+	if (redirected) {
+		f->open++;
+		return 0;
+	}
+	*ret = MF_FORWARD_E_CLIENT;
+	if (!is_allowed(f, addr))
+		return MF_E_PERM;
 	at = find_client(f, addr);
 	if (!*at) {
 		*at = calloc(1, sizeof(**at));
@@ -77,11 +86,26 @@ static int admit(struct mf_forward *f, const struct mf_addr *addr, enum mf_forwa
 	return 0;
 }
 
-static void dismiss(struct mf_forward *f, const struct mf_addr *addr)
+/* A redirected connection had another destination than a listener. */
+static bool was_redirected(const struct mf_forward *f, const struct mf_session_flow *flow)
 {
-	struct mf_forward_client **at = find_client(f, addr), *gone = *at;
+	for (size_t i = 0; i < f->opt.fd_cnt; i++)
+		if (f->listeners[i].port == flow->server.port &&
+		    (!f->opt.find_original ||
+		     mf_addr_eq(&f->listeners[i].addr, &flow->server.addr)))
+			return false;
+	return true;
+}
+
+static void dismiss(struct mf_forward *f, const struct mf_session_flow *flow)
+{
+	struct mf_forward_client **at, *gone;
 
 	f->open--;
+	if (was_redirected(f, flow))
+		return;
+	at = find_client(f, &flow->client.addr);
+	gone = *at;
 	if (!gone || --gone->open)
 		return;
 	*at = gone->next;
@@ -93,16 +117,18 @@ static int on_accept(void *ctx, int fd, const struct mf_endpoint *peer,
 {
 	struct mf_forward *f = ctx;
 	enum mf_forward_error why;
+	bool redirected;
 
 	mf_counter_add(f->accepted, 1);
-	if (f->opt.find_original &&
-	    f->opt.find_original(f->opt.find_original_ctx, fd, local, &ret->server) < 0)
+	redirected = f->opt.find_original &&
+		     f->opt.find_original(f->opt.find_original_ctx, fd, local, &ret->server) == 0;
+	if (!redirected)
 		ret->server = *local;
 	if (mf_forward_is_blocked(f, ret->server.port)) {
 		mf_forward_count(f, MF_FORWARD_E_PORT);
 		return MF_E_PERM;
 	}
-	if (admit(f, &peer->addr, &why) < 0) {
+	if (admit(f, &peer->addr, redirected, &why) < 0) {
 		mf_forward_count(f, why);
 		return MF_E_PERM;
 	}
@@ -224,7 +250,7 @@ static void on_ended(void *ctx, const struct mf_router_end *end)
 	struct mf_forward *f = ctx;
 	struct mf_forward_route *route = end->tag;
 
-	dismiss(f, &end->flow->client.addr);
+	dismiss(f, end->flow);
 	mf_gauge_set(f->open_gauge, f->open);
 	mf_counter_add(f->bytes_to_server, end->bytes_to_server);
 	mf_counter_add(f->bytes_to_client, end->bytes_to_client);
