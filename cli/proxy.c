@@ -28,11 +28,13 @@ enum {
 	}
 
 static const struct mf_option plain_options[] = { OPTION_JSON, OPTION_DIR };
-static const struct mf_option map_options[] = { OPTION_JSON,
-						OPTION_DIR,
-						{ OPT_MODE, 'm', "mode", "MODE",
-						  "what is done with TLS: auto (default: as the "
-						  "server is seen to speak), plain, tls, pass" } };
+static const struct mf_option map_options[] = {
+	OPTION_JSON,
+	OPTION_DIR,
+	{ OPT_MODE, 'm', "mode", "MODE",
+	  "what is done with TLS: auto (default: as the "
+	  "server is seen to speak), plain, tls, h2, pass" }
+};
 static const struct mf_option list_options[] = {
 	OPTION_JSON, OPTION_DIR, { OPT_VERBOSE, 'v', "verbose", NULL, "with project directories" }
 };

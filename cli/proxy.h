@@ -89,12 +89,14 @@ struct mf_proxy_service_options {
 	/* The names that should lead to this machine have changed: a hosts file may be wanted. NULL: nobody cares */
 	void (*names_changed)(void *ctx, const char *const *names, size_t cnt);
 	void *ctx;
-	int lines_fd; /* what the broker has seen: changes of dev servers as JSON lines; -1: this process looks itself */
+	bool is_brokered; /* the broker looks for development servers: mf_proxy_service_change_server() */
 };
 
 int mf_proxy_service_new(struct event_base *base, const struct mf_proxy_service_options *o,
 			 struct mf_proxy_service **ret, struct mf_err *err);
 void mf_proxy_service_free(struct mf_proxy_service *s);
+/** mf_proxy_service_change_server() - A server appeared or changed, or is gone; @server: of mf_dev_server_to_json(), stays the caller's */
+void mf_proxy_service_change_server(struct mf_proxy_service *s, bool gone, json_t *server);
 /** mf_proxy_service_rules() - What is known of the rules now */
 void mf_proxy_service_rules(struct mf_proxy_service *s, bool ok, const char *detail);
 

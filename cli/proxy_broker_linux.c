@@ -3,8 +3,10 @@
  * proxy_broker_linux.c - the privileged process beside the service: rules and hosts file, and nothing else
  *
  * Between the two is a socket pair with packets. The service says 'R' (ready: redirect now) and 'N' with the names that
- * should lead here, one a line. The broker says 'H' with '+' or '-' and a sentence: how the rules are. When one ends, the
- * other sees the end of the pair, or of its child, and ends as well; on both ways rules and names go.
+ * should lead here, one a line. The broker says 'H' with '+' or '-' and a
+ * sentence: how the rules are; and 'D' with '+' or '-' and JSON: a development server, which only the broker can see the
+ * owner and the project of, where it is another user's. When one ends, the other sees the end of the pair, or of its child,
+ * and ends as well; on both ways rules and names go.
  *
  * The service speaks for whoever broke into it: the broker takes at most so many names, writes only canonical ones, and only with
  * loopback addresses.
@@ -26,6 +28,7 @@
 #include "cli/proxy_serve_linux.h"
 #include "core/base/strbuf.h"
 #include "core/names/canonical.h"
+#include "proxies/dev_servers.h"
 
 enum {
 	MESSAGE_MAX = 160 * 1024,
@@ -40,9 +43,11 @@ struct broker {
 	int status;
 	bool gone; /* the child was waited for */
 	bool named;
+	struct mf_dev_servers *dev;
 	int result;
 	struct mf_err *err;
 	char *buf;
+	char gone_word[3], there_word[3]; /* what a packet about a server begins with */
 };
 
 static const char *hosts_path(const struct mf_proxy_start *s)
@@ -65,6 +70,56 @@ static void fail(struct broker *b, int code)
 	b->result = code;
 	event_base_loopbreak(b->base);
 }
+
+/* --- development servers -------------------------------------------------------------------------------------------------- */
+
+static void on_server(void *ctx, enum mf_dev_change change, const struct mf_dev_server *server)
+{
+	struct broker *b = ctx;
+	json_t *o = mf_dev_server_to_json(server);
+	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	struct iovec parts[] = { { .iov_base = change == MF_DEV_DISAPPEARED ? b->gone_word
+									    : b->there_word,
+				   .iov_len = 2 },
+				 { .iov_base = text, .iov_len = text ? strlen(text) : 0 } };
+	struct msghdr m = { .msg_iov = parts, .msg_iovlen = 2 };
+
+	if (text && sendmsg(b->s->broker_fd, &m, MSG_NOSIGNAL) < 0)
+		fprintf(stderr, "moonfence: a development server was lost: %s\n", strerror(errno));
+	free(text);
+	json_decref(o);
+}
+
+/* Whose: those whose connections are redirected; else of who called us by sudo; else everybody's. */
+static void detect(struct broker *b)
+{
+	const struct mf_proxy_start *s = b->s;
+	struct mf_dev_servers_options o = { .size = sizeof(o),
+					    .uids = s->for_uids,
+					    .uid_cnt = s->wishes->for_user_cnt,
+					    .told = on_server,
+					    .ctx = b };
+	const char *sudo = getenv("SUDO_UID");
+	uint16_t ours[2];
+	uint32_t caller;
+	struct mf_err err;
+
+	if (s->wishes->no_detection)
+		return;
+	for (size_t i = 0; i < s->fd_cnt; i++)
+		ours[i] = s->listeners[i].port;
+	o.skip_ports = ours;
+	o.skip_port_cnt = s->fd_cnt;
+	if (!o.uid_cnt && sudo && sscanf(sudo, "%u", &caller) == 1 && caller) {
+		o.uids = &caller;
+		o.uid_cnt = 1;
+	}
+	o.every_uid = !o.uid_cnt;
+	if (mf_dev_servers_start(b->base, &o, &b->dev, &err) < 0)
+		fprintf(stderr, "moonfence: no development servers are looked for: %s\n", err.msg);
+}
+
+/* --- rules and names ------------------------------------------------------------------------------------------------------ */
 
 static void load_rules(struct broker *b)
 {
@@ -89,6 +144,7 @@ static void load_rules(struct broker *b)
 	if (mf_proxy_start_say(b->s) < 0)
 		fail(b, mf_err_set(b->err, MF_E_CLOSED, "nobody waits for the start any more"));
 	mf_proxy_start_detach(b->s);
+	detect(b);
 }
 
 static void write_names(struct broker *b, char *text)
@@ -164,6 +220,7 @@ static int keep(struct broker *b)
 	on_child(-1, 0, b); /* it may have ended before we looked */
 	if (made == 4 && !b->gone)
 		event_base_dispatch(b->base);
+	mf_dev_servers_stop(b->dev);
 	for (unsigned i = 0; i < 4; i++)
 		if (evs[i])
 			event_free(evs[i]);
@@ -222,7 +279,7 @@ static void forget_sockets(struct mf_proxy_start *s)
 
 int mf_proxy_broker_run(struct mf_proxy_start *s, struct mf_err *err)
 {
-	struct broker b = { .s = s, .err = err };
+	struct broker b = { .s = s, .err = err, .gone_word = "D-", .there_word = "D+" };
 	int pair[2], r;
 
 	/* lines that an earlier service left when it was killed */
@@ -262,8 +319,7 @@ void mf_proxy_broker_tell_names(void *start, const char *const *names, size_t cn
 
 	mf_strbuf_addc(&text, 'N');
 	for (size_t i = 0; i < cnt && text.len + MF_NAME_ROOM < MESSAGE_MAX; i++) {
-		mf_strbuf_adds(&text, names[i]);
-		mf_strbuf_addc(&text, '\n');
+		mf_strbuf_addf(&text, "%s\n", names[i]);
 	}
 	if (!text.failed && send(s->broker_fd, text.str, text.len, MSG_NOSIGNAL) < 0)
 		fprintf(stderr, "moonfence: names for the hosts file were lost: %s\n",
@@ -285,10 +341,19 @@ int mf_proxy_start_ready(struct mf_proxy_start *s, struct mf_err *err)
 		       : mf_err_set(err, MF_E_CLOSED, "the broker has gone");
 }
 
+static void take_server(struct mf_proxy_start *s, const char *text)
+{
+	json_t *server = json_loads(text + 1, 0, NULL);
+
+	if (server)
+		mf_proxy_service_change_server(s->service, text[0] == '-', server);
+	json_decref(server);
+}
+
 static void on_broker(evutil_socket_t fd, short what, void *ctx)
 {
 	struct mf_proxy_start *s = ctx;
-	char text[256];
+	char text[16384];
 	ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
 
 	(void)what;
@@ -301,6 +366,8 @@ static void on_broker(evutil_socket_t fd, short what, void *ctx)
 	text[n] = '\0';
 	if (text[0] == 'H')
 		mf_proxy_service_rules(s->service, text[1] == '+', text + 2);
+	else if (text[0] == 'D')
+		take_server(s, text + 1);
 }
 
 int mf_proxy_service_listen_to_broker(struct mf_proxy_start *s, struct event_base *base,

@@ -21,7 +21,8 @@ struct mf_proxy_service {
 	struct mf_runtime *runtime;
 	struct mf_log log;
 	/* proxy_detect.c */
-	struct mf_dev_servers *dev;
+	struct mf_dev_servers *dev; /* NULL: the broker looks */
+	json_t *servers;	    /* by id */
 };
 
 /* proxy_policies.c */
@@ -31,8 +32,8 @@ void mf_proxy_service_free_policies(struct mf_proxy_service *s);
 /* proxy_detect.c */
 int mf_proxy_service_detect(struct mf_proxy_service *s, struct mf_err *err);
 void mf_proxy_service_stop_detecting(struct mf_proxy_service *s);
-/* What a person mapped is not proposed any more */
-void mf_proxy_service_names_taken(struct mf_proxy_service *s);
+/* After a change of the maps: a route that a person's map hid is there again once the map is gone */
+void mf_proxy_service_lay_routes(struct mf_proxy_service *s);
 json_t *mf_proxy_service_servers(void *service);
 enum mf_forward_mode mf_proxy_service_guess_mode(void *service,
 						 const struct mf_forward_target *target);

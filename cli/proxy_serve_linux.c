@@ -235,14 +235,13 @@ static void fill_options(struct mf_proxy_start *s, struct mf_proxy_service_optio
 						.control_fd = s->control_fd,
 						.authority = s->authority,
 						.authority_is_temporary = s->temporary,
-						.lines_fd = -1 };
+						.is_brokered = s->brokered };
 	memcpy(o->fds, s->fds, sizeof(o->fds));
 	if (!s->brokered)
 		return;
 	o->find_original = mf_host_redirect_find_original;
 	o->names_changed = mf_proxy_broker_tell_names;
 	o->ctx = s;
-	o->lines_fd = s->broker_fd;
 }
 
 static int run_service(struct mf_proxy_start *s, struct mf_err *err)

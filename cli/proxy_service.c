@@ -179,7 +179,7 @@ static int save(struct mf_proxy_service *s, struct mf_err *err)
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the settings");
 	r = mf_proxy_save(&s->o.wishes->places, s->settings, err);
 	mf_proxy_service_tell_names(s);
-	mf_proxy_service_names_taken(s);
+	mf_proxy_service_lay_routes(s);
 	return r;
 }
 

@@ -141,6 +141,7 @@ void mf_dev_worker_stop(struct mf_dev_worker *w)
 {
 	struct timespec until = mf_cond_in_ms(STOP_WAIT_MS);
 	pthread_t thread;
+	static struct mf_dev_worker *last_left; /* still in use: not lost, if the program ends first */
 	bool left_behind;
 
 	if (!w)
@@ -155,6 +156,8 @@ void mf_dev_worker_stop(struct mf_dev_worker *w)
 	left_behind = w->left_behind = w->asked;
 	pthread_mutex_unlock(&w->lock);
 	if (left_behind) {
+		last_left = w;
+		(void)last_left;
 		pthread_detach(thread);
 		return;
 	}

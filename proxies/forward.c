@@ -177,9 +177,8 @@ static void lead_to(struct mf_forward *f, struct mf_forward_route *route,
 		    const struct mf_router_words *w, struct mf_router_route *r)
 {
 	static const enum mf_router_way ways[] = {
-		[MF_FORWARD_AUTO] = MF_ROUTER_TO_PLAIN,
-		[MF_FORWARD_PLAIN] = MF_ROUTER_TO_PLAIN,
-		[MF_FORWARD_TLS] = MF_ROUTER_TO_TLS,
+		[MF_FORWARD_AUTO] = MF_ROUTER_TO_PLAIN, [MF_FORWARD_PLAIN] = MF_ROUTER_TO_PLAIN,
+		[MF_FORWARD_TLS] = MF_ROUTER_TO_TLS,	[MF_FORWARD_H2] = MF_ROUTER_TO_PLAIN,
 		[MF_FORWARD_PASS] = MF_ROUTER_PASS,
 	};
 	enum mf_forward_mode mode = mode_of(f, &route->target);
@@ -197,11 +196,13 @@ static void lead_to(struct mf_forward *f, struct mf_forward_route *route,
 		refuse(f, r, MF_FORWARD_E_PORT, "the server's port is blocked");
 		return;
 	}
-	if (w->speech == MF_ROUTER_HTTP && mode != MF_FORWARD_PLAIN) {
+	if (w->speech == MF_ROUTER_HTTP && (mode == MF_FORWARD_TLS || mode == MF_FORWARD_PASS)) {
 		refuse(f, r, MF_FORWARD_E_NOT_TLS, "this server speaks TLS: use https://");
 		return;
 	}
 	r->way = ways[mode];
+	if (mode == MF_FORWARD_H2)
+		r->alpn = mf_span_of("\x02h2", 3);
 	r->host = route->target.host;
 	r->port = route->target.port;
 	r->unverified = is_loopback(r->host);

@@ -195,7 +195,8 @@ int mf_forward_target_read(json_t *value, struct mf_forward_target *ret, struct 
 	found = mf_forward_mode_find(mode);
 	if (found < 0)
 		return mf_err_set(err, MF_E_SYNTAX,
-				  "a map's mode is auto, plain, tls or pass, not '%.60s'", mode);
+				  "a map's mode is auto, plain, tls, h2 or pass, not '%.60s'",
+				  mode);
 	ret->mode = (enum mf_forward_mode)found;
 	return 0;
 }

@@ -41,7 +41,6 @@ struct mf_forward {
 };
 
 uint64_t mf_forward_wall_ms(void);
-bool mf_forward_is_blocked(const struct mf_forward *f, uint16_t port);
 /* forward_report.c */
 bool mf_forward_init_metrics(struct mf_forward *f);
 void mf_forward_count_route(struct mf_forward *f, const struct mf_forward_route *route);

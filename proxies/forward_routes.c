@@ -28,7 +28,7 @@ struct key {
 static const char *const source_names[] = { "manual", "own", "detected" };
 _Static_assert(MF_ARRAY_SIZE(source_names) == MF_FORWARD_SOURCE_NUM, "a name for each source");
 
-static const char *const mode_names[] = { "auto", "plain", "tls", "pass" };
+static const char *const mode_names[] = { "auto", "plain", "tls", "h2", "pass" };
 _Static_assert(MF_ARRAY_SIZE(mode_names) == MF_FORWARD_MODE_NUM, "a name for each mode");
 
 const char *mf_forward_source_name(enum mf_forward_source source)

@@ -37,6 +37,7 @@ enum mf_forward_mode {
 	MF_FORWARD_AUTO, /* as the server was seen to speak, and cleartext where nothing is known */
 	MF_FORWARD_PLAIN, /* ended here with a certificate of ours; the server gets cleartext */
 	MF_FORWARD_TLS,	  /* the same, and TLS again towards the server */
+	MF_FORWARD_H2,	  /* as plain, in HTTP/2 from the first byte on: gRPC */
 	MF_FORWARD_PASS,  /* not touched: the server has a certificate of its own */
 	MF_FORWARD_MODE_NUM
 };

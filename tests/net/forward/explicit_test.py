@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -194,6 +195,43 @@ class Control(unittest.TestCase):
                                     "127.0.0.1:0"], text=True, stderr=subprocess.PIPE, timeout=120)
                 self.assertEqual(p.returncode, 1)
                 self.assertIn(why, p.stderr)
+
+
+class Detection(unittest.TestCase):
+    def start(self, folder, name):
+        project = os.path.join(folder, name)
+        os.mkdir(project)
+        with open(os.path.join(project, "package.json"), "w") as f:
+            json.dump({"name": name}, f)
+        p = subprocess.Popen([sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"], cwd=project,
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        return p, int(p.stdout.readline().split(" port ")[1].split()[0])
+
+    def test_detected_servers_have_names(self):
+        name = f"shop-{os.getpid()}"
+        with tempfile.TemporaryDirectory() as folder, Service(detection=True) as s:
+            p, port = self.start(folder, name)
+            found = wait_for("the server", lambda: [x for x in s.json("list") if x["port"] == port and x["name"]])[0]
+            self.assertEqual((found["name"], found["pid"], found["speech"]), (f"{name}.localhost", p.pid, "http"))
+            self.assertEqual(s.json("test", f"{name}.localhost")["source"], "detected")
+            self.assertIn(b"package.json", s.curl(f"https://{name}.localhost/").stdout)
+            # a person's map goes before it, and hides it no longer than it is there
+            with DevServer("mine") as mine:
+                self.assertEqual(s.command("map", "add", f"{name}.localhost", str(mine.port)).returncode, 0)
+                self.assertEqual(s.curl(f"https://{name}.localhost/").stdout[:4], b"mine")
+                self.assertEqual(s.command("map", "remove", f"{name}.localhost").returncode, 0)
+            wait_for("the detected one", lambda: b"package.json" in s.curl(f"https://{name}.localhost/").stdout)
+            p.kill()
+            wait_for("its end", lambda: not [x for x in s.json("list") if x["port"] == port])
+            self.assertEqual(s.json("test", f"{name}.localhost")["source"], "original")
+
+    def test_off(self):
+        with tempfile.TemporaryDirectory() as folder, Service() as s:
+            self.start(folder, f"unseen-{os.getpid()}")
+            self.assertEqual(s.json("list"), [])
 
 
 class Limits(unittest.TestCase):

@@ -4,6 +4,7 @@
 and whatever is killed leaves no rule behind."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,6 +186,26 @@ class Redirect(unittest.TestCase):
             wait_for("its end", lambda: "c.test" not in self.read_hosts())
             self.assertIn("10.9.8.7 kept.example\n", self.read_hosts())
         self.assert_gone()
+
+    def test_another_users_development_server(self):
+        """The service itself may not look into that user's processes: its broker does."""
+        name = f"shop-{os.getpid()}"
+        folder = self.lab.path(name)
+        self.lab.write(f"{name}/package.json", json.dumps({"name": name}))
+        os.chmod(folder, 0o700)
+        for path in (folder, os.path.join(folder, "package.json")):
+            os.chown(path, int(OTHER_USER), int(OTHER_USER))
+        # one that every user may run
+        python = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+        with self.service(detection=True) as s:
+            p = self.lab.popen(["env", "-C", folder, python, "-u", "-m", "http.server", "0", "--bind",
+                                "127.0.0.1"], user=int(OTHER_USER), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            wait_for("the server", lambda: [x for x in s.json("list") if x["name"] == f"{name}.localhost"])
+            wait_for("its name", lambda: f"127.0.0.1 {name}.localhost # moonfence proxy\n" in self.read_hosts())
+            out = self.curl(f"https://{name}.localhost/", "--cacert", s.ca)
+            self.assertIn("package.json", out.stdout, out)
+            p.kill()
+            wait_for("its end", lambda: name not in self.read_hosts())
 
     # -- loops -----------------------------------------------------------------------------------------------------
 

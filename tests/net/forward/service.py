@@ -14,7 +14,7 @@ import time
 MOONFENCE = os.environ.get("MOONFENCE", "moonfence")
 
 
-def wait_for(what, condition, seconds=120):
+def wait_for(what, condition, seconds=60):
     end = time.monotonic() + seconds
     while True:
         found = condition()
@@ -28,8 +28,10 @@ def wait_for(what, condition, seconds=120):
 class Service:
     """with Service("--map", "app.localhost=3000", limits={...}) as s: s.port, s.ca, s.call("status")"""
 
-    def __init__(self, *args, limits=None, settings=None, listen="127.0.0.1:0", folder=None, prefix=()):
-        self.args = list(args)
+    def __init__(self, *args, limits=None, settings=None, listen="127.0.0.1:0", folder=None, prefix=(),
+                 detection=False):
+        # what else listens on this machine is nothing to a test
+        self.args = list(args) + ([] if detection else ["--no-detection"])
         self.listen = listen
         self.prefix = list(prefix)
         self.own_folder = folder is None
