@@ -95,10 +95,9 @@ enum { FIXED = 61 };
 _Static_assert(MF_ARRAY_SIZE(fixed) == FIXED + 1, "RFC 7541 has 61 entries");
 
 static const char *const names[] = {
-	[MF_HPACK_OTHER] = NULL,
-	[MF_HPACK_AUTHORITY] = ":authority",
-	[MF_HPACK_METHOD] = ":method",
-	[MF_HPACK_HOST] = "host",
+	[MF_HPACK_OTHER] = NULL,	   [MF_HPACK_AUTHORITY] = ":authority",
+	[MF_HPACK_METHOD] = ":method",	   [MF_HPACK_HOST] = "host",
+	[MF_HPACK_PROTOCOL] = ":protocol",
 };
 _Static_assert(MF_ARRAY_SIZE(names) == MF_HPACK_NAME_NUM, "names of header fields");
 

@@ -22,6 +22,7 @@ enum mf_hpack_name {
 	MF_HPACK_AUTHORITY,
 	MF_HPACK_METHOD,
 	MF_HPACK_HOST,
+	MF_HPACK_PROTOCOL, /* of an extended CONNECT (RFC 8441) */
 	MF_HPACK_NAME_NUM
 };
 

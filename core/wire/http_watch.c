@@ -233,7 +233,7 @@ struct h2_request {
 	struct mf_http_watch *w;
 	struct mf_span host;
 	uint16_t port;
-	bool authority, is_request, connect;
+	bool authority, is_request, connect, websocket;
 };
 
 /* The first of :authority and host is kept; a second must not say anything else. */
@@ -248,6 +248,10 @@ static int on_field(void *ctx, enum mf_hpack_name name, struct mf_span value)
 			return MF_E_BAD;
 		q->is_request = true;
 		q->connect = mf_span_eq(value, mf_span_str("CONNECT"));
+		return 0;
+	}
+	if (name == MF_HPACK_PROTOCOL) {
+		q->websocket = mf_span_eq(value, mf_span_str("websocket"));
 		return 0;
 	}
 	if (mf_http_read_authority(value, &host, &port) < 0)
@@ -296,7 +300,8 @@ static int read_block(struct mf_http_watch *w, struct mf_span block, uint64_t le
 		return AGAIN;
 	ret->host = q.host;
 	ret->port = q.port;
-	ret->connect = q.connect;
+	/* RFC 8441: a WebSocket of the server itself, not somewhere to dial */
+	ret->connect = q.connect && !q.websocket;
 	ret->by = MF_SAID_HTTP2;
 	return SAID;
 }

@@ -297,9 +297,14 @@ static void the_authority_of_each_http2_request_is_told_of(void **state)
 	put_frame(w, 1, 4, 9, SIZED(PLAIN_GET "\x0f\x17\1h"));
 	put_frame(w, 1, 4, 11, SIZED(PLAIN_GET));
 	put_frame(w, 1, 4, 13, SIZED("\x02\7CONNECT\x01\6t.ex:9"));
+	// a WebSocket is the server's own (RFC 8441)
+	put_frame(w, 1, 4, 15, SIZED("\x02\7CONNECT\0\x09:protocol\x09websocket\x01\6t.ex:9"));
+	put_frame(w, 1, 4, 17,
+		  SIZED("\x02\7CONNECT\0\x09:protocol\x0b"
+			"connect-udp\x01\6t.ex:9"));
 	put_frame(w, 6, 0, 0, "12345678", 8);
 	assert_told(w->bytes, w->len,
-		    "www.example.com www.example.com www.example.com b.ex1 h  t.ex:9 ");
+		    "www.example.com www.example.com www.example.com b.ex1 h  t.ex:9 t.ex t.ex:9 ");
 	free(w);
 }
 
