@@ -223,6 +223,8 @@ static bool is_same_end(enum mf_kind kind, const struct mf_decision *a, const st
 		       is_same_text(a->redirect_unix, b->redirect_unix) &&
 		       a->redirect_port == b->redirect_port && a->tls_mode == b->tls_mode &&
 		       a->on_failure == b->on_failure && is_same_text(a->sni, b->sni);
+	case MF_TERMINATE:
+		return a->on_failure == b->on_failure;
 	default:
 		return true;
 	}

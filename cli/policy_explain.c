@@ -107,6 +107,8 @@ static void print_effect(enum mf_kind kind, const struct mf_decision *d)
 		print_row("to", d->redirect_unix);
 	if (d->sni)
 		print_row("sni", d->sni);
+	if (d->verdict == MF_TERMINATE && d->on_failure == MF_FAIL_OPEN)
+		print_row("pinned", "let through unseen, once it has shown");
 	if (d->path_target)
 		print_row("path", d->path_target);
 	if (d->audit)

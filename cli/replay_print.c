@@ -97,6 +97,10 @@ static void add_effect(struct mf_strbuf *b, enum mf_kind kind, const struct mf_d
 		if (d->tls_mode == MF_TLS_REWRITE_SNI && d->sni)
 			mf_strbuf_addf(b, " as %s", d->sni);
 		break;
+	case MF_TERMINATE:
+		if (d->on_failure == MF_FAIL_OPEN)
+			mf_strbuf_adds(b, " unless pinned");
+		break;
 	default:
 		break;
 	}

@@ -54,6 +54,10 @@ static void gather_proxy(struct mf_metrics *m, const struct mf_proxy *proxy)
 	count(m, tls, "", "what", "malformed", s.tls_bad);
 	count(m, tls, "", "what", "denied", s.sni_denied);
 	count(m, tls, "", "what", "name_changed", s.sni_rewritten);
+	count(m, tls, "", "what", "intercepted", s.tls_intercepted);
+	count(m, tls, "", "what", "server_failed", s.tls_server_failed);
+	count(m, tls, "", "what", "client_refused", s.tls_client_refused);
+	count(m, tls, "", "what", "passed_pinned", s.tls_passed);
 	count(m, tls, "", "what", "quic", s.quic_hellos);
 	count(m, bytes, "Bytes relayed", "direction", "to_server", s.bytes_to_server);
 	count(m, bytes, "", "direction", "to_client", s.bytes_to_client);

@@ -38,7 +38,7 @@ void mf_ask_begin_event(struct mf_proxy *p, struct mf_event *ev, enum mf_event_t
 	char client[MF_ENDPOINT_TEXT_MAX];
 
 	/* Who it was costs a search through /proc: made for what is refused or sent elsewhere, else only if a policy asked. */
-	if (d && mf_verdict_rank(d) > 1 && !s->asked_pid && s->ops.find_process &&
+	if (d && mf_verdict_rank(d) > 2 && !s->asked_pid && s->ops.find_process &&
 	    s->ops.find_process(s->ops.ctx, flow, &proc) == 0) {
 		s->asked_pid = proc.pid;
 		s->asked_parent = proc.parent;
@@ -62,7 +62,7 @@ void mf_ask_begin_event(struct mf_proxy *p, struct mf_event *ev, enum mf_event_t
 	if (!d)
 		return;
 	mf_ask_add(ev, MF_EVF_RULE, d->rule);
-	mf_ask_add(ev, MF_EVF_REASON, mf_verdict_rank(d) > 1 ? mf_decision_reason(d) : d->reason);
+	mf_ask_add(ev, MF_EVF_REASON, mf_verdict_rank(d) > 2 ? mf_decision_reason(d) : d->reason);
 	mf_ask_add(ev, MF_EVF_POLICY, d->policy);
 	mf_ask_add(ev, MF_EVF_FILE, d->file);
 	mf_ask_add(ev, MF_EVF_MESSAGE, d->message);

@@ -100,8 +100,9 @@ struct mf_proxy_options {
 	uint32_t dns_inflight_max;    /* 512 */
 
 	/*
-	 * Signs the certificates of bridges for redirect{tls="rewrite_sni"} (tls_bridge.h); borrowed until mf_proxy_stop().
-	 * NULL: the name is changed in the hello itself, which only a peer that changes it back can complete.
+	 * Signs the certificates of bridges (tls_bridge.h) for redirect{tls="rewrite_sni"} and terminate{}; borrowed until
+	 * mf_proxy_stop(). NULL: a name is changed in the hello itself, which only a peer that changes it back can complete,
+	 * and what is to be intercepted is refused.
 	 */
 	struct mf_tls_authority *tls_authority;
 	/*
@@ -128,6 +129,8 @@ struct mf_proxy_stats {
 		dns_inflight, dns_cached, dns_stale;
 	uint64_t bytes_to_server, bytes_to_client;
 	uint64_t http_requests, http_refused; /* first of a connection; later ones that ended it */
+	/* interceptions: clients that spoke; servers that failed; clients that refused or left; passed unseen (on_pinned) */
+	uint64_t tls_intercepted, tls_server_failed, tls_client_refused, tls_passed;
 };
 
 /**

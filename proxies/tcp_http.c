@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/wire/http_head.h"
 #include "proxies/tcp_int.h"
 
 const char *mf_tcp_http_alpn(enum mf_said_by by)
@@ -17,6 +18,26 @@ const char *mf_tcp_http_alpn(enum mf_said_by by)
 	_Static_assert(MF_ARRAY_SIZE(names) == MF_SAID_NUM, "protocols of names that were said");
 
 	return names[by];
+}
+
+void mf_tcp_http_announce(struct mf_tcp_conn *c, struct mf_span head)
+{
+	struct mf_proxy *p = c->tcp->proxy;
+	struct mf_span method, target;
+	char text[MF_ADDR_TEXT_MAX];
+	const uint8_t *query;
+
+	if (!p->session->events || mf_http_find_request(head, &method, &target) < 0)
+		return;
+	query = target.len ? memchr(target.ptr, '?', target.len) : NULL;
+	mf_ask_begin_event(p, &p->event, MF_EV_NET_HTTP_REQUEST, &c->flow, c->host, "connect",
+			   "allowed", NULL);
+	mf_event_add_str(&p->event, MF_EVF_METHOD, (const char *)method.ptr, method.len);
+	mf_event_add_str(&p->event, MF_EVF_URL_PATH, (const char *)target.ptr,
+			 query ? (size_t)(query - target.ptr) : target.len);
+	mf_ask_add(&p->event, MF_EVF_RESOLVED_IP,
+		   mf_addr_format(&c->flow.server.addr, text, sizeof(text)));
+	mf_ask_send(p, &p->event);
 }
 
 void mf_tcp_http_remember(struct mf_tcp_http *h, struct mf_span name)
@@ -34,20 +55,54 @@ static bool is_last(const struct mf_tcp_http *h, struct mf_span name)
 	return h->has_last && mf_span_eq(name, mf_span_str(h->last));
 }
 
-/* A later request: *@d is why it may not go on, where it may not. */
-static bool may_go_on(struct mf_tcp_http *h, const struct mf_ask_said *said, struct mf_decision *d)
+/* What sni is told of the request's protocol. */
+static const char *alpn_of(const struct mf_tcp_http *h, enum mf_said_by by)
+{
+	return h->sni && by == MF_SAID_HTTP2 ? "h2" : mf_tcp_http_alpn(by);
+}
+
+/* Whether a request's host is the server name of the intercepted connection; no host is none other. */
+static bool is_server_name(const struct mf_tcp_http *h, struct mf_span host)
+{
+	char name[MF_NAME_ROOM];
+
+	if (!h->sni)
+		return false;
+	if (!host.len || mf_span_eq(host, mf_span_str(h->sni)))
+		return true;
+	return mf_name_canon((const char *)host.ptr, host.len, name) > 0 &&
+	       strcmp(name, h->sni) == 0;
+}
+
+/* Whether connect allows the name, for this address, in so many words. */
+static bool is_meant(struct mf_tcp_http *h, const struct mf_ask_said *said)
+{
+	struct mf_tcp_conn *c = h->conn;
+	char name[MF_NAME_ROOM];
+	struct mf_decision d;
+
+	if (mf_name_canon((const char *)said->name.ptr, said->name.len, name) < 0)
+		return false;
+	mf_ask_connect(&c->tcp->proxy->asker, &c->flow, name, &d);
+	return d.matched && mf_verdict_rank(&d) < 3;
+}
+
+/* A later request, or one inside: *@d is why it may not go on, where it may not. */
+static bool may_go_on(struct mf_tcp_http *h, const struct mf_ask_said *said, bool tls,
+		      struct mf_decision *d)
 {
 	struct mf_tcp_conn *c = h->conn;
 	struct mf_asker *a = &c->tcp->proxy->asker;
 	struct mf_ask_result res;
 	uint64_t way;
-	bool verified;
+	bool verified, terminate, meant = false;
 
 	if (mf_ask_unnameable(said->name, d))
 		return false;
 	mf_ask_connect_said(a, &c->flow, (const char *)said->name.ptr, said->name.len, d, &res,
 			    &verified);
 	way = mf_decision_way(d);
+	terminate = d->verdict == MF_TERMINATE;
 	if (mf_verdict_rank(d) == 4)
 		return false;
 	if (mf_ask_target(a, &c->flow, said, d) && mf_verdict_rank(d) == 4)
@@ -57,34 +112,62 @@ static bool may_go_on(struct mf_tcp_http *h, const struct mf_ask_said *said, str
 		if (!mf_ask_is_silent(d) && mf_verdict_rank(d) == 4)
 			return false;
 		way = d->matched && mf_verdict_rank(d) == 3 ? mf_decision_way(d) : way;
+		terminate = d->matched ? d->verdict == MF_TERMINATE : terminate;
+		meant = d->matched && mf_verdict_rank(d) < 3;
 	}
-	if (way == h->way)
+	if (tls && terminate) {
+		*d = mf_ask_own_denial(
+			"TLS inside another protocol, where it cannot be intercepted");
+		return false;
+	}
+	if (way != h->way) {
+		*d = mf_ask_own_denial("a request that goes elsewhere than its connection");
+		return false;
+	}
+	if (!h->sni || said->connect || meant || is_meant(h, said))
 		return true;
-	*d = mf_ask_own_denial("a request that goes elsewhere than its connection");
+	*d = mf_ask_own_denial("a request whose host is not the server name of its connection");
 	return false;
 }
 
-static bool judge(struct mf_tcp_http *h, const struct mf_http_said *heard)
+static void refuse(struct mf_tcp_http *h, const struct mf_http_said *heard,
+		   const struct mf_decision *d)
 {
 	struct mf_tcp_conn *c = h->conn;
-	struct mf_ask_said said = { .name = heard->host,
-				    .alpn = mf_tcp_http_alpn(heard->by),
-				    .connect = heard->connect,
-				    .port = heard->port };
-	struct mf_decision d;
 	char name[256];
 
-	if (!said.connect && is_last(h, said.name))
-		return true;
-	if (may_go_on(h, &said, &d)) {
-		mf_tcp_http_remember(h, said.name);
-		return true;
-	}
-	snprintf(name, sizeof(name), "%.*s", (int)(said.name.len < 255 ? said.name.len : 255),
-		 (const char *)said.name.ptr);
+	snprintf(name, sizeof(name), "%.*s", (int)(heard->host.len < 255 ? heard->host.len : 255),
+		 (const char *)heard->host.ptr);
 	c->tcp->proxy->stats.http_refused++;
-	mf_ask_announce_connect(c->tcp->proxy, &c->flow, name, "blocked", &d);
-	return false;
+	mf_ask_announce_connect(c->tcp->proxy, &c->flow, name, "blocked", d);
+	if (h->sni && heard->by == MF_SAID_HTTP1 && !h->refusal)
+		h->refusal = mf_kept_new(d);
+}
+
+/* @from: begins with the request */
+static bool judge(struct mf_tcp_http *h, const struct mf_http_said *heard, struct mf_span from)
+{
+	struct mf_ask_said said = { .name = heard->host,
+				    .alpn = alpn_of(h, heard->by),
+				    .connect = heard->connect,
+				    .port = heard->port };
+	bool tls = heard->by == MF_SAID_TLS;
+	struct mf_decision d;
+
+	if (said.connect || tls || (!is_last(h, said.name) && !is_server_name(h, said.name))) {
+		if (!may_go_on(h, &said, tls, &d)) {
+			refuse(h, heard, &d);
+			return false;
+		}
+		mf_tcp_http_remember(h, said.name);
+	}
+	if (h->sni && !h->announced) {
+		h->announced = true;
+		h->conn->tcp->proxy->stats.http_requests++;
+		if (heard->by == MF_SAID_HTTP1)
+			mf_tcp_http_announce(h->conn, from);
+	}
+	return true;
 }
 
 static bool append(struct mf_tcp_http *h, struct mf_span in)
@@ -122,7 +205,7 @@ static int look(struct mf_tcp_http *h, struct mf_span in, size_t *ret_at)
 	do {
 		r = mf_http_watch_next(h->watch, mf_span_sub(in, at, in.len), &pass, &said);
 		at += pass;
-		if (r == 1 && !judge(h, &said))
+		if (r == 1 && !judge(h, &said, mf_span_sub(in, at, in.len)))
 			r = MF_E_BAD;
 		else if (r < 0)
 			mf_tcp_http_announce_bad(h->conn);
@@ -181,6 +264,7 @@ void mf_tcp_http_free(struct mf_tcp_http *h)
 	if (!h)
 		return;
 	mf_http_watch_free(h->watch);
+	free(h->refusal);
 	free(h->held);
 	free(h);
 }

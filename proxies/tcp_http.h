@@ -6,6 +6,10 @@
  * (tcp_judge.c). Each later one is judged before its head is forwarded. One that is denied, or that the policies would have
  * sent elsewhere than this connection goes, ends the connection: no more of the client's bytes are forwarded, the answers
  * to earlier requests still are, and a client that tries again does so on a connection of its own, where it gets its answer.
+ *
+ * Inside an intercepted connection the first request is looked at as it passes, as the later ones. Its host is to be the
+ * connection's server name; another one (domain fronting) goes on only where a policy allows that host for the connection's
+ * address in so many words: what nobody has an opinion about does not, whatever the default is.
  */
 #ifndef MF_PROXIES_TCP_HTTP_H
 #define MF_PROXIES_TCP_HTTP_H
@@ -18,6 +22,11 @@ struct mf_tcp_conn;
 struct mf_tcp_http {
 	struct mf_relay_filter filter;
 	struct mf_tcp_conn *conn;
+	const char *
+		sni; /* intercepted: the connection's server name, of its interception; NULL: in the clear */
+	struct mf_kept
+		*refusal; /* intercepted: why a request of HTTP/1 may not go on, for an answer */
+	bool announced;	  /* intercepted: the first request was told */
 	struct mf_http_watch *watch;
 	uint8_t *held; /* what may not go yet, and of what went what the watch still needs */
 	uint32_t held_len, held_room, held_off;
@@ -34,7 +43,10 @@ void mf_tcp_http_free(struct mf_tcp_http *h); /* NULL is fine */
 /** mf_tcp_http_remember() - A name was judged and may be said again */
 void mf_tcp_http_remember(struct mf_tcp_http *h, struct mf_span name);
 
-/** mf_tcp_http_alpn() - What sni is told of how a name was said; NULL: nothing */
+/** mf_tcp_http_alpn() - What sni is told of how a name was said in the clear; NULL: nothing */
 const char *mf_tcp_http_alpn(enum mf_said_by by);
+
+/** mf_tcp_http_announce() - The event of a connection's first request, in HTTP/1; @head: begins with it */
+void mf_tcp_http_announce(struct mf_tcp_conn *c, struct mf_span head);
 
 #endif

@@ -24,8 +24,9 @@
  *   What may be the beginning of an HTTP request is held for denial_grace_ms at most, and then passes: it may be any protocol
  *   of words. Once a first line says HTTP, the head is held until it is whole, for hello_timeout_ms at most; behind it, and
  *   behind what passed too early, every request is watched (tcp_http.h).
- * BRIDGE: in place of RELAY where the server name is changed: two TLS connections (tls_bridge.h). @setup stays until the
- *   server's handshake is done, since its failure may still be answered by the original (on_failure).
+ * BRIDGE: in place of RELAY where the server name is changed, or TLS is intercepted (tcp_intercept.h): two TLS connections
+ *   (tls_bridge.h). @setup stays until the server's handshake is done, since its failure may still be answered by the
+ *   original (on_failure).
  * GRACE: denied; the client has a moment to show whether it speaks TLS or HTTP, so that it can be told in its language.
  * LINGER: an alert or a 403 was sent; what still comes is thrown away, so that no reset overtakes the refusal.
  *
@@ -41,6 +42,7 @@
 #include "proxies/proxy_int.h"
 #include "proxies/sockwatch.h"
 #include "proxies/tcp_http.h"
+#include "proxies/tcp_intercept.h"
 #include "proxies/tls_bridge.h"
 
 enum mf_tcp_state {
@@ -60,7 +62,8 @@ struct mf_tcp_setup {
 	uint32_t in_len, in_room;
 	uint8_t *alpn; /* of the client's hello, as on the wire; for a bridge */
 	uint32_t alpn_len;
-	bool bridge;		   /* the server name is changed by a bridge */
+	char *said;		   /* the server name of a bridge's hello, canonical; NULL: none */
+	bool bridge;		   /* the server name is changed by a bridge, or TLS intercepted */
 	bool to_tls;		   /* of a router's bridge: TLS towards the server, too */
 	bool unverified;	   /* ... whatever its certificate is */
 	struct mf_span plain_alpn; /* ... else what it speaks; the router's */
@@ -101,20 +104,28 @@ struct mf_tcp_conn {
 	struct mf_relay relay;
 	struct mf_session_flow flow;
 	struct mf_tcp_setup *setup;
-	struct mf_tls_bridge *bridge; /* state BRIDGE only */
-	struct mf_tcp_http *http;     /* NULL: no HTTP in the clear */
-	char *host;		      /* for events; NULL: none */
-	uint64_t seen_bytes;	      /* when idleness was checked last */
+	struct mf_tls_bridge *bridge;	    /* state BRIDGE only */
+	struct mf_tcp_intercept *intercept; /* NULL: its TLS is not looked into */
+	struct mf_tcp_http *http;	    /* NULL: no HTTP, or none that can be seen */
+	char *host;			    /* for events; NULL: none */
+	uint64_t seen_bytes;		    /* when idleness was checked last */
 	uint64_t start_ms;
 	void *tag;	    /* of the router */
 	uint64_t routed_ns; /* when it was routed; 0: not (yet) */
 	uint8_t state;	    /* enum mf_tcp_state */
 	bool has_server;    /* watch[1] is registered */
 	bool held;	    /* the names of the address are held */
+	bool opened;	    /* BRIDGE: both handshakes are done */
 	bool reached;	    /* a routed connection came to its server */
 	bool ending;	    /* refused in the middle: its time is counted */
 	bool again;	    /* the budget of a pump was used up: it goes on in the next turn */
 };
+
+/* Whether the client's own bytes stay here, and two TLS connections go on in their place. */
+static inline bool mf_tcp_conn_is_bridged(const struct mf_tcp_conn *c)
+{
+	return c->setup->bridge && (c->intercept || !c->setup->fell_back);
+}
 
 struct mf_tcp_proxy {
 	struct mf_proxy *proxy;
@@ -124,6 +135,7 @@ struct mf_tcp_proxy {
 	struct mf_tcp_conn *current; /* whose handler runs; NULL: nobody's, or it has ended */
 	struct mf_timeout_queue hello, dial, grace, linger, idle, ending, backoff;
 	struct mf_timeout accept_pause; /* out of descriptors */
+	struct mf_tcp_pinned *pinned;	/* tcp_intercept.c; made with the first */
 	struct mf_endpoint listeners[MF_PROXY_LISTENERS_MAX];
 	bool listener_is_here; /* in the namespace that we dial from: loops are possible */
 };
@@ -136,7 +148,9 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error);
 void mf_tcp_conn_start_relay(struct mf_tcp_conn *c);
 void mf_tcp_conn_pump_later(struct mf_tcp_conn *c);
 void mf_tcp_conn_free_setup(struct mf_tcp_conn *c);
-/* tcp_bridge.c: rewrite_sni by a bridge of two TLS connections */
+/* After each pump: a connection that speaks no HTTP any more needs no filter; one that was refused has an end */
+void mf_tcp_conn_mind_http(struct mf_tcp_conn *c);
+/* tcp_bridge.c: rewrite_sni and terminate by a bridge of two TLS connections */
 bool mf_tcp_conn_plan_bridge(struct mf_tcp_conn *c, const struct mf_tls_hello *hello);
 void mf_tcp_conn_start_bridge(struct mf_tcp_conn *c);
 void mf_tcp_conn_pump_bridge(struct mf_tcp_conn *c);

@@ -126,6 +126,9 @@ static bool take_connect(struct mf_tcp_conn *c, const struct mf_decision *d, con
 	}
 	free(s->plan);
 	s->plan = NULL;
+	mf_tcp_intercept_drop(c);
+	if (d->verdict == MF_TERMINATE)
+		return mf_tcp_intercept_take(c, d);
 	if (d->verdict != MF_REDIRECT && d->verdict != MF_ROUTE)
 		return true;
 	s->plan = mf_kept_new(d);
@@ -168,6 +171,18 @@ static bool rewrite(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 	return true;
 }
 
+/* Return: false when the connection was refused: nobody could sign the certificates. */
+static bool intercept(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
+{
+	if (!c->intercept || mf_tcp_intercept_passes(c, h))
+		return true;
+	if (c->tcp->proxy->opt.tls_authority)
+		return mf_tcp_conn_plan_bridge(c, h);
+	deny_ourselves(c, "TLS cannot be intercepted here, where there is no authority for it",
+		       MF_TLS_ACCESS_DENIED);
+	return false;
+}
+
 /* connect again where the said name changes what was decided; false: refused */
 static bool judge_said(struct mf_tcp_conn *c, const char *said, size_t len, bool *ret_verified)
 {
@@ -180,7 +195,10 @@ static bool judge_said(struct mf_tcp_conn *c, const char *said, size_t len, bool
 		return true;
 	mf_ask_connect_said(&p->asker, &c->flow, said, len, &d, &res, ret_verified);
 	c->setup->differ = false;
-	if (c->setup->started) /* already on its way to where connect sent it: only a denial can change that */
+	/* already on its way to where connect sent it: only a denial can change that, or that it is to be looked into */
+	if (c->setup->started && d.verdict == MF_TERMINATE)
+		return mf_tcp_intercept_take(c, &d);
+	if (c->setup->started)
 		return mf_verdict_rank(&d) < 4 || take_connect(c, &d, res.host);
 	return take_connect(c, &d, res.host);
 }
@@ -207,6 +225,9 @@ static bool take_sni(struct mf_tcp_conn *c, const struct mf_decision *d)
 		mf_tcp_conn_deny(c, d, MF_TLS_UNRECOGNIZED_NAME);
 		return false;
 	}
+	if (d->verdict == MF_TERMINATE)
+		return mf_tcp_intercept_take(c, d);
+	mf_tcp_intercept_drop(c); /* what sni allows is exempt, whatever connect said */
 	if (d->verdict != MF_REDIRECT && d->verdict != MF_ROUTE)
 		return true;
 	mf_tcp_conn_forget_server(c); /* the original was being dialled meanwhile */
@@ -244,7 +265,7 @@ static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 	mf_ask_sni(&p->asker, &c->flow, h, verified, &d);
 	mf_ask_announce_hello(p, &c->flow, c->host, h, verified, mf_ask_is_silent(&d) ? NULL : &d,
 			      action_of(&d));
-	if (take_sni(c, &d) && rewrite(c, h))
+	if (take_sni(c, &d) && rewrite(c, h) && intercept(c, h))
 		go_on(c);
 }
 
@@ -267,28 +288,6 @@ static void wait_for_request(struct mf_tcp_conn *c)
 		return;
 	s->holding = true;
 	mf_timeout_arm(&c->timeout, &c->tcp->grace);
-}
-
-/* The first request of a cleartext connection that goes on; a denied one is told by its denial. */
-static void announce_http(struct mf_tcp_conn *c)
-{
-	struct mf_proxy *p = c->tcp->proxy;
-	struct mf_span method, target;
-	char text[MF_ADDR_TEXT_MAX];
-	const uint8_t *query;
-
-	if (!p->session->events ||
-	    mf_http_find_request(mf_span_of(c->setup->in, c->setup->in_len), &method, &target) < 0)
-		return;
-	query = target.len ? memchr(target.ptr, '?', target.len) : NULL;
-	mf_ask_begin_event(p, &p->event, MF_EV_NET_HTTP_REQUEST, &c->flow, c->host, "connect",
-			   "allowed", NULL);
-	mf_event_add_str(&p->event, MF_EVF_METHOD, (const char *)method.ptr, method.len);
-	mf_event_add_str(&p->event, MF_EVF_URL_PATH, (const char *)target.ptr,
-			 query ? (size_t)(query - target.ptr) : target.len);
-	mf_ask_add(&p->event, MF_EVF_RESOLVED_IP,
-		   mf_addr_format(&c->flow.server.addr, text, sizeof(text)));
-	mf_ask_send(p, &p->event);
 }
 
 /* The first request's name chooses among names, and is checked, as a server_name is. */
@@ -326,7 +325,7 @@ static void judge_request(struct mf_tcp_conn *c, const struct mf_http_said *hear
 	}
 	mf_tcp_http_remember(c->http, said.name);
 	if (heard->by == MF_SAID_HTTP1)
-		announce_http(c);
+		mf_tcp_http_announce(c, mf_span_of(c->setup->in, c->setup->in_len));
 	go_on(c);
 }
 
@@ -497,6 +496,11 @@ void mf_tcp_conn_hello_late(struct mf_tcp_conn *c)
 	struct mf_tcp_setup *s = c->setup;
 	bool verified;
 
+	if (c->state == MF_TCP_BRIDGE) {
+		mf_tcp_conn_close(c, false,
+				  "the client's TLS handshake did not come to its end in time");
+		return;
+	}
 	if (c->tcp->proxy->opt.router) {
 		mf_tcp_route_late(c, false);
 		return;

@@ -147,7 +147,7 @@ static void watch_server(struct mf_tcp_conn *c, int fd)
 		return;
 	mf_timeout_arm(&c->timeout, &c->tcp->dial);
 	/* a bridge speaks for itself: the client's own hello must not reach the target */
-	if (s->in_len && !(s->bridge && !s->fell_back))
+	if (s->in_len && !mf_tcp_conn_is_bridged(c))
 		send_early(c);
 }
 

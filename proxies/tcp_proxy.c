@@ -88,6 +88,7 @@ void mf_tcp_conn_free_setup(struct mf_tcp_conn *c)
 	free(s->alpn);
 	if (s->given_fd > 0)
 		mf_sock_close(s->given_fd);
+	free(s->said);
 	free(s->plan);
 	free(s);
 	c->setup = NULL;
@@ -157,8 +158,10 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 	if (c->has_server)
 		close_fd(c, 1, reset);
 	mf_relay_done(&c->relay, &p->pool);
+	mf_tcp_intercept_end(c);
 	mf_tls_bridge_free(c->bridge);
 	mf_tcp_http_free(c->http);
+	mf_tcp_intercept_drop(c);
 	if (c->held)
 		mf_names_release(p->session->names, &c->flow.server.addr);
 	mf_timeout_disarm(&c->timeout);
@@ -227,8 +230,7 @@ static void forget_again(struct mf_tcp_conn *c)
 	}
 }
 
-/* After each pump: a connection that speaks no HTTP any more needs no filter; one that was refused has an end. */
-static void mind_http(struct mf_tcp_conn *c)
+void mf_tcp_conn_mind_http(struct mf_tcp_conn *c)
 {
 	if (c->relay.refused && !c->ending) {
 		c->ending = true;
@@ -246,7 +248,7 @@ static void pump(struct mf_tcp_conn *c)
 	enum mf_relay_state state = mf_relay_pump(&c->relay, &c->tcp->proxy->pool);
 
 	if (c->http)
-		mind_http(c);
+		mf_tcp_conn_mind_http(c);
 	switch (state) {
 	case MF_RELAY_WAITING:
 		return;
@@ -287,7 +289,7 @@ void mf_tcp_conn_start_relay(struct mf_tcp_conn *c)
 
 	if (p->opt.router)
 		mf_tcp_route_reached(c);
-	if (s->bridge && !s->fell_back) {
+	if (mf_tcp_conn_is_bridged(c)) {
 		mf_tcp_conn_start_bridge(c);
 		return;
 	}
@@ -602,5 +604,6 @@ void mf_tcp_proxy_free(struct mf_tcp_proxy *tcp)
 	mf_timeout_disarm(&tcp->accept_pause);
 	event_del(&tcp->again_ev);
 	watch_listeners(tcp, false);
+	free(tcp->pinned);
 	free(tcp);
 }

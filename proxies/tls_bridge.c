@@ -11,10 +11,12 @@
 #include "core/base/err.h"
 #include "proxies/sock.h"
 #include "proxies/tls_client.h"
+#include "proxies/tls_staple.h"
 
 enum {
 	CHUNK = 16384,	 /* one record's plaintext, and one read from a socket */
 	ROUNDS_MAX = 64, /* of one pump, so that others get their turn */
+	OUT_MAX = 65536, /* ciphertext that waits for a socket */
 };
 
 enum { CLIENT, SERVER };
@@ -29,12 +31,18 @@ struct side {
 	bool ended;  /* no more plaintext: close_notify or eof */
 	bool told;   /* the other end's close_notify was passed on to this side */
 	bool shut;   /* ... and the socket's sending half closed */
+	bool left;   /* it ended, or broke, while the other side had not */
+	int alert;   /* the last one that came but for close_notify; -1: none */
 };
 
 struct mf_tls_bridge {
 	struct side side[2];
 	uint8_t *alpn;
 	size_t alpn_len;
+	bool shown; /* the client was sent our certificate */
+	bool pause; /* the client was just refused: nothing goes on before its owner could answer */
+	bool heard; /* ... and spoke under it */
+	const char *staple_error; /* why the server's stapled status ends it; NULL: it does not */
 	char error[200];
 	uint8_t buf[CHUNK];
 };
@@ -80,14 +88,22 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 static void on_info(const SSL *ssl, int where, int what)
 {
 	struct mf_tls_bridge *b = SSL_get_app_data(ssl);
+	struct side *s = &b->side[ssl == b->side[SERVER].ssl];
 
-	if (where == SSL_CB_READ_ALERT && (what & 0xff) == SSL_AD_CLOSE_NOTIFY)
-		b->side[ssl == b->side[SERVER].ssl].closed = true;
+	if (where == SSL_CB_ACCEPT_LOOP && SSL_get_state(ssl) == TLS_ST_SW_CERT)
+		b->shown = true;
+	if (where != SSL_CB_READ_ALERT)
+		return;
+	if ((what & 0xff) == SSL_AD_CLOSE_NOTIFY)
+		s->closed = true;
+	else
+		s->alert = what & 0xff;
 }
 
 /* @ctx NULL: no TLS on this side */
 static bool init_side(struct side *s, SSL_CTX *ctx, struct mf_tls_bridge *b)
 {
+	s->alert = -1;
 	s->ssl = ctx ? SSL_new(ctx) : NULL;
 	s->in = BIO_new(BIO_s_mem());
 	s->out = BIO_new(BIO_s_mem());
@@ -141,12 +157,19 @@ static bool keep_protocols(struct mf_tls_bridge *b, struct mf_span list)
 	return true;
 }
 
+static bool verifies(const SSL *ssl)
+{
+	return SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
+}
+
 /* The server's side as a TLS client. Return: false for a name or a list that cannot be sent */
 static bool expect_server(struct mf_tls_bridge *b, const struct mf_tls_bridge_options *o)
 {
 	SSL *ssl = b->side[SERVER].ssl;
 
 	SSL_set_connect_state(ssl);
+	if (verifies(ssl))
+		mf_tls_staple_ask(ssl);
 	return mf_tls_expect_name(ssl, o->server_name) &&
 	       (!o->alpn.len || SSL_set_alpn_protos(ssl, o->alpn.ptr, (unsigned)o->alpn.len) == 0);
 }
@@ -194,6 +217,55 @@ bool mf_tls_bridge_is_joined(const struct mf_tls_bridge *b)
 	return b->side[SERVER].shaken;
 }
 
+bool mf_tls_bridge_is_open(const struct mf_tls_bridge *b)
+{
+	return b->side[SERVER].shaken && b->side[CLIENT].shaken;
+}
+
+const char *mf_tls_bridge_protocol(const struct mf_tls_bridge *b, unsigned *ret_len)
+{
+	const unsigned char *name;
+
+	SSL_get0_alpn_selected(b->side[CLIENT].ssl, &name, ret_len);
+	return *ret_len ? (const char *)name : "";
+}
+
+const char *mf_tls_bridge_version(const struct mf_tls_bridge *b)
+{
+	return SSL_get_version(b->side[CLIENT].ssl);
+}
+
+/* Alerts by which clients say that they do not believe a certificate (RFC 8446 §6.2). */
+static bool is_about_certificates(int alert)
+{
+	switch (alert) {
+	case SSL_AD_BAD_CERTIFICATE:
+	case SSL_AD_UNSUPPORTED_CERTIFICATE:
+	case SSL_AD_CERTIFICATE_REVOKED:
+	case SSL_AD_CERTIFICATE_EXPIRED:
+	case SSL_AD_CERTIFICATE_UNKNOWN:
+	case SSL_AD_UNKNOWN_CA:
+	case SSL_AD_ACCESS_DENIED:
+	case SSL_AD_BAD_CERTIFICATE_STATUS_RESPONSE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+enum mf_tls_client_says mf_tls_bridge_client_says(const struct mf_tls_bridge *b)
+{
+	const struct side *s = &b->side[CLIENT];
+
+	if (b->heard)
+		return MF_TLS_CLIENT_ACCEPTED;
+	if (!b->shown)
+		return MF_TLS_CLIENT_BLIND;
+	if (is_about_certificates(s->alert))
+		return MF_TLS_CLIENT_REFUSED;
+	return s->left ? MF_TLS_CLIENT_LEFT : MF_TLS_CLIENT_SILENT;
+}
+
 const char *mf_tls_bridge_error(const struct mf_tls_bridge *b)
 {
 	return b->error;
@@ -203,8 +275,9 @@ static void say(struct mf_tls_bridge *b, unsigned i, const char *what)
 {
 	const char *whose = i == CLIENT ? "the client" : "the server";
 	const SSL *ssl = b->side[i].ssl;
-	long verify = i == SERVER && ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
+	long verify = i == SERVER && ssl && verifies(ssl) ? SSL_get_verify_result(ssl) : X509_V_OK;
 	const char *why = verify != X509_V_OK ? X509_verify_cert_error_string(verify)
+			  : b->staple_error   ? b->staple_error
 					      : ERR_reason_error_string(ERR_peek_last_error());
 
 	snprintf(b->error, sizeof(b->error), "TLS with %s: %s%s%s", whose, what, why ? ": " : "",
@@ -231,6 +304,11 @@ static enum step flush(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 		}
 		if (n < 0)
 			return BROKEN;
+		step = MOVED;
+		if (n == len) {
+			(void)BIO_reset(s->out);
+			break;
+		}
 		// Takes the bytes out: a memory BIO has no other way to skip.
 		for (ssize_t left = n; left > 0;) {
 			int part = BIO_read(s->out, b->buf, left < CHUNK ? (int)left : CHUNK);
@@ -239,7 +317,6 @@ static enum step flush(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 				return BROKEN;
 			left -= part;
 		}
-		step = MOVED;
 	}
 	if (s->told && !s->shut && BIO_pending(s->out) <= 0) {
 		mf_sock_shutdown_write(r->fd[i]);
@@ -252,16 +329,22 @@ static enum step flush(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 /* Ciphertext from the socket, when what came before is used up. */
 static enum step fill(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 {
-	struct side *s = &b->side[i];
+	struct side *s = &b->side[i], *other = &b->side[1 - i];
 	ssize_t n;
 
-	if (!r->readable[i] || s->eof || BIO_pending(s->in) > 0)
+	if (i == CLIENT && r->refused)
+		(void)BIO_reset(
+			s->in); // thrown away, so that closing is no reset that overtakes an answer
+	// Who makes us answer, as by key updates, and does not read the answers, is not heard any further.
+	if (!r->readable[i] || s->eof || BIO_pending(s->in) > 0 || BIO_pending(s->out) > OUT_MAX)
 		return IDLE;
 	n = mf_sock_recv(r->fd[i], b->buf, CHUNK);
 	if (n == MF_E_AGAIN) {
 		r->readable[i] = false;
 		return IDLE;
 	}
+	if (n <= 0)
+		s->left = !other->ended && !other->left && !other->eof;
 	if (n < 0)
 		return BROKEN;
 	if (n == 0) {
@@ -288,13 +371,18 @@ static enum step shake(struct mf_tls_bridge *b, const struct mf_relay *r, unsign
 	ERR_clear_error();
 	n = SSL_do_handshake(s->ssl);
 	if (n == 1) {
-		s->shaken = true;
-		return MOVED;
+		if (i == SERVER && verifies(s->ssl))
+			b->staple_error = mf_tls_staple_error(mf_tls_staple_check(s->ssl));
+		s->shaken = !b->staple_error;
+		if (s->shaken)
+			return MOVED;
+		say(b, i, "refused");
+		return BROKEN;
 	}
 	error = SSL_get_error(s->ssl, n);
 	if (error == SSL_ERROR_WANT_READ && !s->eof)
 		return wants_more(r, i);
-	say(b, i, s->eof ? "it ended in the handshake" : "handshake failed");
+	say(b, i, s->eof && s->alert < 0 ? "it ended in the handshake" : "handshake failed");
 	return BROKEN;
 }
 
@@ -303,9 +391,12 @@ static int read_plain(struct side *s, uint8_t *buf)
 	return s->ssl ? SSL_read(s->ssl, buf, CHUNK) : BIO_read(s->in, buf, CHUNK);
 }
 
-static bool write_plain(struct side *s, const uint8_t *buf, int len)
+static bool write_plain(struct side *s, struct mf_span what)
 {
-	return (s->ssl ? SSL_write(s->ssl, buf, len) : BIO_write(s->out, buf, len)) == len;
+	int len = (int)what.len;
+
+	return !len || (s->ssl ? SSL_write(s->ssl, what.ptr, len)
+			       : BIO_write(s->out, what.ptr, len)) == len;
 }
 
 /* Why read_plain() gave nothing, as of SSL_get_error() */
@@ -316,37 +407,67 @@ static int read_error(const struct side *s, int n)
 	return s->eof ? SSL_ERROR_ZERO_RETURN : SSL_ERROR_WANT_READ;
 }
 
+/* An end of side @i's plaintext, for the other one. */
+static void tell_end(struct mf_tls_bridge *b, unsigned i, bool closed)
+{
+	struct side *to = &b->side[1 - i];
+
+	b->side[i].ended = true;
+	// An end without close_notify is passed on as what it is: what came may have been cut.
+	if (closed && to->ssl)
+		SSL_shutdown(to->ssl);
+	to->told = true;
+}
+
+/* What was read of side @i, as far as the filter lets it go. */
+static enum step pass_on(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i,
+			 struct mf_span out)
+{
+	if (i == CLIENT) {
+		b->heard = true;
+		r->refused = r->filter && r->filter->take(r->filter, out, &out) < 0;
+	}
+	if (!write_plain(&b->side[1 - i], out)) {
+		say(b, 1 - i, "cannot write");
+		return BROKEN;
+	}
+	r->dir[i].bytes += out.len;
+	if (i == CLIENT && r->refused) {
+		tell_end(b, i, true);
+		b->pause = true;
+	}
+	return MOVED;
+}
+
 /* Plaintext from side @i to the other one, while the other one has nothing waiting. */
 static enum step carry(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 {
 	struct side *from = &b->side[i], *to = &b->side[1 - i];
 	int n, error;
 
-	if (from->ended || to->told || BIO_pending(to->out) > 0)
+	if (from->ended || to->told || b->pause || BIO_pending(to->out) > 0)
 		return IDLE;
 	ERR_clear_error();
 	n = read_plain(from, b->buf);
-	if (n > 0) {
-		if (!write_plain(to, b->buf, n)) {
-			say(b, 1 - i, "cannot write");
-			return BROKEN;
-		}
-		r->dir[i].bytes += (uint64_t)n;
-		return MOVED;
-	}
+	if (n > 0)
+		return pass_on(b, r, i, mf_span_of(b->buf, (size_t)n));
 	error = read_error(from, n);
 	if (error == SSL_ERROR_WANT_READ && !from->eof)
 		return from->ssl ? wants_more(r, i) : IDLE;
 	if (error == SSL_ERROR_ZERO_RETURN || from->eof) {
-		from->ended = true;
-		// An end without close_notify is passed on as what it is: what came may have been cut.
-		if (from->closed && to->ssl)
-			SSL_shutdown(to->ssl);
-		to->told = true;
+		from->left |= !to->ended;
+		tell_end(b, i, from->closed);
 		return MOVED;
 	}
 	say(b, i, "broken record");
 	return BROKEN;
+}
+
+void mf_tls_bridge_answer(struct mf_tls_bridge *b, const char *text, size_t len)
+{
+	if (b->side[CLIENT].told || !write_plain(&b->side[CLIENT], mf_span_of(text, len)))
+		return;
+	tell_end(b, SERVER, true);
 }
 
 /* The side whose handshake is due, if it is @i; the server's comes first. */
@@ -381,7 +502,8 @@ static enum step step_once(struct mf_tls_bridge *b, struct mf_relay *r)
 
 enum mf_relay_state mf_tls_bridge_pump(struct mf_tls_bridge *b, struct mf_relay *r)
 {
-	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+	b->pause = false;
+	for (unsigned round = 0; round < ROUNDS_MAX && !b->pause; round++) {
 		switch (step_once(b, r)) {
 		case BROKEN:
 			return MF_RELAY_BROKEN;
@@ -390,7 +512,8 @@ enum mf_relay_state mf_tls_bridge_pump(struct mf_tls_bridge *b, struct mf_relay 
 		case MOVED:
 			break;
 		}
-		if (b->side[CLIENT].shut && b->side[SERVER].shut)
+		if (b->side[CLIENT].shut && b->side[SERVER].shut &&
+		    (!r->refused || b->side[CLIENT].eof))
 			return MF_RELAY_FINISHED;
 	}
 	return MF_RELAY_BUSY;

@@ -7,6 +7,8 @@
  * name and verifies the server's certificate for it against the host's trust store; towards the client we are a server with
  * a certificate of the session's authority for the name that was asked for. docs/internals/tls.md says what that means.
  *
+ * Its stapled OCSP response is asked for and heeded (tls_staple.h).
+ *
  * The server's handshake comes first: only when it is done, and its certificate is good, is the client answered, with the
  * application protocol (ALPN) that the server chose.
  *
@@ -55,9 +57,36 @@ bool mf_tls_bridge_is_joined(const struct mf_tls_bridge *b);
 /** mf_tls_bridge_error() - Why it broke, for the event; "" when it was an ordinary end; valid as long as @b */
 const char *mf_tls_bridge_error(const struct mf_tls_bridge *b);
 
+/** mf_tls_bridge_is_open() - Whether both handshakes are done */
+bool mf_tls_bridge_is_open(const struct mf_tls_bridge *b);
+
+/** mf_tls_bridge_protocol() - The application protocol that the client was given, "" for none; @ret_len: its bytes */
+const char *mf_tls_bridge_protocol(const struct mf_tls_bridge *b, unsigned *ret_len);
+
+/** mf_tls_bridge_version() - "TLSv1.3", of the client's side */
+const char *mf_tls_bridge_version(const struct mf_tls_bridge *b);
+
+/* What the client thought of our certificate, as far as it shows. */
+enum mf_tls_client_says {
+	MF_TLS_CLIENT_BLIND,	/* it did not see it */
+	MF_TLS_CLIENT_SILENT,	/* it has not answered, or only finished its handshake */
+	MF_TLS_CLIENT_ACCEPTED, /* it spoke under it */
+	MF_TLS_CLIENT_REFUSED,	/* by an alert about certificates */
+	MF_TLS_CLIENT_LEFT, /* it ended the connection in answer to it, or after the handshake without a word */
+	MF_TLS_CLIENT_SAYS_NUM
+};
+enum mf_tls_client_says mf_tls_bridge_client_says(const struct mf_tls_bridge *b);
+
+/**
+ * mf_tls_bridge_answer() - In place of the server: @text for the client, and then an end
+ * For a client whose words were refused by the relay's filter before any went on. Pump afterwards.
+ */
+void mf_tls_bridge_answer(struct mf_tls_bridge *b, const char *text, size_t len);
+
 /**
  * mf_tls_bridge_pump() - Move what can be moved
- * @r: the descriptors and their readiness; dir[].bytes counts plaintext
+ * @r: the descriptors and their readiness; dir[].bytes counts plaintext; its filter sees the client's plaintext. Once that
+ *     refuses, the server is told an end, what the client still says is thrown away, and answers to it still pass.
  */
 enum mf_relay_state mf_tls_bridge_pump(struct mf_tls_bridge *b, struct mf_relay *r);
 

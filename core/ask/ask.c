@@ -58,6 +58,8 @@ int mf_verdict_rank(const struct mf_decision *d)
 	switch (d->verdict) {
 	case MF_ALLOW:
 		return d->audit ? 1 : 0;
+	case MF_TERMINATE: /* allowed, and looked into */
+		return 2;
 	case MF_RESOLVE:
 	case MF_REDIRECT:
 	case MF_ROUTE:
@@ -393,15 +395,20 @@ void mf_ask_connect_said(struct mf_asker *a, const struct mf_session_flow *flow,
 }
 
 static const char quic_stays[] = "QUIC is not redirected; its clients fall back to TCP, which is";
+static const char quic_unseen[] = "QUIC is not intercepted; its clients fall back to TCP, which is";
 
 /*
  * Redirects of UDP need an address: a name would make the datagram wait for the resolver, and what holds for hosts of
- * redirects (checks, fall-back) is TCP's. QUIC is not redirected at all: its clients have TCP to fall back to.
+ * redirects (checks, fall-back) is TCP's. QUIC is not redirected at all: its clients have TCP to fall back to. And what
+ * terminate is to look into must not go unseen.
  */
 static const char *udp_cannot(const struct mf_session_flow *flow, const struct mf_decision *d)
 {
 	struct mf_addr addr;
 
+	if (d->verdict == MF_TERMINATE)
+		return flow->server.port == MF_ASK_QUIC_PORT ? quic_unseen
+							     : "UDP is not intercepted";
 	if (d->verdict != MF_REDIRECT && d->verdict != MF_ROUTE)
 		return NULL;
 	if (flow->server.port == MF_ASK_QUIC_PORT)
@@ -427,8 +434,8 @@ void mf_ask_quic_limit(struct mf_decision *d)
 {
 	if (mf_ask_is_silent(d) || mf_verdict_rank(d) < 2 || mf_verdict_rank(d) == 4)
 		return;
+	d->reason = d->verdict == MF_TERMINATE ? quic_unseen : quic_stays;
 	d->verdict = MF_DENY;
-	d->reason = quic_stays;
 	d->message = NULL;
 }
 

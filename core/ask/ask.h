@@ -36,7 +36,8 @@ struct mf_kept {
 /** mf_kept_new() - Return: NULL without memory; free() ends it */
 struct mf_kept *mf_kept_new(const struct mf_decision *d);
 
-/** mf_verdict_rank() - How strict: deny 4 ... allow 0 (specs §1.3); what a connection cannot carry out counts as deny */
+/** mf_verdict_rank() - How strict: deny 4, redirect 3, terminate 2, audit 1, allow 0 (specs §1.3); what a connection cannot
+ * carry out counts as deny */
 int mf_verdict_rank(const struct mf_decision *d);
 
 /** mf_decision_reason() - What to tell a person: message, reason, or rule; never NULL */
@@ -143,7 +144,7 @@ bool mf_ask_target(struct mf_asker *a, const struct mf_session_flow *flow,
  */
 bool mf_ask_unnameable(struct mf_span said, struct mf_decision *ret_d);
 
-/** mf_decision_way() - Two decisions with one way send a connection to the same place in the same way; any plain allowance is 0 */
+/** mf_decision_way() - Two decisions with one way send a connection to the same place; 0: where it wanted to go */
 uint64_t mf_decision_way(const struct mf_decision *d);
 
 /**
@@ -154,7 +155,7 @@ void mf_ask_udp(struct mf_asker *a, const struct mf_session_flow *flow, struct m
 		struct mf_ask_result *ret);
 
 /**
- * mf_ask_udp_limit() - Deny what UDP cannot carry out: any redirect of QUIC (its client falls back to TCP, which can be
+ * mf_ask_udp_limit() - Deny what UDP cannot carry out: terminate, any redirect of QUIC (its client falls back to TCP, which can be
  * redirected), and other redirects to anything but an address
  */
 void mf_ask_udp_limit(const struct mf_session_flow *flow, struct mf_decision *d);

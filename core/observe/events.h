@@ -42,6 +42,7 @@
 	X(CONNECT_REDIRECT, "connect_redirect", true)                   \
 	X(CONNECT_REDIRECT_FALLBACK, "connect_redirect_fallback", true) \
 	X(NET_TLS_HELLO, "net_tls_hello", false)                        \
+	X(NET_TLS_INTERCEPT, "net_tls_intercept", false)                \
 	X(NET_HTTP_REQUEST, "net_http_request", false)                  \
 	X(NET_CLOSE, "net_close", false)                                \
 	X(FILE_OPEN, "file_open", false)                                \

@@ -365,6 +365,8 @@ static void describe_decision(struct mf_strbuf *b, const struct mf_decision *d)
 		mf_strbuf_addf(b, " %s", d->redirect_unix);
 	if (d->tls_mode == MF_TLS_REWRITE_SNI && d->sni)
 		mf_strbuf_addf(b, " sni %s", d->sni);
+	if (d->verdict == MF_TERMINATE && d->on_failure == MF_FAIL_OPEN)
+		mf_strbuf_adds(b, " on_pinned passthrough");
 	if (d->path_target)
 		mf_strbuf_addf(b, " %s", d->path_target);
 	if (!d->matched)
@@ -459,6 +461,11 @@ static int is_audited(lua_State *L)
 static int is_default(lua_State *L)
 {
 	return expect(L, !decision_of(L)->matched, "no opinion of any policy");
+}
+
+static int is_intercepted(lua_State *L)
+{
+	return expect(L, decision_of(L)->verdict == MF_TERMINATE, "terminate");
 }
 
 static int is_soft_deleted(lua_State *L)
@@ -664,6 +671,7 @@ void mf_bind_test(lua_State *L)
 						 { "is_asked", is_asked },
 						 { "is_audited", is_audited },
 						 { "is_default", is_default },
+						 { "is_intercepted", is_intercepted },
 						 { "is_soft_deleted", is_soft_deleted },
 						 { "is_redirected_path", is_redirected_path },
 						 { "resolves_to", resolves_to },

@@ -225,9 +225,20 @@ static int verdict_allow(lua_State *L)
 	return plain(L, MF_ALLOW, "allow", "reason");
 }
 
+/* on_pinned is an on_failure: what the refusal of our certificate leads to. */
 static int verdict_terminate(lua_State *L)
 {
-	return plain(L, MF_TERMINATE, "terminate", "reason");
+	static const char *const keys[] = { "on_pinned", "reason", "message", "visibility", NULL };
+	static const char *const words[] = { "deny", "passthrough", NULL };
+	struct mf_decision d = begin(L, MF_TERMINATE);
+
+	if (options(L, "terminate", "reason")) {
+		no_list(L, "terminate", mf_check_keys(L, 1, "terminate", keys));
+		read_common(L, "terminate", &d);
+		if (opt_word(L, "terminate", "on_pinned", words, 0))
+			d.on_failure = MF_FAIL_OPEN;
+	}
+	return push_verdict(L, &d);
 }
 
 static int verdict_ask(lua_State *L)

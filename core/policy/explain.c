@@ -190,6 +190,8 @@ static void add_decision(struct mf_vm_state *s, const struct mf_decision *d)
 		add_number(b, "redirect_port", d->redirect_port);
 	add_text(b, "redirect_unix", d->redirect_unix);
 	add_text(b, "sni", d->sni);
+	if (d->verdict == MF_TERMINATE)
+		add_text(b, "on_pinned", d->on_failure == MF_FAIL_OPEN ? "passthrough" : "deny");
 	add_text(b, "path_target", d->path_target);
 	add_text(b, "pack", d->pack);
 	add_text(b, "policy", d->policy);

@@ -20,6 +20,7 @@ return {
     return allow()
   end,
   sni = function(s)
+    if s:is "look.example" then return terminate { on_pinned = "passthrough", reason = "looked into" } end
     if not s:matches_dns() then return deny "not its address" end
     return allow()
   end,
@@ -55,6 +56,10 @@ class Explain(Case):
         self.assertEqual((trace["verdict"], trace["addresses"]), ("resolve", ["203.0.113.9"]))
         self.assertIn("dns_redirects[1]", trace["rule"])
         self.assertEqual(trace["line"], 4)
+
+    def test_an_interception_says_what_pinned_clients_get(self):
+        trace = self.explain("sni", "look.example", "ip=192.0.2.1", "port=443")
+        self.assertEqual((trace["verdict"], trace["on_pinned"], trace["reason"]), ("terminate", "passthrough", "looked into"))
 
     def test_names_are_made_canonical(self):
         trace = self.explain("dns", "A.Example.", "type=aaaa")
@@ -109,7 +114,7 @@ class Explain(Case):
         trace = self.explain("file", "/a", "op=list", status=1)
         self.assertEqual((trace["verdict"], trace["origin"]), ("deny", "fail_mode"))
         _, err = self.call("policy", "explain", "-p", self.policy, "file", "/a", "op=list", status=1)
-        self.assertIn("corp.lua:24", err)
+        self.assertIn("corp.lua:25", err)
 
     def test_people_see_the_same(self):
         out, _ = self.call("policy", "explain", "-p", self.policy, "dns", "x.tracker.example")

@@ -98,7 +98,7 @@ class Names(unittest.TestCase):
     def test_each_key_of_the_options_of_verdicts_is_taken(self):
         options = {"deny": "DenyOptions", "resolve": "ResolveOptions", "redirect": "RedirectOptions",
                    "route": "RouteOptions", "soft_delete": "SoftDeleteOptions", "redirect_path": "RedirectPathOptions",
-                   "allow": "VerdictOptions", "ask": "VerdictOptions", "terminate": "VerdictOptions"}
+                   "allow": "VerdictOptions", "ask": "VerdictOptions", "terminate": "TerminateOptions"}
         for verdict, name in options.items():
             for key in self.members(name) - {"[integer]"}:
                 # A number is wrong for most of them, but never an unknown key.

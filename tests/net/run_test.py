@@ -183,6 +183,38 @@ print(s.recv(512)[3] & 15)
                          done.stderr)
 
 
+class Interception:
+    """terminate{}: every client of the session trusts the session's authority, and nobody else's certificate stands in between."""
+    LOOK = ("--label", "look=inside")
+
+    def test_every_client_is_looked_into(self):
+        want = "server=web host=allowed.example sni=allowed.example port=443\n"
+        for cmd in ([*CURL, "--http2", "https://allowed.example/"], [*CURL, "--http1.1", "-6", "https://allowed.example/"],
+                    [*CURL, "--tls-max", "1.2", "https://allowed.example/"],
+                    ["wget", "-q", "-T", "90", "-t", "1", "-O", "-", "https://allowed.example/"],
+                    ["node", "-e", "require('https').get('https://allowed.example/', s => s.pipe(process.stdout))"],
+                    [PYTHON, "-c", "import urllib.request as u; print(u.urlopen('https://allowed.example/', timeout=90)"
+                     ".read().decode(), end='')"]):
+            r = self.fence(cmd, *self.LOOK)
+            self.assertEqual((r.status, r.out), (0, want), r)
+            self.assertTrue(r.find("net_tls_intercept", fields__status="joined", fields__sni="allowed.example"), r)
+
+    def test_a_host_that_is_not_the_server_name_is_refused(self):
+        r = self.fence([*CURL, "--http1.1", "-i", "-H", "Host: llm.corp.example", "https://allowed.example/"], *self.LOOK)
+        self.assertTrue(r.find("net_connect", domain="llm.corp.example", effective_action="blocked"), r)
+        self.assertIn("HTTP/1.1 403", r.out, r)
+
+    def test_a_client_with_a_store_of_its_own_is_told_of(self):
+        own = self.lab.path("own-store.pem")
+        shutil.copy(self.lab.path("ca.pem"), own)
+        r = self.fence([*CURL, "--cacert", own, "https://allowed.example/"], *self.LOOK)
+        self.assertEqual(r.status, 60, r)
+        # The session ends with its program: whether the alert was read before is chance.
+        told = r.find("net_tls_intercept", effective_action="blocked")
+        self.assertTrue(told and told[0].get("pid"), r)
+        self.assertIn(told[0]["fields"]["status"], ("client_refused", "client_left"), r)
+
+
 class Redirects:
     def test_connect_redirect_rewrites_the_sni(self):
         for args in ([], ["--http2"], ["--tls-max", "1.2"], ["-6"]):
@@ -469,7 +501,7 @@ class Reload:
         p.stdout.close()
 
 
-class All(Clients, Dns, Redirects, Denials, Fidelity, ShippedPolicy, Reload):
+class All(Clients, Dns, Interception, Redirects, Denials, Fidelity, ShippedPolicy, Reload):
     pass
 
 

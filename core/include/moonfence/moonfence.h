@@ -201,11 +201,11 @@ MF_API void mf_request_set_fetch(struct mf_request *req, mf_fetch_fn fetch, void
 enum mf_verdict {
 	MF_ALLOW,
 	MF_DENY,
-	MF_RESOLVE,   /* dns: answer with addrs or cname */
-	MF_REDIRECT,  /* connect, sni: dial redirect_host:redirect_port or redirect_unix instead */
-	MF_ROUTE,     /* sni: dial redirect_host:redirect_port, the hello unchanged */
-	MF_TERMINATE, /* sni: intercept TLS */
-	MF_ASK,	      /* hold until a person answers; deny without a channel */
+	MF_RESOLVE,  /* dns: answer with addrs or cname */
+	MF_REDIRECT, /* connect, sni: dial redirect_host:redirect_port or redirect_unix instead */
+	MF_ROUTE,    /* sni: dial redirect_host:redirect_port, the hello unchanged */
+	MF_TERMINATE, /* connect, sni: intercept TLS; on_failure MF_FAIL_OPEN: not for who refuses the certificate */
+	MF_ASK,		  /* hold until a person answers; deny without a channel */
 	MF_SOFT_DELETE,	  /* file: keep what would be lost in the trash */
 	MF_REDIRECT_PATH, /* file: act on path_target instead */
 	MF_VERDICT_NUM

@@ -65,6 +65,10 @@ function Answer:is_default() end
 ---@return moonfence.Answer
 function Answer:is_soft_deleted() end
 
+---`terminate`: TLS is looked into.
+---@return moonfence.Answer
+function Answer:is_intercepted() end
+
 ---@param path string? The path that is acted on instead.
 ---@return moonfence.Answer
 function Answer:is_redirected_path(path) end

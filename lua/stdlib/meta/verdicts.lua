@@ -70,8 +70,20 @@ local RouteOptions = {}
 ---@return moonfence.Verdict
 function route(to) end
 
----Intercept TLS with a certificate from the local authority. For `sni`.
----@param options string|moonfence.VerdictOptions|nil A reason, or a table.
+---@class moonfence.TerminateOptions: moonfence.VerdictOptions
+---@field on_pinned "deny"|"passthrough"? What happens to a program that does not accept the certificate made for it, because it pins its server's or has a store of its own. `deny` (the default): its connections fail. `passthrough`: once it has shown that, connections to that name are let through unseen, until the session ends. Any program can pretend to.
+local TerminateOptions = {}
+
+---Let it happen, and look into its TLS: with the client under a certificate that moonfence makes, with the server under the
+---server's own, which must be good for the name. Requests inside are judged as those in the clear are, and one whose host is
+---not the connection's server name passes only where a policy allows that host there. For `connect` and `sni`: of `connect`
+---it holds for TLS that begins the connection, unless `sni` answers something else. An exemption is an `allow()` before it:
+---
+---    if s:under(banks) and s:matches_dns() then return allow() end
+---    return terminate()
+---
+---QUIC is refused, so that its clients come again over TCP. What is no TLS passes as with `allow()`.
+---@param options string|moonfence.TerminateOptions|nil A reason, or a table.
 ---@return moonfence.Verdict
 function terminate(options) end
 

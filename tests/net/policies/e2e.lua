@@ -32,6 +32,7 @@ return {
 
   sni = function(s)
     if s.sni == "cdn-bad.example" then return deny "cdn-bad is out" end
+    if s.session.labels.look == "inside" and s:matches_dns() then return terminate() end
     if s.ech then return deny "encrypted ClientHello" end
     if not s:matches_dns() then return deny "SNI does not belong to this address" end
     return allow()
