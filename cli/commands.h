@@ -29,6 +29,7 @@ int mf_cmd_ca_trust(int argc, char **argv);
 int mf_cmd_ca_untrust(int argc, char **argv);
 int mf_cmd_ca_show(int argc, char **argv);
 int mf_cmd_ca_rotate(int argc, char **argv);
+int mf_cmd_ca_check(int argc, char **argv);
 
 int mf_cmd_proxy_enable(int argc, char **argv);
 int mf_cmd_proxy_disable(int argc, char **argv);

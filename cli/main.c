@@ -41,6 +41,7 @@ static const struct command commands[] = {
 	{ "ca", "untrust", mf_cmd_ca_untrust, "take it out of their stores" },
 	{ "ca", "show", mf_cmd_ca_show, "show it, and who trusts it" },
 	{ "ca", "rotate", mf_cmd_ca_rotate, "put a new one in its place" },
+	{ "ca", "check", mf_cmd_ca_check, "find out why its certificates are not believed" },
 };
 
 static void print_help(void)

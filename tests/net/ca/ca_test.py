@@ -418,6 +418,22 @@ class Creation(Case):
         self.assertTrue(shown["valid"])
         self.assertEqual(set(self.trusted().values()), {False})
 
+    def test_check_names_what_is_wrong(self):
+        check = lambda *words, status=0: json.loads(self.ca("check", "--json", *words, status=status))
+        wrong = lambda found: [(f["what"], f["about"]) for f in found["findings"] if not f["ok"]]
+        self.assertEqual(wrong(check(status=1)), [("key", "")])
+        self.ca("create", "--days", "29")
+        self.assertEqual(wrong(check("App.Local", "bank.example", "a b", status=1)),
+                         [("dates", ""), ("store", LOCAL), ("store", self.nssdb), ("chain", "App.Local"), ("name", "bank.example"),
+                          ("name", "a b")])
+        self.ca("rotate", "--days", "200", "--permit", "local")
+        self.ca("trust")
+        self.addCleanup(self.ca, "untrust")
+        found = check("app.local", "127.0.0.1")
+        self.assertTrue(found["ok"])
+        self.assertEqual([f["what"] for f in found["findings"]], ["key", "dates", "store", "store", "name", "chain", "name", "chain"])
+        self.assertIn("FAULT  name", self.ca("check", "app.test", status=1))
+
     def test_the_place_follows_the_user(self):
         state = {"XDG_STATE_HOME": os.path.join(self.home, "state")}
         for env, place in ((state, "state/moonfence/ca"), ({}, ".local/state/moonfence/ca")):
