@@ -115,8 +115,8 @@ class Bench:
     def start_moonfence(self):
         self.spawn("moonfence", [self.moonfence, "proxy", "enable", "--foreground", "--listen",
                                  f"127.0.0.1:{PORTS['moonfence']}", "--no-hosts"], PORTS["moonfence"])
-        self.cli("proxy", "map", "add", "--pass", NAME, f"127.0.0.1:{SERVER}")
-        self.cli("proxy", "map", "add", "--pass", FLOOD_NAME, f"127.0.0.1:{FLOOD}")
+        self.cli("proxy", "map", "add", "--mode", "pass", NAME, f"127.0.0.1:{SERVER}")
+        self.cli("proxy", "map", "add", "--mode", "pass", FLOOD_NAME, f"127.0.0.1:{FLOOD}")
 
     def setup(self):
         sh(["ip", "link", "set", "lo", "up"])
