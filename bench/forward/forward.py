@@ -90,8 +90,6 @@ class Bench:
         os.chmod(self.tmp, 0o755)
         self.load = os.path.join(args.build, "bench/forward/bench_forward_load")
         self.moonfence = os.path.join(args.build, "cli/moonfence")
-        self.env = {**os.environ, "HOME": self.tmp, "XDG_RUNTIME_DIR": self.tmp, "XDG_CONFIG_HOME": f"{self.tmp}/config",
-                    "XDG_STATE_HOME": f"{self.tmp}/state", "XDG_DATA_HOME": f"{self.tmp}/data"}
 
     def path(self, name, text):
         with open(os.path.join(self.tmp, name), "w") as f:
@@ -100,7 +98,7 @@ class Bench:
 
     def spawn(self, name, argv, port):
         log = open(os.path.join(self.tmp, f"{name}.out"), "w")
-        p = self.procs[name] = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self.env)
+        p = self.procs[name] = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log)
         end = time.monotonic() + 30
         while time.monotonic() < end and p.poll() is None:
             with socket.socket() as s:
@@ -109,14 +107,21 @@ class Bench:
             time.sleep(0.02)
         sys.exit(f"{name} did not start: {open(log.name).read()}")
 
-    def cli(self, *argv):
-        return sh([self.moonfence, *argv], env=self.env)
+    def map(self, name, port):
+        sh([self.moonfence, "proxy", "map", "add", "--dir", f"{self.tmp}/service", "--mode", "pass", name, f"127.0.0.1:{port}"])
 
     def start_moonfence(self):
-        self.spawn("moonfence", [self.moonfence, "proxy", "enable", "--foreground", "--listen",
-                                 f"127.0.0.1:{PORTS['moonfence']}", "--no-hosts"], PORTS["moonfence"])
-        self.cli("proxy", "map", "add", "--mode", "pass", NAME, f"127.0.0.1:{SERVER}")
-        self.cli("proxy", "map", "add", "--mode", "pass", FLOOD_NAME, f"127.0.0.1:{FLOOD}")
+        os.mkdir(f"{self.tmp}/service", 0o700)
+        self.path("service/proxy.json", '{"limits": {"max_connections": 8000, "max_connections_per_client": 8000}}')
+        self.spawn("moonfence", [self.moonfence, "proxy", "enable", "--foreground", "--no-hosts", "--dir", f"{self.tmp}/service",
+                                 "--ca-dir", f"{self.tmp}/ca", "--listen", f"127.0.0.1:{PORTS['moonfence']}"],
+                   PORTS["moonfence"])
+        for _ in range(500):  # its control socket comes last
+            if os.path.exists(f"{self.tmp}/service/proxy.sock"):
+                break
+            time.sleep(0.02)
+        self.map(NAME, SERVER)
+        self.map(FLOOD_NAME, FLOOD)
 
     def setup(self):
         sh(["ip", "link", "set", "lo", "up"])
@@ -178,7 +183,7 @@ class Bench:
 
     def idle_cpu(self):
         for i in range(20):
-            self.cli("proxy", "map", "add", f"idle{i}.forward.example", f"127.0.0.1:{SERVER}")
+            self.map(f"idle{i}.forward.example", SERVER)
         time.sleep(1)
         before, start = self.cpu(), time.monotonic()
         time.sleep(self.args.idle_seconds)
