@@ -141,12 +141,16 @@ def run_forward(a):
     return r
 
 
+def run_detect(a):
+    return named(output([a.program("detect"), "--json", "--ticks", str(int(300 * a.scale) or 20)]))
+
+
 # Programs in the order of a pass, with the passes they make; short ones more often.
 PROGRAMS = {
     "decide": (run_decide, 5), "sandbox": (run_sandbox, 2), "packet": (run_packet, 3), "nat": (run_nat, 4),
     "pipeline": (run_pipeline, 3), "match": (run_match, 2),
     "rules": (run_rules, 3), "relay": (run_relay, 4), "startup": (run_startup, 2),
-    "tun": (run_tun, 3), "forward": (run_forward, 3),
+    "tun": (run_tun, 3), "forward": (run_forward, 3), "detect": (run_detect, 3),
 }
 
 
@@ -260,6 +264,12 @@ ROWS = [
         "bytes", ("<=", 20e6)),
     Row("forward-idle", "the idle service with 20 mapped names and detection on, of a core", "forward", "idle cpu | haproxy", "%",
         ("<=", 0.5)),
+    Row("detect-idle", "dev-server detection alone, 20 servers, nothing changes: of a core", "detect", "idle", "%", ("<=", 0.5)),
+    Row("detect-come", "20 servers begin at once: until the last is probed and told of", "detect", "come", "ms", ("<=", 1000)),
+    Row("detect-gone", "their sockets are closed: until the end of the last is told", "detect", "gone", "ms", ("<=", 1000)),
+    Row("detect-cpu", "processor time for a new server: its owner, its project, what it speaks", "detect", "come_cpu", "µs"),
+    Row("detect-events", "what the kernel's events of closed sockets would cost each connection of the host instead", "detect",
+        "destroy_events", "µs"),
     Row("domains-load", "domain set of 1,000,000 names: file read and table made", "match", "domain_set_load_ms", "ms"),
     Row("domains-bytes", "its memory per name (a name has 20 bytes itself)", "match", "domain_set_bytes_per_name",
         "bytes"),

@@ -735,7 +735,8 @@ static int start_parts(struct mf_dev_servers *d, const struct mf_dev_servers_opt
 	every.tv_usec = (int)(d->o.tick_ms % 1000) * 1000;
 	if (event_add(&d->tick, &every) < 0)
 		return MF_E_NOMEM;
-	event_active(&d->tick, EV_TIMEOUT, 0); /* and once from the loop's next turn */
+	/* and at once from the loop; as EV_TIMEOUT it would count for the first tick */
+	event_active(&d->tick, EV_READ, 0);
 	return 0;
 }
 

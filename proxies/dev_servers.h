@@ -9,7 +9,7 @@
  *	event_base_dispatch(base);		// told(x, MF_DEV_APPEARED, server) ...
  *	mf_dev_servers_stop(d);
  *
- * The kernel's table of listening sockets is read every tick (400 ms; some 30 us of CPU), and at once when a known server's
+ * The kernel's table of listening sockets is read every tick (400 ms; some 0.3 ms of CPU), and at once when a known server's
  * process ends. What is new there gets its owner looked up and its project read by a thread of ours, so that neither a large
  * /proc nor a slow disk holds the loop, and is then asked once what it speaks: HEAD, a TLS hello, an HTTP/2 preface, each on a
  * connection of its own that waits 100 ms at most. Only then is it told of: within a second of its first listen().

@@ -1,85 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Dev-server detection with real servers: they appear with their names, change, and go. Runs where every port is free."""
-import json, os, queue, shutil, signal, socket, subprocess, sys, tempfile, threading, time, unittest
+import os, shutil, signal, subprocess, sys, tempfile, unittest
 
-HOST = os.environ["DEV_HOST"]
+from watcher import Watcher, write
+
 PYTHON = os.path.realpath(sys.executable)
-
-
-def write(path, text):
-    with open(path, "w") as f:
-        f.write(text)
-
-
-def wait_for(what, check, seconds=180):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if r := check():
-            return r
-        time.sleep(0.01)
-    raise AssertionError("did not happen: " + what)
-
-
-class Watcher:
-    """dev_host: what it told of, and what it has now, by port."""
-
-    def __init__(self, *args):
-        self.p = subprocess.Popen([HOST, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.changes, self.answers, self.now = [], queue.Queue(), {}
-        self.reader = threading.Thread(target=self.read)
-        self.reader.start()
-
-    def read(self):
-        for line in self.p.stdout:
-            m = json.loads(line)
-            if "change" not in m:
-                self.answers.put(m)
-                continue
-            s, change = m["server"], m["change"]
-            self.changes.append((change, s))
-            # two servers may have one port, on different addresses
-            if change == "disappeared":
-                self.now.pop(s["id"])
-            else:
-                self.now[s["id"]] = s
-
-    def ask(self, line):
-        self.p.stdin.write(line + "\n")
-        self.p.stdin.flush()
-        return self.answers.get(timeout=180)
-
-    def tell(self, line):
-        self.p.stdin.write(line + "\n")
-        self.p.stdin.flush()
-
-    def at(self, port):
-        return [s for s in list(self.now.values()) if s["port"] == port]
-
-    def wait(self, port, **want):
-        def check():
-            for s in self.at(port):
-                if all(s[k] == v for k, v in want.items()):
-                    return s
-        try:
-            return wait_for(f"{port}: {want}", check)
-        except AssertionError as e:
-            raise AssertionError(f"{e}; there is {self.at(port)}") from None
-
-    def gone(self, port):
-        wait_for(f"{port} gone", lambda: not self.at(port))
-
-    def ticks(self, more):
-        """Until it has looked so many times more."""
-        first = self.ask("stats")["ticks"]
-        wait_for("ticks", lambda: self.ask("stats")["ticks"] >= first + more)
-
-    def close(self):
-        self.p.stdin.close()
-        self.p.wait(timeout=180)
-        self.reader.join()
-        self.p.stdout.close()
-        assert self.p.returncode == 0, self.p.returncode
+SYSTEM_PYTHON = "/usr/bin/python3"  # which has Debian's packages
 
 
 class Tcp:
@@ -165,6 +92,8 @@ class Detection(unittest.TestCase):
         p = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, **kw)
 
         def end():
+            if kw.get("start_new_session"):  # with its children
+                os.killpg(p.pid, signal.SIGKILL)
             p.kill()
             p.wait()
         self.addCleanup(end)
@@ -214,6 +143,30 @@ class Detection(unittest.TestCase):
             s = w.wait(port, speech="http")
             self.assertEqual((s["kind"], s["name"], s["project"]), ("express", name, d))
         self.assertEqual(len(w.ask("list")["list"]), 2)
+
+    @unittest.skipUnless(shutil.which("php"), "no php")
+    def test_php(self):
+        w = self.watch()
+        self.spawn(["php", "-S", "127.0.0.1:9100"], cwd=self.project("blog", index__php="<?php echo 1;"))
+        w.wait(9100, speech="http", kind="php", name="blog.localhost")
+
+    @unittest.skipIf(subprocess.run([SYSTEM_PYTHON, "-c", "import flask"], stderr=subprocess.DEVNULL).returncode, "no flask")
+    def test_flask_and_its_reloader(self):
+        w = self.watch()
+        d = self.project("notes", app__py="import flask\napp = flask.Flask('notes')\n@app.route('/')\ndef x(): return 'x'\n")
+        # the reloader's parent holds the socket as well, and the child serves
+        self.spawn([SYSTEM_PYTHON, "-m", "flask", "--debug", "run", "--port", "5000"], cwd=d, start_new_session=True)
+        s = w.wait(5000, speech="http", kind="flask", name="notes.localhost")
+        self.assertEqual(s["cwd"], d)
+
+    @unittest.skipIf(subprocess.run([SYSTEM_PYTHON, "-c", "import django"], stderr=subprocess.DEVNULL).returncode, "no django")
+    def test_django(self):
+        w = self.watch()
+        d = self.project("site")
+        subprocess.run([SYSTEM_PYTHON, "-m", "django", "startproject", "site1", d], check=True)
+        self.spawn([SYSTEM_PYTHON, "manage.py", "runserver", "8000"], cwd=d, start_new_session=True)
+        s = w.wait(8000, speech="http", kind="django", name="site.localhost")
+        self.assertEqual(s["project"], d)
 
     @unittest.skipUnless(shutil.which("node"), "no node")
     def test_node_speaks_http2_in_clear_and_tls(self):
