@@ -145,12 +145,21 @@ def run_detect(a):
     return named(output([a.program("detect"), "--json", "--ticks", str(int(300 * a.scale) or 20)]))
 
 
+def run_dns(a):
+    """Answers out of a warm cache behind 30 rules in Lua, beside dnsdist with the same rules in Lua, and as its own."""
+    d = json.loads(output([sys.executable, os.path.join(HERE, "dns/dns.py"), "--json", "--rounds", "2", "--seconds", str(1.5 * a.scale),
+                           "--build", a.build]))
+    a.versions["dnsdist"] = d["dnsdist"]
+    s = d["samples"]
+    return {f"{what} | {peer}": (s["moonfence"][what], s[peer][what]) for what in ("rate", "cpu") for peer in ("dnsdist-lua", "dnsdist-native")}
+
+
 # Programs in the order of a pass, with the passes they make; short ones more often.
 PROGRAMS = {
     "decide": (run_decide, 5), "sandbox": (run_sandbox, 2), "packet": (run_packet, 3), "nat": (run_nat, 4),
     "pipeline": (run_pipeline, 3), "match": (run_match, 2),
     "rules": (run_rules, 3), "relay": (run_relay, 4), "startup": (run_startup, 2),
-    "tun": (run_tun, 3), "forward": (run_forward, 3), "detect": (run_detect, 3),
+    "tun": (run_tun, 3), "forward": (run_forward, 3), "detect": (run_detect, 3), "dns": (run_dns, 3),
 }
 
 
@@ -270,6 +279,12 @@ ROWS = [
     Row("detect-cpu", "processor time for a new server: its owner, its project, what it speaks", "detect", "come_cpu", "µs"),
     Row("detect-events", "what the kernel's events of closed sockets would cost each connection of the host instead", "detect",
         "destroy_events", "µs"),
+    Row("dns-lua", "DNS: cached answers, 30-rule Lua policy, dnsperf, one core; dnsdist with the same rules in Lua", "dns",
+        "rate | dnsdist-lua", "/s", (">=", 1.0), of="peer", peer="dnsdist, Lua"),
+    Row("dns-native", "the same beside dnsdist's native rules", "dns", "rate | dnsdist-native", "/s", (">=", 0.8), of="peer",
+        peer="dnsdist, native"),
+    Row("dns-lua-cpu", "the server's processor time per answer", "dns", "cpu | dnsdist-lua", "µs", peer="dnsdist, Lua"),
+    Row("dns-native-cpu", "the same beside dnsdist's native rules", "dns", "cpu | dnsdist-native", "µs", peer="dnsdist, native"),
     Row("domains-load", "domain set of 1,000,000 names: file read and table made", "match", "domain_set_load_ms", "ms"),
     Row("domains-bytes", "its memory per name (a name has 20 bytes itself)", "match", "domain_set_bytes_per_name",
         "bytes"),

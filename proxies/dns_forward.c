@@ -298,41 +298,43 @@ static void on_patience(struct mf_timeout *t, void *ctx)
 	link_job(j);
 }
 
-static struct mf_dns_job *make_job(struct mf_dns_turn *t, const struct mf_decision *d,
-				   const struct mf_dns_name *target)
+/* A turn as a job that nobody has to wait for, yet: big, so only what is used is written. */
+static void fill_job(struct mf_dns_job *j, struct mf_dns_turn *t, const struct mf_decision *d,
+		     const struct mf_dns_name *target)
 {
-	struct mf_dns_job *j = calloc(1, sizeof(*j));
-
-	if (!j)
-		return NULL;
-	*j = (struct mf_dns_job){
-		.dns = t->dns, .flow = *t->flow, .query = t->q, .reply = t->reply, .ctx = t->ctx
-	};
-	snprintf(j->name, sizeof(j->name), "%s", t->name);
-	if (target) {
-		j->cname = true;
+	j->dns = t->dns;
+	j->prev = j->next = NULL;
+	j->flow = *t->flow;
+	j->query = t->q;
+	j->ask = NULL;
+	memset(&j->patience, 0, sizeof(j->patience));
+	j->reply = t->reply;
+	j->ctx = t->ctx;
+	/* only events speak of it */
+	j->kept = t->p->session->events ? mf_kept_new(d) : NULL;
+	j->cname = target != NULL;
+	if (target)
 		j->target = *target;
-	}
-	j->kept = mf_kept_new(d);
-	if (!j->kept) {
-		free(j);
-		return NULL;
-	}
-	return j;
+	memcpy(j->name, t->name, strlen(t->name) + 1);
 }
 
 bool mf_dns_forward(struct mf_dns_turn *t, const struct mf_decision *d,
 		    const struct mf_dns_name *target)
 {
-	struct mf_dns_job *j = make_job(t, d, target);
+	struct mf_dns_job now, *j;
 	struct mf_dns_query asked;
 
-	if (!j)
-		return false;
-	if (deliver_kept(j, false)) {
-		end_job(j);
+	fill_job(&now, t, d, target);
+	if (deliver_kept(&now, false)) {
+		free(now.kept);
 		return true;
 	}
+	j = malloc(sizeof(*j));
+	if (!j) {
+		free(now.kept);
+		return false;
+	}
+	*j = now;
 	asked = asked_of(j);
 	if (mf_dns_upstream_ask(t->p->upstream, &asked, on_answer, j, &j->ask) < 0) {
 		end_job(j);

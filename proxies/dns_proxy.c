@@ -183,7 +183,9 @@ static int judge(struct mf_dns_turn *t, struct mf_decision *d)
 static void serve(struct mf_dns_turn *t)
 {
 	struct mf_decision d;
-	bool svcb = t->q.type == MF_DNS_HTTPS || t->q.type == MF_DNS_SVCB;
+	/* before dns, whose strings the next question would replace */
+	bool redirected = (t->q.type == MF_DNS_HTTPS || t->q.type == MF_DNS_SVCB) &&
+			  mf_ask_name_redirected(&t->p->asker, t->flow, t->name);
 	int r = judge(t, &d);
 
 	if (r < 0) {
@@ -200,7 +202,7 @@ static void serve(struct mf_dns_turn *t)
 		mf_dns_refuse(t, &d, mf_decision_reason(&d));
 		return;
 	}
-	if (svcb && mf_ask_name_redirected(&t->p->asker, t->flow, t->name)) {
+	if (redirected) {
 		struct mf_dns_answer a = { .ede = MF_DNS_EDE_FILTERED,
 					   .soa = true,
 					   .ede_text = "connections to this name are redirected" };
@@ -209,8 +211,6 @@ static void serve(struct mf_dns_turn *t)
 		mf_dns_reply_answer(t->dns, &t->q, t->flow, &a, t->reply, t->ctx);
 		return;
 	}
-	if (svcb && judge(t, &d) < 0) /* the strings again */
-		return;
 	if (mf_dns_forward(t, &d, NULL))
 		return;
 	t->p->stats.dns_failed++;

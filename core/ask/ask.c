@@ -124,6 +124,13 @@ void mf_ask_decide(struct mf_asker *a, struct mf_decision *d)
 	(void)mf_decide(a->session->vm, a->request, d);
 }
 
+/* What would be decided of a flow that nobody has asked for: no counter counts it. */
+static void decide_dry(struct mf_asker *a, struct mf_decision *d)
+{
+	mf_request_set_dry(a->request);
+	mf_ask_decide(a, d);
+}
+
 /* Fields that cost something; the session's own are its to fetch. */
 static int fetch_dns(struct mf_request *req, enum mf_field field, void *ctx)
 {
@@ -170,6 +177,7 @@ int mf_ask_fill_dns(struct mf_asker *a, enum mf_kind kind, const struct mf_sessi
 	mf_request_set_fetch(q, fetch_dns, a,
 			     (a->session->ops.find_process ? MF_SESSION_PROCESS_FIELDS : 0) |
 				     MF_FIELD_BIT(MF_F_DOMAIN) | MF_FIELD_BIT(MF_F_ENTROPY));
+	mf_request_set_derived(q, MF_FIELD_BIT(MF_F_DOMAIN) | MF_FIELD_BIT(MF_F_ENTROPY));
 	return 0;
 }
 
@@ -180,6 +188,16 @@ int mf_ask_dns(struct mf_asker *a, const struct mf_session_flow *flow, const cha
 
 	if (r == 0)
 		mf_ask_decide(a, d);
+	return r;
+}
+
+int mf_ask_dns_dry(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,
+		   const char *type, const char *class, struct mf_decision *d)
+{
+	int r = mf_ask_fill_dns(a, MF_DNS, flow, name, type, class);
+
+	if (r == 0)
+		decide_dry(a, d);
 	return r;
 }
 
@@ -204,6 +222,13 @@ static void fill_connect(struct mf_asker *a, enum mf_kind kind, const struct mf_
 		(void)mf_request_add_str(q, MF_F_HOSTS, host, strlen(host));
 }
 
+static void ask_connect_dry(struct mf_asker *a, const struct mf_session_flow *flow,
+			    const char *host, struct mf_decision *d)
+{
+	fill_connect(a, MF_CONNECT, flow, host, NULL, 0);
+	decide_dry(a, d);
+}
+
 void mf_ask_connect(struct mf_asker *a, const struct mf_session_flow *flow, const char *host,
 		    struct mf_decision *d)
 {
@@ -218,7 +243,7 @@ bool mf_ask_name_known(struct mf_asker *a, const struct mf_session_flow *flow, c
 
 	for (size_t i = 0; i < MF_ARRAY_SIZE(known_ports); i++) {
 		probe.server.port = known_ports[i];
-		mf_ask_connect(a, &probe, name, d);
+		ask_connect_dry(a, &probe, name, d);
 		if (d->matched && mf_verdict_rank(d) < 4)
 			return true;
 	}
@@ -233,7 +258,7 @@ bool mf_ask_name_redirected(struct mf_asker *a, const struct mf_session_flow *fl
 					 .server = { .port = 443 } };
 	struct mf_decision d;
 
-	mf_ask_connect(a, &probe, name, &d);
+	ask_connect_dry(a, &probe, name, &d);
 	return d.verdict == MF_REDIRECT;
 }
 
@@ -243,10 +268,10 @@ bool mf_ask_alias_denied(struct mf_asker *a, const struct mf_session_flow *flow,
 	struct mf_decision any;
 	uint64_t place;
 
-	if (mf_ask_dns(a, flow, nobody, "A", "IN", &any) < 0)
+	if (mf_ask_dns_dry(a, flow, nobody, "A", "IN", &any) < 0)
 		return false;
 	place = place_of(&any);
-	if (mf_ask_dns(a, flow, alias, "A", "IN", d) < 0)
+	if (mf_ask_dns_dry(a, flow, alias, "A", "IN", d) < 0)
 		return false;
 	return d->verdict == MF_DENY && d->matched && place_of(d) != place;
 }
@@ -259,12 +284,12 @@ bool mf_ask_addr_denied(struct mf_asker *a, const struct mf_session_flow *flow, 
 	uint64_t place;
 
 	probe.server.port = known_ports[0];
-	mf_ask_connect(a, &probe, name, &any);
+	ask_connect_dry(a, &probe, name, &any);
 	place = place_of(&any);
 	probe.server.addr = *addr;
 	for (size_t i = 0; i < MF_ARRAY_SIZE(known_ports); i++) {
 		probe.server.port = known_ports[i];
-		mf_ask_connect(a, &probe, name, d);
+		ask_connect_dry(a, &probe, name, d);
 		if (d->verdict != MF_DENY || !d->matched || place_of(d) == place)
 			return false;
 	}

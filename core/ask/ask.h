@@ -56,6 +56,9 @@ const char *mf_ask_dns_transport(const struct mf_session_flow *flow);
 /** mf_ask_dns() - @name: text; @type: "A"; Return: 0 with *d filled, MF_E_SYNTAX for a name that no policy can be asked about */
 int mf_ask_dns(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,
 	       const char *type, const char *class, struct mf_decision *d);
+/** mf_ask_dns_dry() - The same, only to see what would be decided: no counter counts it */
+int mf_ask_dns_dry(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,
+		   const char *type, const char *class, struct mf_decision *d);
 
 /**
  * mf_ask_name_known() - Could a connect rule allow this name (P13, resolve_known)?

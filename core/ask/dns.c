@@ -8,47 +8,44 @@ static bool leads_somewhere(uint16_t type)
 	       type == MF_DNS_SVCB || type == MF_DNS_ANY;
 }
 
-static int ask(struct mf_asker *a, const struct mf_ask_dns_question *q, struct mf_decision *d)
-{
-	return mf_ask_dns(a, q->flow, q->name, q->type, q->class, d);
-}
-
 /* dns is asked; a name that it has no opinion about may be one that connect knows. */
 static int ask_or_known(struct mf_asker *a, const struct mf_ask_dns_question *q, bool known,
 			struct mf_decision *d)
 {
-	int r = ask(a, q, d);
+	int r = mf_ask_dns(a, q->flow, q->name, q->type, q->class, d);
 
 	if (r < 0 || d->matched || d->verdict != MF_DENY || d->origin == MF_FROM_FAIL_MODE ||
 	    !known)
 		return r;
+	/* the last question was another one: its strings have replaced those of *d */
 	if (!mf_ask_name_known(a, q->flow, q->name, d))
-		return ask(a, q, d);
+		return mf_ask_dns_dry(a, q->flow, q->name, q->type, q->class, d);
 	d->verdict = MF_ALLOW; /* what connect says of it comes when it connects */
 	return 0;
+}
+
+static bool is_resolved(struct mf_asker *a, const struct mf_ask_dns_question *q, const char *type,
+			struct mf_decision *d)
+{
+	return mf_ask_dns_dry(a, q->flow, q->name, type, q->class, d) == 0 &&
+	       d->verdict == MF_RESOLVE;
 }
 
 int mf_ask_dns_judge(struct mf_asker *a, const struct mf_ask_dns_question *q, bool resolve_known,
 		     struct mf_decision *d)
 {
 	static const char *const around[] = { "A", "AAAA" };
-	int r = ask_or_known(a, q, resolve_known, d);
+	const char *other = NULL;
+	int r;
 
-	if (r < 0 || d->verdict != MF_ALLOW || !leads_somewhere(q->number))
+	/* before the question itself, which is so the last one: its strings are there, and its counters count once */
+	for (size_t i = 0; leads_somewhere(q->number) && !other && i < MF_ARRAY_SIZE(around); i++)
+		if (strcmp(around[i], q->type) != 0 && is_resolved(a, q, around[i], d))
+			other = around[i];
+	r = ask_or_known(a, q, resolve_known, d);
+	if (r < 0 || d->verdict != MF_ALLOW || !other)
 		return r;
-	for (size_t i = 0; i < MF_ARRAY_SIZE(around); i++) {
-		struct mf_decision other;
-
-		if (strcmp(around[i], q->type) == 0)
-			continue;
-		if (mf_ask_dns(a, q->flow, q->name, around[i], q->class, &other) == 0 &&
-		    other.verdict == MF_RESOLVE) {
-			*d = other;
-			return 0;
-		}
-	}
-	/* the last question was another one: its strings have replaced those of *d */
-	return ask_or_known(a, q, resolve_known, d);
+	return mf_ask_dns_dry(a, q->flow, q->name, other, q->class, d);
 }
 
 /* The next alias behind @c->last, if there is one. Return: 1, 0, MF_E_* */

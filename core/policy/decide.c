@@ -375,6 +375,8 @@ static void cover_run(struct mf_vm_state *s, enum mf_kind kind)
 			fields |= mf_pred_fields(kind, (enum mf_pred_op)s->run.steps[i].op);
 		labels |= s->run.steps[i].kind == MF_STEP_LABEL;
 	}
+	if (fields & s->ask.req->derived)
+		fields |= MF_FIELD_BIT(MF_F_NAME);
 	mf_memo_cover(&s->memo, kind, fields, labels);
 }
 
@@ -484,6 +486,21 @@ static uint64_t expiry(const struct mf_vm_state *s, uint64_t wall_until)
 	return wall_until > wall ? now + (wall_until - wall) : now;
 }
 
+/* Under the request as it came: what follows from its name was not fetched then, and need not be the next time. */
+static void remember(struct mf_vm_state *s, struct mf_request *req, struct mf_outcome *o,
+		     unsigned owner, uint64_t from, uint64_t until)
+{
+	uint64_t set = req->set, lazy = req->lazy, derived = req->derived_now;
+
+	if (derived && !(s->memo.keys[req->kind].mask & MF_FIELD_BIT(MF_F_NAME)))
+		return;
+	req->set &= ~derived;
+	req->lazy |= derived;
+	mf_memo_put(&s->memo, req, o, owner, from, until);
+	req->set = set;
+	req->lazy = lazy;
+}
+
 static int decide_slowly(struct mf_vm_state *s, struct mf_request *req, struct mf_decision *ret,
 			 size_t *ret_policy)
 {
@@ -495,6 +512,7 @@ static int decide_slowly(struct mf_vm_state *s, struct mf_request *req, struct m
 	int r;
 
 	mf_ask_begin(s, req);
+	s->run.dry = req->dry;
 	s->ask.deadline_ns = start + s->config->options.time_limit_us * MF_NS_PER_US;
 	for (i = 0; i < s->policy_cnt && !o; i++) {
 		course.from_graph = false;
@@ -531,8 +549,8 @@ static int decide_slowly(struct mf_vm_state *s, struct mf_request *req, struct m
 	if (!course.memoable)
 		ret->expires_ns = 0;
 	else if (!s->cache_off && course.fetch_cnt == req->fetch_cnt)
-		mf_memo_put(&s->memo, req, o, i == MF_NO_POLICY ? MF_MEMO_NO_OWNER : (unsigned)i,
-			    from, until);
+		remember(s, req, o, i == MF_NO_POLICY ? MF_MEMO_NO_OWNER : (unsigned)i, from,
+			 until);
 	ret->elapsed_ns = mf_clock_now(&s->config->clock) - start;
 	return 0;
 }

@@ -185,6 +185,8 @@ void mf_request_reset(struct mf_request *req, enum mf_kind kind)
 	req->fetching = false;
 	req->label_cnt = 0;
 	req->fetch_cnt = 0;
+	req->dry = false;
+	req->derived = req->derived_now = 0;
 	req->set = req->lazy = req->locked = 0;
 	req->wide = 0;
 	req->pool_len = 0;
@@ -853,14 +855,29 @@ void mf_request_set_fetch(struct mf_request *req, mf_fetch_fn fetch, void *ctx, 
 	req->lazy = fetch ? fields : 0;
 }
 
+void mf_request_set_dry(struct mf_request *req)
+{
+	req->dry = true;
+}
+
+void mf_request_set_derived(struct mf_request *req, uint64_t fields)
+{
+	req->derived = fields;
+}
+
 void mf_request_fetch(struct mf_request *req, enum mf_field field)
 {
+	uint64_t before = req->set;
+
 	req->lazy &= ~MF_FIELD_BIT(field);
 	if (!req->fetch || req->fetching)
 		return;
 	req->fetching = true;
-	req->fetch_cnt++;
 	/* Whatever it returns, what counts is whether the field has a value now. */
 	(void)req->fetch(req, field, req->fetch_ctx);
 	req->fetching = false;
+	if (req->derived & MF_FIELD_BIT(field))
+		req->derived_now |= req->derived & (MF_FIELD_BIT(field) | (req->set & ~before));
+	else
+		req->fetch_cnt++;
 }

@@ -101,12 +101,25 @@ struct mf_request {
 	/* Labels sorted by key, as a list of key, value, key, value ... in the pool. */
 	uint32_t labels_off, labels_len;
 	uint64_t locked;
-	uint16_t fetch_cnt; /* calls of the callback since the reset */
+	uint16_t fetch_cnt; /* calls of the callback since the reset, for what is not derived */
+	bool dry;	    /* mf_request_set_dry() */
+	uint64_t derived, derived_now; /* mf_request_set_derived(); those that were fetched */
 	uint8_t list_cnt[MF_SLOT_NUM];
 	mf_fetch_fn fetch;
 	void *fetch_ctx;
 	void *base; /* of the allocation: the request begins at a cache line */
 };
+
+/**
+ * mf_request_set_dry() - Only to see what would be decided: counters are asked, not moved. Until the next reset.
+ */
+void mf_request_set_dry(struct mf_request *req);
+
+/**
+ * mf_request_set_derived() - Of the fields that can be fetched, those that follow from the name alone
+ * A decision that read them is kept for the name, as if they had not been read.
+ */
+void mf_request_set_derived(struct mf_request *req, uint64_t fields);
 
 /* Bring the lines that a decision will look at closer, all at once: slots, and the pool's beginning. */
 static inline void mf_request_prefetch(const struct mf_request *req)

@@ -261,14 +261,23 @@ static const struct {
 	{ 251, "IXFR" }, { 252, "AXFR" },      { 255, "ANY" },	{ 256, "URI" },	  { 257, "CAA" },
 };
 
+/* What printf() takes a tenth of a microsecond for. */
+static const char *copy_text(char *buf, size_t size, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len >= size)
+		len = size - 1;
+	memcpy(buf, text, len);
+	buf[len] = '\0';
+	return buf;
+}
+
 const char *mf_dns_type_format(uint16_t type, char *buf, size_t size)
 {
-	for (size_t i = 0; i < MF_ARRAY_SIZE(type_names); i++) {
-		if (type_names[i].type == type) {
-			snprintf(buf, size, "%s", type_names[i].name);
-			return buf;
-		}
-	}
+	for (size_t i = 0; i < MF_ARRAY_SIZE(type_names); i++)
+		if (type_names[i].type == type)
+			return copy_text(buf, size, type_names[i].name);
 	snprintf(buf, size, "TYPE%u", type);
 	return buf;
 }
@@ -299,9 +308,8 @@ const char *mf_dns_class_format(uint16_t class, char *buf, size_t size)
 					  : NULL;
 
 	if (name)
-		snprintf(buf, size, "%s", name);
-	else
-		snprintf(buf, size, "CLASS%u", class);
+		return copy_text(buf, size, name);
+	snprintf(buf, size, "CLASS%u", class);
 	return buf;
 }
 

@@ -282,7 +282,23 @@ class Clients(unittest.TestCase):
             self.assertEqual({struct.unpack(">H", s.recv(4096)[:2])[0] for _ in range(100)}, set(range(100)))
 
 
+    def test_every_question_counts_once(self):
+        for kind in ("A", "AAAA", "HTTPS", "ANY", "TXT"):
+            said = ["status: NOERROR" in self.plain.dig("-p", str(self.plain.port), "+tcp", "once.counted.example", kind) for _ in range(7)]
+            self.assertEqual(said, [True] * 5 + [False] * 2, kind)
+
+
 class Life(unittest.TestCase):
+    def test_what_follows_from_a_name_is_remembered_with_it(self):
+        r = Resolver()
+        for _ in range(4):
+            self.assertIn("what its name says", r.dig("-p", str(r.port), "a.derived.example"))
+        self.assertIn("what its name says", r.dig("-p", str(r.port), "b.derived.example"))
+        self.assertEqual(r.stop(), 0)
+        with open(r.events) as f:
+            seen = [(e["domain"], e["policy"]["origin"]) for e in map(json.loads, f) if e["type"] == "dns_query"]
+        self.assertEqual(seen[1:4], [("a.derived.example", "memo")] * 3)
+
     def test_events(self):
         r = Resolver()
         r.curl("/resolve?name=denied.example")
