@@ -268,6 +268,18 @@ static void print_route(const struct call *c)
 	fputc('\n', stdout);
 }
 
+static void print_added(const struct call *c)
+{
+	const char *warning = text_of(c->answer, "warning");
+
+	print_route(c);
+	if (!*warning)
+		return;
+	fputs("moonfence: warning: ", stderr);
+	mf_output_text(stderr, warning);
+	fputc('\n', stderr);
+}
+
 static void print_routes(const struct call *c)
 {
 	struct mf_table t;
@@ -303,7 +315,7 @@ static int add_map(struct call *c)
 	status = call(c, "POST", "/maps",
 		      json_pack("{s:s, s:s, s:s}", "name", c->operands[1], "target", c->operands[2],
 				"mode", c->mode ? c->mode : "auto"));
-	return status ? status : finish(c, print_route);
+	return status ? status : finish(c, print_added);
 }
 
 static int remove_map(struct call *c)

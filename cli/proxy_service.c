@@ -11,11 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/output.h"
 #include "cli/proxy_int.h"
+#include "core/base/clock.h"
 #include "core/base/strbuf.h"
+#include "core/names/canonical.h"
 #include "core/policy/session.h"
+#include "proxies/tls_authority.h"
 
 #define TEXT(t)                                     \
 	{                                           \
@@ -31,6 +35,40 @@ enum {
 	HTTP_UNHEALTHY = 503,
 	HTTP_FAILED = 500,
 };
+
+/* --- the authority ------------------------------------------------------------------------------------------------- */
+
+static void look_at_authority(struct mf_proxy_service *s)
+{
+	time_t until = (time_t)mf_tls_authority_until(s->o.authority);
+	bool over = until <= (time_t)(mf_clock_wall(&mf_clock_system) / MF_NS_PER_S);
+	char day[32] = "", text[MF_PATH_MAX + 80];
+	struct tm tm;
+
+	if (s->o.authority_is_temporary) {
+		mf_forward_set_health(s->forward, MF_FORWARD_CERTIFICATES, false,
+				      "a temporary authority that nothing trusts: 'moonfence ca "
+				      "create' makes one that stays");
+		return;
+	}
+	if (gmtime_r(&until, &tm))
+		strftime(day, sizeof(day), "%Y-%m-%d", &tm);
+	snprintf(text, sizeof(text), "the authority in %s %s %s", s->o.wishes->places.authority,
+		 over ? "was valid until" : "is valid until", day);
+	mf_forward_set_health(s->forward, MF_FORWARD_CERTIFICATES, !over, text);
+}
+
+/* Why clients would refuse our certificate for @name; NULL: they would not */
+static const char *certificate_problem(struct mf_proxy_service *s, const char *name,
+				       struct mf_err *err)
+{
+	SSL_CTX *unused;
+
+	return strchr(name, '*') ||
+			       mf_tls_authority_certify(s->o.authority, name, &unused, err) == 0
+		       ? NULL
+		       : err->msg;
+}
 
 /* --- answers -------------------------------------------------------------------------------------------------------- */
 
@@ -59,6 +97,7 @@ static void on_health(void *ctx, struct mf_http_exchange *x, const struct mf_htt
 	bool ok;
 
 	(void)req;
+	look_at_authority(s);
 	body = mf_forward_health_json(s->forward, &ok);
 	answer_json(x, ok ? HTTP_GOOD : HTTP_UNHEALTHY, body);
 }
@@ -89,6 +128,7 @@ static void on_page(void *ctx, struct mf_http_exchange *x, const struct mf_http_
 	struct mf_strbuf text = MF_STRBUF_INIT(PAGE_MAX);
 
 	(void)req;
+	look_at_authority(s);
 	mf_forward_write_page(s->forward, &text);
 	if (text.failed)
 		mf_http_answer_text(x, HTTP_FAILED, "text/plain", "out of memory\n");
@@ -104,9 +144,11 @@ static void on_page(void *ctx, struct mf_http_exchange *x, const struct mf_http_
 static void on_status(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
 {
 	struct mf_proxy_service *s = ctx;
-	json_t *body = mf_forward_status_json(s->forward);
+	json_t *body;
 
 	(void)req;
+	look_at_authority(s);
+	body = mf_forward_status_json(s->forward);
 	if (body)
 		(void)json_object_set_new(body, "pid", json_integer(s->pid));
 	answer_json(x, HTTP_GOOD, body);
@@ -188,6 +230,22 @@ static int status_of(int r)
 	return r == MF_E_NOENT ? HTTP_NOT_FOUND : r == MF_E_IO ? HTTP_FAILED : HTTP_WRONG;
 }
 
+/* The route, and whether its clients will believe us. */
+static void answer_map(struct mf_proxy_service *s, struct mf_http_exchange *x, const char *name,
+		       enum mf_forward_mode mode)
+{
+	json_t *answer = mf_forward_test_json(s->forward, name, 0);
+	char canon[MF_NAME_ROOM];
+	struct mf_err err = { 0 };
+	const char *why = NULL;
+
+	if (mode != MF_FORWARD_PASS && mf_name_canon(name, strlen(name), canon) > 0)
+		why = certificate_problem(s, canon, &err);
+	if (answer && why)
+		(void)json_object_set_new(answer, "warning", json_string(why));
+	answer_json(x, HTTP_GOOD, answer);
+}
+
 static void on_map_add(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
 {
 	struct mf_proxy_service *s = ctx;
@@ -206,7 +264,7 @@ static void on_map_add(void *ctx, struct mf_http_exchange *x, const struct mf_ht
 	if (r < 0)
 		answer_problem(x, status_of(r), err.msg);
 	else
-		answer_json(x, HTTP_GOOD, mf_forward_test_json(s->forward, name, 0));
+		answer_map(s, x, name, target.mode);
 	json_decref(body);
 }
 
@@ -384,11 +442,7 @@ int mf_proxy_service_new(struct event_base *base, const struct mf_proxy_service_
 		mf_proxy_service_free(s);
 		return r;
 	}
-	if (o->authority_is_temporary)
-		mf_forward_set_health(
-			s->forward, MF_FORWARD_CERTIFICATES, false,
-			"a temporary authority that nothing trusts: 'moonfence ca create' "
-			"makes one that stays");
+	look_at_authority(s);
 	mf_proxy_service_tell_names(s);
 	*ret = s;
 	return 0;
