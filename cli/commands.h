@@ -31,6 +31,8 @@ int mf_cmd_ca_show(int argc, char **argv);
 int mf_cmd_ca_rotate(int argc, char **argv);
 int mf_cmd_ca_check(int argc, char **argv);
 
+int mf_cmd_doctor(int argc, char **argv);
+int mf_cmd_proxy_setup(int argc, char **argv);
 int mf_cmd_proxy_enable(int argc, char **argv);
 int mf_cmd_proxy_disable(int argc, char **argv);
 int mf_cmd_proxy_status(int argc, char **argv);

@@ -161,20 +161,30 @@ static json_t *errors_json(struct mf_forward *f)
 	return o;
 }
 
+static json_t *latency_json(struct mf_forward *f)
+{
+	uint64_t cnt = 0, sum = atomic_load_explicit(&f->latency->sum, memory_order_relaxed);
+
+	for (unsigned i = 0; i <= f->latency->bound_cnt; i++)
+		cnt += atomic_load_explicit(&f->latency->buckets[i], memory_order_relaxed);
+	return json_pack("{s:I, s:f}", "count", (json_int_t)cnt, "meanMs",
+			 cnt ? (double)sum / (double)cnt / 1e6 : 0.0);
+}
+
 json_t *mf_forward_status_json(struct mf_forward *f)
 {
 	bool ok;
 	json_t *health = mf_forward_health_json(f, &ok);
 
-	return json_pack("{s:b, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "ok", ok,
-			 "backend", f->opt.find_original ? "redirect" : "explicit", "listeners",
+	return json_pack("{s:b, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "ok",
+			 ok, "backend", f->opt.find_original ? "redirect" : "explicit", "listeners",
 			 listeners_json(f), "started", (json_int_t)f->started_ms,
 			 "connectionsActive", (json_int_t)f->open, "connectionsTotal",
 			 (json_int_t)mf_counter_get(f->accepted), "bytesToServer",
 			 (json_int_t)mf_counter_get(f->bytes_to_server), "bytesToClient",
-			 (json_int_t)mf_counter_get(f->bytes_to_client), "errors", errors_json(f),
-			 "health", health, "limits", mf_forward_config_write(&f->config), "routes",
-			 mf_forward_maps_json(f));
+			 (json_int_t)mf_counter_get(f->bytes_to_client), "latency", latency_json(f),
+			 "errors", errors_json(f), "health", health, "limits",
+			 mf_forward_config_write(&f->config), "routes", mf_forward_maps_json(f));
 }
 
 json_t *mf_forward_test_json(struct mf_forward *f, const char *name, uint16_t port)

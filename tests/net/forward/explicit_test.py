@@ -358,5 +358,131 @@ class Reports(unittest.TestCase):
                              b"404")
 
 
+class Setup(unittest.TestCase):
+    def test_authority_and_unit(self):
+        with tempfile.TemporaryDirectory() as folder:
+            ca, unit = os.path.join(folder, "ca"), os.path.join(folder, "x.service")
+            run = [MOONFENCE, "proxy", "setup", "--proxy-mode", "explicit", "--ca-dir", ca, "--unit", unit, "--json"]
+            for _ in range(2):  # what is there stays
+                p = subprocess.run(run, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+                self.assertEqual(p.returncode, 0, p)
+                self.assertEqual([x["step"] for x in json.loads(p.stdout)["steps"]], ["authority", "unit"])
+            with open(unit) as f:
+                self.assertIn(f"ExecStart={MOONFENCE} proxy enable --foreground --user moonfence\n", f.read())
+            with DevServer("dev") as dev, Service("--ca-dir", ca, "--map", f"app.localhost={dev.port}") as s:
+                s.ca = os.path.join(folder, "ca.pem")
+                with open(s.ca, "wb") as f:
+                    f.write(subprocess.run([MOONFENCE, "ca", "show", "--pem", "--dir", ca], stdout=subprocess.PIPE,
+                                           check=True).stdout)
+                self.assertEqual(s.curl("https://app.localhost/").returncode, 0)
+
+    @unittest.skipUnless(os.geteuid() == 0 and os.path.exists("/usr/sbin/useradd"), "needs root and useradd")
+    def test_user(self):
+        with tempfile.TemporaryDirectory() as folder:
+            etc = os.path.join(folder, "etc")
+            script = f"""set -e
+                cp -a /etc {etc}; mount --bind {etc} /etc
+                {MOONFENCE} proxy setup --user mf-forward-test --ca-dir {folder}/ca --json
+                id mf-forward-test >&2; grep ^mf-forward-test: /etc/passwd >&2"""
+            p = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+            self.assertEqual(p.returncode, 0, p)
+            self.assertEqual([x["step"] for x in json.loads(p.stdout)["steps"]], ["rules", "user", "authority"])
+            self.assertIn(":/nonexistent:/usr/sbin/nologin", p.stderr)
+
+    def test_wrong_usage(self):
+        for args in (["--proxy-mode", "pf"], ["frobnicate"]):
+            self.assertEqual(subprocess.run([MOONFENCE, "proxy", "setup", *args], stderr=subprocess.DEVNULL).returncode, 2)
+
+
+class Doctor(unittest.TestCase):
+    def doctor(self, *args):
+        p = subprocess.run([MOONFENCE, "doctor", "--json", *args], text=True, stdout=subprocess.PIPE, timeout=300,
+                           env={**os.environ, "HOME": self.home})
+        return p.returncode, {x["name"]: x for x in json.loads(p.stdout)["checks"]}
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.home = folder.name
+        self.ca = os.path.join(self.home, "ca")
+        subprocess.run([MOONFENCE, "ca", "create", "--dir", self.ca], check=True, stdout=subprocess.DEVNULL)
+
+    def test_what_runs(self):
+        with Service("--ca-dir", self.ca, "--map", f"gone.localhost={PORTS_NOBODY_LISTENS_ON}") as s:
+            _, checks = self.doctor("--dir", s.dir, "--ca-dir", self.ca)
+            for name in ("service", "proxy", "certificates", "rules", "authority", "dialling", "latency", "servers"):
+                self.assertTrue(checks[name]["ok"], checks[name])
+            if checks["names"]["ok"]:  # not every system's resolver knows *.localhost
+                self.assertTrue(checks["page"]["ok"], checks["page"])
+            s.ca = os.path.join(self.home, "none.pem")
+            with open(s.ca, "w") as f:
+                f.write(subprocess.run([MOONFENCE, "ca", "show", "--pem", "--dir", self.ca], text=True,
+                                       stdout=subprocess.PIPE).stdout)
+            self.assertNotEqual(s.curl("https://gone.localhost/").returncode, 0)
+            status, checks = self.doctor("--dir", s.dir, "--ca-dir", self.ca)
+            self.assertEqual(status, 1)
+            self.assertFalse(checks["dialling"]["ok"])
+            self.assertIn("map list", checks["dialling"]["hint"])
+
+    def test_another_authority(self):
+        """The page is signed by another authority than the one that is looked at: said, not passed over."""
+        with Service() as s:
+            status, checks = self.doctor("--dir", s.dir, "--ca-dir", self.ca)
+            self.assertEqual(status, 1)
+            self.assertFalse(checks["certificates"]["ok"])
+            self.assertFalse(checks["page"]["ok"])
+
+    def test_nothing_runs(self):
+        status, checks = self.doctor("--dir", self.home)
+        self.assertEqual(status, 1)
+        self.assertFalse(checks["service"]["ok"])
+        self.assertIn("proxy enable", checks["service"]["hint"])
+
+
+class Policies(unittest.TestCase):
+    """What no map decides, policies do, before our own and detected names and before what is passed (D3)."""
+
+    POLICY = """
+return {
+  name = "forward-test",
+  connect = function(c)
+    if c:is "elsewhere.localhost" then return redirect { to = "127.0.0.1:%d" } end
+  end,
+  sni = function(q)
+    if q.sni == "denied.localhost" then return deny "not this one" end
+  end,
+}
+"""
+
+    @staticmethod
+    def hears(listener, words):
+        """Whether somebody connects who says @words; who looks for development servers on this machine connects, too."""
+        listener.settimeout(60)
+        while True:
+            c, _ = listener.accept()
+            with c:
+                if words in c.recv(4096):
+                    return True
+
+    def test_order(self):
+        with tempfile.TemporaryDirectory() as folder, DevServer("mapped") as mapped:
+            listener = socket.create_server(("127.0.0.1", 0))
+            path = os.path.join(folder, "p.lua")
+            with open(path, "w") as f:
+                f.write(self.POLICY % listener.getsockname()[1])
+            with Service("--policy", path, "--map", f"app.localhost={mapped.port}") as s:
+                self.assertEqual(s.curl("https://app.localhost/").returncode, 0)
+                p = s.curl("https://denied.localhost/", "-v")
+                self.assertEqual(p.returncode, 35, p)
+                # a redirect goes where the policy says, and the hello with it
+                threading.Thread(target=s.curl, args=("https://elsewhere.localhost/", "--max-time", "2"), daemon=True).start()
+                self.assertTrue(self.hears(listener, b"elsewhere.localhost"))
+                # a person's map goes before the policy
+                self.assertEqual(s.command("map", "add", "denied.localhost", str(mapped.port)).returncode, 0)
+                self.assertEqual(s.curl("https://denied.localhost/").stdout[:6], b"mapped")
+            listener.close()
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

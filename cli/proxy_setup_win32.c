@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* proxy_setup_win32.c - moonfence proxy setup: there is nothing to set up yet */
+#include <stdio.h>
+
+#include "cli/commands.h"
+
+int mf_cmd_proxy_setup(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	fprintf(stderr, "moonfence: domain forwarding has no service on Windows yet\n");
+	return MF_EXIT_FAULT;
+}
