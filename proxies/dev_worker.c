@@ -141,7 +141,8 @@ void mf_dev_worker_stop(struct mf_dev_worker *w)
 {
 	struct timespec until = mf_cond_in_ms(STOP_WAIT_MS);
 	pthread_t thread;
-	static struct mf_dev_worker *last_left; /* still in use: not lost, if the program ends first */
+	static struct mf_dev_worker
+		*last_left; /* still in use: not lost, if the program ends first */
 	bool left_behind;
 
 	if (!w)

@@ -225,17 +225,17 @@ static void on_route(void *ctx, const struct mf_router_words *w, struct mf_route
 		lead_to(f, route, w, r);
 		return;
 	}
-	if (w->loops) {
-		refuse(f, r, MF_FORWARD_E_LOOP,
-		       w->name.len ? "no server of this machine has this name"
-				   : "no name was said, and nothing else is meant");
-		return;
-	}
 	if (!w->name.len && f->config.no_name == MF_FORWARD_NO_NAME_DENY) {
 		refuse(f, r, MF_FORWARD_E_NO_NAME, "connections that say no name are refused");
 		return;
 	}
-	mf_counter_add(f->passed, 1);
+	if (!w->loops)
+		mf_counter_add(f->passed, 1);
+}
+
+static void on_looped(void *ctx)
+{
+	mf_forward_count(ctx, MF_FORWARD_E_LOOP);
 }
 
 static void on_connected(void *ctx, void *tag, uint64_t ns)
@@ -343,6 +343,7 @@ int mf_forward_new(struct event_base *base, const struct mf_forward_options *o,
 				: (struct mf_session){ .id = "forward", .source = "forward" };
 	f->router = (struct mf_router){ .accept = on_accept,
 					.route = on_route,
+					.looped = on_looped,
 					.connected = on_connected,
 					.ended = on_ended,
 					.ctx = f };

@@ -73,6 +73,11 @@ struct mf_router {
 		      const struct mf_endpoint *local, struct mf_session_flow *ret);
 	/* @ret is zero but for its fd, which is -1: pass to the original destination, if nothing refuses it */
 	void (*route)(void *ctx, const struct mf_router_words *words, struct mf_router_route *ret);
+	/*
+	 * A connection was refused because its destination is a listener of ours, and neither its route nor a policy
+	 * leads elsewhere; may be NULL
+	 */
+	void (*looped)(void *ctx);
 	/* The server took the connection so long after the route was known; may be NULL */
 	void (*connected)(void *ctx, void *tag, uint64_t ns);
 	void (*ended)(void *ctx, const struct mf_router_end *end);

@@ -154,14 +154,19 @@ static void take_words(struct mf_tcp_conn *c, enum mf_router_speech speech, stru
 		       MF_TLS_DECODE_ERROR);
 		return;
 	}
+	if (p->opt.router_asks && !r.firm && r.way != MF_ROUTER_REFUSE &&
+	    !ask_policies(c, &w, hello, &redirected))
+		return;
 	if (r.way == MF_ROUTER_REFUSE) {
 		refuse(c, r.why ? r.why : "refused", MF_TLS_UNRECOGNIZED_NAME);
 		return;
 	}
-	if (p->opt.router_asks && !r.firm && !ask_policies(c, &w, hello, &redirected))
-		return;
 	if (!redirected && !r.host && r.fd < 0 && w.loops) {
-		refuse(c, "the connection was meant for moonfence's own listener",
+		if (router->looped)
+			router->looped(router->ctx);
+		refuse(c,
+		       name.len ? "no server of this machine has this name"
+				: "no name was said, and nothing else is meant",
 		       MF_TLS_UNRECOGNIZED_NAME);
 		return;
 	}

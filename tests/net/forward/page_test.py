@@ -113,7 +113,7 @@ class Explicit(Case):
 
 
 @unittest.skipUnless(all(shutil.which(x) for x in NEEDED), "no Chromium or no certutil")
-@unittest.skipUnless(os.geteuid() == 0, "rules for other users need root")
+@unittest.skipUnless(service.is_real_root(), "rules for other users need root")
 class Redirected(Case):
     def test_browser(self):
         moonfence = service.MOONFENCE
@@ -158,7 +158,9 @@ class Strangers(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if "--serve" in sys.argv:
+    if "--serve" not in sys.argv:
+        service.be_alone()
+    else:
         own = socket.create_server(("127.0.0.1", 0))
         print(own.getsockname()[1], flush=True)
         serve(own)

@@ -323,7 +323,7 @@ class Redirect(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if os.geteuid() != 0:
+    if not service.is_real_root():
         print("rules for other users need root")
         sys.exit(77)
     unittest.main(verbosity=2)

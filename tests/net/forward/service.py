@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -23,6 +24,23 @@ def wait_for(what, condition, seconds=60):
         if time.monotonic() > end:
             raise AssertionError(f"never came: {what}")
         time.sleep(0.02)
+
+
+def be_alone():
+    """Run this program again in a network of its own: whoever looks for servers on this machine, as other tests do, would
+    connect to those of a test, and be counted."""
+    if os.environ.get("FORWARD_ALONE"):
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        return
+    os.environ["FORWARD_ALONE"] = "1"
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    os.execvp("unshare", ["unshare", *user, "--net", sys.executable, *sys.argv])
+
+
+def is_real_root():
+    """Not one of a user namespace, who may become nobody else."""
+    with open("/proc/self/uid_map") as f:
+        return os.geteuid() == 0 and int(f.read().split()[2]) > 65536
 
 
 class Service:
