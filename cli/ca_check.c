@@ -153,10 +153,10 @@ static const struct mf_usage usage = {
 	.name = "ca check",
 	.synopsis = "[--dir DIR] [--json] [NAME]...",
 	.text = "Look for the reason why certificates of the local authority are not believed: the "
-		"key and who can read\n"
-		"it, the dates, each store, and for each NAME whether the authority may vouch for "
-		"it and whether programs\n"
-		"that read the system's store accept what it signs.\n"
+		"key and who can\n"
+		"read it, the dates, each store, and for each NAME whether the authority may vouch "
+		"for it and whether\n"
+		"programs that read the system's store accept what it signs.\n"
 		"Exit status: 0 all is well, 1 something is not, 2 wrong usage.\n",
 	.example = "  moonfence ca check app.local\n",
 	.options = options,

@@ -46,10 +46,8 @@ static int find_concerned(struct rotation *r, const struct mf_ca_stores *stores,
 		int has = mf_ca_store_has(&stores->items[i], &r->old, &why);
 
 		/* a store that cannot be asked may trust the old one, and would go on */
-		if (has < 0 && has != MF_E_UNSUPPORTED)
-			return mf_err_set(err, has, "%s: %s", stores->items[i].path, why.msg);
 		if (has < 0)
-			tell(r, &stores->items[i], why.msg);
+			return mf_err_set(err, has, "%s: %s", stores->items[i].path, why.msg);
 		if (has > 0)
 			r->concerned[r->concerned_cnt++] = &stores->items[i];
 	}
@@ -165,9 +163,7 @@ static int recover_slot(const struct mf_private_dir *dir, enum mf_tls_slot slot,
 		if (in_force->x509 && X509_cmp(in_force->x509, left.x509) == 0)
 			break;
 		r = mf_ca_store_remove(&stores->items[i], &left, &why);
-		if (r == MF_E_UNSUPPORTED)
-			r = 0;
-		else if (r < 0)
+		if (r < 0)
 			mf_err_set(err, r, "%s: %s", stores->items[i].path, why.msg);
 	}
 	mf_ca_cert_done(&left);

@@ -70,11 +70,10 @@ static int find_files(const struct mf_ca_cert *cert, bool remove, struct mf_err 
 	int found = 0;
 	size_t cnt;
 
+	if (!d && errno == ENOENT)
+		return 0;
 	if (!d)
-		return mf_err_set(err, MF_E_UNSUPPORTED,
-				  "Cannot open " LOCAL_DIR
-				  " (%s): is Debian's package ca-certificates installed?",
-				  strerror(errno));
+		return mf_err_set(err, MF_E_IO, "Cannot open " LOCAL_DIR ": %s.", strerror(errno));
 	while (found >= 0 && (entry = readdir(d)) != NULL) {
 		size_t len = strlen(entry->d_name);
 
@@ -134,6 +133,10 @@ static int write_file(const struct mf_ca_cert *cert, struct mf_err *err)
 			return 0;
 		(void)unlink(temporary);
 	}
+	if (errno == ENOENT)
+		return mf_err_set(err, MF_E_UNSUPPORTED,
+				  "There is no " LOCAL_DIR
+				  ": install Debian's package ca-certificates.");
 	return mf_err_set(err, MF_E_IO, "Cannot write %s: %s.", path, strerror(errno));
 }
 

@@ -227,6 +227,14 @@ class System(Case):
         self.ca("untrust")
         self.assertEqual(store_files(), self.before)
 
+    def test_without_ca_certificates_it_says_which_package(self):
+        self.ca("create")
+        # seen from a mount namespace of its own where that package is not
+        hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /usr/local/share && exec "$@"', "-")
+        self.assertIn("install Debian's package ca-certificates", self.ca("trust", "--store", "system", prefix=hidden, status=1))
+        self.assertIn("not trusted", self.ca("untrust", "--store", "system", prefix=hidden))
+        self.assertEqual(store_files(), self.before)
+
     def test_a_certificate_can_be_handed_over(self):
         self.ca("create")
         pem = self.pem()
@@ -370,6 +378,12 @@ class Rotation(Case):
         self.assertEqual(self.curl("a.dev.example", self.serve(self.leaf("a.dev.example")).port).returncode, 0)
         self.ca("rotate", "--permit", "other.example")
         self.assertIn("other.example", self.show()["permits"])
+
+    def test_where_a_store_cannot_be_asked_nothing_is_begun(self):
+        empty = os.path.join(self.home, "empty")
+        os.mkdir(empty)
+        self.assertIn("libnss3-tools", self.ca("rotate", env={"PATH": empty}, status=1))
+        self.assert_only_trusted(self.old["sha256"])
 
     def test_where_the_new_one_cannot_be_trusted_the_old_one_stays(self):
         env = self.tool('case " $* " in *" -A "*) echo no such luck; exit 1 ;; esac')
