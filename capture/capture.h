@@ -83,6 +83,11 @@ struct mf_capture_options {
 	 * mf_capture_exec().
 	 */
 	const char *extra_ca_pem;
+	/*
+	 * A directory that is empty for the command, where there is one when the session starts; NULL for none. Not on
+	 * Windows. Borrowed until mf_capture_exec().
+	 */
+	const char *hidden_dir;
 	bool own_sighup; /* the caller wants SIGHUP for itself: neither blocked nor forwarded */
 	bool own_sigusr; /* the same for SIGUSR1 and SIGUSR2 */
 	/*

@@ -239,7 +239,18 @@ static int lock_root(struct mf_err *err)
 
 #define OURS_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-static int fill_ours(struct mf_capture_plan *plan, struct mf_err *err)
+/* @fd: the caller's directory that is to be empty, opened before /tmp was covered, in which it may be; -1: none */
+static int hide_callers_dir(int fd, const char *empty, struct mf_err *err)
+{
+	char target[40];
+
+	if (fd < 0)
+		return 0;
+	snprintf(target, sizeof(target), "/proc/self/fd/%d", fd);
+	return cover(empty, target, err);
+}
+
+static int fill_ours(struct mf_capture_plan *plan, int hidden_fd, struct mf_err *err)
 {
 	int r;
 
@@ -253,6 +264,8 @@ static int fill_ours(struct mf_capture_plan *plan, struct mf_err *err)
 	if (r == 0)
 		r = hide_dirs(plan, "/tmp/empty", err);
 	if (r == 0)
+		r = hide_callers_dir(hidden_fd, "/tmp/empty", err);
+	if (r == 0)
 		r = mf_capture_trust_place(plan, "/tmp", err);
 	/* The files belong to the command's user, who could change their modes and then themselves. */
 	if (r == 0 && mount(NULL, "/tmp", NULL, MS_REMOUNT | MS_RDONLY | OURS_FLAGS, NULL) < 0)
@@ -265,16 +278,24 @@ static int fill_ours(struct mf_capture_plan *plan, struct mf_err *err)
 static int cover_with_ours(struct mf_capture_plan *plan, struct mf_err *err)
 {
 	char options[64];
+	const char *hidden = plan->options->hidden_dir;
+	int hidden_fd;
 	size_t room;
 	int r = mf_capture_trust_open(plan, &room, err);
 
 	if (r < 0)
 		return r;
 	snprintf(options, sizeof(options), "size=%zuk,mode=755", 64 + room / 1024);
+	hidden_fd = hidden ? open(hidden, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (hidden && hidden_fd < 0 && !is_absent(errno))
+		return mf_err_set(err, MF_E_IO, "cannot put %s out of reach: %s", hidden,
+				  strerror(errno));
 	if (mount("moonfence", "/tmp", "tmpfs", OURS_FLAGS, options) < 0)
 		return mf_err_set(err, mf_capture_errno_code(errno), "cannot mount a tmpfs: %s",
 				  strerror(errno));
-	r = fill_ours(plan, err);
+	r = fill_ours(plan, hidden_fd, err);
+	if (hidden_fd >= 0)
+		close(hidden_fd);
 	if (umount2("/tmp", MNT_DETACH) < 0 && r == 0)
 		r = mf_err_set(err, MF_E_IO, "cannot uncover /tmp: %s", strerror(errno));
 	return r;

@@ -730,6 +730,7 @@ int mf_cmd_run(int argc, char **argv)
 	struct run *r = calloc(1, sizeof(*r));
 	struct mf_capture_options capture_options = { .size = sizeof(capture_options),
 						      .own_sighup = true };
+	char authority_dir[MF_PATH_MAX];
 	struct mf_err err = { 0 };
 	char *const *command;
 	int status = EXIT_SETUP, rc;
@@ -757,6 +758,8 @@ int mf_cmd_run(int argc, char **argv)
 	capture_options.keep_fds = r->keep_fds;
 	capture_options.keep_fd_cnt = r->keep_fd_cnt;
 	capture_options.log = &r->log;
+	// The key of the local authority must not serve those whom the fence holds back.
+	capture_options.hidden_dir = mf_paths_authority(authority_dir);
 	status = EXIT_SETUP;
 	rc = mf_tls_authority_new(r->id, &r->authority, &err);
 	if (rc == 0)

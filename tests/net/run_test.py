@@ -359,6 +359,16 @@ class Fidelity:
         self.assertEqual((r.status, r.out), (0, f"in\na b|y z|{self.lab.dir}\n"), r)
         self.assertIn("err\n", r.err)
 
+    def test_the_local_authoritys_key_is_out_of_reach(self):
+        if not self.user:
+            self.skipTest("root's is not this test's to make: tests/net/ca")
+        state = {"XDG_STATE_HOME": os.path.join(self.work, type(self).__name__)}
+        place = state["XDG_STATE_HOME"] + "/moonfence/ca"
+        made = self.lab.run([self.program, "ca", "create"], user=self.user, env={**self.environment(), **state})
+        self.assertEqual(made.returncode, 0, made.stderr)
+        r = self.fence(f"ls -A {place}; echo end; mv {place} {place}2; umount {place}; cat {place}*/authority.pem", env=state)
+        self.assertEqual(r.out, "end\n", r)
+
     def test_identity_is_kept(self):
         r = self.fence("id -u; id -g")
         want = self.user or 0

@@ -464,6 +464,12 @@ class Creation(Case):
             self.assertIn("is open to others (mode 0640)", self.ca(command, status=1))
         self.assertEqual(store_files(), self.before)
 
+    def test_roots_key_is_out_of_reach_of_a_fenced_command(self):
+        script = ('mount -t tmpfs none /var/lib && "$0" ca create >/dev/null && echo made && cat /var/lib/moonfence/ca/authority.pem | head -1 && '
+                  'exec "$0" run -- sh -c "ls -A /var/lib/moonfence/ca; umount /var/lib/moonfence/ca; cat /var/lib/moonfence/ca/authority.pem; echo end"')
+        r = run("unshare", "--mount", "sh", "-c", script, MOONFENCE, env=self.env)
+        self.assertEqual(r.stdout, "made\n-----BEGIN PRIVATE KEY-----\nend\n", r.stderr)
+
     def test_of_many_at_once_one_makes_it(self):
         made = [subprocess.Popen([MOONFENCE, "ca", "create", "--dir", self.dir], stdout=subprocess.DEVNULL,
                                  stderr=subprocess.PIPE, text=True) for _ in range(8)]
