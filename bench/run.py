@@ -154,12 +154,20 @@ def run_dns(a):
     return {f"{what} | {peer}": (s["moonfence"][what], s[peer][what]) for what in ("rate", "cpu") for peer in ("dnsdist-lua", "dnsdist-native")}
 
 
+def run_intercept(a):
+    """TLS handshakes that are looked into, beside mitmproxy and nginx."""
+    d = json.loads(output([sys.executable, os.path.join(HERE, "intercept/intercept.py"), "--json", "--rounds", "1", "--seconds",
+                           str(1.5 * a.scale), "--requests", str(int(100 * a.scale) or 5), "--build", a.build]))
+    return {f"{what} | {peer}": (by["moonfence"], by.get(peer, [])) for what, by in d["samples"].items() for peer in ("mitmproxy", "nginx")}
+
+
 # Programs in the order of a pass, with the passes they make; short ones more often.
 PROGRAMS = {
     "decide": (run_decide, 5), "sandbox": (run_sandbox, 2), "packet": (run_packet, 3), "nat": (run_nat, 4),
     "pipeline": (run_pipeline, 3), "match": (run_match, 2),
     "rules": (run_rules, 3), "relay": (run_relay, 4), "startup": (run_startup, 2),
     "tun": (run_tun, 3), "forward": (run_forward, 3), "detect": (run_detect, 3), "dns": (run_dns, 3),
+    "intercept": (run_intercept, 3),
 }
 
 
@@ -285,6 +293,11 @@ ROWS = [
         peer="dnsdist, native"),
     Row("dns-lua-cpu", "the server's processor time per answer", "dns", "cpu | dnsdist-lua", "µs", peer="dnsdist, Lua"),
     Row("dns-native-cpu", "the same beside dnsdist's native rules", "dns", "cpu | dnsdist-native", "µs", peer="dnsdist, native"),
+    *[Row(f"intercept-{key}{'' if peer == 'mitmproxy' else '-nginx'}", f"intercepted TLS handshakes (P-256, TLS 1.3), {what}", "intercept",
+          f"{figure} | {peer}", "/s", (">=", 10.0) if peer == "mitmproxy" else None, of="peer", peer=peer)
+      for key, what, figure in (("cpu", "per second of the proxy's processor time", "handshakes/s of processor time"),
+                                ("wall", "two clients, wall time", "handshakes/s"))
+      for peer in ("mitmproxy", "nginx")],
     Row("domains-load", "domain set of 1,000,000 names: file read and table made", "match", "domain_set_load_ms", "ms"),
     Row("domains-bytes", "its memory per name (a name has 20 bytes itself)", "match", "domain_set_bytes_per_name",
         "bytes"),

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures intercepted TLS handshakes (P-256, TLS 1.3) on loopback: moonfence with a policy that says terminate, mitmproxy, and
+nginx as a plain TLS-terminating proxy, by turns in one run; and the server itself without any of them.
+
+moonfence and mitmproxy verify the server's certificate in a handshake of their own for each client and show the client one
+that they made. nginx has its certificate from a file, and dials its server, with TLS and verification but without resumption,
+only when a request comes: its row of bare handshakes is the client's half of the work.
+
+Everything listens in a network namespace of its own (made here), so that no port of the machine is taken.
+"""
+import argparse, json, os, shutil, socket, statistics, subprocess, sys, tempfile, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+NAME = "intercept.bench.example"
+SERVER = 4430
+PORTS = {"direct": SERVER, "moonfence": 5001, "mitmproxy": 5002, "nginx": 5003}
+
+
+def nginx(tmp, what, port, more):
+    return f"""
+worker_processes 1; daemon off; pid {tmp}/{what}.pid; error_log {tmp}/{what}.log;
+events {{ worker_connections 8000; }}
+http {{
+  access_log off; keepalive_requests 100000000; proxy_temp_path {tmp}/{what}.p; client_body_temp_path {tmp}/{what}.b;
+  fastcgi_temp_path {tmp}/{what}.f; uwsgi_temp_path {tmp}/{what}.u; scgi_temp_path {tmp}/{what}.s;
+  server {{
+    listen 127.0.0.1:{port} ssl backlog=4096; server_name {NAME};
+    ssl_certificate {tmp}/cert.pem; ssl_certificate_key {tmp}/key.pem;
+    ssl_protocols TLSv1.3;
+    location /small {{ {more} }}
+  }}
+}}
+"""
+
+
+def sh(argv, **kw):
+    return subprocess.run(argv, check=True, text=True, stdout=subprocess.PIPE, **kw).stdout
+
+
+def cpu_of(pid):
+    """Seconds of a core that a process and its children have used."""
+    total, todo = 0.0, [pid]
+    kids = {}
+    for p in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{p}/stat") as f:
+                kids.setdefault(int(f.read().rsplit(")", 1)[1].split()[1]), []).append(int(p))
+        except OSError:
+            pass
+    while todo:
+        p = todo.pop()
+        todo += kids.get(p, [])
+        for t in os.listdir(f"/proc/{p}/task"):
+            with open(f"/proc/{p}/task/{t}/schedstat") as f:
+                total += int(f.read().split()[0]) / 1e9
+    return total
+
+
+class Bench:
+    def __init__(self, args):
+        self.args, self.procs, self.samples = args, {}, {}
+        self.tmp = tempfile.mkdtemp(prefix="intercept-bench-")
+        os.chmod(self.tmp, 0o755)
+        self.load = os.path.join(args.build, "bench/forward/bench_forward_load")
+
+    def path(self, name, text):
+        with open(os.path.join(self.tmp, name), "w") as f:
+            f.write(text)
+        return f.name
+
+    def spawn(self, name, argv, port, **env):
+        log = open(os.path.join(self.tmp, f"{name}.out"), "w")
+        p = self.procs[name] = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                                env={**os.environ, "HOME": self.tmp, **env})
+        end = time.monotonic() + 60
+        while time.monotonic() < end and p.poll() is None:
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.05)
+        with open(log.name) as f:
+            sys.exit(f"{name} did not start: {f.read()}")
+
+    def certificates(self):
+        t = self.tmp
+        ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        quiet = dict(stderr=subprocess.DEVNULL)
+        sh(["openssl", "req", "-x509", *ec, "-days", "9", "-subj", "/CN=bench CA", "-keyout", f"{t}/ca.key", "-out", f"{t}/ca.pem",
+            "-addext", "keyUsage=critical,keyCertSign"], **quiet)
+        sh(["openssl", "req", *ec, "-subj", f"/CN={NAME}", "-keyout", f"{t}/key.pem", "-out", f"{t}/req.pem"], **quiet)
+        ext = self.path("ext", f"subjectAltName=DNS:{NAME},IP:127.0.0.1\n")
+        sh(["openssl", "x509", "-req", "-in", f"{t}/req.pem", "-CA", f"{t}/ca.pem", "-CAkey", f"{t}/ca.key", "-set_serial", "2", "-days",
+            "9", "-extfile", ext, "-out", f"{t}/cert.pem"], **quiet)
+
+    def setup(self):
+        t = self.tmp
+        sh(["ip", "link", "set", "lo", "up"])
+        self.certificates()
+        self.spawn("server", ["nginx", "-e", f"{t}/server.log", "-c",
+                              self.path("server.conf", nginx(t, "server", SERVER, 'return 200 "%s";' % ("x" * 100)))], SERVER)
+        self.spawn("nginx", ["nginx", "-e", f"{t}/nginx.log", "-c",
+                             self.path("nginx.conf", nginx(t, "nginx", PORTS["nginx"],
+                                       f"proxy_pass https://127.0.0.1:{SERVER}; proxy_ssl_verify on; proxy_ssl_name {NAME}; "
+                                       f"proxy_ssl_server_name on; proxy_ssl_trusted_certificate {t}/ca.pem; "
+                                       "proxy_ssl_protocols TLSv1.3; proxy_ssl_session_reuse off;"))], PORTS["nginx"])
+        self.spawn("moonfence", [os.path.join(self.args.build, "bench/intercept/bench_intercept_host"), HERE + "/policy.lua",
+                                 str(PORTS["moonfence"]), str(SERVER), NAME], PORTS["moonfence"], SSL_CERT_FILE=f"{t}/ca.pem")
+        if shutil.which("mitmdump"):
+            self.spawn("mitmproxy", ["mitmdump", "-q", "--mode", f"reverse:https://127.0.0.1:{SERVER}", "--listen-host", "127.0.0.1",
+                                     "--listen-port", str(PORTS["mitmproxy"]), "--set", f"ssl_verify_upstream_trusted_ca={t}/ca.pem",
+                                     "--set", f"confdir={t}/mitm"], PORTS["mitmproxy"])
+
+    def who(self):
+        return [w for w in PORTS if w == "direct" or w in self.procs]
+
+    def record(self, row, who, value):
+        self.samples.setdefault(row, {}).setdefault(who, []).append(value)
+
+    def rates(self, turn):
+        who = self.who()
+        who = who[turn % len(who):] + who[:turn % len(who)]
+        for w in who:
+            pid = self.procs["server" if w == "direct" else w].pid
+            before = cpu_of(pid)
+            out = json.loads(sh([self.load, "rate", NAME, str(self.args.seconds), str(self.args.clients), f"{w}=127.0.0.1:{PORTS[w]}"]))
+            spent = cpu_of(pid) - before
+            self.record("handshakes/s", w, out[w])
+            self.record("handshakes/s of processor time", w, out[w] * self.args.seconds / spent if spent else 0)
+
+    def requests(self):
+        out = json.loads(sh([self.load, "new", NAME, str(self.args.requests),
+                             *[f"{w}=127.0.0.1:{PORTS[w]}" for w in self.who()]]))
+        for w, v in out.items():
+            self.record("connection, handshake and request, median (us)", w, v["p50_us"])
+
+    def report(self):
+        if self.args.json:
+            print(json.dumps({"samples": self.samples}))
+            return
+        print(f"{'':48}" + "".join(f"{w:>12}" for w in self.who()))
+        for row, by in self.samples.items():
+            print(f"{row:48}" + "".join(f"{statistics.median(by[w]):12.1f}" for w in self.who()))
+
+    def stop(self):
+        for p in reversed(self.procs.values()):
+            p.terminate()
+        for p in self.procs.values():
+            try:
+                p.wait(10)
+            except subprocess.TimeoutExpired:
+                p.kill()
+        shutil.rmtree(self.tmp, ignore_errors=True)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--json", action="store_true")
+    ap.add_argument("--rounds", type=int, default=3)
+    ap.add_argument("--seconds", type=float, default=2)
+    ap.add_argument("--clients", type=int, default=2)
+    ap.add_argument("--requests", type=int, default=200)
+    ap.add_argument("--build", default=os.path.join(HERE, "../../build/release"))
+    args = ap.parse_args()
+    if os.environ.get("MF_BENCH_INSIDE") != "1":
+        user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        os.execvpe("unshare", ["unshare", *user, "--net", "--kill-child", "--", sys.executable, *sys.argv],
+                   {**os.environ, "MF_BENCH_INSIDE": "1"})
+    missing = [p for p in ("nginx", "openssl") if not shutil.which(p)]
+    if missing:
+        print(f"intercept.py: not installed: {', '.join(missing)}", file=sys.stderr)
+        sys.exit(77)
+    b = Bench(args)
+    try:
+        b.setup()
+        for turn in range(args.rounds):
+            b.rates(turn)
+            b.requests()
+    finally:
+        b.stop()
+    b.report()
+
+
+if __name__ == "__main__":
+    main()
