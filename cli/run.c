@@ -60,6 +60,7 @@ enum {
 	OPT_METRICS,
 	OPT_NO_WATCH,
 	OPT_TRUST_TARGETS,
+	OPT_CA,
 	OPT_VERBOSE,
 };
 
@@ -97,6 +98,9 @@ static const struct mf_option options[] = {
 	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
 	{ OPT_TRUST_TARGETS, 0, "trust-targets", NULL,
 	  "do not ask policies about redirect targets" },
+	{ OPT_CA, 0, "ca", "DIR",
+	  "certificates that policies need (terminate, rewrite_sni) are signed by the authority of "
+	  "'moonfence ca' in DIR, for its domains only (default: one that ends with the session)" },
 	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
 };
 
@@ -149,6 +153,7 @@ struct run {
 	struct mf_run_signals *signals;
 	struct mf_proxy *proxy;
 	struct mf_run_packets *packets;
+	const char *ca_dir; /* NULL: an authority of the session's own */
 	struct mf_tls_authority *authority;
 	struct mf_capture_event exited;
 	uint64_t started_ns;
@@ -253,6 +258,9 @@ static int take_option(struct run *r, int opt, const char *value)
 		return 0;
 	case OPT_EVENTS:
 		r->events_path = value;
+		return 0;
+	case OPT_CA:
+		r->ca_dir = value;
 		return 0;
 	case OPT_SESSION:
 		r->session_name = value;
@@ -761,7 +769,8 @@ int mf_cmd_run(int argc, char **argv)
 	// The key of the local authority must not serve those whom the fence holds back.
 	capture_options.hidden_dir = mf_paths_authority(authority_dir);
 	status = EXIT_SETUP;
-	rc = mf_tls_authority_new(r->id, &r->authority, &err);
+	rc = r->ca_dir ? mf_tls_authority_open(r->ca_dir, &r->authority, &err)
+		       : mf_tls_authority_new(r->id, &r->authority, &err);
 	if (rc == 0)
 		capture_options.extra_ca_pem = mf_tls_authority_pem(r->authority);
 	// It forks, and must do so before there are threads.

@@ -204,6 +204,18 @@ class Interception:
         self.assertTrue(r.find("net_connect", domain="llm.corp.example", effective_action="blocked"), r)
         self.assertIn("HTTP/1.1 403", r.out, r)
 
+    def test_the_local_authority_may_sign_for_its_domains(self):
+        ca = os.path.join(self.work, f"ca-{type(self).__name__}")
+        made = subprocess.run([*(() if self.user is None else ("setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups",
+                               "--")), self.program, "ca", "create", "--dir", ca, "--permit", "allowed.example"],
+                              env=self.environment(), capture_output=True, text=True)
+        self.assertEqual(made.returncode, 0, made)
+        r = self.fence([*CURL, "https://allowed.example/"], "--ca", ca, *self.LOOK)
+        self.assertEqual((r.status, r.out), (0, "server=web host=allowed.example sni=allowed.example port=443\n"), r)
+        r = self.fence([*CURL, "https://cdn-good.example/"], "--ca", ca, *self.LOOK)
+        self.assertNotEqual(r.status, 0, r)
+        self.assertTrue([e for e in r.find("net_close") if "intercept" in e["fields"].get("error", "")], r)
+
     def test_a_client_with_a_store_of_its_own_is_told_of(self):
         own = self.lab.path("own-store.pem")
         shutil.copy(self.lab.path("ca.pem"), own)
