@@ -8,6 +8,7 @@
 #include "proxies/dns_proxy.h"
 #include "proxies/hostconf.h"
 #include "proxies/proxy_int.h"
+#include "proxies/tls_sessions.h"
 
 static void set_defaults(struct mf_proxy_options *o)
 {
@@ -101,6 +102,8 @@ void mf_proxy_stop(struct mf_proxy *p)
 	mf_relay_pool_done(&p->pool);
 	mf_judged_free(p->judged);
 	SSL_CTX_free(p->tls_upstream);
+	SSL_CTX_free(p->tls_servers);
+	mf_tls_sessions_free(p->tls_sessions);
 	SSL_CTX_free(p->tls_unverified);
 	free(p);
 }

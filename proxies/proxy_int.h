@@ -18,6 +18,7 @@
 #include "proxies/timeouts.h"
 
 struct mf_tcp_proxy;
+struct mf_tls_sessions;
 struct mf_udp_proxy;
 struct mf_dns_proxy;
 struct mf_dns_upstream;
@@ -35,7 +36,9 @@ struct mf_proxy {
 	struct mf_tcp_proxy *tcp;
 	struct mf_udp_proxy *udp;
 	struct mf_judged *judged; /* judged.c; made with the first */
-	SSL_CTX *tls_upstream;	  /* of bridges; made with the first */
+	SSL_CTX *tls_servers; /* of bridges to servers, with their tickets; made with the first */
+	struct mf_tls_sessions *tls_sessions;
+	SSL_CTX *tls_upstream; /* of bridges; made with the first */
 	SSL_CTX *
 		tls_unverified; /* towards servers that a router vouches for; made with the first */
 	struct mf_event event;	/* being written; big, so not on the stack of every handler */

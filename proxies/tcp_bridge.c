@@ -63,6 +63,17 @@ static const char *client_name(const struct mf_tcp_conn *c, char literal[MF_ADDR
 	return c->host ? c->host : mf_addr_format(&c->flow.server.addr, literal, MF_ADDR_TEXT_MAX);
 }
 
+/* One server under one name */
+static void name_server(const struct mf_tcp_conn *c, const char *sni, char out[MF_TLS_SERVER_MAX])
+{
+	const struct mf_tcp_setup *s = c->setup;
+	const char *path = s->plan && !s->fell_back ? s->plan->d.redirect_unix : NULL;
+	char at[MF_ENDPOINT_TEXT_MAX];
+
+	snprintf(out, MF_TLS_SERVER_MAX, "%s %s", sni,
+		 path ? path : mf_endpoint_format(&s->dialled, at, sizeof(at)));
+}
+
 void mf_tcp_conn_start_bridge(struct mf_tcp_conn *c)
 {
 	struct mf_proxy *p = c->tcp->proxy;
@@ -70,23 +81,29 @@ void mf_tcp_conn_start_bridge(struct mf_tcp_conn *c)
 	char literal[MF_ADDR_TEXT_MAX];
 	const char *name = client_name(c, literal);
 	bool renamed = s->plan && !s->fell_back && s->plan->d.tls_mode == MF_TLS_REWRITE_SNI;
+	const char *sni = renamed ? s->plan->d.sni : name;
+	char server[MF_TLS_SERVER_MAX];
 	int r = MF_E_NOMEM;
 
 	if (p->opt.router) {
 		mf_tcp_route_bridge(c);
 		return;
 	}
-	if (!p->tls_upstream)
-		p->tls_upstream = mf_tls_upstream_new();
-	if (p->tls_upstream && (!c->intercept || mf_tcp_intercept_begin(c, name)))
+	name_server(c, sni, server);
+	if (!p->tls_servers)
+		p->tls_servers = mf_tls_upstream_new();
+	if (!p->tls_sessions)
+		p->tls_sessions = mf_tls_sessions_new();
+	if (p->tls_servers && p->tls_sessions && (!c->intercept || mf_tcp_intercept_begin(c, name)))
 		r = mf_tls_bridge_new(
 			&(struct mf_tls_bridge_options){ .authority = p->opt.tls_authority,
-							 .upstream = p->tls_upstream,
+							 .upstream = p->tls_servers,
 							 .client_name = name,
-							 .server_name =
-								 renamed ? s->plan->d.sni : name,
+							 .server_name = sni,
 							 .alpn = mf_span_of(s->alpn, s->alpn_len),
-							 .first = mf_span_of(s->in, s->in_len) },
+							 .first = mf_span_of(s->in, s->in_len),
+							 .sessions = p->tls_sessions,
+							 .server = server },
 			&c->bridge);
 	if (r < 0) {
 		mf_tcp_conn_open_failed(c, false,

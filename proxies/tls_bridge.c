@@ -10,6 +10,7 @@
 
 #include "core/base/err.h"
 #include "proxies/sock.h"
+#include "proxies/timeouts.h"
 #include "proxies/tls_client.h"
 #include "proxies/tls_staple.h"
 
@@ -42,6 +43,10 @@ struct mf_tls_bridge {
 	bool shown; /* the client was sent our certificate */
 	bool pause; /* the client was just refused: nothing goes on before its owner could answer */
 	bool heard; /* ... and spoke under it */
+	struct mf_tls_sessions *sessions;
+	char *server;
+	uint64_t verified_ms;	  /* the server's certificate */
+	SSL_SESSION *ticket;	  /* came before the handshake's end */
 	const char *staple_error; /* why the server's stapled status ends it; NULL: it does not */
 	char error[200];
 	uint8_t buf[CHUNK];
@@ -132,6 +137,9 @@ static bool init_side(struct side *s, SSL_CTX *ctx, struct mf_tls_bridge *b)
 static void free_side(struct side *s)
 {
 	if (s->ssl) {
+		// OpenSSL would spoil the tickets of a connection that nobody ended in order (RFC 2246's rule, gone since).
+		if (s->shaken)
+			SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 		SSL_free(s->ssl);
 		return;
 	}
@@ -162,6 +170,58 @@ static bool verifies(const SSL *ssl)
 	return SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
 }
 
+/* A ticket of the server's. OpenSSL keeps none by itself. Return: 1: taken */
+static int on_ticket(SSL *ssl, SSL_SESSION *session)
+{
+	struct mf_tls_bridge *b = SSL_get_app_data(ssl);
+
+	if (!b->sessions || ssl != b->side[SERVER].ssl)
+		return 0;
+	// TLS 1.2's comes before its staple was looked at.
+	if (b->side[SERVER].shaken) {
+		mf_tls_sessions_put(b->sessions, b->server, session, b->verified_ms);
+		return 1;
+	}
+	SSL_SESSION_free(b->ticket);
+	b->ticket = session;
+	return 1;
+}
+
+static void offer_ticket(struct mf_tls_bridge *b, const struct mf_tls_bridge_options *o)
+{
+	SSL_SESSION *session;
+
+	b->server = o->sessions ? strdup(o->server) : NULL;
+	if (!b->server)
+		return;
+	b->sessions = o->sessions;
+	SSL_CTX_set_session_cache_mode(o->upstream,
+				       SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(o->upstream, on_ticket);
+	session = mf_tls_sessions_take(b->sessions, b->server, mf_now_ms(), &b->verified_ms);
+	if (session)
+		SSL_set_session(b->side[SERVER].ssl, session);
+	SSL_SESSION_free(session);
+}
+
+/* The server's handshake is done. Return: whether the server is who it should be */
+static bool accept_server(struct mf_tls_bridge *b)
+{
+	SSL *ssl = b->side[SERVER].ssl;
+
+	// What a resumed session goes back to was verified, staple and all.
+	if (!SSL_session_reused(ssl)) {
+		b->verified_ms = mf_now_ms();
+		if (verifies(ssl))
+			b->staple_error = mf_tls_staple_error(mf_tls_staple_check(ssl));
+	}
+	if (b->ticket && !b->staple_error) {
+		mf_tls_sessions_put(b->sessions, b->server, b->ticket, b->verified_ms);
+		b->ticket = NULL;
+	}
+	return !b->staple_error;
+}
+
 /* The server's side as a TLS client. Return: false for a name or a list that cannot be sent */
 static bool expect_server(struct mf_tls_bridge *b, const struct mf_tls_bridge_options *o)
 {
@@ -190,6 +250,8 @@ int mf_tls_bridge_new(const struct mf_tls_bridge_options *o, struct mf_tls_bridg
 	if (o->upstream ? !expect_server(b, o) : !keep_protocols(b, o->alpn))
 		goto fail;
 	r = MF_E_NOMEM;
+	if (o->upstream)
+		offer_ticket(b, o);
 	if (o->first.len &&
 	    BIO_write(b->side[CLIENT].in, o->first.ptr, (int)o->first.len) != (int)o->first.len)
 		goto fail;
@@ -208,6 +270,8 @@ void mf_tls_bridge_free(struct mf_tls_bridge *b)
 		return;
 	free_side(&b->side[CLIENT]);
 	free_side(&b->side[SERVER]);
+	SSL_SESSION_free(b->ticket);
+	free(b->server);
 	free(b->alpn);
 	free(b);
 }
@@ -371,9 +435,7 @@ static enum step shake(struct mf_tls_bridge *b, const struct mf_relay *r, unsign
 	ERR_clear_error();
 	n = SSL_do_handshake(s->ssl);
 	if (n == 1) {
-		if (i == SERVER && verifies(s->ssl))
-			b->staple_error = mf_tls_staple_error(mf_tls_staple_check(s->ssl));
-		s->shaken = !b->staple_error;
+		s->shaken = i == CLIENT || accept_server(b);
 		if (s->shaken)
 			return MOVED;
 		say(b, i, "refused");

@@ -27,6 +27,7 @@
 #include "core/base/span.h"
 #include "proxies/relay.h"
 #include "proxies/tls_authority.h"
+#include "proxies/tls_sessions.h"
 
 struct mf_tls_bridge;
 
@@ -43,6 +44,9 @@ struct mf_tls_bridge_options {
 	 */
 	struct mf_span alpn;
 	struct mf_span first; /* what was already read from the client */
+	/* Servers' tickets, outlive the bridge; NULL: each handshake is a full one. Not with an unverified upstream. */
+	struct mf_tls_sessions *sessions;
+	const char *server; /* ... this one: its name and where it is, copied */
 };
 
 /** mf_tls_bridge_new() - Return: 0, MF_E_NOMEM, MF_E_INVAL (a name that cannot be verified, a list that is none) */

@@ -98,7 +98,7 @@ def start_nginx():
     {"ssl_stapling on; ssl_stapling_file %s/%s.ocsp;" % (TMP, name) if staple else ""}
     {"ssl_verify_client on; ssl_client_certificate %s;" % SERVERS_CA if name == "mutual.cut.test" else ""}
     client_max_body_size 0;
-    location / {{ return 200 "$server_name $http_host $server_protocol $ssl_protocol"; }}
+    location / {{ return 200 "$server_name $http_host $server_protocol $ssl_protocol resumed=$ssl_session_reused"; }}
     location /big {{ root {TMP}/www; }}
     location /upload {{ proxy_pass http://{server_of(name)}:8081/; }}
   }}
@@ -371,6 +371,13 @@ class Servers(unittest.TestCase):
         for version in (("--tls-max", "1.2"), ("--tlsv1.3",)):
             out = curl("stapled.cut.test", *version)
             self.assertIn("stapled.cut.test", out.stdout, out.stderr)
+
+
+    def test_the_servers_tickets_are_used_once_each(self):
+        for version in (("--tls-max", "1.2"), ("--tlsv1.3",)):
+            # the first is a full handshake, or resumes what another test left; each gets tickets for the next
+            said = [curl("stapled.cut.test", *version).stdout for _ in range(3)]
+            self.assertTrue(all("resumed=r" in s for s in said[1:]), said)
 
 
 class Pinned(unittest.TestCase):
