@@ -15,7 +15,7 @@ class Vite(unittest.TestCase):
         write(top + "/index.html", "<script type=module src=main.js></script>")
         write(top + "/main.js", "document.title = 'x'")
         os.symlink(os.environ["VITE_MODULES"], top + "/node_modules")
-        w = Watcher()
+        w = Watcher("--probe", "60000")
         self.addCleanup(w.close)
         p = subprocess.Popen(["npm", "run", "dev"], cwd=top, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "npm_config_update_notifier": "false"})
