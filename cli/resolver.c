@@ -22,6 +22,7 @@
 #include "proxies/dns_listen.h"
 #include "proxies/http_service.h"
 #include "proxies/sock.h"
+#include "proxies/tls_authority.h"
 #include "proxies/tls_server.h"
 
 enum {
@@ -40,6 +41,7 @@ enum {
 	OPT_LISTEN,
 	OPT_DOH,
 	OPT_TLS,
+	OPT_CA,
 	OPT_DNS,
 	OPT_DNS_CACHE,
 	OPT_DNS_STALE,
@@ -57,9 +59,11 @@ static const struct mf_option options[] = {
 	{ OPT_LISTEN, 0, "listen", "ADDR[:PORT]",
 	  "answer by UDP and TCP there, port 53, 0 for any that is free; may be repeated" },
 	{ OPT_DOH, 0, "doh", "ADDR[:PORT]",
-	  "answer by HTTPS (with --tls) or HTTP there, port 443; may be repeated" },
+	  "answer by HTTPS (with --tls or --ca) or HTTP there, port 443; may be repeated" },
 	{ OPT_TLS, 0, "tls", "CERT,KEY",
 	  "PEM files for --doh; without them it speaks cleartext, to stand behind a proxy" },
+	{ OPT_CA, 0, "ca", "DIR",
+	  "directory of the local authority, which signs for --doh in place of --tls" },
 	{ OPT_DNS, 0, "dns", "RESOLVER", MF_DNS_OPTION_HELP },
 	{ OPT_DNS_CACHE, 0, "dns-cache", "KIB", MF_DNS_CACHE_OPTION_HELP },
 	{ OPT_DNS_STALE, 0, "dns-stale", "SECONDS", MF_DNS_STALE_OPTION_HELP },
@@ -100,12 +104,13 @@ struct resolver {
 	size_t policy_cnt;
 	struct place listen[LISTENERS_MAX], doh[LISTENERS_MAX];
 	size_t listen_cnt, doh_cnt;
-	const char *events_path, *session_name, *user;
+	const char *events_path, *session_name, *user, *ca_dir;
 	char *tls_cert, *tls_key; /* one string */
 	bool watch, verbose;
 	struct mf_proxy_options proxy_options;
 	/* as it runs */
 	struct mf_log log;
+	struct mf_tls_authority *authority;
 	SSL_CTX *tls;
 	struct mf_events *events;
 	struct mf_runtime *runtime;
@@ -192,6 +197,9 @@ static int take_option(struct resolver *r, int opt, const char *value)
 		return add_place("doh", value, r->doh, &r->doh_cnt, 443);
 	case OPT_TLS:
 		return set_tls(r, value);
+	case OPT_CA:
+		r->ca_dir = value;
+		return 0;
 	case OPT_DNS:
 		return mf_dns_options_add(&usage, value, &r->proxy_options);
 	case OPT_DNS_CACHE:
@@ -236,8 +244,10 @@ static int parse(struct resolver *r, int argc, char **argv)
 	if (!r->listen_cnt && !r->doh_cnt)
 		return mf_options_wrong(&usage,
 					"where shall it answer? --listen or --doh is missing");
-	if (r->tls_cert && !r->doh_cnt)
-		return mf_options_wrong(&usage, "--tls is for --doh");
+	if ((r->tls_cert || r->ca_dir) && !r->doh_cnt)
+		return mf_options_wrong(&usage, "--tls and --ca are for --doh");
+	if (r->tls_cert && r->ca_dir)
+		return mf_options_wrong(&usage, "one of --tls and --ca is wanted");
 	return -1;
 }
 
@@ -471,6 +481,10 @@ static int set_up(struct resolver *r, struct mf_err *err, int *ret_status)
 	*ret_status = EXIT_SETUP;
 	if (rc == 0 && r->tls_cert)
 		rc = mf_tls_server_open(r->tls_cert, r->tls_key, &r->tls, err);
+	if (rc == 0 && r->ca_dir)
+		rc = mf_tls_authority_open(r->ca_dir, &r->authority, err);
+	if (rc == 0 && r->authority)
+		rc = mf_tls_server_certify(r->authority, &r->tls, err);
 	if (rc == 0)
 		rc = bind_all(r, err);
 	if (rc == 0)
@@ -512,6 +526,7 @@ static void tear_down(struct resolver *r)
 	mf_runtime_free(r->runtime);
 	mf_events_free(r->events);
 	SSL_CTX_free(r->tls);
+	mf_tls_authority_free(r->authority);
 	for (size_t i = 0; i < r->signal_cnt; i++)
 		event_free(r->signals[i]);
 	if (r->base)

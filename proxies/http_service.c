@@ -259,8 +259,6 @@ static void drain(struct mf_http_conn *c)
 
 static bool has_ended(struct mf_http_conn *c)
 {
-	if (c->broken)
-		return true;
 	if (out_len(c) || (c->shaking && !c->eof))
 		return false;
 	if (c->closing)
@@ -312,7 +310,8 @@ static void pump(struct mf_http_conn *c)
 			drain(c);
 	} while (moved && !c->broken && ++rounds < ROUNDS_MAX);
 	c->busy = false;
-	if (has_ended(c)) {
+	/* as long as something moves, what came whole may not be served yet */
+	if (c->broken || (!moved && has_ended(c))) {
 		free_conn(c);
 		return;
 	}

@@ -309,6 +309,22 @@ class Life(unittest.TestCase):
         self.assertEqual([e["fields"]["transport"] for e in seen], ["doh", "udp"])
         self.assertTrue(all(e["source"] == "resolver" and e["fields"]["client"].startswith("127.0.0.1:") for e in seen))
 
+    def test_the_local_authority(self):
+        ca, pem = TMP + "/ca", TMP + "/ca.pem"
+        subprocess.run([MOONFENCE, "ca", "create", "--dir", ca], check=True, capture_output=True, timeout=120)
+        with open(pem, "wb") as f:
+            f.write(subprocess.run([MOONFENCE, "ca", "show", "--dir", ca, "--pem"], check=True, capture_output=True, timeout=120).stdout)
+        r = Resolver("--ca", ca)
+        for host in ("127.0.0.1", "localhost"):
+            out = subprocess.run(["curl", "-sS", "--cacert", pem, "-w", " %{http_version}", "--resolve", f"localhost:{r.http}:127.0.0.1",
+                                  f"https://{host}:{r.http}/resolve?name=here.example"], capture_output=True, text=True, timeout=120)
+            self.assertIn('"data":"127.0.0.1"', out.stdout, out.stderr)
+            self.assertTrue(out.stdout.endswith(" 2"), out.stdout)
+        out = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{r.http}", "-servername", "bank.example"],
+                             capture_output=True, text=True, timeout=120, input="")
+        self.assertIn("unrecognized name", out.stderr)
+        r.stop()
+
     def test_reload(self):
         r = Resolver("--no-watch")
         path = TMP + "/resolver.lua"
@@ -339,7 +355,8 @@ class Life(unittest.TestCase):
 
     def test_wrong_usage(self):
         for args, status in (([], 2), (["--listen", "x"], 2), (["--listen", "127.0.0.1:99999"], 2), (["--tls", "a"], 2),
-                             (["--listen", "127.0.0.1:0", "--tls", "a,b"], 2), (["--doh", "127.0.0.1:0", "--tls", "/none,/none"], 125),
+                             (["--listen", "127.0.0.1:0", "--tls", "a,b"], 2), (["--doh", "127.0.0.1:0", "--tls", "a,b", "--ca", "c"], 2),
+                             (["--doh", "127.0.0.1:0", "--ca", "/none"], 125), (["--doh", "127.0.0.1:0", "--tls", "/none,/none"], 125),
                              (["--listen", "192.0.2.1:0"], 125), (["--listen", "127.0.0.1:0", "--policy", "/none.lua"], 1)):
             r = subprocess.run([MOONFENCE, "resolver", *args], capture_output=True, text=True, timeout=120)
             self.assertEqual(r.returncode, status, (args, r.stderr))

@@ -374,6 +374,18 @@ static void test_half_closed(void **state)
 	expect_end(b);
 }
 
+// All of what came whole is answered, also behind the client's end.
+static void test_many_then_end(void **state)
+{
+	struct bed *b = *state;
+
+	for (unsigned i = 0; i < 100; i++)
+		say(b, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+	mf_sock_shutdown_write(b->fd);
+	expect(b, "HTTP/1.1 200 OK", 100);
+	expect_end(b);
+}
+
 static void test_slow(void **state)
 {
 	struct bed *b = *state;
@@ -439,6 +451,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_head, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_leaving, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_half_closed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_many_then_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_slow, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_too_many, set_up, tear_down),
 		cmocka_unit_test(test_params),
