@@ -39,7 +39,7 @@ struct target {
 
 static struct target targets[TARGETS_MAX];
 static size_t target_cnt;
-static const char *server_name;
+static char *server_name;
 static SSL_CTX *ctx;
 static uint8_t chunk[CHUNK];
 
