@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """terminate{}: TLS looked into, with real clients (curl, OpenSSL, GnuTLS, Python) and nginx, Python and OpenSSL as servers."""
-import base64, hashlib, os, shutil, signal, socket, ssl, struct, subprocess, threading, time, unittest
+import base64, hashlib, os, re, shutil, signal, socket, ssl, struct, subprocess, threading, time, unittest
 
 import proxies_test as bed
 from proxies_test import HERE, HOST, MORE, TMP, event, events, wait_for
@@ -19,6 +19,15 @@ NGINX = {"ok.cut.test", "stapled.cut.test", "revoked.cut.test", "must.cut.test",
          "wrong.cut.test", "self.cut.test", "old.cut.test", "exempt.cut.test", "early.test", "early-exempt.test",
          "app.pinned.test", "quiet.pinned.test", "http1.cut.test", "sibling.cut.test", "other.cut.test",
          "foreign-staple.cut.test", "mutual.cut.test"}
+
+
+PAGE = """<!doctype html><p id=p>one </p><script>
+const say = t => document.getElementById("p").append(t);
+fetch("https://sibling.cut.test/", { mode: "no-cors" }).then(() => say("two "), () => say("not two "));
+const s = new WebSocket("wss://socket.cut.test/ws");
+s.onopen = () => say("three ");
+s.onerror = () => say("not three ");
+</script>"""
 
 
 def openssl(*argv, **kw):
@@ -99,6 +108,7 @@ def start_nginx():
     {"ssl_verify_client on; ssl_client_certificate %s;" % SERVERS_CA if name == "mutual.cut.test" else ""}
     client_max_body_size 0;
     location / {{ return 200 "$server_name $http_host $server_protocol $ssl_protocol resumed=$ssl_session_reused"; }}
+    location = /page {{ default_type text/html; alias {TMP}/www/page; }}
     location /big {{ root {TMP}/www; }}
     location /upload {{ proxy_pass http://{server_of(name)}:8081/; }}
   }}
@@ -107,6 +117,8 @@ def start_nginx():
     os.makedirs(TMP + "/nginx", exist_ok=True)
     with open(TMP + "/www/big", "wb") as f:
         f.write(os.urandom(3 << 20))
+    with open(TMP + "/www/page", "w") as f:
+        f.write(PAGE)
     with open(TMP + "/nginx.conf", "w") as f:
         f.write("daemon off; worker_processes 1; error_log %s/nginx.err; pid %s/nginx.pid;\nevents { worker_connections 512; }\n"
                 "http { access_log off; client_body_temp_path %s/nginx/b; proxy_temp_path %s/nginx/p; fastcgi_temp_path %s/nginx/f;\n"
@@ -337,6 +349,28 @@ class Inside(unittest.TestCase):
         with ctx.wrap_socket(dial("early.test")) as s:
             s.sendall(b"GET / HTTP/1.0\r\nHost: early.test\r\n\r\n")
             self.assertIn(b"early.test", bed.read_all(s))
+
+
+@unittest.skipUnless(shutil.which("chromium") and shutil.which("certutil"), "no Chromium or no certutil")
+class Browser(unittest.TestCase):
+    def test_chromium_with_http2_websocket_and_another_name(self):
+        home = TMP + "/home"
+        os.makedirs(home + "/.pki/nssdb")
+        for argv in (["-N", "--empty-password"], ["-A", "-n", "session", "-t", "C,,", "-i", SESSION_CA]):
+            subprocess.run(["certutil", "-d", "sql:" + home + "/.pki/nssdb", *argv], check=True, capture_output=True)
+        names = ("ok.cut.test", "sibling.cut.test", "socket.cut.test")
+        rules = ",".join(f"MAP {n} {client_of(n)}:{PORT}" for n in names)
+        out = subprocess.run(["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--no-proxy-server",
+                              f"--user-data-dir={home}/profile", f"--host-resolver-rules={rules}", "--virtual-time-budget=20000",
+                              "--dump-dom", "https://ok.cut.test/page"], capture_output=True, text=True, timeout=300,
+                             env=dict(os.environ, HOME=home))
+        said = re.search('<p id="p">(.*?)</p>', out.stdout)
+        self.assertTrue(said, out)
+        self.assertEqual(sorted(said[1].split()), ["one", "three", "two"])
+        # one name, one certificate: each name has a connection of its own
+        for n in names:
+            self.assertTrue(intercepted(n, "joined"))
+        self.assertTrue(event("net_tls_intercept", sni="ok.cut.test", alpn=["h2"]))
 
 
 class Servers(unittest.TestCase):
