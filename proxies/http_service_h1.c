@@ -361,7 +361,7 @@ void mf_http_h1_answer(struct mf_http_conn *c, const struct mf_http_answer *a, b
 
 	evbuffer_add_printf(c->out, "HTTP/1.1 %d %s\r\n", a->status, mf_http_reason(a->status));
 	if (!bodiless)
-		evbuffer_add_printf(c->out, "content-length: %zu\r\n", a->body.len);
+		evbuffer_add_printf(c->out, "content-length: %lu\r\n", (unsigned long)a->body.len);
 	if (a->type)
 		evbuffer_add_printf(c->out, "content-type: %s\r\n", a->type);
 	for (size_t i = 0; i < a->field_cnt; i++)
