@@ -390,7 +390,7 @@ void mf_proxy_start_detach(const struct mf_proxy_start *s)
 
 	if (s->wishes->foreground)
 		return;
-	snprintf(path, sizeof(path), "%s/proxy.log", s->wishes->places.state);
+	snprintf(path, sizeof(path), "%s/proxy.log", s->wishes->places.dir);
 	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);

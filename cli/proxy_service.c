@@ -21,7 +21,7 @@
 #include "core/policy/session.h"
 #include "proxies/tls_authority.h"
 
-#define TEXT(t)                                     \
+#define SPAN_OF(t)                                  \
 	{                                           \
 		(const uint8_t *)(t), sizeof(t) - 1 \
 	}
@@ -117,12 +117,12 @@ static void on_metrics(void *ctx, struct mf_http_exchange *x, const struct mf_ht
 static void on_page(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
 {
 	static const struct mf_http_field fields[] = {
-		{ TEXT("cache-control"), TEXT("no-store") },
-		{ TEXT("content-security-policy"),
-		  TEXT("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
-		       "form-action 'none'; frame-ancestors 'none'") },
-		{ TEXT("x-content-type-options"), TEXT("nosniff") },
-		{ TEXT("referrer-policy"), TEXT("no-referrer") },
+		{ SPAN_OF("cache-control"), SPAN_OF("no-store") },
+		{ SPAN_OF("content-security-policy"),
+		  SPAN_OF("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+			  "form-action 'none'; frame-ancestors 'none'") },
+		{ SPAN_OF("x-content-type-options"), SPAN_OF("nosniff") },
+		{ SPAN_OF("referrer-policy"), SPAN_OF("no-referrer") },
 	};
 	struct mf_proxy_service *s = ctx;
 	struct mf_strbuf text = MF_STRBUF_INIT(PAGE_MAX);

@@ -23,12 +23,16 @@ from service import Service, wait_for  # noqa: E402
 
 NEEDED = ("chromium", "certutil")
 
-# The page of a development server: its script talks to where the page came from.
-PAGE = b"""<!doctype html><title>dev</title><body><script>
+# The page of a development server: its script talks to where the page came from. The picture, and so the page, is not
+# loaded before the script has had its answer.
+PAGE = b"""<!doctype html><title>dev</title><body><img src="/hold"><script>
 const ws = new WebSocket("wss://" + location.host + "/ws");
-ws.onmessage = e => { document.body.append("socket said " + e.data + " to " + location.hostname); };
-ws.onerror = () => { document.body.append("socket failed"); };
+const tell = text => { document.body.append(text); fetch("/told"); };
+ws.onmessage = e => tell("socket said " + e.data + " to " + location.hostname);
+ws.onerror = () => tell("socket failed");
 </script></body>"""
+
+told = threading.Event()
 
 
 def recv_head(c):
@@ -46,6 +50,10 @@ def serve_one(c):
         while head := recv_head(c):
             fields = dict(x.split(": ", 1) for x in head.decode().split("\r\n")[1:] if ": " in x)
             key = {k.lower(): v for k, v in fields.items()}.get("sec-websocket-key")
+            if head.startswith(b"GET /told "):
+                told.set()
+            elif head.startswith(b"GET /hold "):
+                told.wait(300)
             if not key:
                 body = PAGE if head.startswith(b"GET / ") else b""
                 c.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
@@ -79,7 +87,7 @@ class Browser:
     def dump(self, url):
         data = tempfile.mkdtemp(dir=self.folder)
         p = subprocess.run([*self.prefix, "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--no-proxy-server",
-                            "--disable-background-networking", f"--user-data-dir={data}", "--virtual-time-budget=20000",
+                            "--disable-background-networking", f"--user-data-dir={data}",
                             "--dump-dom", url], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                            timeout=600)
         return p.stdout

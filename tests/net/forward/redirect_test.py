@@ -78,6 +78,9 @@ class Redirect(unittest.TestCase):
         return Service("--user", PROXY_USER, *args, listen=None, prefix=self.lab.command([]), **kwargs)
 
     def curl(self, url, *more, user=None):
+        """By IPv4 unless told: a client that tries both families may make two connections, and they are counted."""
+        if "-6" not in more:
+            more = ("-4", *more)
         return self.lab.run(["curl", "-sS", "--noproxy", "*", "--max-time", "60", *more, url], user=user)
 
     def talk(self, address, port, text, until="end"):
@@ -100,7 +103,7 @@ class Redirect(unittest.TestCase):
     # -- what is not ours ------------------------------------------------------------------------------------------
 
     def test_foreign_names_go_where_they_went(self):
-        for more in ((), ("-6",), ("--http1.1",), ("--tls-max", "1.2")):
+        for more in (("-4",), ("-6",), ("--http1.1",), ("--tls-max", "1.2")):
             direct = self.curl("https://allowed.example/", "-w", "%{http_version} %{remote_ip}", *more)
             with self.service() as s:
                 through = self.curl("https://allowed.example/", "-w", "%{http_version} %{remote_ip}", *more)
@@ -110,7 +113,7 @@ class Redirect(unittest.TestCase):
 
     def test_every_byte(self):
         with self.service() as s:
-            p = self.lab.run(["sh", "-c", "curl -sS https://allowed.example/big | sha256sum"])
+            p = self.lab.run(["sh", "-c", "curl -4 -sS https://allowed.example/big | sha256sum"])
             direct = self.lab.run(["sha256sum", self.lab.path("www/big")])
             self.assertEqual(p.stdout.split()[0], direct.stdout.split()[0])
             wait_for("its end", lambda: s.json("status")["connectionsActive"] == 0)
@@ -153,6 +156,23 @@ class Redirect(unittest.TestCase):
         self.assertEqual(port, 443)
         with self.service():
             self.assertEqual(self.talk("127.0.0.1", 443, b"binary\x00"), b"binary\x00".hex() + "\n")
+
+    def test_no_name(self):
+        hello = ["openssl", "s_client", "-connect", f"{WEB4}:443", "-noservername", "-brief"]
+        with self.service() as s:
+            p = self.lab.run(hello)
+            self.assertIn("allowed.example", p.stdout + p.stderr)
+            self.assertEqual(s.errors()["no_name"], 0)
+        with self.service(limits={"no_sni": "deny"}) as s:
+            p = self.lab.run(hello)
+            self.assertNotEqual(p.returncode, 0)
+            self.assertEqual(s.errors()["no_name"], 1)
+            self.assertIn("server=web", self.curl("https://allowed.example/").stdout)
+
+    def test_blocked_original_port(self):
+        with self.service(limits={"blocked_ports": [443]}) as s:
+            self.assertNotEqual(self.curl("https://allowed.example/").returncode, 0)
+            self.assertEqual(s.errors()["blocked_port"], 1)
 
     # -- what is ours ----------------------------------------------------------------------------------------------
 
@@ -206,6 +226,24 @@ class Redirect(unittest.TestCase):
             self.assertIn("package.json", out.stdout, out)
             p.kill()
             wait_for("its end", lambda: name not in self.read_hosts())
+
+    def test_hosts_file_is_replaced_in_one_step(self):
+        path = self.lab.write("more/hosts", "127.0.0.1 localhost\n127.0.0.1 old.test # moonfence proxy\nno newline", 0o640)
+        held = open(path)  # so that its number is not given again
+        self.addCleanup(held.close)
+        before = os.fstat(held.fileno())
+        with self.service("--hosts-file", path, "--map", "a.test=3000"):
+            with open(path) as f:
+                text = f.read()
+            self.assertIn("\nno newline\n", text)
+            self.assertIn("::1 a.test # moonfence proxy\n", text)
+            self.assertNotIn("old.test", text)
+            after = os.stat(path)
+            self.assertEqual((before.st_mode, before.st_uid), (after.st_mode, after.st_uid))
+            self.assertNotEqual(before.st_ino, after.st_ino)
+            self.assertEqual(os.listdir(os.path.dirname(path)), ["hosts"])
+        with open(path) as f:
+            self.assertEqual(f.read(), "127.0.0.1 localhost\nno newline\n")
 
     # -- loops -----------------------------------------------------------------------------------------------------
 
