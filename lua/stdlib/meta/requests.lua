@@ -9,7 +9,7 @@
 ---kind has is an error that names the fields there are. Each read is part of the decision's key: read only what decides.
 ---@class moonfence.Request
 ---@field kind "dns"|"connect"|"sni"|"file"|"dns_answer" Which hook is asked.
----@field source "session"|"gateway"|"nic"|"replay"|"api" Where the request comes from.
+---@field source "session"|"resolver"|"gateway"|"nic"|"replay"|"api" Where the request comes from.
 ---@field session moonfence.Session The session that it belongs to.
 ---@field process moonfence.Process The process that made it.
 local Request = {}
