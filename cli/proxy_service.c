@@ -340,7 +340,8 @@ static int read_settings(struct mf_proxy_service *s, struct mf_forward_config *c
 {
 	const char *path = s->o.wishes->places.settings;
 	json_error_t why;
-	json_t *limits;
+	json_t *limits, *unused;
+	const char *key;
 
 	s->settings = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
 	if (!s->settings && json_error_code(&why) == json_error_cannot_open_file)
@@ -348,6 +349,13 @@ static int read_settings(struct mf_proxy_service *s, struct mf_forward_config *c
 	if (!json_is_object(s->settings))
 		return mf_err_at(err, MF_E_SYNTAX, path, (unsigned)(why.line > 0 ? why.line : 1), 0,
 				 "%s", s->settings ? "the settings are no JSON object" : why.text);
+	json_object_foreach(s->settings, key, unused) if (
+		strcmp(key, "limits") != 0 &&
+		strcmp(key, "maps") !=
+			0) return mf_err_at(err, MF_E_SYNTAX, path, 1, 0,
+					    "there is no setting \"%.60s\": \"limits\" and "
+					    "\"maps\" are all",
+					    key);
 	limits = json_object_get(s->settings, "limits");
 	return limits ? mf_forward_config_read(config, limits, err) : 0;
 }

@@ -182,7 +182,8 @@ class Control(unittest.TestCase):
                 self.assertEqual(s.json("status")["connectionsTotal"], 0)
 
     def test_settings_that_are_none(self):
-        for settings, why in (({"limits": {"max_connections": 0}}, "max_connections"),
+        for settings, why in (({"max_connections": 5}, 'no setting "max_connections"'),
+                              ({"limits": {"max_connections": 0}}, "max_connections"),
                               ({"limits": {"frobs": 1}}, "frobs"),
                               ({"limits": {"allowed_networks": ["10.0.0.0/33"]}}, "10.0.0.0/33"),
                               ({"limits": {"no_sni": "maybe"}}, "no_sni"),
