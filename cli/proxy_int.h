@@ -3,6 +3,7 @@
 #ifndef MF_CLI_PROXY_INT_H
 #define MF_CLI_PROXY_INT_H
 
+#include "cli/policy_host.h"
 #include "cli/proxy.h"
 #include "core/policy/session.h"
 #include "proxies/dev_servers.h"
@@ -16,10 +17,9 @@ struct mf_proxy_service {
 	struct mf_forward *forward;
 	json_t *settings;
 	int pid;
-	/* proxy_policies.c; all NULL without a policy */
+	/* proxy_policies.c; no VM without a policy */
+	struct mf_policy_host host;
 	struct mf_session session;
-	struct mf_runtime *runtime;
-	struct mf_log log;
 	/* proxy_detect.c */
 	struct mf_dev_servers *dev; /* NULL: the broker looks */
 	json_t *servers;	    /* by id */

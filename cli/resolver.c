@@ -15,9 +15,7 @@
 #include "cli/daemon.h"
 #include "cli/dns_options.h"
 #include "cli/output.h"
-#include "cli/paths.h"
-#include "core/base/log.h"
-#include "core/observe/events.h"
+#include "cli/policy_host.h"
 #include "proxies/dns_https.h"
 #include "proxies/dns_listen.h"
 #include "proxies/http_service.h"
@@ -26,7 +24,6 @@
 #include "proxies/tls_server.h"
 
 enum {
-	POLICIES_MAX = 64,
 	LISTENERS_MAX = 8, /* of each kind */
 	SIGNALS_MAX = 3,
 	BACKLOG = 512,
@@ -100,21 +97,15 @@ struct place {
 
 struct resolver {
 	/* as asked for */
-	const char *policies[POLICIES_MAX];
-	size_t policy_cnt;
+	struct mf_policy_host host;
 	struct place listen[LISTENERS_MAX], doh[LISTENERS_MAX];
 	size_t listen_cnt, doh_cnt;
-	const char *events_path, *session_name, *user, *ca_dir;
+	const char *session_name, *user, *ca_dir;
 	char *tls_cert, *tls_key; /* one string */
-	bool watch, verbose;
 	struct mf_proxy_options proxy_options;
 	/* as it runs */
-	struct mf_log log;
 	struct mf_tls_authority *authority;
 	SSL_CTX *tls;
-	struct mf_events *events;
-	struct mf_runtime *runtime;
-	struct mf_vm *vm;
 	struct mf_session session;
 	struct event_base *base;
 	struct event *signals[SIGNALS_MAX];
@@ -123,7 +114,6 @@ struct resolver {
 	struct mf_dns_listen *listeners[LISTENERS_MAX];
 	struct mf_http_service *http;
 	struct mf_dns_https *https;
-	char default_policy[MF_PATH_MAX], stdlib_dir[MF_PATH_MAX];
 };
 
 /* ---- arguments ------------------------------------------------------------------------------------------------- */
@@ -187,10 +177,7 @@ static int take_option(struct resolver *r, int opt, const char *value)
 {
 	switch (opt) {
 	case OPT_POLICY:
-		if (r->policy_cnt == POLICIES_MAX)
-			return mf_options_wrong(&usage, "--policy: at most %d", POLICIES_MAX);
-		r->policies[r->policy_cnt++] = value;
-		return 0;
+		return mf_policy_host_add(&usage, &r->host, value);
 	case OPT_LISTEN:
 		return add_place("listen", value, r->listen, &r->listen_cnt, 53);
 	case OPT_DOH:
@@ -207,7 +194,7 @@ static int take_option(struct resolver *r, int opt, const char *value)
 	case OPT_DNS_STALE:
 		return mf_dns_options_set_stale(&usage, value, &r->proxy_options);
 	case OPT_EVENTS:
-		r->events_path = value;
+		r->host.events_path = value;
 		return 0;
 	case OPT_SESSION:
 		r->session_name = value;
@@ -216,10 +203,10 @@ static int take_option(struct resolver *r, int opt, const char *value)
 		r->user = value;
 		return 0;
 	case OPT_NO_WATCH:
-		r->watch = false;
+		r->host.watch = false;
 		return 0;
 	case OPT_VERBOSE:
-		r->verbose = true;
+		r->host.verbose = true;
 		return 0;
 	}
 	return 0;
@@ -249,41 +236,6 @@ static int parse(struct resolver *r, int argc, char **argv)
 	if (r->tls_cert && r->ca_dir)
 		return mf_options_wrong(&usage, "one of --tls and --ca is wanted");
 	return -1;
-}
-
-/* ---- sinks ----------------------------------------------------------------------------------------------------- */
-
-static void log_line(void *ctx, enum mf_log_level level, const char *text)
-{
-	const struct resolver *r = ctx;
-
-	if (r->verbose || level <= MF_LOG_WARNING) {
-		fputs("moonfence: ", stderr);
-		mf_output_text(stderr, text);
-		fputc('\n', stderr);
-	}
-}
-
-static void runtime_event(void *ctx, const char *json, size_t len)
-{
-	struct resolver *r = ctx;
-
-	if (r->events)
-		mf_events_send_line(r->events, json, len);
-}
-
-/* Without a sink there are no events, and none are written. */
-static int open_events(struct resolver *r, struct mf_err *err)
-{
-	struct mf_events_options o = { .log = &r->log };
-	int rc;
-
-	if (!r->events_path)
-		return 0;
-	rc = mf_events_new(&o, &r->events, err);
-	if (rc == 0 && strcmp(r->events_path, "-") == 0)
-		return mf_events_add_fd(r->events, fileno(stderr), "stderr", err);
-	return rc == 0 ? mf_events_add_file(r->events, r->events_path, err) : rc;
 }
 
 /* ---- sockets --------------------------------------------------------------------------------------------------- */
@@ -332,7 +284,7 @@ static int bind_all(struct resolver *r, struct mf_err *err)
 			return no_socket(&p->at, "HTTP", err);
 		(void)mf_sock_local(p->tcp, &p->at);
 		if (!r->tls && !mf_addr_is_loopback(&p->at.addr))
-			mf_log_warning(&r->log,
+			mf_log_warning(&r->host.log,
 				       "--doh without --tls: questions cross the network in "
 				       "the clear");
 	}
@@ -346,38 +298,10 @@ static int give_up_rights(struct resolver *r, struct mf_err *err)
 	if (r->user)
 		return mf_daemon_become(r->user, err);
 	if (mf_daemon_is_root())
-		mf_log_warning(&r->log,
+		mf_log_warning(&r->host.log,
 			       "this resolver stays root: --user would have it be somebody "
 			       "else");
 	return 0;
-}
-
-static int load_policies(struct resolver *r, struct mf_err *err)
-{
-	struct mf_runtime_options o = { .size = sizeof(o),
-					.log = log_line,
-					.log_ctx = r,
-					.event = runtime_event,
-					.event_ctx = r };
-	int rc;
-
-	if (mf_paths_data("stdlib", r->stdlib_dir))
-		o.stdlib_dir = r->stdlib_dir;
-	if (!r->policy_cnt) {
-		if (!mf_paths_default_policy(r->default_policy))
-			return mf_err_set(err, MF_E_NOENT,
-					  "the shipped policies were not found (%s): give --policy",
-					  mf_paths_data_places());
-		r->policies[r->policy_cnt++] = r->default_policy;
-	}
-	rc = mf_runtime_new(&o, &r->runtime, err);
-	if (rc == 0)
-		rc = mf_runtime_load(r->runtime, r->policies, r->policy_cnt, err);
-	if (rc == 0)
-		rc = mf_vm_new(r->runtime, &r->vm, err);
-	if (rc == 0 && r->watch)
-		rc = mf_runtime_watch(r->runtime, 0, err);
-	return rc;
 }
 
 static void on_stop(evutil_socket_t sig, short what, void *ctx)
@@ -392,14 +316,10 @@ static void on_stop(evutil_socket_t sig, short what, void *ctx)
 static void on_reload(evutil_socket_t sig, short what, void *ctx)
 {
 	struct resolver *r = ctx;
-	struct mf_err err = { 0 };
-	char text[1100];
 
 	(void)sig;
 	(void)what;
-	if (mf_runtime_reload(r->runtime, &err) < 0)
-		mf_log_warning(&r->log, "policies stay as they are: %s",
-			       mf_err_format(&err, text, sizeof(text)));
+	mf_policy_host_reload(&r->host);
 }
 
 static bool watch_signal(struct resolver *r, int sig, event_callback_fn fn)
@@ -447,9 +367,9 @@ static int serve(struct resolver *r, struct mf_err *err)
 
 	r->session = (struct mf_session){ .id = r->session_name,
 					  .source = "resolver",
-					  .vm = r->vm,
-					  .events = r->events,
-					  .log = &r->log };
+					  .vm = r->host.vm,
+					  .events = r->host.events,
+					  .log = &r->host.log };
 	rc = mf_proxy_start(r->base, &r->session, &r->proxy_options, &r->proxy, err);
 	for (size_t i = 0; i < r->listen_cnt && rc == 0; i++) {
 		struct place *p = &r->listen[i];
@@ -489,11 +409,12 @@ static int set_up(struct resolver *r, struct mf_err *err, int *ret_status)
 		rc = bind_all(r, err);
 	if (rc == 0)
 		rc = give_up_rights(r, err);
-	if (rc == 0)
-		rc = open_events(r, err);
+	/* without a sink there are no events, and none are written */
+	if (rc == 0 && r->host.events_path)
+		rc = mf_policy_host_open_events(&r->host, NULL, err);
 	if (rc < 0)
 		return rc;
-	rc = load_policies(r, err);
+	rc = mf_policy_host_load(&r->host, err);
 	if (rc < 0) {
 		*ret_status = MF_EXIT_FAULT;
 		return rc;
@@ -520,11 +441,8 @@ static void tear_down(struct resolver *r)
 	close_places(r->listen, r->listen_cnt);
 	close_places(r->doh, r->doh_cnt);
 	mf_proxy_stop(r->proxy);
-	if (r->runtime)
-		mf_runtime_unwatch(r->runtime);
-	mf_vm_free(r->vm);
-	mf_runtime_free(r->runtime);
-	mf_events_free(r->events);
+	mf_policy_host_unload(&r->host);
+	mf_policy_host_close_events(&r->host);
 	SSL_CTX_free(r->tls);
 	mf_tls_authority_free(r->authority);
 	for (size_t i = 0; i < r->signal_cnt; i++)
@@ -543,9 +461,8 @@ int mf_cmd_resolver(int argc, char **argv)
 
 	if (!r)
 		return EXIT_SETUP;
-	r->watch = true;
+	mf_policy_host_init(&r->host);
 	r->session_name = "resolver";
-	r->log = (struct mf_log){ log_line, r };
 	r->proxy_options =
 		(struct mf_proxy_options){ .size = sizeof(r->proxy_options), .names_only = true };
 	status = parse(r, argc, argv);

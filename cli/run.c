@@ -20,6 +20,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/paths.h"
+#include "cli/policy_host.h"
 #include "cli/run_metrics.h"
 #include "cli/run_packets.h"
 #include "cli/run_signals.h"
@@ -30,7 +31,6 @@
 #include "proxies/proxy.h"
 #include "proxies/tls_authority.h"
 
-#define POLICIES_MAX 64
 #define LABELS_MAX   32
 #define UNIX_MAX     64
 #define KEEP_FDS_MAX 64
@@ -122,9 +122,8 @@ static const struct mf_usage usage = {
 
 struct run {
 	/* as asked for */
-	const char *policies[POLICIES_MAX];
-	size_t policy_cnt;
-	const char *events_path, *metrics_path, *session_name;
+	struct mf_policy_host host;
+	const char *metrics_path, *session_name;
 	struct mf_session_label labels[LABELS_MAX];
 	char *label_texts[LABELS_MAX]; /* "KEY\0VALUE" */
 	size_t label_cnt;
@@ -137,16 +136,12 @@ struct run {
 	unsigned prove_timeout_ms;
 	bool fail_open;
 	unsigned tun_queues;
-	bool want_summary, watch, verbose;
+	bool want_summary;
 	struct mf_proxy_options proxy_options;
 	/* as it runs */
-	struct mf_log log;
 	struct mf_capture *capture;
-	struct mf_events *events;
 	struct mf_metrics *metrics;
 	struct mf_summary *summary;
-	struct mf_runtime *runtime;
-	struct mf_vm *vm;
 	struct mf_names *names;
 	struct mf_session session;
 	struct event_base *base;
@@ -158,7 +153,6 @@ struct run {
 	struct mf_capture_event exited;
 	uint64_t started_ns;
 	char id[64];
-	char default_policy[MF_PATH_MAX], stdlib_dir[MF_PATH_MAX];
 };
 
 /* ---- arguments ------------------------------------------------------------------------------------------------- */
@@ -252,12 +246,9 @@ static int take_option(struct run *r, int opt, const char *value)
 {
 	switch (opt) {
 	case OPT_POLICY:
-		if (r->policy_cnt == POLICIES_MAX)
-			return mf_options_wrong(&usage, "--policy: at most %d", POLICIES_MAX);
-		r->policies[r->policy_cnt++] = value;
-		return 0;
+		return mf_policy_host_add(&usage, &r->host, value);
 	case OPT_EVENTS:
-		r->events_path = value;
+		r->host.events_path = value;
 		return 0;
 	case OPT_CA:
 		r->ca_dir = value;
@@ -297,13 +288,13 @@ static int take_option(struct run *r, int opt, const char *value)
 		r->metrics_path = value;
 		return 0;
 	case OPT_NO_WATCH:
-		r->watch = false;
+		r->host.watch = false;
 		return 0;
 	case OPT_TRUST_TARGETS:
 		r->proxy_options.redirect_target_trusted = true;
 		return 0;
 	case OPT_VERBOSE:
-		r->verbose = true;
+		r->host.verbose = true;
 		return 0;
 	}
 	return 0;
@@ -339,17 +330,6 @@ static bool parse(struct run *r, int argc, char **argv, char *const **ret_comman
 
 /* ---- sinks ----------------------------------------------------------------------------------------------------- */
 
-static void log_line(void *ctx, enum mf_log_level level, const char *text)
-{
-	const struct run *r = ctx;
-
-	if (r->verbose || level <= MF_LOG_WARNING) {
-		fputs("moonfence: ", stderr);
-		mf_output_text(stderr, text);
-		fputc('\n', stderr);
-	}
-}
-
 static void notice(void *ctx, const char *text, size_t len)
 {
 	(void)ctx;
@@ -359,26 +339,15 @@ static void notice(void *ctx, const char *text, size_t len)
 	fputc('\n', stderr);
 }
 
-static void runtime_event(void *ctx, const char *json, size_t len)
-{
-	struct run *r = ctx;
-
-	mf_events_send_line(r->events, json, len);
-}
-
 static int open_events(struct run *r, struct mf_err *err)
 {
-	struct mf_events_options o = { .log = &r->log, .notice = notice };
-	int rc = mf_events_new(&o, &r->events, err);
+	struct mf_events_options o = { .notice = notice };
+	int rc = mf_policy_host_open_events(&r->host, &o, err);
 
-	if (rc == 0 && r->events_path && strcmp(r->events_path, "-") == 0)
-		rc = mf_events_add_fd(r->events, STDERR_FILENO, "stderr", err);
-	else if (rc == 0 && r->events_path)
-		rc = mf_events_add_file(r->events, r->events_path, err);
 	if (rc == 0 && r->want_summary) {
 		r->summary = mf_summary_new();
-		rc = r->summary ? mf_events_add_callback(r->events, mf_summary_on_event, r->summary,
-							 "summary", err)
+		rc = r->summary ? mf_events_add_callback(r->host.events, mf_summary_on_event,
+							 r->summary, "summary", err)
 				: mf_err_set(err, MF_E_NOMEM, "out of memory");
 	}
 	return rc;
@@ -402,34 +371,6 @@ static void name_session(struct run *r)
 	snprintf(r->id, sizeof(r->id), "run-%s-%d", stamp, (int)getpid());
 }
 
-static int load_policies(struct run *r, struct mf_err *err)
-{
-	struct mf_runtime_options o = { .size = sizeof(o),
-					.log = log_line,
-					.log_ctx = r,
-					.event = runtime_event,
-					.event_ctx = r };
-	int rc;
-
-	if (mf_paths_data("stdlib", r->stdlib_dir))
-		o.stdlib_dir = r->stdlib_dir;
-	if (!r->policy_cnt) {
-		if (!mf_paths_default_policy(r->default_policy))
-			return mf_err_set(err, MF_E_NOENT,
-					  "the shipped policies were not found (%s): give --policy",
-					  mf_paths_data_places());
-		r->policies[r->policy_cnt++] = r->default_policy;
-	}
-	rc = mf_runtime_new(&o, &r->runtime, err);
-	if (rc == 0)
-		rc = mf_runtime_load(r->runtime, r->policies, r->policy_cnt, err);
-	if (rc == 0)
-		rc = mf_vm_new(r->runtime, &r->vm, err);
-	if (rc == 0 && r->watch)
-		rc = mf_runtime_watch(r->runtime, 0, err);
-	return rc;
-}
-
 static void fill_session(struct run *r)
 {
 	r->session = (struct mf_session){
@@ -437,11 +378,11 @@ static void fill_session(struct run *r)
 		.source = "session",
 		.labels = r->labels,
 		.label_cnt = r->label_cnt,
-		.vm = r->vm,
+		.vm = r->host.vm,
 		.names = r->names,
-		.events = r->events,
+		.events = r->host.events,
 		.metrics = r->metrics,
-		.log = &r->log,
+		.log = &r->host.log,
 	};
 	mf_capture_get_ops(r->capture, &r->session.ops);
 }
@@ -462,16 +403,16 @@ static void tell_start(struct run *r, char *const *command)
 	event_of(r, &ev, MF_EV_TRANSPARENT_NET_SETUP);
 	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(r->backend));
 	mf_event_add_int(&ev, MF_EVF_DURATION_MS, (int64_t)(t.total_ns / MF_NS_PER_MS));
-	mf_events_send(r->events, &ev);
+	mf_events_send(r->host.events, &ev);
 	event_of(r, &ev, MF_EV_CAPTURE_READY);
 	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(r->backend));
 	mf_event_add_int(&ev, MF_EVF_PROBE_MS, (int64_t)(t.probes_ns / MF_NS_PER_MS));
-	mf_events_send(r->events, &ev);
+	mf_events_send(r->host.events, &ev);
 	while (command[argc])
 		argc++;
 	event_of(r, &ev, MF_EV_SESSION_START);
 	mf_event_add_list(&ev, MF_EVF_ARGV, (const char *const *)command, argc);
-	mf_events_send(r->events, &ev);
+	mf_events_send(r->host.events, &ev);
 }
 
 static void tell_end(struct run *r)
@@ -482,8 +423,8 @@ static void tell_end(struct run *r)
 	// Connections that are still open count, and end before the session does.
 	mf_proxy_cut(r->proxy, "session end");
 	mf_proxy_get_stats(r->proxy, &s);
-	mf_run_metrics_gather(r->metrics,
-			      &(struct mf_run_metrics){ r->vm, r->names, r->events, r->proxy });
+	mf_run_metrics_gather(r->metrics, &(struct mf_run_metrics){ r->host.vm, r->names,
+								    r->host.events, r->proxy });
 	mf_capture_gather(r->capture, r->metrics);
 	mf_proxy_stop(r->proxy);
 	r->proxy = NULL;
@@ -498,7 +439,7 @@ static void tell_end(struct run *r)
 	mf_event_add_int(&ev, MF_EVF_DNS_QUERIES, (int64_t)s.dns_queries);
 	mf_event_add_int(&ev, MF_EVF_DENIED,
 			 (int64_t)(s.tcp_denied + s.udp_denied + s.dns_denied + s.sni_denied));
-	mf_events_send(r->events, &ev);
+	mf_events_send(r->host.events, &ev);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------------------------- */
@@ -507,7 +448,7 @@ static void on_drift(struct run *r, const char *what)
 {
 	struct mf_event ev;
 
-	mf_log_error(&r->log,
+	mf_log_error(&r->host.log,
 		     "the fence is not as it was built, all traffic of the session has ended: %s",
 		     what);
 	mf_proxy_cut(r->proxy, what);
@@ -515,7 +456,7 @@ static void on_drift(struct run *r, const char *what)
 	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(r->backend));
 	mf_event_add_cstr(&ev, MF_EVF_REASON, what);
 	mf_event_add_cstr(&ev, MF_EVF_ACTION, "cut");
-	mf_events_send(r->events, &ev);
+	mf_events_send(r->host.events, &ev);
 }
 
 /* What somebody in the session tried and may not, and sockets of the host that appeared: no decision of a policy. */
@@ -534,7 +475,7 @@ static void on_fence(struct run *r, const struct mf_capture_event *what)
 	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(r->backend));
 	if (refused)
 		mf_event_add_cstr(&ev, MF_EVF_REASON, what->text);
-	mf_events_send(r->events, &ev);
+	mf_events_send(r->host.events, &ev);
 }
 
 /* Failures of the packets' way, and their end: no decision of a policy either. */
@@ -542,11 +483,11 @@ static void on_packets(struct run *r, const char *what)
 {
 	struct mf_event ev;
 
-	mf_log_warning(&r->log, "%s", what);
+	mf_log_warning(&r->host.log, "%s", what);
 	event_of(r, &ev, MF_EV_CAPTURE_PACKETS);
 	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(r->backend));
 	mf_event_add_cstr(&ev, MF_EVF_REASON, what);
-	mf_events_send(r->events, &ev);
+	mf_events_send(r->host.events, &ev);
 }
 
 static void on_capture(evutil_socket_t fd, short what, void *ctx)
@@ -563,7 +504,7 @@ static void on_capture(evutil_socket_t fd, short what, void *ctx)
 			event_base_loopbreak(r->base);
 			return;
 		case MF_CAPTURE_STOPPED:
-			mf_events_flush(r->events, 1000);
+			mf_events_flush(r->host.events, 1000);
 			mf_capture_stop_like(r->capture, &ev);
 			break;
 		case MF_CAPTURE_DRIFT:
@@ -591,13 +532,8 @@ static void on_queued(void *ctx)
 static void on_reload(void *ctx)
 {
 	struct run *r = ctx;
-	struct mf_err err = { 0 };
-	char text[1100];
 
-	// What went wrong is an event too; the old generation stays.
-	if (mf_runtime_reload(r->runtime, &err) < 0)
-		mf_log_warning(&r->log, "policies stay as they are: %s",
-			       mf_err_format(&err, text, sizeof(text)));
+	mf_policy_host_reload(&r->host);
 }
 
 /* The command is killed with the capture. */
@@ -670,7 +606,7 @@ static int set_up(struct run *r, struct mf_err *err, int *ret_status)
 	rc = mf_names_new(NULL, &r->names, err);
 	if (rc < 0)
 		return rc;
-	rc = load_policies(r, err);
+	rc = mf_policy_host_load(&r->host, err);
 	if (rc < 0) {
 		*ret_status = MF_EXIT_FAULT;
 		return rc;
@@ -681,7 +617,7 @@ static int set_up(struct run *r, struct mf_err *err, int *ret_status)
 
 		event_of(r, &ev, MF_EV_TRANSPARENT_NET_FAILED);
 		mf_event_add_cstr(&ev, MF_EVF_ERROR, err->msg);
-		mf_events_send(r->events, &ev);
+		mf_events_send(r->host.events, &ev);
 		return rc;
 	}
 	fill_session(r);
@@ -699,7 +635,7 @@ static void write_metrics(struct run *r)
 	struct mf_err err = { 0 };
 
 	if (mf_run_metrics_write(r->metrics, r->metrics_path, &err) < 0)
-		mf_log_error(&r->log, "%s", err.msg);
+		mf_log_error(&r->host.log, "%s", err.msg);
 }
 
 static void free_run(struct run *r)
@@ -714,12 +650,9 @@ static void tear_down(struct run *r)
 	mf_proxy_stop(r->proxy);
 	if (r->metrics_path && r->metrics)
 		write_metrics(r);
-	if (r->runtime)
-		mf_runtime_unwatch(r->runtime);
-	mf_vm_free(r->vm);
-	mf_runtime_free(r->runtime);
+	mf_policy_host_unload(&r->host);
 	// After everything that sends events, before what the sinks write to.
-	mf_events_free(r->events);
+	mf_policy_host_close_events(&r->host);
 	if (r->summary)
 		mf_summary_print(r->summary, stderr, r->id);
 	mf_summary_free(r->summary);
@@ -745,14 +678,13 @@ int mf_cmd_run(int argc, char **argv)
 
 	if (!r)
 		return EXIT_SETUP;
-	r->watch = true;
+	mf_policy_host_init(&r->host);
 	r->backend = mf_capture_backend_default();
 	r->proxy_options = (struct mf_proxy_options){ .size = sizeof(r->proxy_options) };
 	if (!parse(r, argc, argv, &command, &status)) {
 		free_run(r);
 		return status;
 	}
-	r->log = (struct mf_log){ log_line, r };
 	r->started_ns = mf_clock_now(&mf_clock_system);
 	name_session(r);
 	capture_options.argv = command;
@@ -765,7 +697,7 @@ int mf_cmd_run(int argc, char **argv)
 	capture_options.unix_allow_cnt = r->unix_cnt;
 	capture_options.keep_fds = r->keep_fds;
 	capture_options.keep_fd_cnt = r->keep_fd_cnt;
-	capture_options.log = &r->log;
+	capture_options.log = &r->host.log;
 	// The key of the local authority must not serve those whom the fence holds back.
 	capture_options.hidden_dir = mf_paths_authority(authority_dir);
 	status = EXIT_SETUP;
