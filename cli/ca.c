@@ -227,6 +227,9 @@ int mf_cmd_ca_rotate(int argc, char **argv)
 	if (mf_ca_load(path, &dir, &now, &err) < 0)
 		return mf_ca_fail(&err);
 	print_authority("In force:", path, &now);
+	puts("Who signs with the old one does so until it is started anew: 'moonfence proxy "
+	     "disable' "
+	     "and\n'moonfence proxy enable', and each 'moonfence resolver'.");
 	mf_ca_cert_done(&now);
 	mf_private_dir_close(dir);
 	return MF_EXIT_GOOD;

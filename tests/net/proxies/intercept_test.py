@@ -118,7 +118,7 @@ def start_nginx():
     with open(TMP + "/www/page", "w") as f:
         f.write(PAGE)
     with open(TMP + "/nginx.conf", "w") as f:
-        f.write("daemon off; worker_processes 1; error_log %s/nginx.err; pid %s/nginx.pid;\nevents { worker_connections 512; }\n"
+        f.write("daemon off; master_process off; error_log %s/nginx.err; pid %s/nginx.pid;\nevents { worker_connections 512; }\n"
                 "http { access_log off; client_body_temp_path %s/nginx/b; proxy_temp_path %s/nginx/p; fastcgi_temp_path %s/nginx/f;\n"
                 "uwsgi_temp_path %s/nginx/u; scgi_temp_path %s/nginx/s; large_client_header_buffers 8 64k; %s }\n"
                 % (TMP, TMP, TMP, TMP, TMP, TMP, TMP, blocks))
