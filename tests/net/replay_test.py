@@ -156,9 +156,11 @@ class Replay(Scenario):
             done = subprocess.run(
                 ["tshark", "-r", out, "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o",
                  "udp.check_checksum:TRUE", "-Y",
-                 "ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0 "
+                 "ip.checksum.status == 0 || ((tcp.checksum.status == 0 || udp.checksum.status == 0) && !icmp && !icmpv6) "
                  "|| icmp.checksum.status == 0 || icmpv6.checksum.status == 0 || _ws.malformed"],
                 capture_output=True, text=True, check=False)
+            # What an ICMP error quotes never left its host: the kernel had not yet computed its checksum (a client that
+            # asked twice and was gone at the second answer).
             self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
             frames = subprocess.run(["tshark", "-r", out, "-T", "fields", "-e", "tcp.flags.reset", "-e", "tcp.dstport"],
                                     capture_output=True, text=True, check=False).stdout.split("\n")

@@ -118,7 +118,8 @@ class JobControl(Case):
         self.term.send("\x1a")
         self.term.expect("Stopped")
         self.term.expect("INNER> ")
-        self.term.send("kill -9 %1; suspend\n")
+        # reaped before the shell is left: else it says that there are stopped jobs
+        self.term.send("kill -9 %1; wait %1; suspend\n")
         self.term.expect("PROMPT> ")
         self.term.send("fg\n")
         self.term.expect("INNER> ")
