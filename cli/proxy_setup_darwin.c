@@ -3,11 +3,11 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
+#include "cli/proxy_setup.h"
 
-int mf_cmd_proxy_setup(int argc, char **argv)
+int mf_proxy_setup_make(const struct mf_proxy_setup *wishes)
 {
-	(void)argc;
-	(void)argv;
+	(void)wishes;
 	fprintf(stderr, "moonfence: domain forwarding has no service on macOS yet\n");
 	return MF_EXIT_FAULT;
 }

@@ -15,39 +15,13 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/proxy.h"
+#include "cli/proxy_setup.h"
 
 extern char **environ;
 
-enum { OPT_JSON = 1, OPT_USER, OPT_TRUST, OPT_CA_DIR, OPT_UNIT, OPT_MODE };
-
-static const struct mf_option options[] = {
-	{ OPT_MODE, 0, "proxy-mode", "MODE",
-	  "redirect (default as root): rules of nftables; explicit: a listener, no privileges" },
-	{ OPT_USER, 'u', "user", "NAME",
-	  "the user that the service shall run as (default: moonfence)" },
-	{ OPT_TRUST, 0, "trust-ca", NULL, "let this user's programs trust the local authority" },
-	{ OPT_CA_DIR, 0, "ca-dir", "DIR", "the local certificate authority is there" },
-	{ OPT_UNIT, 0, "unit", "FILE",
-	  "write a systemd unit that enables forwarding at every start of the system" },
-	{ OPT_JSON, 'j', "json", NULL, "print JSON" },
-};
-
-static const struct mf_usage usage = {
-	.name = "proxy setup",
-	.synopsis = "[OPTION]...",
-	.text = "Makes what domain forwarding wants: a system user for its service, and the local "
-		"certificate\n"
-		"authority. What is there already stays. Starts nothing.\n",
-	.example = "  moonfence proxy setup --trust-ca\n"
-		   "  moonfence proxy setup --unit /etc/systemd/system/moonfence-proxy.service\n",
-	.options = options,
-	.option_cnt = MF_ARRAY_SIZE(options),
-};
-
 struct setup {
 	const char *user, *ca_dir, *unit;
-	bool trust, json, explicit;
-	bool failed;
+	bool trust, json, failed;
 	json_t *steps;
 };
 
@@ -186,58 +160,23 @@ static void write_unit(struct setup *s)
 		 : strerror(errno));
 }
 
-static int take_option(struct setup *s, int opt, const char *value)
+int mf_proxy_setup_make(const struct mf_proxy_setup *wishes)
 {
-	switch (opt) {
-	case OPT_JSON:
-		s->json = true;
-		return 0;
-	case OPT_USER:
-		s->user = value;
-		return 0;
-	case OPT_TRUST:
-		s->trust = true;
-		return 0;
-	case OPT_CA_DIR:
-		s->ca_dir = value;
-		return 0;
-	case OPT_UNIT:
-		s->unit = value;
-		return 0;
-	case OPT_MODE:
-		s->explicit = strcmp(value, "explicit") == 0;
-		if (!s->explicit && strcmp(value, "redirect") != 0)
-			return mf_options_wrong(&usage,
-						"--proxy-mode knows 'redirect' and 'explicit' on "
-						"Linux, not '%s'",
-						value);
-		return 0;
-	}
-	return 0;
-}
+	struct setup s = { .user = wishes->user,
+			   .ca_dir = wishes->ca_dir,
+			   .unit = wishes->unit,
+			   .trust = wishes->trust,
+			   .json = wishes->json };
+	bool explicit = wishes->mode == MF_PROXY_SETUP_EXPLICIT ||
+			(wishes->mode == MF_PROXY_SETUP_DEFAULT && geteuid() != 0);
+	int status;
 
-int mf_cmd_proxy_setup(int argc, char **argv)
-{
-	struct setup s = { .user = "moonfence", .explicit = geteuid() != 0 };
-	struct mf_options o = mf_options_of(&usage, argc, argv);
-	const char *value;
-	int opt, status;
-
-	while ((opt = mf_options_next(&o, &value)) > 0) {
-		status = take_option(&s, opt, value);
-		if (status)
-			return status;
-	}
-	if (opt < 0)
-		return o.status;
-	if (o.operand_cnt)
-		return mf_options_wrong(&usage, "'%s' is not an option", o.operands[0]);
-	if (!s.explicit && geteuid() != 0) {
+	if (!explicit && geteuid() != 0) {
 		fprintf(stderr, "moonfence: redirecting connections needs root\n");
 		return MF_EXIT_FAULT;
 	}
 	s.steps = json_array();
-	if (!s.explicit) {
+	if (!explicit) {
 		check_rules(&s);
 		make_user(&s);
 	}
