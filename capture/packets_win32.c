@@ -203,6 +203,12 @@ static int open_driver(struct mf_capture_packets *p, struct mf_err *err)
 	return r;
 }
 
+/*
+ * Ten times the pipeline's default: on a busy machine the event of a connection may come that much later than its SYN, and a
+ * flow whose owner nobody knows is refused. Nobody waits for it but such flows.
+ */
+#define HOLD_NS (200 * MF_NS_PER_MS)
+
 static int open_pipeline(struct mf_capture_packets *p, struct mf_err *err)
 {
 	const struct mf_capture *cap = p->cap;
@@ -214,6 +220,7 @@ static int open_pipeline(struct mf_capture_packets *p, struct mf_err *err)
 					 .udp_port = cap->udp_port,
 					 .nat = p->nat,
 					 .own_pid = GetCurrentProcessId(),
+					 .hold_ns = HOLD_NS,
 					 .fail_open = cap->options.fail_open };
 	struct mf_pipeline_ops ops = { .decide = decide, .event = on_event, .ctx = p };
 	struct mf_backend wrapped = p->inner;
