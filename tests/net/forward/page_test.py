@@ -85,12 +85,17 @@ class Browser:
             subprocess.run([service.MOONFENCE, "ca", *command], env=self.env, check=True, stdout=subprocess.DEVNULL)
 
     def dump(self, url):
-        data = tempfile.mkdtemp(dir=self.folder)
-        p = subprocess.run([*self.prefix, "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--no-proxy-server",
-                            "--disable-background-networking", f"--user-data-dir={data}",
-                            "--dump-dom", url], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                           timeout=600)
-        return p.stdout
+        # On a busy machine Chromium sometimes shows nothing at all the first time. It does so, too, where it does not trust
+        # a certificate, but then each time.
+        for _ in range(3):
+            data = tempfile.mkdtemp(dir=self.folder)
+            p = subprocess.run([*self.prefix, "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--no-proxy-server",
+                                "--disable-background-networking", f"--user-data-dir={data}",
+                                "--dump-dom", url], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               timeout=600)
+            if p.stdout:
+                return p.stdout
+        raise AssertionError(f"Chromium ended with {p.returncode} and shows nothing: {p.stderr[-2000:]}")
 
 
 class Case(unittest.TestCase):
