@@ -7,6 +7,7 @@
 #include "core/base/err.h"
 #include "core/wire/dns_wire.h"
 #include "proxies/dns_h2.h"
+#include "proxies/http2_body.h"
 
 enum {
 	HEADERS_MAX = 64, /* of one response; more end the stream */
@@ -20,9 +21,10 @@ struct stream {
 	int status;
 	unsigned headers;
 	bool type_ok, too_big;
-	size_t out_len, out_at, in_len, in_room;
+	size_t in_len, in_room;
 	uint8_t *in;
-	uint8_t out[];
+	struct mf_http2_body out;
+	uint8_t room[]; /* of @out */
 };
 
 struct mf_dns_h2 {
@@ -49,24 +51,6 @@ static void free_stream(struct stream *s)
 		s->next->prev = s->prev;
 	free(s->in);
 	free(s);
-}
-
-static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
-			uint32_t *flags, nghttp2_data_source *source, void *ctx)
-{
-	struct stream *s = source->ptr;
-	size_t left = s->out_len - s->out_at;
-
-	(void)session;
-	(void)id;
-	(void)ctx;
-	if (left > len)
-		left = len;
-	memcpy(buf, s->out + s->out_at, left);
-	s->out_at += left;
-	if (s->out_at == s->out_len)
-		*flags |= NGHTTP2_DATA_FLAG_EOF;
-	return (ssize_t)left;
 }
 
 static bool is(const uint8_t *ptr, size_t len, const char *text)
@@ -221,7 +205,7 @@ int32_t mf_dns_h2_ask(struct mf_dns_h2 *h, struct mf_span msg, void *token)
 		HEADER("content-type", type, sizeof(type) - 1),
 		HEADER("content-length", length, (size_t)length_len),
 	};
-	nghttp2_data_provider body = { .read_callback = read_out };
+	nghttp2_data_provider body = { .read_callback = mf_http2_body_read };
 	struct stream *s;
 
 	if (h->going || !nghttp2_session_check_request_allowed(h->session))
@@ -231,13 +215,13 @@ int32_t mf_dns_h2_ask(struct mf_dns_h2 *h, struct mf_span msg, void *token)
 		return MF_E_NOMEM;
 	s->h = h;
 	s->token = token;
-	s->out_len = msg.len;
-	memcpy(s->out, msg.ptr, msg.len);
+	s->out = (struct mf_http2_body){ .ptr = s->room, .len = msg.len };
+	memcpy(s->room, msg.ptr, msg.len);
 	s->next = h->streams;
 	if (s->next)
 		s->next->prev = s;
 	h->streams = s;
-	body.source.ptr = s;
+	body.source.ptr = &s->out;
 	s->id = nghttp2_submit_request(h->session, NULL, headers, MF_ARRAY_SIZE(headers), &body, s);
 	if (s->id <= 0) {
 		free_stream(s);

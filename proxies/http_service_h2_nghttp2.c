@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "core/wire/http_head.h"
+#include "proxies/http2_body.h"
 #include "proxies/http_service_int.h"
 
 enum {
@@ -36,8 +37,8 @@ struct stream {
 	size_t field_cnt, head_size;
 	uint8_t *bytes; /* the head's, then the body's */
 	size_t len, room, head_len;
-	uint8_t *out; /* the answer's body */
-	size_t out_len, out_at, ignored;
+	struct mf_http2_body out; /* of the answer */
+	size_t ignored;
 };
 
 struct mf_http_h2 {
@@ -79,7 +80,7 @@ static void free_stream(struct stream *s)
 	if (s->next)
 		s->next->prev = s->prev;
 	h->stream_cnt--;
-	free(s->out);
+	free(s->out.ptr);
 	free(s);
 }
 
@@ -308,24 +309,6 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *c
 
 /* --- answers -------------------------------------------------------------------------------------------------------- */
 
-static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
-			uint32_t *flags, nghttp2_data_source *source, void *ctx)
-{
-	struct stream *s = source->ptr;
-	size_t left = s->out_len - s->out_at;
-
-	(void)session;
-	(void)id;
-	(void)ctx;
-	if (left > len)
-		left = len;
-	memcpy(buf, s->out + s->out_at, left);
-	s->out_at += left;
-	if (s->out_at == s->out_len)
-		*flags |= NGHTTP2_DATA_FLAG_EOF;
-	return (ssize_t)left;
-}
-
 static nghttp2_nv header(struct mf_span name, struct mf_span value)
 {
 	return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name.ptr,
@@ -341,7 +324,7 @@ void mf_http_h2_answer(struct mf_http_conn *c, int32_t id, const struct mf_http_
 	char status[8], length[24];
 	struct mf_http_h2 *h = c->h2;
 	struct stream *s = stream_of(h->session, id);
-	nghttp2_data_provider body = { .read_callback = read_out };
+	nghttp2_data_provider body = { .read_callback = mf_http2_body_read };
 	bool bodiless = a->status == 204 || a->status == 304;
 	size_t cnt = 0;
 
@@ -361,17 +344,17 @@ void mf_http_h2_answer(struct mf_http_conn *c, int32_t id, const struct mf_http_
 		nv[cnt++] = header(a->fields[i].name, a->fields[i].value);
 	/* the request may live in the middle of this: its handler is at work */
 	if (!bodiless && !head && a->body.len) {
-		s->out = malloc(a->body.len);
-		if (!s->out) {
+		s->out.ptr = malloc(a->body.len);
+		if (!s->out.ptr) {
 			(void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id,
 							NGHTTP2_INTERNAL_ERROR);
 			return;
 		}
-		memcpy(s->out, a->body.ptr, a->body.len);
-		s->out_len = a->body.len;
+		memcpy(s->out.ptr, a->body.ptr, a->body.len);
+		s->out.len = a->body.len;
 	}
-	body.source.ptr = s;
-	if (nghttp2_submit_response(h->session, id, nv, cnt, s->out ? &body : NULL) != 0)
+	body.source.ptr = &s->out;
+	if (nghttp2_submit_response(h->session, id, nv, cnt, s->out.ptr ? &body : NULL) != 0)
 		(void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id,
 						NGHTTP2_INTERNAL_ERROR);
 }

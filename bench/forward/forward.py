@@ -5,7 +5,10 @@ ssl_preread), each with one process and thread, by turns in one run, and the ser
 
 Everything listens in a network namespace of its own (made here), so that no port of the machine is taken.
 """
-import argparse, json, os, re, shutil, socket, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from beside import Beside, cpu_of, sh, tree  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAME = "app.forward.example"
@@ -66,46 +69,10 @@ backend flood
 """
 
 
-def sh(argv, **kw):
-    return subprocess.run(argv, check=True, text=True, stdout=subprocess.PIPE, **kw).stdout
-
-
-def tree(pid):
-    """A process and its descendants."""
-    out, kids = [pid], {}
-    for p in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            kids.setdefault(int(open(f"/proc/{p}/stat").read().rsplit(")", 1)[1].split()[1]), []).append(int(p))
-        except OSError:
-            pass
-    for p in out:
-        out += kids.get(p, [])
-    return out
-
-
-class Bench:
+class Bench(Beside):
     def __init__(self, args):
-        self.args, self.procs, self.samples = args, {}, {}
-        self.tmp = tempfile.mkdtemp(prefix="forward-bench-")
-        os.chmod(self.tmp, 0o755)
-        self.load = os.path.join(args.build, "bench/forward/bench_forward_load")
+        super().__init__(args, "forward")
         self.moonfence = os.path.join(args.build, "cli/moonfence")
-
-    def path(self, name, text):
-        with open(os.path.join(self.tmp, name), "w") as f:
-            f.write(text)
-        return f.name
-
-    def spawn(self, name, argv, port):
-        log = open(os.path.join(self.tmp, f"{name}.out"), "w")
-        p = self.procs[name] = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=log)
-        end = time.monotonic() + 30
-        while time.monotonic() < end and p.poll() is None:
-            with socket.socket() as s:
-                if s.connect_ex(("127.0.0.1", port)) == 0:
-                    return
-            time.sleep(0.02)
-        sys.exit(f"{name} did not start: {open(log.name).read()}")
 
     def map(self, name, port):
         sh([self.moonfence, "proxy", "map", "add", "--dir", f"{self.tmp}/service", "--mode", "pass", name, f"127.0.0.1:{port}"])
@@ -136,9 +103,6 @@ class Bench:
     def run(self, what, name, *more, who=PORTS):
         out = sh([self.load, what, name, *map(str, more), *[f"{w}=127.0.0.1:{PORTS[w]}" for w in who]])
         return json.loads(out)
-
-    def record(self, row, who, value):
-        self.samples.setdefault(row, {}).setdefault(who, []).append(value)
 
     def latency(self):
         for what in ("kept", "new"):
@@ -173,21 +137,13 @@ class Bench:
             p.stdin.close()
             p.wait()
 
-    def cpu(self):
-        """Seconds of a core that moonfence's processes have used."""
-        total = 0.0
-        for pid in tree(self.procs["moonfence"].pid):
-            for t in os.listdir(f"/proc/{pid}/task"):
-                total += int(open(f"/proc/{pid}/task/{t}/schedstat").read().split()[0]) / 1e9
-        return total
-
     def idle_cpu(self):
         for i in range(20):
             self.map(f"idle{i}.forward.example", SERVER)
         time.sleep(1)
-        before, start = self.cpu(), time.monotonic()
+        before, start = cpu_of(self.procs["moonfence"].pid), time.monotonic()
         time.sleep(self.args.idle_seconds)
-        self.record("idle cpu", "moonfence", (self.cpu() - before) / (time.monotonic() - start) * 100)
+        self.record("idle cpu", "moonfence", (cpu_of(self.procs["moonfence"].pid) - before) / (time.monotonic() - start) * 100)
 
     def report(self):
         m = {row: {w: statistics.median(v) for w, v in by.items()} for row, by in self.samples.items()}
@@ -197,16 +153,6 @@ class Bench:
         print(f"{'':28}" + "".join(f"{w:>14}" for w in PORTS))
         for row, by in m.items():
             print(f"{row:28}" + "".join(f"{by[w]:14.2f}" if w in by else f"{'':14}" for w in PORTS))
-
-    def stop(self):
-        for p in reversed(self.procs.values()):
-            p.terminate()
-        for p in self.procs.values():
-            try:
-                p.wait(10)
-            except subprocess.TimeoutExpired:
-                p.kill()
-        shutil.rmtree(self.tmp, ignore_errors=True)
 
 
 def main():

@@ -10,7 +10,10 @@ work. Who hangs up right behind the handshake often leaves before the tickets ar
 
 Everything listens in a network namespace of its own (made here), so that no port of the machine is taken.
 """
-import argparse, json, os, shutil, socket, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, shutil, statistics, subprocess, sys, tempfile, time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from beside import Beside, cpu_of, sh  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAME = "intercept.bench.example"
@@ -36,54 +39,7 @@ http {{
 """
 
 
-def sh(argv, **kw):
-    return subprocess.run(argv, check=True, text=True, stdout=subprocess.PIPE, **kw).stdout
-
-
-def cpu_of(pid):
-    """Seconds of a core that a process and its children have used."""
-    total, todo = 0.0, [pid]
-    kids = {}
-    for p in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{p}/stat") as f:
-                kids.setdefault(int(f.read().rsplit(")", 1)[1].split()[1]), []).append(int(p))
-        except OSError:
-            pass
-    while todo:
-        p = todo.pop()
-        todo += kids.get(p, [])
-        for t in os.listdir(f"/proc/{p}/task"):
-            with open(f"/proc/{p}/task/{t}/schedstat") as f:
-                total += int(f.read().split()[0]) / 1e9
-    return total
-
-
-class Bench:
-    def __init__(self, args):
-        self.args, self.procs, self.samples = args, {}, {}
-        self.tmp = tempfile.mkdtemp(prefix="intercept-bench-")
-        os.chmod(self.tmp, 0o755)
-        self.load = os.path.join(args.build, "bench/forward/bench_forward_load")
-
-    def path(self, name, text):
-        with open(os.path.join(self.tmp, name), "w") as f:
-            f.write(text)
-        return f.name
-
-    def spawn(self, name, argv, port, **env):
-        log = open(os.path.join(self.tmp, f"{name}.out"), "w")
-        p = self.procs[name] = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                env={**os.environ, "HOME": self.tmp, **env})
-        end = time.monotonic() + 60
-        while time.monotonic() < end and p.poll() is None:
-            with socket.socket() as s:
-                if s.connect_ex(("127.0.0.1", port)) == 0:
-                    return
-            time.sleep(0.05)
-        with open(log.name) as f:
-            sys.exit(f"{name} did not start: {f.read()}")
-
+class Bench(Beside):
     def certificates(self):
         t = self.tmp
         ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -116,9 +72,6 @@ class Bench:
     def who(self):
         return [w for w in PORTS if w == "direct" or w in self.procs]
 
-    def record(self, row, who, value):
-        self.samples.setdefault(row, {}).setdefault(who, []).append(value)
-
     def rates(self, turn):
         who = self.who()
         who = who[turn % len(who):] + who[:turn % len(who)]
@@ -145,16 +98,6 @@ class Bench:
         for row, by in self.samples.items():
             print(f"{row:48}" + "".join(f"{statistics.median(by[w]):12.1f}" for w in self.who()))
 
-    def stop(self):
-        for p in reversed(self.procs.values()):
-            p.terminate()
-        for p in self.procs.values():
-            try:
-                p.wait(10)
-            except subprocess.TimeoutExpired:
-                p.kill()
-        shutil.rmtree(self.tmp, ignore_errors=True)
-
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__)
@@ -173,7 +116,7 @@ def main():
     if missing:
         print(f"intercept.py: not installed: {', '.join(missing)}", file=sys.stderr)
         sys.exit(77)
-    b = Bench(args)
+    b = Bench(args, "intercept")
     try:
         b.setup()
         for turn in range(args.rounds):

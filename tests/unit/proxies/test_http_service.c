@@ -5,6 +5,7 @@
 
 #include "proxies/http_service.h"
 #include "proxies/sock.h"
+#include "tests/unit/proxies/pair.h"
 #include "tests/unit/test.h"
 
 struct bed {
@@ -16,21 +17,6 @@ struct bed {
 	int fd; // the client's end
 	bool ended;
 };
-
-static void open_pair(int *far_end, int *near_end)
-{
-	evutil_socket_t fds[2];
-
-#ifdef _WIN32
-	assert_int_equal(evutil_socketpair(AF_INET, SOCK_STREAM, 0, fds), 0);
-#else
-	assert_int_equal(evutil_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-#endif
-	for (unsigned i = 0; i < 2; i++)
-		assert_int_equal(evutil_make_socket_nonblocking(fds[i]), 0);
-	*far_end = (int)fds[0];
-	*near_end = (int)fds[1];
-}
 
 static void on_echo(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
 {

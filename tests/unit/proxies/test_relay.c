@@ -13,6 +13,7 @@
 #include "core/base/err.h"
 #include "core/base/sockets.h"
 #include "proxies/relay.h"
+#include "tests/unit/proxies/pair.h"
 
 struct bed {
 	struct mf_relay relay;
@@ -20,22 +21,6 @@ struct bed {
 	int client, server;	      // the far ends
 	int near_client, near_server; // the relay's ends
 };
-
-// Unix sockets where libevent can make them, else TCP over loopback.
-static void open_pair(int *far_end, int *near_end)
-{
-	evutil_socket_t fds[2];
-
-#ifdef _WIN32
-	assert_int_equal(evutil_socketpair(AF_INET, SOCK_STREAM, 0, fds), 0);
-#else
-	assert_int_equal(evutil_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-#endif
-	for (unsigned i = 0; i < 2; i++)
-		assert_int_equal(evutil_make_socket_nonblocking(fds[i]), 0);
-	*far_end = (int)fds[0];
-	*near_end = (int)fds[1];
-}
 
 // What somebody sent is there a moment later; so is an end, or a reset.
 static void wait_readable(int fd)

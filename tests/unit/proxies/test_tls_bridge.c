@@ -9,6 +9,7 @@
 #include "core/base/sockets.h"
 #include "proxies/timeouts.h"
 #include "proxies/tls_bridge.h"
+#include "tests/unit/proxies/pair.h"
 #include "tests/unit/test.h"
 
 enum { LIMIT_MS = 60000 };
@@ -23,21 +24,6 @@ struct bed {
 	SSL *ssl; /* the client */
 	uint64_t until_ms;
 };
-
-static void open_pair(int *far_end, int *near_end)
-{
-	evutil_socket_t fds[2];
-
-#ifdef _WIN32
-	assert_int_equal(evutil_socketpair(AF_INET, SOCK_STREAM, 0, fds), 0);
-#else
-	assert_int_equal(evutil_socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-#endif
-	for (unsigned i = 0; i < 2; i++)
-		assert_int_equal(evutil_make_socket_nonblocking(fds[i]), 0);
-	*far_end = (int)fds[0];
-	*near_end = (int)fds[1];
-}
 
 static SSL_CTX *new_client_context(const struct mf_tls_authority *ca)
 {
