@@ -43,6 +43,7 @@ struct mf_udp_flow {
 	bool holding;
 	bool differ;		  /* names disagree: each hello chooses */
 	bool announced;		  /* that connect allows it */
+	bool held;		  /* the names of the address are held */
 	struct mf_udp_quic *quic; /* NULL: no long header was seen */
 	uint64_t last_ms;
 	uint64_t sent, received;

@@ -124,6 +124,8 @@ static void close_flow(struct mf_udp_flow *f, const char *reason)
 	unlink_age(f);
 	mf_timeout_disarm(&f->timeout);
 	mf_udp_quic_free(f);
+	if (f->held)
+		mf_names_release(udp->proxy->session->names, &f->ends.server.addr);
 	if (f->inner >= 0) {
 		event_del(&f->inner_ev);
 		mf_sock_close(f->inner);
@@ -178,6 +180,7 @@ static struct mf_udp_flow *new_flow(struct mf_udp_proxy *udp, const struct mf_se
 	f->ends = *ends;
 	f->inner = f->outer = -1;
 	f->dns = dns;
+	f->held = !dns && p->session->names && mf_names_hold(p->session->names, &ends->server.addr);
 	f->last_ms = mf_now_ms();
 	bucket = bucket_of(udp, ends);
 	f->chain = *bucket;

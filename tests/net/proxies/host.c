@@ -6,15 +6,19 @@
 //	           [--name NAME=ADDR]... [--hello-ms N] [--dial-ms N] [--idle-ms N] [--udp-idle-ms N] [--dns-ms N] [--hosts FILE]
 //	           [--dns-cache BYTES|off] [--dns-stale SECONDS]
 //	           [--without METHOD]... [--copy-only 1] [--authority FILE]
+//	           [--names-later FILE]
 //
+// --names-later: for the ties of names to addresses it is later by as many seconds as FILE says. Stands first.
 // --without tells libevent which of its methods not to use: without epoll and poll it selects, as it does on Windows.
 // Prints "ready" and how it waits, then a line of counters at the end (SIGTERM, SIGINT).
 #include <event2/event.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/err.h"
 #include "core/names/correlation.h"
 #include "core/observe/events.h"
@@ -105,19 +109,41 @@ static int refuse_udp(void *ctx, const struct mf_session_flow *flow, const uint8
 	return 0;
 }
 
+struct setup {
+	const char *policy, *events;
+	struct mf_proxy_options o;
+	struct mf_session session;
+	struct event_config *loop;
+	struct mf_clock names_clock;
+};
+
+static uint64_t names_now(void *ctx)
+{
+	FILE *f = fopen(ctx, "r");
+	uint64_t later_s = 0;
+
+	if (f && fscanf(f, "%" SCNu64, &later_s) != 1)
+		later_s = 0;
+	if (f)
+		fclose(f);
+	return mf_clock_now(&mf_clock_system) + later_s * MF_NS_PER_S;
+}
+
+static void make_names(struct setup *s)
+{
+	const struct mf_names_options o = { .clock = s->names_clock.ctx ? &s->names_clock : NULL };
+	struct mf_err err;
+
+	if (mf_names_new(&o, &s->session.names, &err) < 0)
+		die(err.msg);
+}
+
 static void on_term(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd;
 	(void)what;
 	event_base_loopbreak(ctx);
 }
-
-struct setup {
-	const char *policy, *events;
-	struct mf_proxy_options o;
-	struct mf_session session;
-	struct event_config *loop;
-};
 
 static void add_dns(struct mf_proxy_options *o, const char *text)
 {
@@ -144,7 +170,12 @@ static void parse_args(struct setup *s, int argc, char **argv)
 {
 	struct mf_endpoint any = { .addr = { .family = 4 } };
 
-	for (int i = 1; i + 1 < argc; i += 2) {
+	if (argc > 2 && !strcmp(argv[1], "--names-later"))
+		s->names_clock = (struct mf_clock){ .monotonic = names_now,
+						    .wall = names_now,
+						    .ctx = argv[2] };
+	make_names(s);
+	for (int i = s->names_clock.ctx ? 3 : 1; i + 1 < argc; i += 2) {
 		char *key = argv[i], *v = argv[i + 1], *eq;
 
 		if (!strcmp(key, "--policy")) {
@@ -220,8 +251,6 @@ int main(int argc, char **argv)
 
 	if (mf_sock_start() < 0)
 		die("no sockets");
-	if (mf_names_new(NULL, &s.session.names, &err) < 0)
-		die(err.msg);
 	parse_args(&s, argc, argv);
 	base = event_base_new_with_config(s.loop);
 	if (!base)

@@ -141,9 +141,9 @@ def with_name(name):
     return HELLO.replace(old, name.encode())
 
 
-def start_udp_host(addr, port, *more):
+def start_udp_host(addr, port, *more, first=()):
     """A second proxy that has only the given UDP socket."""
-    host = spawn([*HOST, "--policy", HERE + "/policy.lua", "--udp", f"{addr}:{port}", "--dns", "127.0.1.153:5300",
+    host = spawn([*HOST, *first, "--policy", HERE + "/policy.lua", "--udp", f"{addr}:{port}", "--dns", "127.0.1.153:5300",
                   "--events", TMP + "/events.jsonl", *MORE, *more], stdout=subprocess.PIPE, text=True)
     assert "ready" in host.stdout.readline()
     return host
@@ -412,6 +412,37 @@ class Udp(unittest.TestCase):
         # quiet for long enough: the flow ends and is reported
         e = event("net_close", proto="udp", bytes_sent=20501)
         self.assertEqual(e["bytes_received"], 20516)
+        stop_host(host)
+
+    def names_test_host(self, port, *more):
+        """One whose ties last for an hour of its own time; the name's datagrams are redirected to who answers."""
+        with open(TMP + "/later", "w") as f:
+            f.write("0")
+        return start_udp_host(UDP_AT, port, "--name", "moved.quic.test=" + UDP_AT, *more, first=("--names-later", TMP + "/later"))
+
+    def ask_later(self, port, words, seconds):
+        with open(TMP + "/later", "w") as f:
+            f.write(str(seconds))
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.settimeout(60)
+        s.connect((UDP_AT, port))
+        s.send(words)
+        return s
+
+    def test_a_name_lives_as_long_as_a_flow_under_it(self):
+        host = self.names_test_host(9006)
+        first = self.ask_later(9006, b"before", 0)
+        self.assertEqual(first.recv(100), b"echo before")
+        second = self.ask_later(9006, b"later", 3700)
+        self.assertEqual(second.recv(100), b"echo later")
+        stop_host(host)
+
+    def test_a_name_whose_flow_has_ended_lives_no_longer(self):
+        host = self.names_test_host(9007, "--udp-idle-ms", "300")
+        self.assertEqual(self.ask_later(9007, b"one flow alone", 0).recv(100), b"echo one flow alone")
+        event("net_close", proto="udp", bytes_sent=14)
+        self.ask_later(9007, b"later", 3700)
+        self.assertEqual(host.stdout.readline(), "refused udp\n")
         stop_host(host)
 
     @unittest.skipIf(WINE, "wine knows no source address of a datagram")
