@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * trash_int.h - inside the trash of Linux and macOS
+ *
+ * trash_posix.c open, close, place · trash_put_posix.c losses · trash_copy_posix.c bytes of files and trees ·
+ * trash_entry_posix.c reading records and trashinfos · trash_list_posix.c · trash_restore_posix.c · trash_undo_posix.c ·
+ * trash_repair_posix.c · trash_purge_posix.c · trash_worker_posix.c the background thread
+ */
+#ifndef MF_FS_TRASH_INT_H
+#define MF_FS_TRASH_INT_H
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "fs/trash_record.h"
+
+#define MF_TRASH_LOCK ".lock"
+#define MF_TRASH_TMP  ".tmp-" /* followed by WRITER-TOKEN: not yet what it will be */
+#define MF_TRASH_GONE \
+	".purge-" /* followed by WRITER-TOKEN: no longer in the trash, being deleted */
+#define MF_TRASH_WRITERS \
+	"writers" /* directory of files named by writers' IDs, each locked while its writer lives */
+#define MF_TRASH_QUEUE_MAX 4096 /* tokens that wait for their hash */
+
+/* A put that has begun and not ended: repair leaves it alone. On the stack of its thread. */
+struct mf_trash_flight {
+	const char *token;
+	struct mf_trash_flight *next;
+};
+
+struct mf_trash {
+	int root_fd, files_fd, info_fd, own_fd, writers_fd;
+	int writer_fd; /* writers/ID, locked as long as this handle is open; -1 before the first change */
+	enum mf_trash_place where;
+	char path[MF_TRASH_PATH_MAX];
+	char top[MF_TRASH_PATH_MAX]; /* what relative paths in trashinfos are relative to; "" for the home trash and others */
+	char writer[MF_TRASH_WRITER_LEN + 1];
+	struct mf_trash_options options; /* its strings are not kept */
+	const struct mf_clock *clock;
+	uint64_t dirs[5][2]; /* dev and ino of the five */
+
+	pthread_mutex_t lock; /* of what follows */
+	uint64_t last_ns;     /* time in the latest token */
+	struct mf_trash_flight *flights;
+
+	pthread_cond_t wake, idle;
+	pthread_t worker;
+	bool working, stop, busy;
+	char (*queue)[MF_TRASH_TOKEN_MAX]; /* ring of tokens to be hashed */
+	size_t queue_at, queue_cnt;
+	uint64_t dropped; /* hashes that found the queue full: tick finds them */
+};
+
+/* A record with the memory that its strings lie in. */
+struct mf_trash_loaded {
+	struct mf_trash_record r;
+	char *text;
+	char token[MF_TRASH_TOKEN_MAX];
+	char sha256[MF_TRASH_HASH_HEX];
+	char file[256];		      /* foreign: name in files/ */
+	char path[MF_TRASH_PATH_MAX]; /* foreign: original path */
+};
+
+static inline uint64_t mf_trash_now(const struct mf_trash *t)
+{
+	return mf_clock_wall(t->clock);
+}
+
+#define MF_TRASH_OWN_NAME_MAX 80
+/** mf_trash_own_name() - ".tmp-WRITER-TOKEN" and its like; Return: @buf */
+const char *mf_trash_own_name(const struct mf_trash *t, char buf[MF_TRASH_OWN_NAME_MAX],
+			      const char *prefix, const char *token);
+void mf_trash_attr_of(const struct stat *st, struct mf_trash_attr *ret);
+void mf_trash_tell(const struct mf_trash *t, const struct mf_trash_event *event);
+/** mf_trash_new_token() - Later than every other of this handle; Return: 0, -EIO: no random bytes */
+int mf_trash_new_token(struct mf_trash *t, char token[MF_TRASH_TOKEN_MAX]);
+
+/** mf_trash_lock_dir() - The lock of restore, purge and repair; Return: a descriptor to close, -EWOULDBLOCK, another negative errno */
+int mf_trash_lock_dir(const struct mf_trash *t, bool wait);
+
+/** mf_trash_writer_ready() - Say by a locked file that this handle changes things; Return: 0 or a negative errno */
+int mf_trash_writer_ready(struct mf_trash *t);
+enum mf_trash_life { MF_TRASH_DEAD, MF_TRASH_ALIVE, MF_TRASH_UNKNOWN };
+/** mf_trash_writer_life() - Whether the handle that wrote @writer is open; @ret_fd: its lock when it is dead, to be closed; may be -1 */
+enum mf_trash_life mf_trash_writer_life(const struct mf_trash *t, const char *writer, int *ret_fd);
+
+/* trash_place_posix.c */
+/** mf_trash_place_find() - Choose the place for options->source; fills t->path, t->top, t->where; Return: 0, MF_E_* */
+int mf_trash_place_find(struct mf_trash *t, const struct mf_trash_options *o, struct mf_err *err);
+
+/* trash_put_posix.c */
+int mf_trash_write_record(const struct mf_trash *t, const struct mf_trash_record *r);
+int mf_trash_write_info(const struct mf_trash *t, const char *file, const char *path,
+			uint64_t deleted_ns, const char *token);
+/** mf_trash_forget() - trashinfo, hash and record of what has no payload any more */
+void mf_trash_forget(const struct mf_trash *t, const char *token, const char *file);
+bool mf_trash_in_flight(struct mf_trash *t, const char *token);
+
+/* trash_copy_posix.c: 0 or a negative errno */
+int mf_trash_copy_file(const struct mf_trash *t, int from_dir, const char *from, int to_dir,
+		       const char *to, bool *ret_cloned);
+/** mf_trash_copy_open() - The same of files that are open; @st: of @from */
+int mf_trash_copy_open(const struct mf_trash *t, int from, const struct stat *st, int to,
+		       bool *ret_cloned);
+
+/** mf_trash_copy_attrs() - Owner, extended attributes, mode, times; @st: of @from */
+int mf_trash_copy_attrs(int from, int to, const struct stat *st);
+void mf_trash_times_of(const struct stat *st, struct timespec ret[2]);
+
+/* trash_tree_posix.c: 0 or a negative errno */
+/** mf_trash_copy_tree() - Anything at all, from one file system to another; on the disk when it returns */
+int mf_trash_copy_tree(const struct mf_trash *t, int from_dir, const char *from, int to_dir,
+		       const char *to);
+/** mf_trash_remove_copied() - Remove the original of a copied tree; -EBUSY at the first thing that the copy does not have */
+int mf_trash_remove_copied(int dir, const char *name, int copy_dir, const char *copy,
+			   uint64_t *ret_removed);
+/** mf_trash_remove_tree() - Remove all of it; links are not followed, other mounts not entered */
+int mf_trash_remove_tree(int dir, const char *name);
+
+/* trash_entry_posix.c */
+/** mf_trash_load() - The record of @token; Return: 0, MF_E_NOENT, MF_E_BAD, MF_E_NOMEM, MF_E_IO */
+int mf_trash_load(const struct mf_trash *t, const char *token, struct mf_trash_loaded *ret);
+/** mf_trash_load_foreign() - The trashinfo of @file; the same */
+int mf_trash_load_foreign(const struct mf_trash *t, const char *file, struct mf_trash_loaded *ret);
+void mf_trash_loaded_done(struct mf_trash_loaded *l);
+/** mf_trash_read_info() - info/FILE.trashinfo; @ret_text to be freed; Return: 0, MF_E_NOENT, MF_E_BAD, MF_E_NOMEM, MF_E_IO */
+int mf_trash_read_info(const struct mf_trash *t, const char *file, struct mf_trash_info *ret,
+		       char **ret_text);
+/** mf_trash_read_small() - A regular file as text of at most @max bytes; the same, and MF_E_BAD for another kind */
+int mf_trash_read_small(int dir, const char *name, size_t max, char **ret_text, size_t *ret_len);
+bool mf_trash_load_hash(const struct mf_trash *t, const char *token, char ret[MF_TRASH_HASH_HEX]);
+
+/* A list of names in a directory, sorted. */
+struct mf_trash_names {
+	char **names;
+	size_t cnt, room;
+};
+/** mf_trash_names_read() - The names in @dir that @want accepts; Return: 0, MF_E_NOMEM, MF_E_IO */
+int mf_trash_names_read(int dir, bool (*want)(const char *name), struct mf_trash_names *ret);
+bool mf_trash_names_has(const struct mf_trash_names *n, const char *name);
+void mf_trash_names_done(struct mf_trash_names *n);
+
+/* trash_repair_posix.c, under the lock */
+int mf_trash_repair_locked(struct mf_trash *t, struct mf_trash_repaired *ret, struct mf_err *err);
+/* trash_purge_posix.c, under the lock */
+int mf_trash_delete_entry(struct mf_trash *t, const struct mf_trash_entry *e);
+
+/* trash_worker_posix.c */
+int mf_trash_worker_start(struct mf_trash *t);
+void mf_trash_worker_end(struct mf_trash *t);
+void mf_trash_worker_put(struct mf_trash *t, const struct mf_trash_loss *loss,
+			 const struct mf_trash_attr *a, const char *token);
+/** mf_trash_hash_fd() - SHA-256 of a file; Return: 0, -EIO */
+int mf_trash_hash_fd(int fd, char ret[MF_TRASH_HASH_HEX]);
+
+#endif
