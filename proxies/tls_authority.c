@@ -11,6 +11,7 @@
 
 #include "proxies/tls_authority_disk.h"
 #include "proxies/tls_certificate.h"
+#include "proxies/tls_suites.h"
 #include "proxies/tls_trust.h"
 
 #define LEAVES_MAX	256
@@ -183,7 +184,10 @@ static SSL_CTX *make_context(const struct mf_tls_authority *ca, X509 *cert)
 	}
 	// A resumed session could outlive a change of policy; a handshake with us is cheap.
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
+					 SSL_OP_CIPHER_SERVER_PREFERENCE |
+					 SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_ciphersuites(ctx, MF_TLS_SUITES);
 	SSL_CTX_set_num_tickets(ctx, 0);
 	return ctx;
 }

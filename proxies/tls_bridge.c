@@ -45,12 +45,14 @@ struct mf_tls_bridge {
 	bool heard; /* ... and spoke under it */
 	struct mf_tls_sessions *sessions;
 	char *server;
-	uint64_t verified_ms;	  /* the server's certificate */
+	uint64_t until_ms;	  /* until when its tickets count */
 	SSL_SESSION *ticket;	  /* came before the handshake's end */
 	const char *staple_error; /* why the server's stapled status ends it; NULL: it does not */
 	char error[200];
-	uint8_t buf[CHUNK];
 };
+
+/* What is on its way through one call, of whichever bridge. */
+static _Thread_local uint8_t scratch[CHUNK];
 
 /* The place of protocol @want in the list @in. Return: NULL: not there */
 static const unsigned char *find_protocol(const unsigned char *in, unsigned in_len,
@@ -128,7 +130,6 @@ static bool init_side(struct side *s, SSL_CTX *ctx, struct mf_tls_bridge *b)
 	SSL_set_bio(s->ssl, s->in, s->out);
 	SSL_set_app_data(s->ssl, b);
 	SSL_set_info_callback(s->ssl, on_info);
-	SSL_set_mode(s->ssl, SSL_MODE_RELEASE_BUFFERS);
 	// A side that ends its sending without close_notify may still be told something.
 	SSL_set_options(s->ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	return true;
@@ -179,7 +180,7 @@ static int on_ticket(SSL *ssl, SSL_SESSION *session)
 		return 0;
 	// TLS 1.2's comes before its staple was looked at.
 	if (b->side[SERVER].shaken) {
-		mf_tls_sessions_put(b->sessions, b->server, session, b->verified_ms);
+		mf_tls_sessions_put(b->sessions, b->server, session, b->until_ms);
 		return 1;
 	}
 	SSL_SESSION_free(b->ticket);
@@ -198,7 +199,7 @@ static void offer_ticket(struct mf_tls_bridge *b, const struct mf_tls_bridge_opt
 	SSL_CTX_set_session_cache_mode(o->upstream,
 				       SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(o->upstream, on_ticket);
-	session = mf_tls_sessions_take(b->sessions, b->server, mf_now_ms(), &b->verified_ms);
+	session = mf_tls_sessions_take(b->sessions, b->server, mf_now_ms(), &b->until_ms);
 	if (session)
 		SSL_set_session(b->side[SERVER].ssl, session);
 	SSL_SESSION_free(session);
@@ -208,15 +209,17 @@ static void offer_ticket(struct mf_tls_bridge *b, const struct mf_tls_bridge_opt
 static bool accept_server(struct mf_tls_bridge *b)
 {
 	SSL *ssl = b->side[SERVER].ssl;
+	uint64_t left_ms = MF_TLS_SESSION_MS;
 
 	// What a resumed session goes back to was verified, staple and all.
 	if (!SSL_session_reused(ssl)) {
-		b->verified_ms = mf_now_ms();
 		if (verifies(ssl))
-			b->staple_error = mf_tls_staple_error(mf_tls_staple_check(ssl));
+			b->staple_error = mf_tls_staple_error(mf_tls_staple_check(ssl, &left_ms));
+		mf_tls_verified_left(ssl, &left_ms);
+		b->until_ms = mf_now_ms() + left_ms;
 	}
 	if (b->ticket && !b->staple_error) {
-		mf_tls_sessions_put(b->sessions, b->server, b->ticket, b->verified_ms);
+		mf_tls_sessions_put(b->sessions, b->server, b->ticket, b->until_ms);
 		b->ticket = NULL;
 	}
 	return !b->staple_error;
@@ -357,6 +360,10 @@ static enum step flush(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 	struct side *s = &b->side[i];
 	enum step step = IDLE;
 
+	// The end of our handshake with the server goes together with the client's first words, which mostly come with the
+	// end of its own; a client that does not believe our certificate is then nobody for the server.
+	if (i == SERVER && s->shaken && !b->side[CLIENT].shaken)
+		return IDLE;
 	while (BIO_pending(s->out) > 0 && r->writable[i]) {
 		char *data;
 		long len = BIO_get_mem_data(s->out, &data);
@@ -375,7 +382,7 @@ static enum step flush(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 		}
 		// Takes the bytes out: a memory BIO has no other way to skip.
 		for (ssize_t left = n; left > 0;) {
-			int part = BIO_read(s->out, b->buf, left < CHUNK ? (int)left : CHUNK);
+			int part = BIO_read(s->out, scratch, left < CHUNK ? (int)left : CHUNK);
 
 			if (part <= 0)
 				return BROKEN;
@@ -402,7 +409,7 @@ static enum step fill(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 	// Who makes us answer, as by key updates, and does not read the answers, is not heard any further.
 	if (!r->readable[i] || s->eof || BIO_pending(s->in) > 0 || BIO_pending(s->out) > OUT_MAX)
 		return IDLE;
-	n = mf_sock_recv(r->fd[i], b->buf, CHUNK);
+	n = mf_sock_recv(r->fd[i], scratch, CHUNK);
 	if (n == MF_E_AGAIN) {
 		r->readable[i] = false;
 		return IDLE;
@@ -416,7 +423,7 @@ static enum step fill(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 		BIO_set_mem_eof_return(s->in, 0);
 		return MOVED;
 	}
-	if (BIO_write(s->in, b->buf, (int)n) != (int)n)
+	if (BIO_write(s->in, scratch, (int)n) != (int)n)
 		return BROKEN;
 	return MOVED;
 }
@@ -485,6 +492,9 @@ static void tell_end(struct mf_tls_bridge *b, unsigned i, bool closed)
 static enum step pass_on(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i,
 			 struct mf_span out)
 {
+	// From now on it may be idle for long; a handshake would allocate the buffers for each of its messages.
+	if (b->side[1 - i].ssl)
+		SSL_set_mode(b->side[1 - i].ssl, SSL_MODE_RELEASE_BUFFERS);
 	if (i == CLIENT) {
 		b->heard = true;
 		r->refused = r->filter && r->filter->take(r->filter, out, &out) < 0;
@@ -507,12 +517,15 @@ static enum step carry(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 	struct side *from = &b->side[i], *to = &b->side[1 - i];
 	int n, error;
 
-	if (from->ended || to->told || b->pause || BIO_pending(to->out) > 0)
+	if (from->ended || to->told || b->pause)
+		return IDLE;
+	// But the first words go behind the end of the handshake, see flush().
+	if (BIO_pending(to->out) > 0 && (i == SERVER || b->heard))
 		return IDLE;
 	ERR_clear_error();
-	n = read_plain(from, b->buf);
+	n = read_plain(from, scratch);
 	if (n > 0)
-		return pass_on(b, r, i, mf_span_of(b->buf, (size_t)n));
+		return pass_on(b, r, i, mf_span_of(scratch, (size_t)n));
 	error = read_error(from, n);
 	if (error == SSL_ERROR_WANT_READ && !from->eof)
 		return from->ssl ? wants_more(r, i) : IDLE;

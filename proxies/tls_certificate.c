@@ -264,6 +264,17 @@ bool mf_tls_certificate_times(const X509 *cert, int64_t *ret_from, int64_t *ret_
 	       get_time(X509_get0_notAfter(cert), ret_until);
 }
 
+void mf_tls_time_left(const ASN1_TIME *until, uint64_t *left_ms)
+{
+	int days, seconds;
+	uint64_t left = 0;
+
+	if (ASN1_TIME_diff(&days, &seconds, NULL, until) == 1 && (days > 0 || seconds > 0))
+		left = ((uint64_t)days * 86400 + (uint64_t)seconds) * 1000;
+	if (left < *left_ms)
+		*left_ms = left;
+}
+
 /* The text of a subtree in @buf; what is of another kind than those that we make is "?". */
 static void format_subtree(const GENERAL_NAME *name, char *buf, size_t size)
 {

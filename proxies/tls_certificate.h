@@ -60,6 +60,9 @@ int mf_tls_certificate_leaf(X509 *root, EVP_PKEY *root_key, EVP_PKEY *leaf_key, 
 /** mf_tls_certificate_times() - Return: false for dates that are none */
 bool mf_tls_certificate_times(const X509 *cert, int64_t *ret_from, int64_t *ret_until);
 
+/** mf_tls_time_left() - Lower @left_ms, if @until comes before that by the system's clock; to 0 for a time that is none */
+void mf_tls_time_left(const ASN1_TIME *until, uint64_t *left_ms);
+
 /** mf_tls_certificate_permits() - Call @each for what @root is limited to; Return: their number, 0: not limited */
 size_t mf_tls_certificate_permits(const X509 *root, void (*each)(void *ctx, const char *text),
 				  void *ctx);

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "core/base/addr.h"
+#include "proxies/tls_certificate.h"
+#include "proxies/tls_suites.h"
 #include "proxies/tls_trust.h"
 
 SSL_CTX *mf_tls_upstream_new(void)
@@ -22,6 +24,7 @@ SSL_CTX *mf_tls_upstream_new(void)
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_ciphersuites(ctx, MF_TLS_SUITES);
 	/* nobody to trust: every target will be refused, and its event says why */
 	(void)mf_tls_trust_system(ctx);
 	return ctx;
@@ -40,4 +43,12 @@ bool mf_tls_expect_name(SSL *ssl, const char *name)
 	if (snprintf(host, sizeof(host), "%s", name) >= (int)sizeof(host))
 		return false;
 	return SSL_set_tlsext_host_name(ssl, host) == 1 && SSL_set1_host(ssl, name) == 1;
+}
+
+void mf_tls_verified_left(SSL *ssl, uint64_t *left_ms)
+{
+	const STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+
+	for (int i = 0; i < sk_X509_num(chain); i++)
+		mf_tls_time_left(X509_get0_notAfter(sk_X509_value(chain, i)), left_ms);
 }

@@ -5,6 +5,7 @@
 
 #include <openssl/types.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /** mf_tls_upstream_new() - A client context that trusts what the host trusts; Return: NULL without memory */
 SSL_CTX *mf_tls_upstream_new(void);
@@ -14,5 +15,8 @@ SSL_CTX *mf_tls_upstream_new(void);
  * Return: false for a name that cannot be verified
  */
 bool mf_tls_expect_name(SSL *ssl, const char *name);
+
+/** mf_tls_verified_left() - Lower @left_ms, if the chain that the server's certificate was verified by ends before that */
+void mf_tls_verified_left(SSL *ssl, uint64_t *left_ms);
 
 #endif

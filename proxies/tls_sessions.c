@@ -8,12 +8,13 @@
 
 enum {
 	SERVERS_MAX = 128,
-	EACH_MAX = 2,
+	EACH_MAX = 32,
+	ALL_MAX = 512,
 };
 
 struct kept {
 	SSL_SESSION *session;
-	uint64_t verified_ms;
+	uint64_t until_ms;
 };
 
 struct server {
@@ -25,7 +26,8 @@ struct server {
 
 struct mf_tls_sessions {
 	struct server servers[SERVERS_MAX];
-	uint32_t cnt;
+	uint32_t server_cnt;
+	uint32_t cnt; /* sessions */
 	uint64_t turn;
 };
 
@@ -34,45 +36,70 @@ struct mf_tls_sessions *mf_tls_sessions_new(void)
 	return calloc(1, sizeof(struct mf_tls_sessions));
 }
 
-static void drop(struct server *s)
+static struct kept take_newest(struct mf_tls_sessions *all, struct server *s)
+{
+	all->cnt--;
+	return s->kept[--s->cnt];
+}
+
+static void drop(struct mf_tls_sessions *all, struct server *s)
 {
 	while (s->cnt)
-		SSL_SESSION_free(s->kept[--s->cnt].session);
+		SSL_SESSION_free(take_newest(all, s).session);
+}
+
+static void drop_oldest(struct mf_tls_sessions *all, struct server *s)
+{
+	SSL_SESSION_free(s->kept[0].session);
+	memmove(&s->kept[0], &s->kept[1], --s->cnt * sizeof(s->kept[0]));
+	all->cnt--;
 }
 
 void mf_tls_sessions_free(struct mf_tls_sessions *all)
 {
 	if (!all)
 		return;
-	for (uint32_t i = 0; i < all->cnt; i++)
-		drop(&all->servers[i]);
+	for (uint32_t i = 0; i < all->server_cnt; i++)
+		drop(all, &all->servers[i]);
 	free(all);
 }
 
 static struct server *find(struct mf_tls_sessions *all, const char *name)
 {
-	for (uint32_t i = 0; i < all->cnt; i++)
+	for (uint32_t i = 0; i < all->server_cnt; i++)
 		if (strcmp(all->servers[i].name, name) == 0)
 			return &all->servers[i];
 	return NULL;
 }
 
-/* The place of a server that is not there: a free one, or that of the one which was not used for longest. */
-static struct server *make_room(struct mf_tls_sessions *all)
+/* The server that was not used for longest, of those that have at least @cnt sessions; NULL: none has */
+static struct server *find_unused(struct mf_tls_sessions *all, uint32_t cnt)
 {
-	struct server *oldest = &all->servers[0];
+	struct server *oldest = NULL;
 
-	if (all->cnt < SERVERS_MAX)
-		return &all->servers[all->cnt++];
-	for (uint32_t i = 1; i < SERVERS_MAX; i++)
-		if (all->servers[i].turn < oldest->turn)
-			oldest = &all->servers[i];
-	drop(oldest);
+	for (uint32_t i = 0; i < all->server_cnt; i++) {
+		struct server *s = &all->servers[i];
+
+		if (s->cnt >= cnt && (!oldest || s->turn < oldest->turn))
+			oldest = s;
+	}
 	return oldest;
 }
 
+/* The place of a server that is not there: a free one, or that of another */
+static struct server *make_room(struct mf_tls_sessions *all)
+{
+	struct server *s;
+
+	if (all->server_cnt < SERVERS_MAX)
+		return &all->servers[all->server_cnt++];
+	s = find_unused(all, 0);
+	drop(all, s);
+	return s;
+}
+
 void mf_tls_sessions_put(struct mf_tls_sessions *all, const char *name, SSL_SESSION *session,
-			 uint64_t verified_ms)
+			 uint64_t until_ms)
 {
 	struct server *s = find(all, name);
 
@@ -85,30 +112,28 @@ void mf_tls_sessions_put(struct mf_tls_sessions *all, const char *name, SSL_SESS
 		strcpy(s->name, name);
 	}
 	s->turn = ++all->turn;
-	if (s->cnt == EACH_MAX) {
-		SSL_SESSION_free(s->kept[0].session);
-		for (uint32_t i = 1; i < EACH_MAX; i++)
-			s->kept[i - 1] = s->kept[i];
-		s->cnt--;
-	}
-	s->kept[s->cnt++] = (struct kept){ session, verified_ms };
+	if (s->cnt == EACH_MAX)
+		drop_oldest(all, s);
+	else if (all->cnt == ALL_MAX)
+		drop_oldest(all, find_unused(all, 1));
+	s->kept[s->cnt++] = (struct kept){ session, until_ms };
+	all->cnt++;
 }
 
 SSL_SESSION *mf_tls_sessions_take(struct mf_tls_sessions *all, const char *name, uint64_t now_ms,
-				  uint64_t *ret_verified_ms)
+				  uint64_t *ret_until_ms)
 {
 	struct server *s = find(all, name);
 
 	while (s && s->cnt) {
-		struct kept *k = &s->kept[--s->cnt];
+		struct kept k = take_newest(all, s);
 
-		if (now_ms - k->verified_ms < MF_TLS_SESSION_MS &&
-		    SSL_SESSION_is_resumable(k->session)) {
+		if (now_ms < k.until_ms && SSL_SESSION_is_resumable(k.session)) {
 			s->turn = ++all->turn;
-			*ret_verified_ms = k->verified_ms;
-			return k->session;
+			*ret_until_ms = k.until_ms;
+			return k.session;
 		}
-		SSL_SESSION_free(k->session);
+		SSL_SESSION_free(k.session);
 	}
 	return NULL;
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "core/base/err.h"
+#include "proxies/tls_certificate.h"
 
 enum {
 	SKEW_S = 300,		    /* clocks differ */
@@ -63,7 +64,7 @@ static bool is_about(const OCSP_SINGLERESP *single, const X509 *cert, const X509
 	return same;
 }
 
-static enum mf_tls_staple status_of(OCSP_SINGLERESP *single)
+static enum mf_tls_staple status_of(OCSP_SINGLERESP *single, uint64_t *left_ms)
 {
 	ASN1_GENERALIZEDTIME *since, *until;
 	int status = OCSP_single_get0_status(single, NULL, NULL, &since, &until);
@@ -72,12 +73,16 @@ static enum mf_tls_staple status_of(OCSP_SINGLERESP *single)
 		return MF_TLS_STAPLE_REVOKED;
 	if (status != V_OCSP_CERTSTATUS_GOOD)
 		return MF_TLS_STAPLE_BAD;
-	return OCSP_check_validity(since, until, SKEW_S, -1) == 1 ? MF_TLS_STAPLE_GOOD
-								  : MF_TLS_STAPLE_NONE;
+	if (OCSP_check_validity(since, until, SKEW_S, -1) != 1)
+		return MF_TLS_STAPLE_NONE;
+	if (until)
+		mf_tls_time_left(until, left_ms);
+	return MF_TLS_STAPLE_GOOD;
 }
 
 /* The strictest of what the response says about @cert: revoked, good, out of date; BAD: it is about others only */
-static enum mf_tls_staple read_basic(OCSP_BASICRESP *basic, const X509 *cert, const X509 *issuer)
+static enum mf_tls_staple read_basic(OCSP_BASICRESP *basic, const X509 *cert, const X509 *issuer,
+				     uint64_t *left_ms)
 {
 	enum mf_tls_staple all = MF_TLS_STAPLE_BAD;
 
@@ -87,7 +92,7 @@ static enum mf_tls_staple read_basic(OCSP_BASICRESP *basic, const X509 *cert, co
 
 		if (!is_about(single, cert, issuer))
 			continue;
-		one = status_of(single);
+		one = status_of(single, left_ms);
 		if (one == MF_TLS_STAPLE_REVOKED || one == MF_TLS_STAPLE_BAD)
 			return one;
 		if (all != MF_TLS_STAPLE_GOOD)
@@ -96,7 +101,7 @@ static enum mf_tls_staple read_basic(OCSP_BASICRESP *basic, const X509 *cert, co
 	return all;
 }
 
-static enum mf_tls_staple read_response(SSL *ssl, OCSP_RESPONSE *response)
+static enum mf_tls_staple read_response(SSL *ssl, OCSP_RESPONSE *response, uint64_t *left_ms)
 {
 	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
 	X509_STORE *store = SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl));
@@ -108,12 +113,13 @@ static enum mf_tls_staple read_response(SSL *ssl, OCSP_RESPONSE *response)
 	basic = OCSP_response_get1_basic(response);
 	// A certificate that nobody issued but itself has nobody who could revoke it.
 	if (basic && sk_X509_num(chain) > 1 && OCSP_basic_verify(basic, chain, store, 0) == 1)
-		staple = read_basic(basic, sk_X509_value(chain, 0), sk_X509_value(chain, 1));
+		staple = read_basic(basic, sk_X509_value(chain, 0), sk_X509_value(chain, 1),
+				    left_ms);
 	OCSP_BASICRESP_free(basic);
 	return staple;
 }
 
-enum mf_tls_staple mf_tls_staple_check(SSL *ssl)
+enum mf_tls_staple mf_tls_staple_check(SSL *ssl, uint64_t *left_ms)
 {
 	enum mf_tls_staple staple = MF_TLS_STAPLE_NONE;
 	const unsigned char *der;
@@ -125,7 +131,7 @@ enum mf_tls_staple mf_tls_staple_check(SSL *ssl)
 		const unsigned char *at = der;
 
 		response = d2i_OCSP_RESPONSE(NULL, &at, len);
-		staple = response && at == der + len ? read_response(ssl, response)
+		staple = response && at == der + len ? read_response(ssl, response, left_ms)
 						     : MF_TLS_STAPLE_BAD;
 		OCSP_RESPONSE_free(response);
 	}

@@ -14,6 +14,7 @@
 #define MF_PROXIES_TLS_STAPLE_H
 
 #include <openssl/types.h>
+#include <stdint.h>
 
 enum mf_tls_staple {
 	MF_TLS_STAPLE_NONE, /* nothing that counts, and nothing that is demanded */
@@ -30,8 +31,9 @@ void mf_tls_staple_ask(SSL *ssl);
 /**
  * mf_tls_staple_check() - What the response says that came with a verified certificate
  * For a client that asked, at the end of its handshake and before anything is sent. Cost: one signature
+ * @left_ms: lowered, if a good response is out of date before that
  */
-enum mf_tls_staple mf_tls_staple_check(SSL *ssl);
+enum mf_tls_staple mf_tls_staple_check(SSL *ssl, uint64_t *left_ms);
 
 /** mf_tls_staple_error() - Why the connection is refused, for the event; NULL: it is not */
 const char *mf_tls_staple_error(enum mf_tls_staple staple);

@@ -5,7 +5,6 @@
 //	bench_forward_load kept NAME COUNT LABEL=ADDR:PORT...   request and answer on a connection that stays
 //	bench_forward_load bulk NAME MEBIBYTES CONNECTIONS LABEL=ADDR:PORT...   plain bytes behind a hello, one target after another
 //	bench_forward_load idle NAME COUNT LABEL=ADDR:PORT      COUNT connections that have done a handshake, until stdin ends
-//	bench_forward_load rate NAME SECONDS CONNECTIONS LABEL=ADDR:PORT...    handshakes a second, one target after another
 //	bench_forward_load flood PORT                           the server for bulk: floods whoever says a hello
 //
 // Prints a JSON object: for new and kept {label: {"p50_us", "p99_us"}}, for bulk {label: Gbit/s}.
@@ -204,52 +203,6 @@ static int run_idle(long cnt)
 	return 0;
 }
 
-// Children share a target, so that the clients are not one core's worth of handshakes.
-static double rate(const struct target *t, double seconds, int conns)
-{
-	int pipes[2];
-	double total = 0;
-
-	if (pipe(pipes) < 0)
-		die("pipe");
-	for (int i = 0; i < conns; i++) {
-		pid_t pid = fork();
-
-		if (pid < 0)
-			die("fork");
-		if (pid == 0) {
-			double start = now_s(), n = 0, spent;
-
-			while ((spent = now_s() - start) < seconds) {
-				hang_up(shake(t));
-				n++;
-			}
-			n /= spent;
-			_exit(write(pipes[1], &n, sizeof(n)) != sizeof(n));
-		}
-	}
-	for (int i = 0; i < conns; i++) {
-		double n;
-
-		if (read(pipes[0], &n, sizeof(n)) != sizeof(n))
-			die("a client ended early");
-		total += n;
-	}
-	close(pipes[0]);
-	close(pipes[1]);
-	return total;
-}
-
-static int run_rate(double seconds, int conns)
-{
-	printf("{");
-	for (size_t i = 0; i < target_cnt; i++)
-		printf("%s\"%s\": %.1f", i ? ", " : "", targets[i].label,
-		       rate(&targets[i], seconds, conns));
-	printf("}\n");
-	return 0;
-}
-
 // --- bulk -----------------------------------------------------------------------------------------------------------
 
 /* A hello with the server name that is asked for, as OpenSSL writes it; nobody completes the handshake. */
@@ -371,8 +324,7 @@ int main(int argc, char **argv)
 {
 	struct rlimit rl;
 	const char *what = argc > 1 ? argv[1] : "";
-	bool has_conns = !strcmp(what, "bulk") || !strcmp(what, "rate");
-	int first = has_conns ? 5 : 4;
+	int first = !strcmp(what, "bulk") ? 5 : 4;
 
 	getrlimit(RLIMIT_NOFILE, &rl);
 	rl.rlim_cur = rl.rlim_max;
@@ -393,8 +345,6 @@ int main(int argc, char **argv)
 		return run_latency(!strcmp(what, "kept"), atol(argv[3]));
 	if (!strcmp(what, "bulk"))
 		return run_bulk((uint64_t)atoll(argv[3]), atoi(argv[4]));
-	if (!strcmp(what, "rate"))
-		return run_rate(atof(argv[3]), atoi(argv[4]));
 	if (!strcmp(what, "idle"))
 		return run_idle(atol(argv[3]));
 	return 1;
