@@ -45,6 +45,8 @@ const char *mf_sock_error_text(int err);
 
 /** mf_sock_recv(), mf_sock_send() - Bytes moved; 0 at the end (recv); MF_E_AGAIN; MF_E_CLOSED for any error */
 ssize_t mf_sock_recv(int fd, void *buf, size_t len);
+/** mf_sock_peek() - The same, and the bytes stay where they are */
+ssize_t mf_sock_peek(int fd, void *buf, size_t len);
 ssize_t mf_sock_send(int fd, const void *buf, size_t len);
 void mf_sock_shutdown_write(int fd);
 /** mf_sock_reset() - Close with a TCP reset at once, whatever is still unsent */

@@ -180,13 +180,23 @@ const char *mf_sock_error_text(int err)
 	return strerror(err);
 }
 
-ssize_t mf_sock_recv(int fd, void *buf, size_t len)
+static ssize_t receive(int fd, void *buf, size_t len, int flags)
 {
-	ssize_t n = recv(fd, buf, len, 0);
+	ssize_t n = recv(fd, buf, len, flags);
 
 	if (n >= 0)
 		return n;
 	return errno == EAGAIN || errno == EINTR ? MF_E_AGAIN : MF_E_CLOSED;
+}
+
+ssize_t mf_sock_recv(int fd, void *buf, size_t len)
+{
+	return receive(fd, buf, len, 0);
+}
+
+ssize_t mf_sock_peek(int fd, void *buf, size_t len)
+{
+	return receive(fd, buf, len, MSG_PEEK);
 }
 
 ssize_t mf_sock_send(int fd, const void *buf, size_t len)

@@ -253,14 +253,24 @@ const char *mf_sock_error_text(int err)
 	return mf_win32_message((unsigned long)err, other, sizeof(other));
 }
 
-ssize_t mf_sock_recv(int fd, void *buf, size_t len)
+static ssize_t receive(int fd, void *buf, size_t len, int flags)
 {
-	int n = recv(socket_of(fd), buf, len < INT_MAX ? (int)len : INT_MAX, 0), err;
+	int n = recv(socket_of(fd), buf, len < INT_MAX ? (int)len : INT_MAX, flags), err;
 
 	if (n >= 0)
 		return n;
 	err = WSAGetLastError();
 	return err == WSAEWOULDBLOCK || err == WSAEINTR ? MF_E_AGAIN : MF_E_CLOSED;
+}
+
+ssize_t mf_sock_recv(int fd, void *buf, size_t len)
+{
+	return receive(fd, buf, len, 0);
+}
+
+ssize_t mf_sock_peek(int fd, void *buf, size_t len)
+{
+	return receive(fd, buf, len, MSG_PEEK);
 }
 
 ssize_t mf_sock_send(int fd, const void *buf, size_t len)

@@ -189,27 +189,38 @@ static bool append(struct mf_tcp_http *h, struct mf_span in)
 	} else if (h->held_off) {
 		memmove(h->held, h->held + h->held_off, left);
 	}
-	memcpy(h->held + left, in.ptr, in.len);
+	if (in.len)
+		memcpy(h->held + left, in.ptr, in.len);
 	h->held_off = 0;
 	h->held_len = left + (uint32_t)in.len;
 	return true;
 }
 
-/* Everything that may go of @in; *ret_at: what the watch has passed of it */
-static int look(struct mf_tcp_http *h, struct mf_span in, size_t *ret_at)
+/* Takes what answers us out of the held bytes. */
+static void take_out(struct mf_tcp_http *h, size_t at, struct mf_span *in)
+{
+	memmove(h->held + at, h->held + at + MF_HTTP2_ACK_LEN, in->len - at - MF_HTTP2_ACK_LEN);
+	h->held_len -= MF_HTTP2_ACK_LEN;
+	in->len -= MF_HTTP2_ACK_LEN;
+}
+
+/* Everything that may go of *in; *ret_at: what the watch has passed of it */
+static int look(struct mf_tcp_http *h, struct mf_span *in, size_t *ret_at)
 {
 	struct mf_http_said said;
 	size_t at = 0, pass;
 	int r;
 
 	do {
-		r = mf_http_watch_next(h->watch, mf_span_sub(in, at, in.len), &pass, &said);
+		r = mf_http_watch_next(h->watch, mf_span_sub(*in, at, in->len), &pass, &said);
 		at += pass;
-		if (r == 1 && !judge(h, &said, mf_span_sub(in, at, in.len)))
+		if (r == 1 && !judge(h, &said, mf_span_sub(*in, at, in->len)))
 			r = MF_E_BAD;
+		else if (r == 2)
+			take_out(h, at, in);
 		else if (r < 0)
 			mf_tcp_http_announce_bad(h->conn);
-	} while (r == 1);
+	} while (r > 0);
 	*ret_at = at;
 	return r;
 }
@@ -218,7 +229,7 @@ static int take(struct mf_relay_filter *f, struct mf_span in, struct mf_span *re
 {
 	struct mf_tcp_http *h =
 		(struct mf_tcp_http *)((char *)f - offsetof(struct mf_tcp_http, filter));
-	bool holds = h->held_len > h->held_off;
+	bool holds = h->held_len > h->held_off || mf_http_watch_awaits_answer(h->watch);
 	size_t at = 0, to;
 	int r;
 
@@ -228,7 +239,7 @@ static int take(struct mf_relay_filter *f, struct mf_span in, struct mf_span *re
 			return MF_E_NOMEM;
 		in = mf_span_of(h->held, h->held_len);
 	}
-	r = look(h, in, &at);
+	r = look(h, &in, &at);
 	to = r == 0 && mf_http_watch_is_unsure(h->watch) ? in.len : at;
 	if (to > h->sent)
 		*ret_out = mf_span_sub(in, h->sent, to - h->sent);

@@ -81,6 +81,7 @@ struct mf_tcp_setup {
 	bool not_tls;	/* by the client's first bytes */
 	bool holding;	/* what may become a request is waited for, a moment only */
 	bool in_head;	/* the head of a request is waited for */
+	bool greeted;	/* a client of HTTP/2 was sent settings of ours */
 	bool fell_back; /* the original is dialled after a failed redirect */
 	bool announced; /* the event of the connect decision was sent */
 	bool connected;

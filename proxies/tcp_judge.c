@@ -86,6 +86,8 @@ bool mf_tcp_conn_watch_requests(struct mf_tcp_conn *c)
 		mf_tcp_conn_close(c, true, "out of memory");
 		return false;
 	}
+	if (out.len) /* what answered us is gone from it */
+		memmove(s->in + s->http_at, out.ptr, out.len);
 	s->in_len = s->http_at + (uint32_t)out.len;
 	if (r < 0)
 		s->client_eof = c->relay.refused = true;
@@ -270,21 +272,41 @@ static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 }
 
 /*
+ * HTTP/2's clients may wait for the server's settings before they ask for anything: they get some of ours, once.
+ * Return: false: closed
+ */
+static bool greet(struct mf_tcp_conn *c)
+{
+	ssize_t n;
+
+	if (c->setup->greeted)
+		return true;
+	c->setup->greeted = true;
+	n = mf_sock_send(c->relay.fd[0], MF_HTTP2_GREETING, MF_HTTP2_GREETING_LEN);
+	if (n == MF_HTTP2_GREETING_LEN)
+		mf_http_watch_greeted(c->http->watch);
+	if (n <= 0 || n == MF_HTTP2_GREETING_LEN)
+		return true;
+	mf_tcp_conn_close(c, true, NULL); /* half a frame: the client has no room for more */
+	return false;
+}
+
+/*
  * Wait for more of what is or may be a request: as long as for a hello where it says that it is one or where its name
- * decides, else for a moment. HTTP/2's clients may wait for the server's settings before they ask for anything.
+ * decides, else for a moment. A client of HTTP/2 that has nothing to ask in that time goes on without a name.
  */
 static void wait_for_request(struct mf_tcp_conn *c)
 {
 	struct mf_tcp_setup *s = c->setup;
-	bool sure =
-		!mf_http_watch_is_unsure(c->http->watch) && !mf_http_watch_is_http2(c->http->watch);
+	bool http2 = mf_http_watch_is_http2(c->http->watch);
+	bool sure = !mf_http_watch_is_unsure(c->http->watch);
 
-	s->in_head = sure;
+	s->in_head = sure && !http2;
 	if (sure && s->holding) {
 		s->holding = false;
 		mf_timeout_arm(&c->timeout, &c->tcp->hello);
 	}
-	if (sure || s->holding || s->differ)
+	if ((http2 && !greet(c)) || sure || s->holding || s->differ)
 		return;
 	s->holding = true;
 	mf_timeout_arm(&c->timeout, &c->tcp->grace);
@@ -344,9 +366,15 @@ static void judge_text(struct mf_tcp_conn *c)
 		mf_tcp_conn_close(c, true, "out of memory");
 		return;
 	}
-	r = mf_http_watch_next(c->http->watch,
-			       mf_span_sub(mf_span_of(s->in, s->in_len), s->http_at, s->in_len),
-			       &pass, &said);
+	while ((r = mf_http_watch_next(
+			c->http->watch,
+			mf_span_sub(mf_span_of(s->in, s->in_len), s->http_at, s->in_len), &pass,
+			&said)) == 2) {
+		s->http_at += (uint32_t)pass;
+		s->in_len -= MF_HTTP2_ACK_LEN;
+		memmove(s->in + s->http_at, s->in + s->http_at + MF_HTTP2_ACK_LEN,
+			s->in_len - s->http_at);
+	}
 	s->http_at += (uint32_t)pass;
 	if (r < 0) {
 		c->tcp->proxy->stats.http_refused++;
@@ -512,10 +540,15 @@ void mf_tcp_conn_hello_late(struct mf_tcp_conn *c)
 	}
 	if (s->differ && !judge_said(c, "", 0, &verified))
 		return;
-	if (s->in_len)
+	if (s->in_len) {
 		go_on(c);
-	else /* it waits for the server: then it speaks no TLS, and says no name */
+	} else if (s->connected) {
+		s->judged = true;
+		if (mf_tcp_conn_watch_requests(c))
+			mf_tcp_conn_start_relay(c);
+	} else { /* it waits for the server: then it speaks no TLS, and says no name */
 		mf_tcp_conn_open(c);
+	}
 }
 
 void mf_tcp_conn_begin(struct mf_tcp_conn *c)

@@ -258,6 +258,16 @@ void mf_tcp_conn_open(struct mf_tcp_conn *c)
 	dial_next(c);
 }
 
+/* Whether the server's first words are settings of HTTP/2 (RFC 9113 §3.4, §6.5), whose client speaks without being asked. */
+static bool speaks_http2(const struct mf_tcp_conn *c)
+{
+	static const uint8_t type_to_stream[] = { 4, 0, 0, 0, 0, 0 };
+	uint8_t head[9];
+
+	return mf_sock_peek(c->relay.fd[1], head, sizeof(head)) == (ssize_t)sizeof(head) &&
+	       head[0] == 0 && memcmp(head + 3, type_to_stream, sizeof(type_to_stream)) == 0;
+}
+
 /* Connected (or not): EV_WRITE says so the first time. */
 void mf_tcp_conn_server_ready(struct mf_tcp_conn *c, short what)
 {
@@ -282,11 +292,16 @@ void mf_tcp_conn_server_ready(struct mf_tcp_conn *c, short what)
 		return;
 	/*
 	 * The server speaks first, and the client has said nothing: no TLS, and no HTTP/1. But servers of HTTP/2 may be the
-	 * first to say their settings, and what answers one client with a banner may take requests all the same.
+	 * first to say their settings, which wait until the client has asked for something; and what answers one client with
+	 * a banner may take requests all the same.
 	 */
-	if (!s->judged && c->relay.readable[1] && s->in_len == 0) {
-		s->judged = true;
-		if (!mf_tcp_conn_watch_requests(c))
+	if (!s->judged && c->relay.readable[1] && s->in_len == 0 && !s->holding) {
+		s->holding = speaks_http2(c);
+		if (s->holding)
+			mf_timeout_arm(&c->timeout, &c->tcp->hello);
+		else
+			s->judged = true;
+		if (s->judged && !mf_tcp_conn_watch_requests(c))
 			return;
 	}
 	if (s->judged)

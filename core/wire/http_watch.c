@@ -13,8 +13,10 @@
 enum {
 	FRAME_HEAD = 9,
 	FRAME_HEADERS = 1,
+	FRAME_SETTINGS = 4,
 	FRAME_PUSH_PROMISE = 5,
 	FRAME_CONTINUATION = 9,
+	FLAG_ACK = 1, /* of SETTINGS */
 	FLAG_END_HEADERS = 4,
 	FLAG_PADDED = 8,
 	FLAG_PRIORITY = 32,
@@ -45,6 +47,7 @@ struct mf_http_watch {
 	uint8_t digits;
 	bool in_extension, cr; /* of a chunk's line; the last byte was a CR */
 	bool unsure;
+	bool greeted; /* the first acknowledgement of settings is for ours */
 	struct mf_tls_scan scan;
 	struct mf_hpack *hpack;
 	enum state behind; /* a chunked body */
@@ -82,6 +85,16 @@ bool mf_http_watch_is_unsure(const struct mf_http_watch *w)
 	return w->unsure;
 }
 
+void mf_http_watch_greeted(struct mf_http_watch *w)
+{
+	w->greeted = true;
+}
+
+bool mf_http_watch_awaits_answer(const struct mf_http_watch *w)
+{
+	return w->greeted;
+}
+
 static bool have_host(struct mf_http_watch *w)
 {
 	if (!w->host)
@@ -89,8 +102,8 @@ static bool have_host(struct mf_http_watch *w)
 	return w->host != NULL;
 }
 
-/* The step functions: 1: look again; 0: wait for more; or a request is there (SAID); or an error. */
-enum { WAIT = 0, AGAIN = 1, SAID = 2 };
+/* The step functions: look again; wait for more; or a request is there (SAID), or an answer to us (OURS); or an error. */
+enum { WAIT = 0, AGAIN = 1, SAID = 2, OURS = 3 };
 
 /* The first @len bytes are a request of which @ret tells; @next comes behind it. */
 static int tell(struct mf_http_watch *w, uint64_t len, enum state next)
@@ -364,6 +377,12 @@ static int step_frame(struct mf_http_watch *w, struct mf_span in, struct mf_http
 	/* a client promises nothing; a block goes on behind HEADERS only */
 	if (type == FRAME_PUSH_PROMISE || type == FRAME_CONTINUATION)
 		return MF_E_BAD;
+	if (w->greeted && type == FRAME_SETTINGS && in.ptr[4] & FLAG_ACK) {
+		if (mf_load_be24(in.ptr) || mf_load_be32(in.ptr + 5))
+			return MF_E_BAD;
+		w->greeted = false;
+		return OURS;
+	}
 	tell(w, FRAME_HEAD + mf_load_be24(in.ptr), FRAME);
 	return AGAIN;
 }
@@ -505,5 +524,5 @@ int mf_http_watch_next(struct mf_http_watch *w, struct mf_span in, size_t *ret_p
 		at += pass;
 	}
 	*ret_pass = at;
-	return r < 0 ? r : r == SAID;
+	return r < 0 ? r : r == SAID ? 1 : r == OURS ? 2 : 0;
 }

@@ -55,10 +55,25 @@ void mf_http_watch_free(struct mf_http_watch *w); /* NULL is fine */
  * @ret_pass: bytes of @in that may go (also where a request is returned: they are in front of it)
  * Return: 1: *@ret is the next request; unless it is refused, call again with what is left of @in
  *         0: the rest of @in, at most MF_HTTP_WATCH_HELD_MAX bytes, waits for more
+ *         2: the next MF_HTTP2_ACK_LEN bytes answer us and are not the server's (mf_http_watch_greeted()): call again with
+ *            what is behind them
  *         MF_E_BAD, MF_E_NOMEM
  */
 int mf_http_watch_next(struct mf_http_watch *w, struct mf_span in, size_t *ret_pass,
 		       struct mf_http_said *ret);
+
+/*
+ * A client of HTTP/2 may wait for the server's settings before it asks for anything (RFC 9113 §3.4 lets it begin at once,
+ * but some wait). An empty SETTINGS frame draws its first request out: it promises nothing, since every value keeps its
+ * default. The server's own settings may follow as any later ones do; the client acknowledges each, in their order.
+ */
+#define MF_HTTP2_GREETING     "\0\0\0\4\0\0\0\0\0"
+#define MF_HTTP2_GREETING_LEN 9
+#define MF_HTTP2_ACK_LEN      9
+/** mf_http_watch_greeted() - The client was sent MF_HTTP2_GREETING before any settings of the server */
+void mf_http_watch_greeted(struct mf_http_watch *w);
+/** mf_http_watch_awaits_answer() - It was, and has not acknowledged it yet */
+bool mf_http_watch_awaits_answer(const struct mf_http_watch *w);
 
 /** mf_http_watch_is_opaque() - Nothing more will be looked at: another protocol */
 bool mf_http_watch_is_opaque(const struct mf_http_watch *w);

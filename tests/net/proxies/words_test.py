@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What clients say to get past a name: HTTP in the clear (every request of a connection), and server names of TLS."""
-import os, re, socket, ssl, struct, subprocess, threading, unittest
+import os, re, shutil, socket, ssl, struct, subprocess, threading, unittest
 
 import proxies_test as bed
 from proxies_test import HELLO, STOP, TCP, TMP, curl, dial, event, read_all, records, seen, serve, wait_for
 
-bed.MAPS.update({"127.0.0.15": "127.0.1.14:8000", "127.0.0.16": "127.0.1.15:8000", "127.0.0.17": "127.0.1.16:8443"})
-bed.NAMES += ["keep.test=127.0.1.14", "h2.test=127.0.1.15", "early.test=127.0.1.16", "api.vendor.example=127.0.1.13"]
-KEEP, H2 = "127.0.0.15", "127.0.0.16"
+bed.MAPS.update({"127.0.0.18": "127.0.1.17:8000", "127.0.0.19": "127.0.1.18:8000",
+                 "127.0.0.15": "127.0.1.14:8000", "127.0.0.16": "127.0.1.15:8000", "127.0.0.17": "127.0.1.16:8443"})
+bed.NAMES += ["keep.test=127.0.1.14", "keep.test=127.0.1.17", "keep.test=127.0.1.18", "h2.test=127.0.1.15", "early.test=127.0.1.16", "api.vendor.example=127.0.1.13"]
+KEEP, H2, NGHTTPD, NGINX = "127.0.0.15", "127.0.0.16", "127.0.0.18", "127.0.0.19"
 heard = []  # what keep-alive connections brought the server, one bytearray each
 
 
@@ -39,7 +40,18 @@ def setUpModule():
     bed.spawn(["node", "-e", server])
     bed.spawn(["openssl", "s_server", "-accept", "127.0.1.16:8443", "-cert", TMP + "/cert.pem", "-key", TMP + "/key.pem",
                "-early_data", "-quiet"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for at in (("127.0.1.15", 8000), ("127.0.1.16", 8443)):
+    os.makedirs(TMP + "/www/nginx")
+    with open(TMP + "/www/page", "w") as f:
+        f.write("a page")
+    bed.spawn([shutil.which("nghttpd") or "/usr/sbin/nghttpd", "--no-tls", "-a", "127.0.1.17", "-d", TMP + "/www", "8000"],
+              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    temp = "".join(f"{what}_temp_path {TMP}/www/nginx; " for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    with open(TMP + "/nginx.conf", "w") as f:
+        f.write(f"daemon off; master_process off; pid {TMP}/nginx.pid; error_log {TMP}/nginx.err; events {{}}\n"
+                f"http {{ access_log off; {temp} server {{ listen 127.0.1.18:8000 http2; root {TMP}/www; }} }}\n")
+    bed.spawn([shutil.which("nginx") or "/usr/sbin/nginx", "-p", TMP, "-c", TMP + "/nginx.conf", "-g", "user root;"])
+    there = [("127.0.1.15", 8000), ("127.0.1.16", 8443), ("127.0.1.17", 8000), ("127.0.1.18", 8000)]
+    for at in there:
         def is_there():
             with socket.socket() as s:
                 return s.connect_ex(at) == 0
@@ -274,6 +286,13 @@ class LaterRequests(unittest.TestCase):
         self.assert_ended(s, 0)
 
 
+def connections_to(addr):
+    """How many connections are open to @addr, by the kernel's table."""
+    hexed = "%02X" * 4 % tuple(reversed(socket.inet_aton(addr)))
+    with open("/proc/net/tcp") as f:
+        return sum(1 for line in list(f)[1:] if line.split()[2].startswith(hexed + ":") and line.split()[3] == "01")
+
+
 def h2_frame(kind, flags, stream, payload):
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
@@ -283,6 +302,8 @@ def h2_request(stream, authority, key=b"\x01"):
     return h2_frame(1, 5, stream, b"\x82\x86\x84" + key + bytes([len(authority)]) + authority.encode())
 
 
+GREETING = h2_frame(4, 0, 0, b"")  # the proxy's, for who waits for settings
+ACK = h2_frame(4, 1, 0, b"")
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + h2_frame(4, 0, 0, b"")
 
 
@@ -309,21 +330,101 @@ class Http2(unittest.TestCase):
         self.assertEqual(read_all(s).count(b"secret"), 0)
         self.assertEqual(len(b"".join(heard[before:])), size)
 
-    def test_a_client_that_waits_for_the_servers_settings_is_judged_later(self):
-        before = len(heard)
-        s = dial(KEEP)
-        s.sendall(PREFACE)
-        wait_for("the preface", lambda: b"".join(heard[before:]) == PREFACE)
-        s.sendall(h2_request(1, "www.secret.test"))
-        read_all(s)
-        self.assertEqual(b"".join(heard[before:]), PREFACE)
+    def test_a_client_that_waits_for_settings_is_judged_before_anything_is_sent(self):
+        for authority, to in (("routed.test", "routed"), ("www.secret.test", None), ("keep.test", "keep")):
+            with self.subTest(authority):
+                before, routed = len(heard), len(seen.get("routed", []))
+                s = dial(KEEP)
+                s.sendall(PREFACE)
+                self.assertEqual(s.recv(9, socket.MSG_WAITALL), GREETING)
+                request = h2_request(1, authority)
+                s.sendall(ACK + request)
+                if to == "keep":
+                    wait_for("the request", lambda: b"".join(heard[before:]) == PREFACE + request)
+                    s.sendall(ACK + h2_request(3, authority))  # the second acknowledgement is the server's
+                    wait_for("the next", lambda: b"".join(heard[before:]) == PREFACE + request + ACK + h2_request(3, authority))
+                    continue
+                try:
+                    read_all(s)
+                except ConnectionResetError:
+                    pass
+                self.assertEqual(b"".join(heard[before:]), b"")
+                if to:
+                    self.assertEqual(seen[to][routed:], [PREFACE + request])
 
-    def test_a_server_that_says_its_settings_first_changes_nothing(self):
+    def test_our_settings_are_acknowledged_once_however_the_bytes_are_cut(self):
+        request = h2_request(1, "keep.test")
+        for words in (request + ACK, request + ACK + ACK, ACK + request + ACK, h2_frame(6, 0, 0, b"12345678") + ACK + request,
+                      request + h2_frame(0, 1, 1, b"x" * 3000) + ACK + h2_request(3, "keep.test")):
+            for size in (1, 7, 10000):
+                before = len(heard)
+                s = dial(KEEP)
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                s.sendall(PREFACE)
+                self.assertEqual(s.recv(9, socket.MSG_WAITALL), GREETING)
+                for i in range(0, len(words), size):
+                    s.sendall(words[i:i + size])
+                want = PREFACE + words.replace(ACK, b"", 1)
+                wait_for("all but our answer", lambda: len(b"".join(heard[before:])) >= len(want))
+                self.assertEqual(b"".join(heard[before:]), want)
+                s.close()
+
+    def test_a_client_that_has_nothing_to_ask_is_passed_on_and_judged_later(self):
+        before = len(heard)
+        s = dial(KEEP, bed.QUICK)
+        s.sendall(PREFACE)
+        self.assertEqual(s.recv(9, socket.MSG_WAITALL), GREETING)
+        wait_for("the preface", lambda: b"".join(heard[before:]) == PREFACE)
+        s.sendall(ACK + h2_request(1, "keep.test"))
+        wait_for("the request", lambda: b"".join(heard[before:]) == PREFACE + h2_request(1, "keep.test"))
+        s.sendall(h2_request(3, "www.secret.test"))
+        read_all(s)
+        self.assertEqual(b"".join(heard[before:]), PREFACE + h2_request(1, "keep.test"))
+
+    def test_a_server_that_says_its_settings_first_is_heard_once_the_client_has_asked(self):
         s = dial(H2)
-        s.recv(9)  # of the server: the relay runs
-        s.sendall(PREFACE + h2_request(1, "www.secret.test"))
+        wait_for("the connection to the server", lambda: connections_to("127.0.1.15"))
+        s.sendall(PREFACE)
+        self.assertEqual(s.recv(9, socket.MSG_WAITALL), GREETING)
+        s.sendall(ACK + h2_request(1, "h2.test"))
+        got = b""
+        while b"h2 h2.test" not in got:
+            more = s.recv(65536)
+            self.assertTrue(more, got)
+            got += more
+        self.assertEqual(got[3:5], b"\x04\x00")  # its settings come first
+        s.sendall(h2_request(3, "www.secret.test"))
         self.assertNotIn(b"h2 www", read_all(s))
         event("net_connect", domain="www.secret.test", effective_action="blocked")
+
+    def test_a_client_that_waits_even_for_the_servers_settings_gets_them_in_time(self):
+        s = dial(H2, bed.QUICK)
+        s.recv(9)
+        s.sendall(PREFACE + h2_request(1, "www.secret.test"))
+        self.assertNotIn(b"h2 www", read_all(s))
+
+    def test_nghttp_and_h2load_get_their_answers_of_nghttpd_and_nginx(self):
+        for at in (NGHTTPD, NGINX):
+            for argv in (["nghttp", "-v", f"http://{at}:{TCP}/page", "-H:authority: keep.test"],
+                         ["h2load", "-n", "200", "-c", "4", "-m", "10", f"http://{at}:{TCP}/page", "-H:authority: keep.test"]):
+                with self.subTest(argv=argv):
+                    r = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+                    self.assertEqual(r.returncode, 0, r)
+                    self.assertIn("200 succeeded" if argv[0] == "h2load" else ":status: 200", r.stdout)
+            denied = subprocess.run(["nghttp", f"http://{at}:{TCP}/page", "-H:authority: www.secret.test"], capture_output=True,
+                                    text=True, timeout=120)
+            self.assertNotIn("a page", denied.stdout)
+
+    def test_node_and_curl_get_their_answers_of_nghttpd_and_nginx(self):
+        script = ("const c=require('http2').connect('http://'+process.argv[1]);"
+                  "const q=c.request({':path':'/page',':authority':process.argv[2]});let t='';"
+                  "q.on('response',h=>t+=h[':status']+' ');q.on('data',d=>t+=d);"
+                  "q.on('end',()=>{console.log(t);c.close()});q.on('error',()=>process.exit(1));c.on('error',()=>process.exit(1))")
+        for at in (NGHTTPD, NGINX):
+            for authority, want in (("keep.test", "200 a page"), ("www.secret.test", "")):
+                r = subprocess.run(["node", "-e", script, f"{at}:{TCP}", authority], capture_output=True, text=True, timeout=120)
+                self.assertEqual(r.stdout.strip(), want, r)
+            self.assertIn("a page", curl(at, "http://keep.test/page", "--http2-prior-knowledge").stdout)
 
     def test_a_block_that_nobody_can_read_ends_the_connection(self):
         before = len(heard)
