@@ -56,9 +56,9 @@ step "release: build, and every suite, the slow ones included"
 build release
 MF_SLOW=1 run release -LE 'net|darwin' -j "$jobs"
 MF_SLOW=1 run release -L net -j "$jobs"
-step "tsan: the unit suites"
+step "tsan: the unit suites, and interception with real clients"
 build tsan
-run tsan -L unit -LE slow -j "$jobs"
+run tsan -L 'unit|threads' -LE slow -j "$jobs"
 step "windows: build with mingw-w64, every suite under wine"
 tools/install-deps.sh windows
 tools/build-windows-deps.sh >build/windows-sysroot.log

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """terminate{}: TLS looked into, with real clients (curl, OpenSSL, GnuTLS, Python) and nginx, Python and OpenSSL as servers."""
-import base64, hashlib, os, shutil, signal, socket, ssl, struct, subprocess, threading, time, unittest
+import base64, hashlib, os, select, shutil, signal, socket, ssl, struct, subprocess, threading, time, unittest
 
+import ocsp
 import proxies_test as bed
 from proxies_test import HERE, HOST, MORE, TMP, event, events, wait_for
 
@@ -13,12 +14,14 @@ SERVERS_CA = TMP + "/servers-ca.pem"
 NAMES = ["ok.cut.test", "stapled.cut.test", "revoked.cut.test", "must.cut.test", "must-stapled.cut.test", "expired.cut.test",
          "wrong.cut.test", "self.cut.test", "old.cut.test", "exempt.cut.test", "early.test", "early-exempt.test",
          "app.pinned.test", "quiet.pinned.test", "socket.cut.test", "plain.cut.test", "http1.cut.test", "sibling.cut.test",
-         "other.cut.test", "foreign-staple.cut.test", "denied.test", "greets.cut.test", "cut-off.cut.test", "mutual.cut.test"]
+         "other.cut.test", "foreign-staple.cut.test", "denied.test", "greets.cut.test", "cut-off.cut.test", "mutual.cut.test",
+         "changes.cut.test", "stale.cut.test", "must-stale.cut.test", "forged-staple.cut.test", "revoked-stale.cut.test"]
 NUMBER = {name: 40 + i for i, name in enumerate(NAMES)}
 NGINX = {"ok.cut.test", "stapled.cut.test", "revoked.cut.test", "must.cut.test", "must-stapled.cut.test", "expired.cut.test",
          "wrong.cut.test", "self.cut.test", "old.cut.test", "exempt.cut.test", "early.test", "early-exempt.test",
          "app.pinned.test", "quiet.pinned.test", "http1.cut.test", "sibling.cut.test", "other.cut.test",
-         "foreign-staple.cut.test", "mutual.cut.test"}
+         "foreign-staple.cut.test", "mutual.cut.test", "stale.cut.test", "must-stale.cut.test", "forged-staple.cut.test",
+         "revoked-stale.cut.test"}
 
 
 PAGE = """<!doctype html><script>
@@ -77,7 +80,7 @@ def make_staple(name, serial, status, about=None, update=("-ndays", "2")):
 def make_servers():
     must = "tlsfeature=status_request"
     special = {"wrong.cut.test": dict(cert_name="another.test"), "expired.cut.test": dict(expired=True),
-               "must.cut.test": dict(extra=must), "must-stapled.cut.test": dict(extra=must),
+               "must.cut.test": dict(extra=must), "must-stapled.cut.test": dict(extra=must), "must-stale.cut.test": dict(extra=must),
                "http1.cut.test": dict(), "self.cut.test": None}
     for i, name in enumerate(NAMES, 0x51):
         if special.get(name, {}) is None:
@@ -86,8 +89,13 @@ def make_servers():
         else:
             make_cert(name, i, **special.get(name, {}))
     number = {name: i for i, name in enumerate(NAMES, 0x51)}
-    for name, status in (("stapled.cut.test", "V"), ("must-stapled.cut.test", "V"), ("revoked.cut.test", "R")):
+    for name, status in (("stapled.cut.test", "V"), ("must-stapled.cut.test", "V"), ("revoked.cut.test", "R"), ("stale.cut.test", "V"),
+                         ("must-stale.cut.test", "V"), ("revoked-stale.cut.test", "R"), ("forged-staple.cut.test", "V")):
         make_staple(name, number[name], status)
+    for name in ("stale.cut.test", "must-stale.cut.test", "revoked-stale.cut.test"):
+        ocsp.change(f"{TMP}/{name}.ocsp", TMP + "/servers-ca.key", years=1)
+    # the server itself says that it is not revoked
+    ocsp.change(TMP + "/forged-staple.cut.test.ocsp", TMP + "/forged-staple.cut.test.key")
     make_staple("foreign-staple.cut.test", number["ok.cut.test"], "V", about="ok.cut.test")
 
 
@@ -125,14 +133,23 @@ def start_nginx():
     bed.spawn([shutil.which("nginx") or "/usr/sbin/nginx", "-p", TMP, "-c", TMP + "/nginx.conf", "-g", "user root;"])
 
 
-def tls_server(name, handler):
+contexts = {}  # of the servers that are made here, by their names
+
+
+def show_certificate(name, of):
+    """The server @name has the certificate of another one from now on, and has forgotten its tickets."""
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ctx.load_cert_chain(f"{TMP}/{name}.crt", f"{TMP}/{name}.key")
+    ctx.load_cert_chain(f"{TMP}/{of}.crt", f"{TMP}/{of}.key")
     ctx.set_alpn_protocols(["http/1.1"])
+    contexts[name] = ctx
+
+
+def tls_server(name, handler):
+    show_certificate(name, name)
 
     def one(conn):
         try:
-            with ctx.wrap_socket(conn, server_side=True) as s:
+            with contexts[name].wrap_socket(conn, server_side=True) as s:
                 handler(s)
         except (ssl.SSLError, OSError):
             pass  # whoever went, went: what became of it is what the tests look at
@@ -176,6 +193,13 @@ def keep_all(name, answer=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"):
     return handler
 
 
+def tell_resumed(s):
+    read_head(s)
+    text = b"resumed=%d" % s.session_reused
+    s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+    s.unwrap()
+
+
 def greet(s):
     s.sendall(b"220 mail.test ready\r\n")
     while more := s.recv(65536):
@@ -207,6 +231,7 @@ def setUpModule():
     tls_server("socket.cut.test", websocket)
     tls_server("plain.cut.test", keep_all("plain"))
     tls_server("greets.cut.test", greet)
+    tls_server("changes.cut.test", tell_resumed)
     tls_server("cut-off.cut.test", cut_off)
     for name in sorted(NGINX):
         def is_there():
@@ -253,8 +278,17 @@ def intercepted(sni, status):
     return event("net_tls_intercept", sni=sni, status=status)
 
 
+def find(type, **want):
+    every = ({**e, **e.get("fields", {})} for e in events() if e["type"] == type)
+    return [e for e in every if all(e.get(k) == v for k, v in want.items())]
+
+
 def count(type, **want):
-    return sum(e["type"] == type and all({**e, **e.get("fields", {})}.get(k) == v for k, v in want.items()) for e in events())
+    return len(find(type, **want))
+
+
+def told(sni, status):
+    return find("net_tls_intercept", sni=sni, status=status)
 
 
 class Inside(unittest.TestCase):
@@ -396,6 +430,16 @@ class Servers(unittest.TestCase):
     def test_a_staple_about_another_certificate_is_refused(self):
         self.refused("foreign-staple.cut.test", "stapled OCSP response cannot be verified")
 
+    def test_a_staple_that_is_signed_by_somebody_else_is_refused(self):
+        self.refused("forged-staple.cut.test", "stapled OCSP response cannot be verified")
+
+    def test_a_staple_that_is_out_of_date_is_none(self):
+        self.assertIn("stale.cut.test", curl("stale.cut.test").stdout)
+        self.refused("must-stale.cut.test", "demands a stapled OCSP response")
+
+    def test_revoked_is_revoked_however_old_the_staple(self):
+        self.refused("revoked-stale.cut.test", "certificate revoked")
+
     def test_a_certificate_that_demands_a_staple_needs_one(self):
         self.refused("must.cut.test", "demands a stapled OCSP response")
         self.assertIn("must-stapled.cut.test", curl("must-stapled.cut.test").stdout)
@@ -405,12 +449,48 @@ class Servers(unittest.TestCase):
             out = curl("stapled.cut.test", *version)
             self.assertIn("stapled.cut.test", out.stdout, out.stderr)
 
-
     def test_the_servers_tickets_are_used_once_each(self):
         for version in (("--tls-max", "1.2"), ("--tlsv1.3",)):
             # the first is a full handshake, or resumes what another test left; each gets tickets for the next
             said = [curl("stapled.cut.test", *version).stdout for _ in range(3)]
             self.assertTrue(all("resumed=r" in s for s in said[1:]), said)
+
+    def test_connections_that_begin_together_have_a_ticket_each(self):
+        name = "changes.cut.test"
+        show_certificate(name, name)
+        # a full handshake brings two, once it is over
+        for cnt, known in ((4, 0), (8, 1)):
+            conns = [client_context().wrap_socket(dial(name), server_hostname=name, do_handshake_on_connect=False)
+                     for _ in range(cnt)]
+            said = []
+            for s in conns:
+                s.setblocking(False)
+                with self.assertRaises(ssl.SSLWantReadError):
+                    s.do_handshake()
+            for s in conns:  # answered: its handshake with the server is done
+                select.select([s], [], [])
+            for s in conns:
+                s.setblocking(True)
+                s.do_handshake()
+                s.sendall(b"GET / HTTP/1.1\r\nHost: changes.cut.test\r\n\r\n")
+            for s in conns:
+                said.append(bed.read_all(s)[-9:])
+                s.close()
+            self.assertEqual(said, [b"resumed=%d" % known] * cnt)
+
+    def test_a_certificate_is_looked_at_anew_where_the_server_forgot_its_tickets(self):
+        name = "changes.cut.test"
+        for bad, error in (("wrong.cut.test", "hostname mismatch"), ("self.cut.test", "self-signed certificate")):
+            curl(name)
+            self.assertIn("resumed=1", curl(name).stdout)
+            show_certificate(name, bad)
+            try:
+                self.assertNotEqual(curl(name).returncode, 0)
+            finally:
+                show_certificate(name, name)
+            wait_for("the refusal", lambda: any(error in e["error"] for e in told(name, "server_failed")))
+            out = curl(name)
+            self.assertIn("resumed=0", out.stdout, out.stderr)
 
 
 class Pinned(unittest.TestCase):

@@ -5,8 +5,10 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "proxies/tls_authority.h"
+#include "proxies/tls_certificate.h"
 #include "tests/unit/test.h"
 
 static int setup(void **state)
@@ -108,6 +110,33 @@ static void contexts_are_kept_and_bounded(void **state)
 		X509_V_OK);
 }
 
+/* What limits how long a server's ticket counts. */
+static void the_time_left_is_lowered_only(void **state)
+{
+	ASN1_TIME *t = ASN1_TIME_new();
+	time_t now = time(NULL);
+	uint64_t left_ms = 600000;
+
+	(void)state;
+	assert_non_null(ASN1_TIME_adj(t, now, 400, 0));
+	mf_tls_time_left(t, &left_ms);
+	assert_int_equal(left_ms, 600000);
+	assert_non_null(ASN1_TIME_adj(t, now, 0, 500));
+	mf_tls_time_left(t, &left_ms);
+	assert_in_range(left_ms, 1, 500000);
+	assert_non_null(ASN1_TIME_adj(t, now, 1, 0));
+	mf_tls_time_left(t, &left_ms);
+	assert_in_range(left_ms, 1, 500000);
+	assert_non_null(ASN1_TIME_adj(t, now, 0, -5));
+	mf_tls_time_left(t, &left_ms);
+	assert_int_equal(left_ms, 0);
+	left_ms = 600000;
+	assert_int_equal(ASN1_STRING_set(t, "tomorrow", -1), 1);
+	mf_tls_time_left(t, &left_ms);
+	assert_int_equal(left_ms, 0);
+	ASN1_TIME_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -119,6 +148,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_authorities_do_not_vouch_for_each_other, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(contexts_are_kept_and_bounded, setup, teardown),
+		cmocka_unit_test(the_time_left_is_lowered_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
