@@ -18,6 +18,7 @@ enum mf_exit {
 
 int mf_cmd_run(int argc, char **argv);
 int mf_cmd_resolver(int argc, char **argv);
+int mf_cmd_mount(int argc, char **argv);
 int mf_cmd_policy_check(int argc, char **argv);
 int mf_cmd_policy_test(int argc, char **argv);
 int mf_cmd_policy_explain(int argc, char **argv);

@@ -22,6 +22,7 @@ static const struct command commands[] = {
 	{ "run", NULL, mf_cmd_run, "run a command behind the fence" },
 	{ "resolver", NULL, mf_cmd_resolver,
 	  "answer DNS questions by the policies: UDP, TCP, HTTPS" },
+	{ "mount", NULL, mf_cmd_mount, "show a directory through the policies" },
 	{ "policy", "check", mf_cmd_policy_check, "find the mistakes in policies before they run" },
 	{ "policy", "test", mf_cmd_policy_test, "run the tests of policies" },
 	{ "policy", "explain", mf_cmd_policy_explain,

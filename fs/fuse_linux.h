@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fuse_linux.h - the inside of the Linux mount: what its operations share
+ *
+ *	fuse_place_linux.c  where an operation acts: path, question, directory, redirect
+ *	fuse_meta_linux.c   lookup, attributes, links' texts, extended attributes
+ *	fuse_name_linux.c   what makes and removes names
+ *	fuse_io_linux.c     open files and directories
+ *	mount_linux.c       the session
+ */
+#ifndef MF_FS_FUSE_LINUX_H
+#define MF_FS_FUSE_LINUX_H
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fs/mount.h"
+#include "fs/nodes_linux.h"
+#include "fs/policy_fs.h"
+#include "fs/source_linux.h"
+#include "fs/trash.h"
+
+struct mf_fs_mount {
+	struct mf_fs_mount_options o;
+	char *source, *root; /* real paths */
+	struct mf_fs_nodes *nodes;
+	struct mf_fs_judge *judge;
+	struct mf_policy_fs *pfs;
+	struct fuse_session *se;
+	bool mounted;
+	bool writeback; /* the kernel does it */
+	_Atomic uint64_t open_files;
+	struct mf_fs_handle *handles; /* all; under mf_fs_nodes_lock() */
+	_Atomic bool stop;
+	_Atomic bool serving;
+	pthread_t server;
+	uint64_t trash_ino; /* of its directory */
+	/* The thread that tells the kernel of other policies. */
+	pthread_t refresher;
+	pthread_mutex_t refresh_lock;
+	pthread_cond_t refresh_cond;
+	bool refreshing;
+};
+
+/* An open file or directory. */
+struct mf_fs_handle {
+	struct mf_fs_handle *next;		     /* of the node */
+	struct mf_fs_handle *all_before, *all_after; /* of the mount */
+	struct mf_fs_node *node; /* held; NULL for one that was opened elsewhere */
+	int fd;
+	_Atomic uint32_t refs;
+	bool writes;
+	char settle[MF_TRASH_TOKEN_MAX]; /* to be settled when it is closed; "" for none */
+	/* directories */
+	pthread_mutex_t lock;
+	char *buf; /* of getdents64() */
+	size_t at, len;
+	uint64_t offset; /* of the entry at @at */
+};
+
+/* One request being served. On the stack: nothing of it is cleared but what is said. */
+struct mf_fs_op_ctx {
+	struct mf_fs_mount *m;
+	struct mf_fs_caller who;
+	struct mf_fs_act act;
+	struct mf_fs_node *dir;	 /* held, where @holds */
+	struct mf_fs_dirfd *pin; /* of @dir, or of the directory that it is about itself */
+	struct mf_fs_node *node; /* that it is about, if by node */
+	int dir_fd;		 /* where to act: pin's, or of a redirect */
+	const char *at;		 /* by what name there; "" : dir_fd itself */
+	bool holds, begun, elsewhere;
+	bool unnamed; /* the inode has no name any longer: only handles lead to it, nobody was asked */
+	int own_fd;		    /* of the redirect; -1 */
+	char name[MF_FS_NAME_ROOM]; /* what @at points to, mostly */
+	char path[MF_FS_PATH_ROOM];
+};
+
+/** mf_fuse_node() - The node that the kernel means */
+struct mf_fs_node *mf_fuse_node(struct mf_fs_mount *m, fuse_ino_t ino);
+fuse_ino_t mf_fuse_ino(struct mf_fs_mount *m, struct mf_fs_node *node);
+
+/** mf_fuse_begin_child() - Ask about @name in @dir, and find where to act; mf_fuse_end() always follows; Return: 0, -errno */
+int mf_fuse_begin_child(struct mf_fs_op_ctx *c, fuse_req_t req, fuse_ino_t dir, const char *name,
+			enum mf_fs_op op, unsigned flags);
+/** mf_fuse_begin_child_with() - The same with a target: a symlink's text */
+int mf_fuse_begin_child_with(struct mf_fs_op_ctx *c, fuse_req_t req, fuse_ino_t dir,
+			     const char *name, enum mf_fs_op op, unsigned flags,
+			     const char *target);
+/** mf_fuse_begin_node() - The same about an inode; a directory is acted on itself: c->at is "" */
+int mf_fuse_begin_node(struct mf_fs_op_ctx *c, fuse_req_t req, fuse_ino_t ino, enum mf_fs_op op,
+		       unsigned flags, int64_t size);
+/*
+ * The same without a question: path and node only, for operations that ask about two names, or must look first. The
+ * caller fills c->act.q (whose path is set), asks, and calls mf_fuse_locate().
+ */
+int mf_fuse_find_child(struct mf_fs_op_ctx *c, fuse_req_t req, fuse_ino_t dir, const char *name);
+int mf_fuse_find_node(struct mf_fs_op_ctx *c, fuse_req_t req, fuse_ino_t ino);
+
+/** mf_fuse_ask() - Ask about c->act.q; Return: 0, -errno: refused */
+int mf_fuse_ask(struct mf_fs_op_ctx *c);
+
+/** mf_fuse_stat() - What is at the place, checked */
+int mf_fuse_stat(struct mf_fs_op_ctx *c, struct statx *ret);
+
+void mf_fuse_end(struct mf_fs_op_ctx *c, int result);
+
+/** mf_fuse_locate() - Pin the directory and, for a redirect, find the other place; after the question. Return: 0, -errno */
+int mf_fuse_locate(struct mf_fs_op_ctx *c);
+
+/** mf_fuse_check() - Whether @stx, of what is at the place, is the inode that was asked about; Return: 0, -ESTALE */
+int mf_fuse_check(const struct mf_fs_op_ctx *c, const struct statx *stx);
+
+/** mf_fuse_open_path() - An O_PATH descriptor of what is at the place, checked; the caller closes it. Return: it, -errno */
+int mf_fuse_open_path(struct mf_fs_op_ctx *c);
+
+/** mf_fuse_is_trash() - Whether a directory is the trash: it is not there, for whoever asks */
+bool mf_fuse_is_trash(const struct mf_fs_mount *m, const struct statx *stx);
+
+/** mf_fuse_timeout() - Seconds that the kernel may keep what a verdict of @cache_ns let it see */
+double mf_fuse_timeout(const struct mf_fs_mount *m, uint64_t cache_ns);
+
+/** mf_fuse_stat_timeout() - The same for attributes of c->path, which something else was asked about; 0: not at all */
+double mf_fuse_stat_timeout(struct mf_fs_op_ctx *c);
+
+/** mf_fuse_entry() - A node for what is at the place, one lookup more; Return: 0, -errno */
+int mf_fuse_entry(struct mf_fs_op_ctx *c, struct mf_fs_node *dir, const char *name,
+		  const struct statx *stx, struct fuse_entry_param *ret);
+
+/** mf_fuse_keep() - Put what is at the place into the trash; c->act.token is set. Return: 0, -errno */
+int mf_fuse_keep(struct mf_fs_op_ctx *c, enum mf_trash_how how, enum mf_trash_op op,
+		 const struct statx *stx, char token[MF_TRASH_TOKEN_MAX]);
+
+/** mf_fuse_keep_before_cut() - Before a truncation to @size, where the policy says so. Return: 0, -errno */
+int mf_fuse_keep_before_cut(struct mf_fs_op_ctx *c, const struct statx *stx, uint64_t size,
+			    char token[MF_TRASH_TOKEN_MAX]);
+
+/** mf_fuse_unkeep() - The operation failed after something was kept for it: no longer */
+void mf_fuse_unkeep(struct mf_fs_op_ctx *c, char token[MF_TRASH_TOKEN_MAX]);
+
+/** mf_fuse_handle_of() - An open handle of a node, held, that writes if @writes; NULL: none */
+struct mf_fs_handle *mf_fuse_handle_of(struct mf_fs_mount *m, struct mf_fs_node *node, bool writes);
+void mf_fuse_handle_put(struct mf_fs_mount *m, struct mf_fs_handle *h);
+
+/* The operations, by file. */
+void mf_fuse_meta_ops(struct fuse_lowlevel_ops *ops);
+void mf_fuse_name_ops(struct fuse_lowlevel_ops *ops);
+void mf_fuse_io_ops(struct fuse_lowlevel_ops *ops);
+
+/** mf_fuse_open_created() - A handle for a file that create() has opened; takes @fd. Return: 0, -errno */
+int mf_fuse_open_created(struct mf_fs_op_ctx *c, struct mf_fs_node *node, int fd,
+			 struct fuse_file_info *fi);
+
+/** mf_fuse_open_flags() - Of the source, for what a caller opens with @flags */
+int mf_fuse_open_flags(const struct mf_fs_mount *m, int flags);
+
+/** mf_fuse_close() - The kernel has released it */
+void mf_fuse_close(struct mf_fs_mount *m, struct mf_fs_handle *h);
+
+/** mf_fuse_close_all() - The kernel has gone: nobody will release what is open */
+void mf_fuse_close_all(struct mf_fs_mount *m);
+
+int mf_fs_find_process(void *ctx, const struct mf_fs_caller *caller, struct mf_process *ret);
+
+#endif

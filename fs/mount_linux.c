@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mount_linux.c - the session with the kernel: mounting, what both sides can do, serving, the end; see mount.h, fuse_linux.h */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fuse.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/cond.h"
+#include "core/base/thread.h"
+#include "fs/fuse_linux.h"
+
+#define THREADS_DEFAULT	 10
+#define FDS_DEFAULT	 256
+#define BACKGROUND	 64
+#define REFRESH_MS	 200
+#define REFRESH_INOS	 4096 /* told of at once */
+#define NOTIFY_INC_EPOCH 8    /* Linux 6.16: all names that the kernel keeps are looked up again */
+
+static void on_init(void *data, struct fuse_conn_info *conn)
+{
+	static const unsigned wanted =
+		FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_AUTO_INVAL_DATA |
+		FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO |
+		FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK |
+		FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_CACHE_SYMLINKS;
+	/* Locks are the kernel's own among those who use the mount; set-user-id bits are cleared by it, not by us. */
+	static const unsigned unwanted = FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
+					 FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
+					 FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT |
+					 FUSE_CAP_IOCTL_DIR;
+	struct mf_fs_mount *m = data;
+
+	conn->want |= conn->capable & wanted;
+	conn->want &= ~unwanted;
+	/* A text is kept by the kernel only where the caller has no part in who may read it: nobody knows beforehand. */
+	conn->want &= ~(unsigned)FUSE_CAP_CACHE_SYMLINKS;
+	m->writeback = m->o.writeback && conn->capable & FUSE_CAP_WRITEBACK_CACHE;
+	if (m->writeback)
+		conn->want |= FUSE_CAP_WRITEBACK_CACHE;
+	conn->max_background = BACKGROUND;
+	conn->congestion_threshold = BACKGROUND * 3 / 4;
+	conn->time_gran = 1;
+}
+
+/* ---- other policies -------------------------------------------------------------------------------------------- */
+
+struct inos {
+	struct mf_fs_mount *m;
+	uint64_t *v;
+	size_t cnt, room;
+};
+
+static void add_ino(void *ctx, struct mf_fs_node *node)
+{
+	struct inos *all = ctx;
+
+	if (all->cnt == all->room) {
+		size_t room = all->room ? all->room * 2 : REFRESH_INOS;
+		uint64_t *v = realloc(all->v, room * sizeof(*v));
+
+		if (!v)
+			return; // those go by themselves, after their second
+		all->v = v;
+		all->room = room;
+	}
+	all->v[all->cnt++] = mf_fuse_ino(all->m, node);
+}
+
+/* What the kernel keeps was seen under other policies. */
+static void refresh(struct mf_fs_mount *m)
+{
+	const struct fuse_out_header all = { .len = sizeof(all), .error = NOTIFY_INC_EPOCH };
+	struct inos inos = { .m = m };
+
+	if (write(fuse_session_fd(m->se), &all, sizeof(all)) < 0)
+		mf_log_debug(m->o.log, "this kernel keeps names for a second: %s", strerror(errno));
+	mf_fs_nodes_each(m->nodes, add_ino, &inos);
+	for (size_t i = 0; i < inos.cnt && !m->stop; i++)
+		(void)fuse_lowlevel_notify_inval_inode(m->se, inos.v[i], -1, 0);
+	free(inos.v);
+}
+
+static void *refresher_main(void *ctx)
+{
+	struct mf_fs_mount *m = ctx;
+	uint64_t generation = mf_fs_judge_generation(m->judge), now;
+
+	pthread_mutex_lock(&m->refresh_lock);
+	while (m->refreshing) {
+		struct timespec until = mf_cond_in_ms(REFRESH_MS);
+
+		(void)mf_cond_wait_until(&m->refresh_cond, &m->refresh_lock, &until);
+		now = mf_fs_judge_generation(m->judge);
+		if (!m->refreshing || now == generation)
+			continue;
+		pthread_mutex_unlock(&m->refresh_lock);
+		generation = now;
+		refresh(m);
+		pthread_mutex_lock(&m->refresh_lock);
+	}
+	pthread_mutex_unlock(&m->refresh_lock);
+	return NULL;
+}
+
+static int start_refresher(struct mf_fs_mount *m, struct mf_err *err)
+{
+	pthread_mutex_init(&m->refresh_lock, NULL);
+	mf_cond_init(&m->refresh_cond);
+	m->refreshing = true;
+	if (mf_thread_start(&m->refresher, refresher_main, m) != 0) {
+		m->refreshing = false;
+		return mf_err_set(err, MF_E_NOMEM, "cannot start a thread");
+	}
+	return 0;
+}
+
+static void stop_refresher(struct mf_fs_mount *m)
+{
+	if (!m->refreshing)
+		return;
+	pthread_mutex_lock(&m->refresh_lock);
+	m->refreshing = false;
+	pthread_cond_signal(&m->refresh_cond);
+	pthread_mutex_unlock(&m->refresh_lock);
+	pthread_join(m->refresher, NULL);
+}
+
+/* ---- mounting -------------------------------------------------------------------------------------------------- */
+
+static bool is_device_fd(const char *at)
+{
+	return strncmp(at, "/dev/fd/", 8) == 0;
+}
+
+static bool lies_below(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	if (strcmp(dir, "/") == 0)
+		return strcmp(path, "/") != 0;
+	return strncmp(path, dir, len) == 0 && path[len] == '/';
+}
+
+/* Real paths, and neither within the other: a server that comes across its own mount waits for itself. */
+static int find_places(struct mf_fs_mount *m, struct mf_err *err)
+{
+	char *at = NULL;
+	int r = 0;
+
+	m->source = realpath(m->o.source, NULL);
+	if (!m->source)
+		return mf_err_set(err, errno == ENOENT ? MF_E_NOENT : MF_E_IO, "%s: %s",
+				  m->o.source, strerror(errno));
+	m->root = strdup(m->o.root ? m->o.root : m->source);
+	if (!m->root)
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	for (size_t len = strlen(m->root); len && m->root[len - 1] == '/';)
+		m->root[--len] = '\0';
+	if (is_device_fd(m->o.at))
+		return 0;
+	at = realpath(m->o.at, NULL);
+	if (!at)
+		return mf_err_set(err, errno == ENOENT ? MF_E_NOENT : MF_E_IO, "%s: %s", m->o.at,
+				  strerror(errno));
+	if (lies_below(at, m->source))
+		r = mf_err_set(err, MF_E_INVAL,
+			       "%s lies in %s: a directory cannot be seen inside itself", at,
+			       m->source);
+	free(at);
+	return r;
+}
+
+static int open_source(struct mf_fs_mount *m, struct mf_err *err)
+{
+	int fd = open(m->source, O_PATH | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return mf_err_set(err, MF_E_IO, "%s: %s", m->source, strerror(errno));
+	r = mf_fs_nodes_new(fd, m->root, m->o.fds_max ? m->o.fds_max : FDS_DEFAULT, &m->nodes, err);
+	if (r < 0)
+		close(fd);
+	return r;
+}
+
+static int check_device(const struct mf_fs_mount *m, struct mf_err *err)
+{
+	bool helper =
+		access("/usr/bin/fusermount3", X_OK) == 0 || access("/bin/fusermount3", X_OK) == 0;
+
+	if (is_device_fd(m->o.at))
+		return 0;
+	if (access("/dev/fuse", F_OK) < 0)
+		return mf_err_set(err, MF_E_UNSUPPORTED,
+				  "this kernel has no FUSE (/dev/fuse: %s): load it with 'modprobe "
+				  "fuse', or give the container --device /dev/fuse",
+				  strerror(errno));
+	if (access("/dev/fuse", R_OK | W_OK) < 0)
+		return mf_err_set(err, MF_E_PERM,
+				  "this user may not open /dev/fuse (%s): 'chmod 666 /dev/fuse', "
+				  "as systems have "
+				  "it that let ordinary users mount",
+				  strerror(errno));
+	if (geteuid() != 0 && !helper)
+		return mf_err_set(err, MF_E_UNSUPPORTED,
+				  "ordinary users mount by fusermount3, which is not installed: "
+				  "apt install fuse3, or dnf install fuse3");
+	return 0;
+}
+
+/* Open files and pinned directories, with room for what else the process does. */
+static void raise_limits(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
+static void quiet(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	char text[512];
+
+	// Devices that cannot be cloned are told of by libfuse; it goes on without.
+	if (level > FUSE_LOG_ERR || strstr(fmt, "clone"))
+		return;
+	vsnprintf(text, sizeof(text), fmt, ap);
+	fputs(text, stderr);
+}
+
+static int open_session(struct mf_fs_mount *m, struct mf_err *err)
+{
+	struct fuse_lowlevel_ops ops = { .init = on_init };
+	char name[] = "moonfence", o[] = "-o", options[160];
+	char *argv[] = { name, o, options, NULL };
+	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+
+	mf_fuse_meta_ops(&ops);
+	mf_fuse_name_ops(&ops);
+	mf_fuse_io_ops(&ops);
+	snprintf(options, sizeof(options),
+		 "fsname=moonfence,subtype=moonfence,default_permissions%s%s",
+		 m->o.allow_other ? ",allow_other" : "",
+		 is_device_fd(m->o.at) || access("/usr/bin/fusermount3", X_OK) < 0
+			 ? ""
+			 : ",auto_unmount");
+	fuse_set_log_func(quiet);
+	m->se = fuse_session_new(&args, &ops, sizeof(ops), m);
+	fuse_opt_free_args(&args);
+	if (!m->se)
+		return mf_err_set(err, MF_E_UNSUPPORTED, "libfuse refuses the mount's options");
+	if (fuse_session_mount(m->se, m->o.at) != 0)
+		return mf_err_set(err, MF_E_PERM,
+				  "%s cannot be mounted on (see above): users mount on directories "
+				  "of their own; "
+				  "--allow-other wants user_allow_other in /etc/fuse.conf",
+				  m->o.at);
+	m->mounted = true;
+	return 0;
+}
+
+int mf_fs_mount_new(const struct mf_fs_mount_options *options, struct mf_fs_mount **ret_mount,
+		    struct mf_err *err)
+{
+	struct mf_fs_mount *m = calloc(1, sizeof(*m));
+	struct stat st;
+	int r;
+
+	*ret_mount = NULL;
+	if (!m)
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	m->o = *options;
+	raise_limits();
+	r = find_places(m, err);
+	if (r == 0)
+		r = check_device(m, err);
+	if (r == 0)
+		r = open_source(m, err);
+	if (r == 0 && m->o.trash && stat(mf_trash_path(m->o.trash), &st) == 0)
+		m->trash_ino = st.st_ino;
+	if (r == 0) {
+		const struct mf_fs_judge_options j = { .runtime = m->o.runtime,
+						       .session_id = m->o.session_id,
+						       .source = m->o.source_name,
+						       .labels = m->o.labels,
+						       .label_cnt = m->o.label_cnt,
+						       .find_process = mf_fs_find_process,
+						       .log = m->o.log };
+
+		r = mf_fs_judge_new(&j, &m->judge, err);
+	}
+	if (r == 0)
+		r = mf_policy_fs_new(m->judge, m->o.events, m->o.session_id, m->o.source_name,
+				     &m->pfs, err);
+	if (r == 0)
+		r = open_session(m, err);
+	if (r < 0) {
+		mf_fs_mount_free(m);
+		return r;
+	}
+	*ret_mount = m;
+	return 0;
+}
+
+/* ---- serving --------------------------------------------------------------------------------------------------- */
+
+static void on_wake(int sig)
+{
+	(void)sig;
+}
+
+int mf_fs_mount_serve(struct mf_fs_mount *m, bool signals, struct mf_err *err)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	const struct sigaction wake = { .sa_handler = on_wake };
+	int r;
+
+	if (!config)
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	fuse_loop_cfg_set_clone_fd(config, 1);
+	fuse_loop_cfg_set_max_threads(config, m->o.threads ? m->o.threads : THREADS_DEFAULT);
+	fuse_loop_cfg_set_idle_threads(config, m->o.threads ? m->o.threads : THREADS_DEFAULT);
+	// mf_fs_mount_stop() interrupts the loop's wait by it.
+	sigaction(SIGUSR2, &wake, NULL);
+	m->server = pthread_self();
+	m->serving = true;
+	r = start_refresher(m, err);
+	if (r == 0 && signals && fuse_set_signal_handlers(m->se) != 0)
+		r = mf_err_set(err, MF_E_IO, "cannot handle signals");
+	if (r == 0 && !m->stop) {
+		int e = fuse_session_loop_mt(m->se, config);
+
+		if (e < 0)
+			r = mf_err_set(err, MF_E_IO, "the mount ended: %s", strerror(-e));
+	}
+	m->serving = false;
+	stop_refresher(m);
+	if (signals)
+		fuse_remove_signal_handlers(m->se);
+	fuse_loop_cfg_destroy(config);
+	return r;
+}
+
+void mf_fs_mount_stop(struct mf_fs_mount *m)
+{
+	m->stop = true;
+	fuse_session_exit(m->se);
+	if (m->serving)
+		pthread_kill(m->server, SIGUSR2);
+}
+
+void mf_fs_mount_free(struct mf_fs_mount *m)
+{
+	if (!m)
+		return;
+	if (m->mounted)
+		fuse_session_unmount(m->se);
+	if (m->se)
+		fuse_session_destroy(m->se);
+	mf_fuse_close_all(m);
+	mf_policy_fs_free(m->pfs);
+	mf_fs_judge_free(m->judge);
+	mf_fs_nodes_free(m->nodes);
+	free(m->source);
+	free(m->root);
+	free(m);
+}
+
+void mf_fs_mount_get_stats(struct mf_fs_mount *m, struct mf_fs_mount_stats *ret)
+{
+	struct mf_fs_nodes_stats n;
+	struct mf_policy_fs_stats p;
+
+	mf_fs_nodes_get_stats(m->nodes, &n);
+	mf_policy_fs_get_stats(m->pfs, &p);
+	*ret = (struct mf_fs_mount_stats){ .size = sizeof(*ret),
+					   .asked = p.asked,
+					   .refused = p.refused,
+					   .trashed = p.trashed,
+					   .redirected = p.redirected,
+					   .failed = p.failed,
+					   .events_left_out = p.events_left_out,
+					   .nodes = n.nodes,
+					   .dir_fds = n.fds,
+					   .node_bytes = n.bytes,
+					   .open_files = m->open_files };
+}
