@@ -10,6 +10,7 @@
 enum {
 	COPY_LEN = 16384, /* one recv() of a direction that is not bulk; a full one makes it bulk */
 	BULK_ROUNDS = 16, /* splices before copying is tried again, renewed by every full one */
+	TLS_HANDSHAKE = 22, /* first byte of a record */
 	SPLICE_MIN = 16384, /* a splice that moves less is a sign that copying would do */
 	PIPE_SIZE = 1 << 20,
 	BUDGET = 4 << 20, /* bytes of one direction in one call, so that others get their turn */
@@ -207,6 +208,12 @@ static enum step copy_once(struct mf_relay *r, unsigned i, struct mf_relay_pool 
 		d->bulk = BULK_ROUNDS;
 	*ret_n = (size_t)n;
 	pool->copied += (uint64_t)n;
+	if (i == 0 && r->turned && r->on_hello && pool->buf[0] == TLS_HANDSHAKE) {
+		if (r->on_hello(r) < 0)
+			return STEP_BROKEN;
+		filtered = r->filter;
+	}
+	r->turned = i == 1;
 	if (filtered && r->filter->take(r->filter, out, &out) < 0)
 		d->eof = r->refused = true;
 	if (!out.len)
@@ -256,6 +263,7 @@ static enum step splice_once(struct mf_relay *r, unsigned i, struct mf_relay_poo
 		d->bulk = BULK_ROUNDS;
 	d->piped = (uint32_t)n;
 	*ret_n = (size_t)n;
+	r->turned = i == 1;
 	return flush_pipe(r, i, pool);
 }
 
@@ -270,6 +278,12 @@ static void throw_away(struct mf_relay *r, struct mf_relay_pool *pool)
 		r->readable[0] = false;
 	else if (n <= 0)
 		r->refused = false;
+}
+
+/* Whether side @i may speak without a look at its words. */
+static bool may_splice(const struct mf_relay *r, unsigned i)
+{
+	return r->dir[i].bulk && (i == 1 || !(r->filter || (r->turned && r->on_hello)));
 }
 
 /* One direction until it blocks. Return: BUSY when the budget ended it. */
@@ -301,7 +315,8 @@ static enum mf_relay_state pump_dir(struct mf_relay *r, unsigned i, struct mf_re
 		if (s == STEP_ON && !r->readable[i])
 			return MF_RELAY_WAITING;
 		if (s == STEP_ON)
-			s = d->bulk ? splice_once(r, i, pool, &n) : copy_once(r, i, pool, &n);
+			s = may_splice(r, i) ? splice_once(r, i, pool, &n)
+					     : copy_once(r, i, pool, &n);
 		if (s == STEP_BROKEN)
 			return MF_RELAY_BROKEN;
 		if (s == STEP_BLOCKED)

@@ -55,7 +55,13 @@ struct mf_relay {
 	bool ended[2]; /* the loop has said that this side's peer will send no more (EV_CLOSED) */
 	struct mf_relay_dir dir[2];
 	struct mf_relay_filter *filter; /* NULL: none; copies instead of splicing */
-	bool refused;			/* by the filter: what side 0 still says is thrown away */
+	/*
+	 * Called where side 0 speaks again after side 1 did, with a byte that may begin a TLS hello; may set a filter, which
+	 * then sees that byte first. Return: 0; negative: the relay is broken. NULL: nobody wants to know.
+	 */
+	int (*on_hello)(struct mf_relay *r);
+	bool turned;  /* side 1 has spoken since side 0 did */
+	bool refused; /* by the filter: what side 0 still says is thrown away */
 };
 
 enum mf_relay_state {

@@ -74,6 +74,8 @@ static bool is_server_name(const struct mf_tcp_http *h, struct mf_span host)
 	       strcmp(name, h->sni) == 0;
 }
 
+static const char fronting[] = "a request whose host is not the server name of its connection";
+
 /* Whether connect allows the name, for this address, in so many words. */
 static bool is_meant(struct mf_tcp_http *h, const struct mf_ask_said *said)
 {
@@ -87,22 +89,84 @@ static bool is_meant(struct mf_tcp_http *h, const struct mf_ask_said *said)
 	return d.matched && mf_verdict_rank(&d) < 3;
 }
 
+/* connect, about the name that was said */
+static void ask_connect(struct mf_tcp_http *h, const struct mf_ask_said *said,
+			struct mf_decision *d, bool *ret_verified)
+{
+	struct mf_tcp_conn *c = h->conn;
+	struct mf_ask_result res;
+
+	mf_ask_connect_said(&c->tcp->proxy->asker, &c->flow, (const char *)said->name.ptr,
+			    said->name.len, d, &res, ret_verified);
+}
+
+/*
+ * A hello in the middle of a connection. It can be denied; to be looked into, or to go elsewhere, it is too late.
+ * Return: false: *@d is why it may not go on
+ */
+static bool may_begin_tls(struct mf_tcp_http *h, const struct mf_ask_said *said,
+			  const struct mf_tls_hello *hello, struct mf_decision *d,
+			  enum mf_tls_alert *ret_alert)
+{
+	struct mf_tcp_conn *c = h->conn;
+	struct mf_proxy *p = c->tcp->proxy;
+	bool verified = false, terminate = false, meant;
+	uint64_t way = h->conn->way;
+	bool denied;
+
+	p->stats.tls_hellos++;
+	*ret_alert = MF_TLS_UNRECOGNIZED_NAME;
+	if (mf_ask_unnameable(said->name, d))
+		return false;
+	*ret_alert = MF_TLS_ACCESS_DENIED;
+	if (said->name.len) { /* else what was said before stands */
+		ask_connect(h, said, d, &verified);
+		if (mf_verdict_rank(d) == 4)
+			return false;
+		way = mf_decision_way(d);
+		terminate = d->verdict == MF_TERMINATE;
+		if (mf_ask_target(&p->asker, &c->flow, said, d) && mf_verdict_rank(d) == 4)
+			return false;
+	}
+	mf_ask_sni(&p->asker, &c->flow, hello, verified, d);
+	denied = !mf_ask_is_silent(d) && mf_verdict_rank(d) == 4;
+	mf_ask_announce_hello(p, &c->flow, c->host, hello, verified, mf_ask_is_silent(d) ? NULL : d,
+			      denied ? "blocked" : "allowed");
+	if (denied) {
+		p->stats.sni_denied++;
+		*ret_alert = MF_TLS_UNRECOGNIZED_NAME;
+		return false;
+	}
+	meant = d->matched && mf_verdict_rank(d) < 3;
+	if (d->matched) {
+		way = mf_verdict_rank(d) == 3 ? mf_decision_way(d) : way;
+		terminate = d->verdict == MF_TERMINATE;
+	}
+	if (terminate)
+		*d = mf_ask_own_denial(
+			"TLS inside another protocol, where it cannot be intercepted");
+	else if (way != h->conn->way)
+		*d = mf_ask_own_denial(
+			"TLS inside another protocol, where it cannot be sent elsewhere");
+	else if (!h->sni || is_server_name(h, said->name) || meant || is_meant(h, said))
+		return true;
+	else
+		*d = mf_ask_own_denial(fronting);
+	return false;
+}
+
 /* A later request, or one inside: *@d is why it may not go on, where it may not. */
-static bool may_go_on(struct mf_tcp_http *h, const struct mf_ask_said *said, bool tls,
-		      struct mf_decision *d)
+static bool may_go_on(struct mf_tcp_http *h, const struct mf_ask_said *said, struct mf_decision *d)
 {
 	struct mf_tcp_conn *c = h->conn;
 	struct mf_asker *a = &c->tcp->proxy->asker;
-	struct mf_ask_result res;
 	uint64_t way;
-	bool verified, terminate, meant = false;
+	bool verified, meant = false;
 
 	if (mf_ask_unnameable(said->name, d))
 		return false;
-	mf_ask_connect_said(a, &c->flow, (const char *)said->name.ptr, said->name.len, d, &res,
-			    &verified);
+	ask_connect(h, said, d, &verified);
 	way = mf_decision_way(d);
-	terminate = d->verdict == MF_TERMINATE;
 	if (mf_verdict_rank(d) == 4)
 		return false;
 	if (mf_ask_target(a, &c->flow, said, d) && mf_verdict_rank(d) == 4)
@@ -112,21 +176,15 @@ static bool may_go_on(struct mf_tcp_http *h, const struct mf_ask_said *said, boo
 		if (!mf_ask_is_silent(d) && mf_verdict_rank(d) == 4)
 			return false;
 		way = d->matched && mf_verdict_rank(d) == 3 ? mf_decision_way(d) : way;
-		terminate = d->matched ? d->verdict == MF_TERMINATE : terminate;
 		meant = d->matched && mf_verdict_rank(d) < 3;
 	}
-	if (tls && terminate) {
-		*d = mf_ask_own_denial(
-			"TLS inside another protocol, where it cannot be intercepted");
-		return false;
-	}
-	if (way != h->way) {
+	if (way != h->conn->way) {
 		*d = mf_ask_own_denial("a request that goes elsewhere than its connection");
 		return false;
 	}
 	if (!h->sni || said->connect || meant || is_meant(h, said))
 		return true;
-	*d = mf_ask_own_denial("a request whose host is not the server name of its connection");
+	*d = mf_ask_own_denial(fronting);
 	return false;
 }
 
@@ -144,18 +202,36 @@ static void refuse(struct mf_tcp_http *h, const struct mf_http_said *heard,
 		h->refusal = mf_kept_new(d);
 }
 
-/* @from: begins with the request */
-static bool judge(struct mf_tcp_http *h, const struct mf_http_said *heard, struct mf_span from)
+/* Who waits for a server's hello reads an alert. Behind HTTP/2 it would be no frame, and in a bridge no record. */
+static void alert(struct mf_tcp_http *h, enum mf_tls_alert what)
+{
+	uint8_t record[MF_TLS_ALERT_LEN];
+
+	if (h->conn->state != MF_TCP_RELAY || mf_http_watch_is_http2(h->watch))
+		return;
+	mf_tls_write_alert(what, record);
+	/* without memory the connection ends all the same */
+	(void)mf_relay_queue(&h->conn->relay, 1, record, sizeof(record));
+}
+
+bool mf_tcp_http_judge(struct mf_tcp_http *h, const struct mf_http_said *heard, struct mf_span from)
 {
 	struct mf_ask_said said = { .name = heard->host,
 				    .alpn = alpn_of(h, heard->by),
 				    .connect = heard->connect,
 				    .port = heard->port };
-	bool tls = heard->by == MF_SAID_TLS;
+	enum mf_tls_alert why;
 	struct mf_decision d;
 
-	if (said.connect || tls || (!is_last(h, said.name) && !is_server_name(h, said.name))) {
-		if (!may_go_on(h, &said, tls, &d)) {
+	if (heard->hello) {
+		if (may_begin_tls(h, &said, heard->hello, &d, &why))
+			return true;
+		refuse(h, heard, &d);
+		alert(h, why);
+		return false;
+	}
+	if (said.connect || (!is_last(h, said.name) && !is_server_name(h, said.name))) {
+		if (!may_go_on(h, &said, &d)) {
 			refuse(h, heard, &d);
 			return false;
 		}
@@ -204,6 +280,13 @@ static void take_out(struct mf_tcp_http *h, size_t at, struct mf_span *in)
 	in->len -= MF_HTTP2_ACK_LEN;
 }
 
+static void bad(struct mf_tcp_http *h)
+{
+	mf_tcp_http_announce_bad(h->conn);
+	if (mf_http_watch_has_tls(h->watch))
+		alert(h, MF_TLS_DECODE_ERROR);
+}
+
 /* Everything that may go of *in; *ret_at: what the watch has passed of it */
 static int look(struct mf_tcp_http *h, struct mf_span *in, size_t *ret_at)
 {
@@ -214,12 +297,12 @@ static int look(struct mf_tcp_http *h, struct mf_span *in, size_t *ret_at)
 	do {
 		r = mf_http_watch_next(h->watch, mf_span_sub(*in, at, in->len), &pass, &said);
 		at += pass;
-		if (r == 1 && !judge(h, &said, mf_span_sub(*in, at, in->len)))
+		if (r == 1 && !mf_tcp_http_judge(h, &said, mf_span_sub(*in, at, in->len)))
 			r = MF_E_BAD;
 		else if (r == 2)
 			take_out(h, at, in);
 		else if (r < 0)
-			mf_tcp_http_announce_bad(h->conn);
+			bad(h);
 	} while (r > 0);
 	*ret_at = at;
 	return r;
@@ -278,4 +361,28 @@ void mf_tcp_http_free(struct mf_tcp_http *h)
 	free(h->refusal);
 	free(h->held);
 	free(h);
+}
+
+bool mf_tcp_http_follow(struct mf_tcp_conn *c, const struct mf_tls_hello *hello)
+{
+	c->http = mf_tcp_http_new(c);
+	if (!c->http)
+		return false;
+	mf_http_watch_follow_hello(c->http->watch, hello);
+	return true;
+}
+
+int mf_tcp_http_on_hello(struct mf_relay *r)
+{
+	struct mf_tcp_conn *c =
+		(struct mf_tcp_conn *)((char *)r - offsetof(struct mf_tcp_conn, relay));
+
+	if (c->http)
+		return 0;
+	c->http = mf_tcp_http_new(c);
+	if (!c->http)
+		return MF_E_NOMEM;
+	mf_http_watch_begin_in_words(c->http->watch);
+	r->filter = &c->http->filter;
+	return 0;
 }

@@ -31,7 +31,6 @@ struct mf_tcp_http {
 	uint8_t *held; /* what may not go yet, and of what went what the watch still needs */
 	uint32_t held_len, held_room, held_off;
 	uint32_t sent;	/* of the held bytes: gone already (mf_http_watch_is_unsure()) */
-	uint64_t way;	/* where the connection goes: mf_decision_way() */
 	char last[256]; /* the name that was judged last */
 	bool has_last;
 };
@@ -39,6 +38,14 @@ struct mf_tcp_http {
 /** mf_tcp_http_new() - Return: NULL without memory */
 struct mf_tcp_http *mf_tcp_http_new(struct mf_tcp_conn *c);
 void mf_tcp_http_free(struct mf_tcp_http *h); /* NULL is fine */
+
+/** mf_tcp_http_follow() - From now on only a second hello of a handshake is watched for; Return: false without memory */
+bool mf_tcp_http_follow(struct mf_tcp_conn *c, const struct mf_tls_hello *hello);
+/** mf_tcp_http_on_hello() - A relay's on_hello: TLS may begin in the middle of another protocol */
+int mf_tcp_http_on_hello(struct mf_relay *r);
+/** mf_tcp_http_judge() - As the filter does; Return: whether it may go on, else that was told; @from: begins with it */
+bool mf_tcp_http_judge(struct mf_tcp_http *h, const struct mf_http_said *heard,
+		       struct mf_span from);
 
 /** mf_tcp_http_remember() - A name was judged and may be said again */
 void mf_tcp_http_remember(struct mf_tcp_http *h, struct mf_span name);

@@ -20,7 +20,7 @@
  *   out gets OPENING.
  * OPENING: dialling (and resolving a redirect target) goes on while the client's first bytes, if they come, are judged.
  *   If the server speaks first, this is no TLS, whose clients always speak first: no more waiting. A hello that comes
- *   later (STARTTLS) is not inspected.
+ *   later (STARTTLS) is judged as it passes: it can be denied, but not be sent elsewhere (tcp_http.h).
  *   What may be the beginning of an HTTP request is held for denial_grace_ms at most, and then passes: it may be any protocol
  *   of words. Once a first line says HTTP, the head is held until it is whole, for hello_timeout_ms at most; behind it, and
  *   behind what passed too early, every request is watched (tcp_http.h).
@@ -111,6 +111,7 @@ struct mf_tcp_conn {
 	char *host;			    /* for events; NULL: none */
 	uint64_t seen_bytes;		    /* when idleness was checked last */
 	uint64_t start_ms;
+	uint64_t way;	    /* where it goes: mf_decision_way() */
 	void *tag;	    /* of the router */
 	uint64_t routed_ns; /* when it was routed; 0: not (yet) */
 	uint8_t state;	    /* enum mf_tcp_state */
@@ -169,6 +170,8 @@ void mf_tcp_conn_read_client(struct mf_tcp_conn *c);
 /* The client said nothing (more) in time. */
 void mf_tcp_conn_hello_late(struct mf_tcp_conn *c);
 void mf_tcp_conn_grace_over(struct mf_tcp_conn *c);
+/* Where the setup's plan sends it */
+void mf_tcp_conn_note_way(struct mf_tcp_conn *c);
 /* From here on every request is looked at as it passes, those that were read already first. Return: false: closed */
 bool mf_tcp_conn_watch_requests(struct mf_tcp_conn *c);
 /* A request that could be read in two ways, told and counted */

@@ -195,7 +195,7 @@ bool mf_tcp_intercept_begin(struct mf_tcp_conn *c, const char *name)
 	if (!c->http)
 		return false;
 	c->http->sni = i->name;
-	c->http->way = c->setup->plan ? mf_decision_way(&c->setup->plan->d) : 0;
+	mf_tcp_conn_note_way(c);
 	c->relay.filter = &c->http->filter;
 	return true;
 }

@@ -55,16 +55,23 @@ static void deny_ourselves(struct mf_tcp_conn *c, const char *why, enum mf_tls_a
 
 static const char no_hello[] = "no TLS ClientHello whose server name could be rewritten";
 static const char two_ways[] = "an HTTP request that could be read in two ways";
+static const char second_hello[] = "a second ClientHello that is malformed, or names somebody else";
 
 void mf_tcp_http_announce_bad(struct mf_tcp_conn *c)
 {
-	struct mf_decision d = mf_ask_own_denial(two_ways);
+	bool tls = mf_http_watch_has_tls(c->http->watch);
+	struct mf_decision d = mf_ask_own_denial(tls ? second_hello : two_ways);
 
 	c->tcp->proxy->stats.http_refused++;
 	mf_ask_announce_connect(c->tcp->proxy, &c->flow, c->host, "blocked", &d);
 }
 
 /* --- the client's words --------------------------------------------------------------------------------------------- */
+
+void mf_tcp_conn_note_way(struct mf_tcp_conn *c)
+{
+	c->way = c->setup->plan ? mf_decision_way(&c->setup->plan->d) : 0;
+}
 
 bool mf_tcp_conn_watch_requests(struct mf_tcp_conn *c)
 {
@@ -80,7 +87,7 @@ bool mf_tcp_conn_watch_requests(struct mf_tcp_conn *c)
 		mf_tcp_conn_close(c, true, "out of memory");
 		return false;
 	}
-	h->way = s->plan ? mf_decision_way(&s->plan->d) : 0;
+	mf_tcp_conn_note_way(c);
 	r = h->filter.take(&h->filter, rest, &out);
 	if (r == MF_E_NOMEM) {
 		mf_tcp_conn_close(c, true, "out of memory");
@@ -247,6 +254,23 @@ static const char *action_of(const struct mf_decision *d)
 								     : "allowed";
 }
 
+/* There may be a second hello, of a handshake of TLS 1.3. Return: false: closed */
+static bool follow(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
+{
+	struct mf_tcp_setup *s = c->setup;
+	bool tls13 = false;
+
+	for (unsigned i = 0; i < h->version_cnt; i++)
+		tls13 |= h->versions[i] >= 0x0304;
+	if (!tls13 || s->bridge || s->rewritten)
+		return true;
+	s->http_at = s->scan.wire_len;
+	if (mf_tcp_http_follow(c, h))
+		return true;
+	mf_tcp_conn_close(c, true, "out of memory");
+	return false;
+}
+
 static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 {
 	struct mf_proxy *p = c->tcp->proxy;
@@ -267,7 +291,7 @@ static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 	mf_ask_sni(&p->asker, &c->flow, h, verified, &d);
 	mf_ask_announce_hello(p, &c->flow, c->host, h, verified, mf_ask_is_silent(&d) ? NULL : &d,
 			      action_of(&d));
-	if (take_sni(c, &d) && rewrite(c, h) && intercept(c, h))
+	if (take_sni(c, &d) && rewrite(c, h) && intercept(c, h) && follow(c, h))
 		go_on(c);
 }
 
@@ -381,18 +405,21 @@ static void judge_text(struct mf_tcp_conn *c)
 		deny_ourselves(c, two_ways, MF_TLS_ACCESS_DENIED);
 		return;
 	}
-	if (r == 1) {
+	if (r == 1 && said.by != MF_SAID_TLS) {
 		judge_request(c, &said);
 		return;
 	}
-	if (mf_http_watch_is_opaque(c->http->watch)) {
-		mf_tcp_http_free(c->http);
-		c->http = NULL;
-	} else if (!s->client_eof) {
+	if (r == 0 && !s->client_eof && !mf_http_watch_is_another(c->http->watch)) {
 		wait_for_request(c);
 		return;
 	}
-	if (!s->differ || judge_said(c, "", 0, &verified))
+	if (s->differ && !judge_said(c, "", 0, &verified))
+		return;
+	mf_tcp_conn_note_way(c);
+	/* a hello behind words of another protocol, which has waited for no answer to them */
+	if (r == 1 && !mf_tcp_http_judge(c->http, &said, mf_span_of("", 0)))
+		mf_tcp_conn_close(c, true, "policy");
+	else
 		go_on(c);
 }
 

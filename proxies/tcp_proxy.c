@@ -238,6 +238,8 @@ void mf_tcp_conn_mind_http(struct mf_tcp_conn *c)
 	}
 	if (!mf_http_watch_is_opaque(c->http->watch) || c->relay.refused)
 		return;
+	if (mf_http_watch_has_tls(c->http->watch))
+		c->relay.on_hello = NULL;
 	c->relay.filter = NULL;
 	mf_tcp_http_free(c->http);
 	c->http = NULL;
@@ -304,6 +306,9 @@ void mf_tcp_conn_start_relay(struct mf_tcp_conn *c)
 	}
 	c->relay.dir[0].eof = s->client_eof;
 	c->relay.writable[1] = true;
+	mf_tcp_conn_note_way(c);
+	if (!p->opt.router && !s->scan.done)
+		c->relay.on_hello = mf_tcp_http_on_hello;
 	c->held = p->session->names && mf_names_hold(p->session->names, &c->flow.server.addr);
 	c->state = MF_TCP_RELAY;
 	mf_tcp_conn_free_setup(c);

@@ -6,9 +6,8 @@
 
 #include "core/base/bytes.h"
 #include "core/base/err.h"
-#include "core/wire/hpack.h"
 #include "core/wire/http_head.h"
-#include "core/wire/tls_hello.h"
+#include "core/wire/http_watch_int.h"
 
 enum {
 	FRAME_HEAD = 9,
@@ -26,34 +25,6 @@ enum {
 	CHUNK_LINE_MAX = 256,
 };
 
-enum state {
-	FIRST,	   /* nothing was seen yet: HTTP/1 or HTTP/2 */
-	HEAD,	   /* a request, or empty lines before it */
-	AFTER,	   /* behind CONNECT or Upgrade: anything */
-	TOLD,	   /* the request at the front was returned: it goes */
-	BODY,	   /* @left bytes */
-	CHUNK,	   /* the line before a chunk */
-	CHUNK_END, /* the empty line behind it */
-	TRAILER,
-	FRAME, /* HTTP/2 */
-	OPAQUE,
-};
-
-struct mf_http_watch {
-	enum state state, next; /* next: what follows TOLD and BODY */
-	uint64_t left;		/* bytes to pass in TOLD and BODY, or of a chunk's size so far */
-	uint32_t scanned;	/* bytes of a head that hold no end */
-	uint16_t line;		/* bytes of the current line of chunks and trailers */
-	uint8_t digits;
-	bool in_extension, cr; /* of a chunk's line; the last byte was a CR */
-	bool unsure;
-	bool greeted; /* the first acknowledgement of settings is for ours */
-	struct mf_tls_scan scan;
-	struct mf_hpack *hpack;
-	enum state behind; /* a chunked body */
-	char *host;	   /* MF_HPACK_VALUE_MAX; of HTTP/2 and TLS, whose bytes do not stay */
-};
-
 struct mf_http_watch *mf_http_watch_new(void)
 {
 	return calloc(1, sizeof(struct mf_http_watch));
@@ -67,6 +38,7 @@ void mf_http_watch_free(struct mf_http_watch *w)
 		mf_hpack_done(w->hpack);
 	free(w->hpack);
 	free(w->host);
+	free(w->hello);
 	free(w);
 }
 
@@ -78,6 +50,16 @@ bool mf_http_watch_is_opaque(const struct mf_http_watch *w)
 bool mf_http_watch_is_http2(const struct mf_http_watch *w)
 {
 	return w->hpack;
+}
+
+bool mf_http_watch_has_tls(const struct mf_http_watch *w)
+{
+	return w->has_tls;
+}
+
+bool mf_http_watch_is_another(const struct mf_http_watch *w)
+{
+	return w->state == WORDS || w->state == OPAQUE;
 }
 
 bool mf_http_watch_is_unsure(const struct mf_http_watch *w)
@@ -100,19 +82,6 @@ static bool have_host(struct mf_http_watch *w)
 	if (!w->host)
 		w->host = malloc(MF_HPACK_VALUE_MAX);
 	return w->host != NULL;
-}
-
-/* The step functions: look again; wait for more; or a request is there (SAID), or an answer to us (OURS); or an error. */
-enum { WAIT = 0, AGAIN = 1, SAID = 2, OURS = 3 };
-
-/* The first @len bytes are a request of which @ret tells; @next comes behind it. */
-static int tell(struct mf_http_watch *w, uint64_t len, enum state next)
-{
-	w->state = TOLD;
-	w->left = len;
-	w->next = next;
-	w->scanned = 0;
-	return SAID;
 }
 
 /* --- HTTP/1 --------------------------------------------------------------------------------------------------------- */
@@ -145,7 +114,7 @@ static int step_head(struct mf_http_watch *w, struct mf_span in, size_t *pass,
 	ret->by = MF_SAID_HTTP1;
 	w->behind = h.connect || h.upgrade ? AFTER : HEAD;
 	/* a body of known length goes with the head */
-	return tell(w, len + h.body_len, h.chunked ? CHUNK : w->behind);
+	return mf_watch_tell(w, len + h.body_len, h.chunked ? CHUNK : w->behind);
 }
 
 static int begin_chunk(struct mf_http_watch *w)
@@ -308,7 +277,7 @@ static int read_block(struct mf_http_watch *w, struct mf_span block, uint64_t le
 	/* trailers belong to a request that was told of */
 	if (!q.is_request && q.authority)
 		return MF_E_BAD;
-	tell(w, len, FRAME);
+	mf_watch_tell(w, len, FRAME);
 	if (!q.is_request)
 		return AGAIN;
 	ret->host = q.host;
@@ -383,7 +352,7 @@ static int step_frame(struct mf_http_watch *w, struct mf_span in, struct mf_http
 		w->greeted = false;
 		return OURS;
 	}
-	tell(w, FRAME_HEAD + mf_load_be24(in.ptr), FRAME);
+	mf_watch_tell(w, FRAME_HEAD + mf_load_be24(in.ptr), FRAME);
 	return AGAIN;
 }
 
@@ -396,35 +365,11 @@ static int begin_http2(struct mf_http_watch *w)
 	if (!w->hpack)
 		return MF_E_NOMEM;
 	mf_hpack_init(w->hpack);
-	tell(w, MF_HTTP2_PREFACE_LEN, FRAME);
+	mf_watch_tell(w, MF_HTTP2_PREFACE_LEN, FRAME);
 	return AGAIN;
 }
 
 /* --- behind CONNECT and Upgrade ------------------------------------------------------------------------------------- */
-
-static int step_hello(struct mf_http_watch *w, struct mf_span in, struct mf_http_said *ret)
-{
-	uint8_t *joined;
-	struct mf_tls_hello h;
-	int r = mf_tls_scan_hello(&w->scan, in);
-
-	if (r < 0)
-		return r == MF_E_AGAIN ? WAIT : MF_E_BAD;
-	joined = have_host(w) ? malloc(MF_TLS_HELLO_MAX) : NULL;
-	if (!joined)
-		return MF_E_NOMEM;
-	r = mf_tls_read_hello(&w->scan, in, joined, &h);
-	if (r == 0 && h.has_sni) {
-		memcpy(w->host, h.sni.ptr, h.sni.len);
-		ret->host = mf_span_of(w->host, h.sni.len);
-	}
-	free(joined);
-	if (r < 0)
-		return MF_E_BAD;
-	ret->by = MF_SAID_TLS;
-	tell(w, w->scan.wire_len, OPAQUE);
-	return h.has_sni ? SAID : AGAIN;
-}
 
 /* Whether the first line that is not empty is whole. */
 static bool has_line(struct mf_span in)
@@ -461,11 +406,11 @@ static int step_any(struct mf_http_watch *w, struct mf_span in, size_t *pass,
 		}
 		return begin_http2(w);
 	case MF_SPEECH_TLS:
-		return step_hello(w, in, ret);
+		return mf_watch_step_hello(w, in, ret);
 	default:
 		break;
 	}
-	w->state = OPAQUE;
+	w->state = WORDS;
 	return AGAIN;
 }
 
@@ -503,6 +448,10 @@ static int step(struct mf_http_watch *w, struct mf_span in, size_t *pass, struct
 		return step_trailer(w, in, pass);
 	case FRAME:
 		return step_frame(w, in, ret);
+	case WORDS:
+		return mf_watch_step_words(w, in, pass, ret);
+	case RECORDS:
+		return mf_watch_step_records(w, in);
 	case OPAQUE:
 		break;
 	}
@@ -517,6 +466,8 @@ int mf_http_watch_next(struct mf_http_watch *w, struct mf_span in, size_t *ret_p
 	int r = AGAIN;
 
 	memset(ret, 0, sizeof(*ret));
+	free(w->hello);
+	w->hello = NULL;
 	while (r == AGAIN && (at < in.len || w->state == TOLD)) {
 		size_t pass = 0;
 

@@ -18,7 +18,9 @@
  *	HTTP/2		with prior knowledge or after an upgrade: HEADERS and CONTINUATION (hpack.h), :authority and host
  *	behind CONNECT	a TLS hello says a name as a Host does; HTTP is watched on, in either version
  *	behind Upgrade	a server that does not change protocols reads the next request: what looks like one is read as one
- * Anything else is opaque from its first byte on and passes.
+ *	other words	pass as they are; where a TLS hello begins among the first 64 KiB (STARTTLS), it says a name
+ *	behind a hello	of TLS 1.3: a second one (HelloRetryRequest) that says another name is MF_E_BAD
+ * Anything else is opaque and passes.
  *
  * What cannot be followed surely is MF_E_BAD: whoever forwards it would let a server see requests that it has not seen.
  *
@@ -41,13 +43,20 @@ struct mf_http_said {
 	uint16_t port;	     /* CONNECT: of its target */
 	bool connect;	     /* @host is to be dialled by the server, which is a proxy */
 	enum mf_said_by by;
+	const struct mf_tls_hello
+		*hello; /* MF_SAID_TLS: until the next call; @host is its sni, as sent */
 };
 
 struct mf_http_watch;
+struct mf_tls_hello;
 
 /** mf_http_watch_new() - For a connection from its first byte; Return: NULL without memory */
 struct mf_http_watch *mf_http_watch_new(void);
 void mf_http_watch_free(struct mf_http_watch *w); /* NULL is fine */
+/** mf_http_watch_follow_hello() - It begins behind a hello that was read elsewhere: is there a second one? */
+void mf_http_watch_follow_hello(struct mf_http_watch *w, const struct mf_tls_hello *hello);
+/** mf_http_watch_begin_in_words() - It begins in the middle of another protocol */
+void mf_http_watch_begin_in_words(struct mf_http_watch *w);
 
 /**
  * mf_http_watch_next() - What of the client's bytes may be forwarded
@@ -77,6 +86,10 @@ bool mf_http_watch_awaits_answer(const struct mf_http_watch *w);
 
 /** mf_http_watch_is_opaque() - Nothing more will be looked at: another protocol */
 bool mf_http_watch_is_opaque(const struct mf_http_watch *w);
+/** mf_http_watch_is_another() - Another protocol: nothing is waited for, but TLS may still begin */
+bool mf_http_watch_is_another(const struct mf_http_watch *w);
+/** mf_http_watch_has_tls() - A hello was read, or followed */
+bool mf_http_watch_has_tls(const struct mf_http_watch *w);
 /** mf_http_watch_is_http2() - It has said that it speaks HTTP/2 */
 bool mf_http_watch_is_http2(const struct mf_http_watch *w);
 /**

@@ -22,7 +22,7 @@ struct run {
 	char told
 		[4096]; /* "name " for each request, with ":port" for CONNECT's, and "!" for an error */
 	size_t passed, told_at; /* bytes; how many had passed when the last request was told of */
-	bool opaque;
+	bool another;
 };
 
 // Feeds @wire in pieces of @step bytes, as a relay does.
@@ -68,7 +68,7 @@ static void run_watch(const void *wire, size_t len, size_t step, struct run *ret
 	}
 	if (r < 0)
 		strcat(ret->told, "!");
-	ret->opaque = mf_http_watch_is_opaque(w);
+	ret->another = mf_http_watch_is_another(w);
 	mf_http_watch_free(w);
 	free(held);
 }
@@ -155,7 +155,7 @@ static void what_cannot_be_followed_is_bad(void **state)
 	free(wire);
 }
 
-static void another_protocol_is_opaque_from_its_first_byte(void **state)
+static void another_protocol_is_known_from_its_first_byte(void **state)
 {
 	static const char *const others[] = { "\x01\x02\x03", "SSH-2.0-x\r\n", "EHLO me\r\n",
 					      "\r\n\x01" };
@@ -165,7 +165,7 @@ static void another_protocol_is_opaque_from_its_first_byte(void **state)
 	for (size_t i = 0; i < MF_ARRAY_SIZE(others); i++) {
 		assert_told(others[i], strlen(others[i]), "");
 		run_watch(others[i], strlen(others[i]), 1, &run);
-		assert_true(run.opaque);
+		assert_true(run.another);
 	}
 }
 
@@ -186,7 +186,7 @@ static void behind_connect_and_upgrade_names_are_still_found(void **state)
 #define UPGRADE "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
 	static const struct {
 		const char *wire, *told;
-		bool opaque;
+		bool another;
 	} cases[] = {
 		{ CONNECT GET("b"), "a:443 b ", false },
 		{ CONNECT "\x81\x05hello" GET("b"), "a:443 ", true },
@@ -206,7 +206,7 @@ static void behind_connect_and_upgrade_names_are_still_found(void **state)
 	for (size_t i = 0; i < MF_ARRAY_SIZE(cases); i++) {
 		assert_told(cases[i].wire, strlen(cases[i].wire), cases[i].told);
 		run_watch(cases[i].wire, strlen(cases[i].wire), 5, &run);
-		assert_int_equal(run.opaque, cases[i].opaque);
+		assert_int_equal(run.another, cases[i].another);
 	}
 	memcpy(wire, CONNECT, n);
 	n += load_hello(wire + n);
@@ -431,12 +431,127 @@ static void entries_leave_the_table_as_the_standard_says(void **state)
 	mf_hpack_done(&h);
 }
 
+// Puts the hello into records of @size bytes. Return: bytes at @out
+static size_t cut_records(const uint8_t *hello, size_t len, size_t size, uint8_t *out)
+{
+	size_t n = 0;
+
+	for (size_t at = 5; at < len; at += size) {
+		size_t part = len - at < size ? len - at : size;
+
+		memcpy(out + n, hello, 3);
+		mf_store_be16(out + n + 3, (uint16_t)part);
+		memcpy(out + n + 5, hello + at, part);
+		n += 5 + part;
+	}
+	return n;
+}
+
+static void tls_after_other_words_says_its_name(void **state)
+{
+	static const struct {
+		const char *words;
+		size_t len;
+	} cases[] = {
+#define WORDS(text) { text, sizeof(text) - 1 }
+		WORDS("EHLO me\r\nSTARTTLS\r\n"),
+		WORDS("a1 CAPABILITY\r\na2 STARTTLS\r\n"),
+		WORDS("<?xml version='1.0'?><stream:stream><starttls "
+		      "xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
+		WORDS("\0\0\0\x08\x04\xd2\x16\x2f"),			       // PostgreSQL
+		WORDS("\0\0\0\x08\x04\xd2\x16\x30\0\0\0\x08\x04\xd2\x16\x2f"), // ... and GSSAPI before
+		WORDS(" \0\0\1\x85\xae\x3f "
+		      "\0\0\0\1\x21\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), // MySQL
+		WORDS("0\x1d\2\1\1w\x18\x80\x16"
+		      "1.3.6.1.4.1.1466.20037"), // LDAP
+		WORDS("EHLO \x16\x16\x03\r\nSTARTTLS\r\n\x16\x03\x01\0\0\x01\x16\x03"),
+#undef WORDS
+	};
+	static const size_t sizes[] = { 16384, 600, 12, 5, 1 };
+	uint8_t hello[4096], *wire = malloc(WIRE_MAX);
+	size_t len = load_hello(hello);
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(cases); i++) {
+		for (size_t k = 0; k < MF_ARRAY_SIZE(sizes); k++) {
+			size_t n = cases[i].len;
+
+			memcpy(wire, cases[i].words, n);
+			n += cut_records(hello, len, sizes[k], wire + n);
+			memcpy(wire + n, "\x17\x03\x03\0\1x", 6);
+			assert_told(wire, n + 6, "api.vendor.example ");
+		}
+	}
+	// among the first 64 KiB
+	memset(wire, 'x', WIRE_MAX);
+	memcpy(wire + 65000, hello, len);
+	assert_told(wire, 65000 + len, "api.vendor.example ");
+	memset(wire + 65000, 'x', 1000);
+	memcpy(wire + 66000, hello, len);
+	assert_told(wire, 66000 + len, "");
+	// what begins as a hello and is none
+	memcpy(wire, "QUIT\r\n", 6);
+	memcpy(wire + 6, hello, len);
+	wire[6 + 5 + 3]++; // a byte more than there is
+	assert_told(wire, 6 + len + 9, "!");
+	free(wire);
+}
+
+static void a_second_hello_names_the_same(void **state)
+{
+#define CCS   "\x14\x03\x03\0\1\1"
+#define ALERT "\x15\x03\x03\0\2\1Z"
+#define DATA  "\x17\x03\x03\0\5abcde"
+#define NONE  "\x17\x03\x03\0\0"
+	static const struct {
+		const char *between;
+		size_t len;
+		const char *told; // where the second names somebody else
+	} cases[] = {
+#define BETWEEN(text, told) { text, sizeof(text) - 1, told }
+		BETWEEN("", "a:443 api.vendor.example !"),
+		BETWEEN(CCS, "a:443 api.vendor.example !"),
+		BETWEEN(ALERT CCS NONE ALERT, "a:443 api.vendor.example !"),
+		// an encrypted message: the handshake went on
+		BETWEEN(CCS DATA, "a:443 api.vendor.example "),
+		BETWEEN("\x16\x03\x03\0\5\x10"
+			"abcd",
+			"a:443 api.vendor.example "),
+#undef BETWEEN
+	};
+	uint8_t hello[4096], *wire = malloc(WIRE_MAX);
+	size_t len = load_hello(hello), n;
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(cases); i++) {
+		for (unsigned other = 0; other < 2; other++) {
+			uint8_t *name;
+
+			n = strlen(CONNECT);
+			memcpy(wire, CONNECT, n);
+			memcpy(wire + n, hello, len);
+			n += len;
+			memcpy(wire + n, cases[i].between, cases[i].len);
+			n += cases[i].len;
+			memcpy(wire + n, hello, len);
+			name = memmem(wire + n, len, "api.vendor", 10);
+			assert_non_null(name);
+			memcpy(name, other ? "spy" : "API", 3);
+			assert_told(wire, n + len,
+				    other ? cases[i].told : "a:443 api.vendor.example ");
+		}
+	}
+	free(wire);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_request_of_a_connection_is_told_of),
 		cmocka_unit_test(what_cannot_be_followed_is_bad),
-		cmocka_unit_test(another_protocol_is_opaque_from_its_first_byte),
+		cmocka_unit_test(tls_after_other_words_says_its_name),
+		cmocka_unit_test(a_second_hello_names_the_same),
+		cmocka_unit_test(another_protocol_is_known_from_its_first_byte),
 		cmocka_unit_test(behind_connect_and_upgrade_names_are_still_found),
 		cmocka_unit_test(an_unsure_beginning_says_so),
 		cmocka_unit_test(the_authority_of_each_http2_request_is_told_of),
