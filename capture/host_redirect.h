@@ -8,7 +8,9 @@
  * then mf_host_redirect_close() removes it, and what a killed process leaves is replaced at the next start.
  *
  * Redirected are connections that this host makes, of both families, to port 443 (and 80), but for those of the user that the proxy
- * runs as: what it dials reaches its destination. Connections that arrive from elsewhere are left alone.
+ * runs as: what it dials reaches its destination. Connections that arrive from elsewhere are left alone. With @dns the questions
+ * that this host's programs put to those resolvers, by UDP and TCP, come to listeners as well; questions to others do not. What
+ * connection tracking remembers of them is for mf_host_flows_forget(), once those listeners have ended.
  *
  * Needs CAP_NET_ADMIN, but for mf_host_redirect_find_original().
  */
@@ -28,6 +30,14 @@ struct mf_host_redirect_options {
 	const uint32_t *uids;  /* whose connections are redirected; none: everybody's */
 	size_t uid_cnt;
 	bool http; /* port 80, too */
+	const struct mf_host_redirect_dns *dns;
+	size_t dns_cnt;
+};
+
+/* Questions to port 53 of a resolver go to a port of 127.0.0.1 or ::1, by the resolver's family. */
+struct mf_host_redirect_dns {
+	struct mf_addr resolver;
+	uint16_t port;
 };
 
 /**
@@ -36,7 +46,18 @@ struct mf_host_redirect_options {
  */
 int mf_host_redirect_open(const struct mf_host_redirect_options *o, struct mf_host_redirect **ret,
 			  struct mf_err *err);
-/** mf_host_redirect_close() - Remove the rules; NULL is fine */
+/**
+ * mf_host_redirect_change() - Other rules in their place, in one transaction; where that fails the old ones stay
+ * Return: as mf_host_redirect_open()
+ */
+int mf_host_redirect_change(struct mf_host_redirect *r, const struct mf_host_redirect_options *o,
+			    struct mf_err *err);
+/**
+ * mf_host_redirect_stop() - Redirect nothing more; what was redirected stays so until mf_host_redirect_close()
+ * Without rules of that kind the kernel stops translating also what it has begun: answers would come from a wrong address.
+ */
+void mf_host_redirect_stop(struct mf_host_redirect *r);
+/** mf_host_redirect_close() - Remove the rules; NULL is fine, here and for the one before */
 void mf_host_redirect_close(struct mf_host_redirect *r);
 
 /** mf_host_redirect_is_owned() - Whether the kernel removes them with us */

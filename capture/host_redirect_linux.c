@@ -12,13 +12,15 @@
 
 #include "core/base/strbuf.h"
 
-#define TABLE	  "inet moonfence_forward"
-#define TEXT_MAX  16384
+#define TABLE	 "inet moonfence_forward"
+#define TEXT_MAX 16384
+enum { BRIEF_S = 5 };
 #define ORIG_DST6 80 /* IP6T_SO_ORIGINAL_DST; its header clashes with netinet/in.h */
 
 struct mf_host_redirect {
 	struct nft_ctx *nft; /* its socket owns the table */
 	bool owned;
+	bool brief; /* the kernel forgets redirected datagrams soon */
 };
 
 static struct nft_ctx *open_nft(void)
@@ -52,50 +54,83 @@ static void write_users(struct mf_strbuf *b, const struct mf_host_redirect_optio
 	mf_strbuf_adds(b, " } accept\n");
 }
 
-/* Adding and deleting first makes the deletion good whether there is a table or not. */
-static void write_rules(struct mf_strbuf *b, const struct mf_host_redirect_options *o, bool owned,
-			bool replace)
+/* However we end, a flow that leads to a port of ours is to be forgotten soon after: hardly anybody asks for longer. */
+static void write_brief(struct mf_strbuf *b)
 {
-	if (replace)
-		mf_strbuf_adds(b, "add table " TABLE "\ndelete table " TABLE "\n");
+	for (unsigned six = 0; six < 2; six++)
+		mf_strbuf_addf(b,
+			       "ct timeout brief%s {\nprotocol udp; l3proto %s; "
+			       "policy = { unreplied : %d, replied : %d };\n}\n",
+			       six ? "6" : "4", six ? "ip6" : "ip", BRIEF_S, BRIEF_S);
+}
+
+static void write_dns(struct mf_strbuf *b, const struct mf_host_redirect_dns *d, bool brief)
+{
+	bool six = d->resolver.family == 6;
+	char text[MF_ADDR_TEXT_MAX];
+
+	mf_addr_format(&d->resolver, text, sizeof(text));
+	for (unsigned tcp = 0; tcp < 2; tcp++)
+		mf_strbuf_addf(
+			b,
+			"%s daddr %s %s dport 53 %s%sredirect to :%u comment \"moonfence proxy\"\n",
+			six ? "ip6" : "ip", text, tcp ? "tcp" : "udp",
+			tcp || !brief ? "" : "ct timeout set ",
+			tcp || !brief ? ""
+			: six	      ? "\"brief6\" "
+				      : "\"brief4\" ",
+			d->port);
+}
+
+/* Of the first load, adding and deleting makes the deletion good whether there is a table or not. */
+static void write_rules(struct mf_strbuf *b, const struct mf_host_redirect *r,
+			const struct mf_host_redirect_options *o, bool change)
+{
+	mf_strbuf_adds(b, change ? "flush chain " TABLE " out\n"
+				 : "add table " TABLE "\ndelete table " TABLE "\n");
+	mf_strbuf_addf(b, "table " TABLE " {\n%s", r->owned ? "flags owner;\n" : "");
+	if (r->brief)
+		write_brief(b);
 	mf_strbuf_addf(b,
-		       "table " TABLE " {\n%schain out {\n"
+		       "chain out {\n"
 		       "type nat hook output priority -100; policy accept;\n"
 		       "meta skuid %u accept comment \"what the proxy dials\"\n",
-		       owned ? "flags owner;\n" : "", o->exempt_uid);
+		       o->exempt_uid);
 	write_users(b, o);
+	for (size_t i = 0; i < o->dns_cnt; i++)
+		write_dns(b, &o->dns[i], r->brief);
 	write_family(b, o, "ipv4", o->port4);
 	write_family(b, o, "ipv6", o->port6);
 	mf_strbuf_adds(b, "}\n}\n");
 }
 
 /* Return: the error's first line in *@err, as nftables has it */
-static int load(struct nft_ctx *nft, const struct mf_host_redirect_options *o, bool owned,
+static int load(struct mf_host_redirect *r, const struct mf_host_redirect_options *o, bool change,
 		struct mf_err *err)
 {
 	struct mf_strbuf text = MF_STRBUF_INIT(TEXT_MAX);
 	const char *why;
-	int r = 0;
+	int rc = 0;
 
-	write_rules(&text, o, owned, true);
+	write_rules(&text, r, o, change);
 	if (text.failed)
-		r = mf_err_set(err, MF_E_NOMEM, "no memory for the rules");
-	else if (nft_run_cmd_from_buffer(nft, text.str) != 0) {
-		why = nft_ctx_get_error_buffer(nft);
-		r = mf_err_set(err, MF_E_UNSUPPORTED,
-			       "nftables refuses the rules that redirect connections (are the "
-			       "modules nf_tables and nft_redir there?): %.*s",
-			       (int)strcspn(why, "\n"), why);
+		rc = mf_err_set(err, MF_E_NOMEM, "no memory for the rules");
+	else if (nft_run_cmd_from_buffer(r->nft, text.str) != 0) {
+		why = nft_ctx_get_error_buffer(r->nft);
+		rc = mf_err_set(err, MF_E_UNSUPPORTED,
+				"nftables refuses the rules that redirect connections (are the "
+				"modules nf_tables and nft_redir there?): %.*s",
+				(int)strcspn(why, "\n"), why);
 	}
 	mf_strbuf_done(&text);
-	return r;
+	return rc;
 }
 
 int mf_host_redirect_open(const struct mf_host_redirect_options *o, struct mf_host_redirect **ret,
 			  struct mf_err *err)
 {
 	struct mf_host_redirect *r;
-	int rc;
+	int rc = 0;
 
 	if (!o->port4 && !o->port6)
 		return mf_err_set(err, MF_E_INVAL, "no listener to redirect to");
@@ -106,11 +141,13 @@ int mf_host_redirect_open(const struct mf_host_redirect_options *o, struct mf_ho
 		free(r);
 		return mf_err_set(err, MF_E_UNSUPPORTED, "cannot talk to nftables");
 	}
-	r->owned = true;
-	rc = load(r->nft, o, true, err);
-	if (rc == MF_E_UNSUPPORTED) { /* a kernel that knows no owners */
-		r->owned = false;
-		rc = load(r->nft, o, false, err);
+	/* kernels know no time-outs of rules, or no owners, or neither */
+	for (unsigned without = 0; without < 4; without++) {
+		r->brief = !(without & 1);
+		r->owned = !(without & 2);
+		rc = load(r, o, false, err);
+		if (rc != MF_E_UNSUPPORTED)
+			break;
 	}
 	if (rc < 0) {
 		nft_ctx_free(r->nft);
@@ -119,6 +156,18 @@ int mf_host_redirect_open(const struct mf_host_redirect_options *o, struct mf_ho
 	}
 	*ret = r;
 	return 0;
+}
+
+int mf_host_redirect_change(struct mf_host_redirect *r, const struct mf_host_redirect_options *o,
+			    struct mf_err *err)
+{
+	return load(r, o, true, err);
+}
+
+void mf_host_redirect_stop(struct mf_host_redirect *r)
+{
+	if (r && nft_run_cmd_from_buffer(r->nft, "flush chain " TABLE " out\n") != 0)
+		(void)nft_run_cmd_from_buffer(r->nft, "delete table " TABLE "\n");
 }
 
 void mf_host_redirect_close(struct mf_host_redirect *r)

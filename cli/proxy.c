@@ -206,6 +206,18 @@ static void print_health(const json_t *health)
 	}
 }
 
+static void print_dns(const json_t *dns)
+{
+	printf("  %-12s %s: ", "dns", json_is_true(json_object_get(dns, "on")) ? "on" : "off");
+	mf_output_text(stdout, text_of(dns, "detail"));
+	printf("\n");
+	if (number_of(dns, "questions"))
+		printf("Questions: %lld; %lld of them about names of ours, %lld without an "
+		       "answer.\n",
+		       number_of(dns, "questions"), number_of(dns, "ours"),
+		       number_of(dns, "failed"));
+}
+
 static void print_status(const struct call *c)
 {
 	json_t *o = c->answer, *errors = json_object_get(o, "errors");
@@ -219,6 +231,7 @@ static void print_status(const struct call *c)
 		printf("%s %s", i ? " and" : " at", json_string_value(value));
 	printf(").\n");
 	print_health(json_object_get(o, "health"));
+	print_dns(json_object_get(o, "dns"));
 	printf("Connections: %lld open, %lld since the start; %lld bytes to servers, %lld to "
 	       "clients.\n",
 	       number_of(o, "connectionsActive"), number_of(o, "connectionsTotal"),

@@ -24,6 +24,15 @@
 
 #define MF_PROXY_USERS_MAX    16
 #define MF_PROXY_POLICIES_MAX 16
+/* Doors for questions, of which the first half is on 127.0.0.1 and the rest on ::1 where they are redirected */
+#define MF_PROXY_DNS_MAX	 8
+#define MF_PROXY_DNS_SERVERS_MAX 4
+
+/* Where questions come in; descriptors: -1 once they are somebody else's */
+struct mf_proxy_dns {
+	struct mf_endpoint at;
+	int udp, tcp;
+};
 
 struct mf_proxy_places {
 	char dir[MF_PATH_MAX];	  /* of the socket */
@@ -48,6 +57,10 @@ struct mf_proxy_wishes {
 	const char *maps[64]; /* "NAME=TARGET", added to those of the settings */
 	size_t map_cnt;
 	const char *hosts_file;
+	bool no_dns; /* no questions are redirected: names go into the hosts file */
+	struct mf_endpoint dns_listen; /* family 0: nowhere that a person has chosen */
+	struct mf_endpoint dns_servers[MF_PROXY_DNS_SERVERS_MAX]; /* none: the system's */
+	size_t dns_server_cnt;
 	const char *events_path;
 };
 
@@ -81,7 +94,9 @@ struct mf_proxy_service_options {
 	const struct mf_proxy_wishes *wishes;
 	int fds[2]; /* listeners */
 	size_t fd_cnt;
-	int control_fd; /* listening */
+	int control_fd;				   /* listening */
+	struct mf_proxy_dns dns[MF_PROXY_DNS_MAX]; /* the service's from now on */
+	size_t dns_cnt;
 	struct mf_tls_authority *authority;
 	bool authority_is_temporary;
 	int (*find_original)(void *ctx, int fd, const struct mf_endpoint *local,
@@ -97,6 +112,13 @@ int mf_proxy_service_new(struct event_base *base, const struct mf_proxy_service_
 void mf_proxy_service_free(struct mf_proxy_service *s);
 /** mf_proxy_service_change_server() - A server appeared or changed, or is gone; @server: of mf_dev_server_to_json(), stays the caller's */
 void mf_proxy_service_change_server(struct mf_proxy_service *s, bool gone, json_t *server);
+/** mf_proxy_service_lead_dns() - The resolvers behind a door; none: only names of ours have an answer there */
+void mf_proxy_service_lead_dns(struct mf_proxy_service *s, unsigned door,
+			       const struct mf_endpoint *servers, size_t cnt);
+/** mf_proxy_service_finish_dns() - Nobody is led here any more: serve who still waits, a second at most */
+void mf_proxy_service_finish_dns(struct mf_proxy_service *s);
+/** mf_proxy_service_say_dns() - What is known of the DNS path */
+void mf_proxy_service_say_dns(struct mf_proxy_service *s, bool on, const char *detail);
 /** mf_proxy_service_rules() - What is known of the rules now */
 void mf_proxy_service_rules(struct mf_proxy_service *s, bool ok, const char *detail);
 

@@ -4,8 +4,9 @@
  *
  * Between the two is a socket pair with packets. The service says 'R' (ready: redirect now) and 'N' with the names that
  * should lead here, one a line. The broker says 'H' with '+' or '-' and a
- * sentence: how the rules are; and 'D' with '+' or '-' and JSON: a development server, which only the broker can see the
- * owner and the project of, where it is another user's. When one ends, the other sees the end of the pair, or of its child,
+ * sentence: how the rules are; 'D' with '+' or '-' and JSON: a development server, which only the broker can see the
+ * owner and the project of, where it is another user's; and 'U' with '+' or '-', a line on the DNS path, and then which door
+ * stands for which resolver, one a line. When one ends, the other sees the end of the pair, or of its child,
  * and ends as well; on both ways rules and names go.
  *
  * The service speaks for whoever broke into it: the broker takes at most so many names, writes only canonical ones, and only with
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "capture/host_flows.h"
 #include "capture/host_redirect.h"
 #include "cli/commands.h"
 #include "cli/hosts_block.h"
@@ -32,6 +35,8 @@
 
 enum {
 	MESSAGE_MAX = 160 * 1024,
+	RESOLVERS_S = 2,      /* how often is looked whether others are asked */
+	PART_MS = 2000,	      /* how long a service waits for the rules' end */
 	STOP_WAIT_MS = 10000, /* a service that does not end by itself is killed */
 };
 
@@ -42,7 +47,10 @@ struct broker {
 	pid_t child;
 	int status;
 	bool gone; /* the child was waited for */
-	bool named;
+	bool named, dns_on;
+	struct mf_proxy_resolvers resolvers;
+	struct event *resolvers_ev;
+	char *names; /* that should lead here, as they were told last; or NULL */
 	struct mf_dev_servers *dev;
 	int result;
 	struct mf_err *err;
@@ -119,24 +127,149 @@ static void detect(struct broker *b)
 		fprintf(stderr, "moonfence: no development servers are looked for: %s\n", err.msg);
 }
 
-/* --- rules and names ------------------------------------------------------------------------------------------------------ */
+/* --- questions of the host's programs ---------------------------------------------------------------------------------------- */
+
+/* A door for each resolver, of its family; more resolvers than doors are left alone. Return: how many are led */
+static size_t give_doors(const struct broker *b, struct mf_host_redirect_dns *ret,
+			 struct mf_strbuf *doors)
+{
+	const struct mf_proxy_start *s = b->s;
+	size_t next[2] = { 0, MF_PROXY_DNS_MAX / 2 }, ends[2] = { next[1], s->dns_cnt }, cnt = 0;
+	char text[MF_ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < b->resolvers.cnt; i++) {
+		const struct mf_addr *addr = &b->resolvers.at[i].addr;
+		unsigned six = addr->family == 6;
+		size_t door = next[six];
+
+		if (door >= ends[six])
+			continue;
+		next[six]++;
+		ret[cnt++] = (struct mf_host_redirect_dns){ .resolver = *addr,
+							    .port = s->dns[door].at.port };
+		mf_strbuf_addf(doors, "%zu %s\n", door, mf_addr_format(addr, text, sizeof(text)));
+	}
+	return cnt;
+}
+
+static void fill_rules(const struct mf_proxy_start *s, struct mf_host_redirect_options *o)
+{
+	*o = (struct mf_host_redirect_options){ .exempt_uid = s->uid,
+						.uids = s->for_uids,
+						.uid_cnt = s->wishes->for_user_cnt,
+						.http = s->wishes->http };
+	for (size_t i = 0; i < s->fd_cnt; i++)
+		*(s->listeners[i].addr.family == 4 ? &o->port4 : &o->port6) = s->listeners[i].port;
+}
+
+static void tell_doors(struct broker *b, const char *detail, const struct mf_strbuf *doors)
+{
+	struct mf_strbuf text = MF_STRBUF_INIT(MESSAGE_MAX);
+
+	mf_strbuf_addf(&text, "U%c%s\n", b->dns_on ? '+' : '-', detail);
+	if (b->dns_on && doors->str)
+		mf_strbuf_adds(&text, doors->str);
+	if (!text.failed)
+		(void)send(b->s->broker_fd, text.str, text.len, MSG_NOSIGNAL);
+	mf_strbuf_done(&text);
+}
+
+/* Rules with the questions; where nftables has something against those, without. Return: 0, MF_E_* of the rules without */
+static int apply_rules(struct broker *b, struct mf_err *err)
+{
+	struct mf_host_redirect_dns dns[MF_PROXY_RESOLVERS_MAX];
+	struct mf_strbuf doors = MF_STRBUF_INIT(MESSAGE_MAX);
+	const char *detail = "the host's questions are answered on their way to its resolvers";
+	struct mf_host_redirect_options o;
+	int r = MF_E_NOENT;
+
+	fill_rules(b->s, &o);
+	o.dns = dns;
+	o.dns_cnt = give_doors(b, dns, &doors);
+	b->dns_on = o.dns_cnt && !doors.failed;
+	if (!b->dns_on)
+		detail = b->s->wishes->no_dns ? "not wanted" : "no resolver in /etc/resolv.conf";
+	else
+		r = b->rules ? mf_host_redirect_change(b->rules, &o, err)
+			     : mf_host_redirect_open(&o, &b->rules, err);
+	if (r < 0) {
+		if (b->dns_on)
+			detail = "nftables refuses to redirect questions";
+		b->dns_on = false;
+		o.dns_cnt = 0;
+		r = b->rules ? mf_host_redirect_change(b->rules, &o, err)
+			     : mf_host_redirect_open(&o, &b->rules, err);
+	}
+	tell_doors(b, detail, &doors);
+	mf_strbuf_done(&doors);
+	return r;
+}
+
+/* Multicast DNS has these: where a system does that, the hosts file is the only place before it. */
+static bool is_multicast(const char *name)
+{
+	static const char local[] = ".local";
+	size_t len = strlen(name), own = sizeof(local) - 1;
+
+	return len > own && strcmp(name + len - own, local) == 0;
+}
+
+/* Into the hosts file: all of them, or with a DNS path those that it does not help. */
+static void write_names(struct broker *b)
+{
+	static const char *names[MF_HOSTS_BLOCK_MAX];
+	char *text = b->names ? strdup(b->names) : NULL, *save;
+	struct mf_err err;
+	size_t cnt = 0;
+
+	if (!b->s->wishes->no_hosts && text && b->rules) {
+		for (char *name = strtok_r(text, "\n", &save); name && cnt < MF_HOSTS_BLOCK_MAX;
+		     name = strtok_r(NULL, "\n", &save))
+			if (!b->dns_on || is_multicast(name))
+				names[cnt++] = name;
+		b->named = true;
+		if (mf_hosts_block_write(hosts_path(b->s), names, cnt, &err) < 0)
+			fprintf(stderr, "moonfence: %s\n", err.msg);
+	}
+	free(text);
+}
+
+static void keep_names(struct broker *b, const char *text)
+{
+	free(b->names);
+	b->names = strdup(text);
+	write_names(b);
+}
+
+/* Whoever manages this host's network may have changed whom its programs ask. */
+static void on_resolvers(evutil_socket_t fd, short what, void *ctx)
+{
+	struct broker *b = ctx;
+	struct mf_err err;
+
+	(void)fd;
+	(void)what;
+	if (!b->rules || b->s->wishes->no_dns || !mf_proxy_resolvers_read(&b->resolvers))
+		return;
+	if (apply_rules(b, &err) < 0)
+		tell_health(b, false, err.msg);
+	write_names(b);
+}
+
+/* --- the beginning -------------------------------------------------------------------------------------------------------- */
 
 static void load_rules(struct broker *b)
 {
-	const struct mf_proxy_start *s = b->s;
-	struct mf_host_redirect_options o = { .exempt_uid = s->uid,
-					      .uids = s->for_uids,
-					      .uid_cnt = s->wishes->for_user_cnt,
-					      .http = s->wishes->http };
 	int r;
 
-	for (size_t i = 0; i < s->fd_cnt; i++)
-		*(s->listeners[i].addr.family == 4 ? &o.port4 : &o.port6) = s->listeners[i].port;
-	r = b->rules ? 0 : mf_host_redirect_open(&o, &b->rules, b->err);
+	if (!b->s->wishes->no_dns)
+		(void)mf_proxy_resolvers_read(&b->resolvers);
+	r = b->rules ? 0 : apply_rules(b, b->err);
 	if (r < 0) {
 		fail(b, r);
 		return;
 	}
+	write_names(b);
 	tell_health(b, true,
 		    mf_host_redirect_is_owned(b->rules)
 			    ? "loaded; the kernel removes them with the service"
@@ -145,22 +278,6 @@ static void load_rules(struct broker *b)
 		fail(b, mf_err_set(b->err, MF_E_CLOSED, "nobody waits for the start any more"));
 	mf_proxy_start_detach(b->s);
 	detect(b);
-}
-
-static void write_names(struct broker *b, char *text)
-{
-	static const char *names[MF_HOSTS_BLOCK_MAX];
-	struct mf_err err;
-	size_t cnt = 0;
-
-	if (b->s->wishes->no_hosts)
-		return;
-	for (char *save, *name = strtok_r(text, "\n", &save); name && cnt < MF_HOSTS_BLOCK_MAX;
-	     name = strtok_r(NULL, "\n", &save))
-		names[cnt++] = name;
-	b->named = true;
-	if (mf_hosts_block_write(hosts_path(b->s), names, cnt, &err) < 0)
-		fprintf(stderr, "moonfence: %s\n", err.msg);
 }
 
 static void on_message(evutil_socket_t fd, short what, void *ctx)
@@ -179,7 +296,7 @@ static void on_message(evutil_socket_t fd, short what, void *ctx)
 	if (b->buf[0] == 'R')
 		load_rules(b);
 	else if (b->buf[0] == 'N')
-		write_names(b, b->buf + 1);
+		keep_names(b, b->buf + 1);
 }
 
 static void on_child(evutil_socket_t fd, short what, void *ctx)
@@ -205,6 +322,7 @@ static void on_signal(evutil_socket_t fd, short what, void *ctx)
 
 static int keep(struct broker *b)
 {
+	static const struct timeval often = { RESOLVERS_S, 0 };
 	struct event *evs[4];
 	unsigned made = 0;
 
@@ -215,17 +333,31 @@ static int keep(struct broker *b)
 	evs[1] = evsignal_new(b->base, SIGCHLD, on_child, b);
 	evs[2] = evsignal_new(b->base, SIGTERM, on_signal, b);
 	evs[3] = evsignal_new(b->base, SIGINT, on_signal, b);
+	b->resolvers_ev = event_new(b->base, -1, EV_PERSIST, on_resolvers, b);
 	for (unsigned i = 0; i < 4; i++)
 		made += evs[i] && event_add(evs[i], NULL) == 0;
+	made += b->resolvers_ev && event_add(b->resolvers_ev, &often) == 0;
 	on_child(-1, 0, b); /* it may have ended before we looked */
-	if (made == 4 && !b->gone)
+	if (made == 5 && !b->gone)
 		event_base_dispatch(b->base);
 	mf_dev_servers_stop(b->dev);
 	for (unsigned i = 0; i < 4; i++)
 		if (evs[i])
 			event_free(evs[i]);
+	if (b->resolvers_ev)
+		event_free(b->resolvers_ev);
 	event_base_free(b->base);
-	return made == 4 ? 0 : mf_err_set(b->err, MF_E_NOMEM, "cannot make an event loop");
+	return made == 5 ? 0 : mf_err_set(b->err, MF_E_NOMEM, "cannot make an event loop");
+}
+
+/* What connection tracking remembers leads there even without rules; who still waits is served by the service before it ends. */
+static void forget_questions(const struct mf_proxy_start *s, bool answered)
+{
+	uint16_t ports[MF_PROXY_DNS_MAX];
+
+	for (size_t i = 0; i < s->dns_cnt; i++)
+		ports[i] = s->dns[i].at.port;
+	mf_host_flows_forget(ports, s->dns_cnt, answered);
 }
 
 /* Rules first: from then on new connections go where they want, whatever the service still does. */
@@ -233,7 +365,8 @@ static void clean_up(struct broker *b)
 {
 	struct mf_err err;
 
-	mf_host_redirect_close(b->rules);
+	mf_host_redirect_stop(b->rules);
+	forget_questions(b->s, true);
 	if (b->named && mf_hosts_block_write(hosts_path(b->s), NULL, 0, &err) < 0)
 		fprintf(stderr, "moonfence: %s\n", err.msg);
 	close(b->s->broker_fd);
@@ -274,6 +407,11 @@ static void forget_sockets(struct mf_proxy_start *s)
 		close(s->fds[i]);
 		s->fds[i] = -1;
 	}
+	for (size_t i = 0; i < s->dns_cnt; i++) {
+		close(s->dns[i].udp);
+		close(s->dns[i].tcp);
+		s->dns[i].udp = s->dns[i].tcp = -1;
+	}
 	close(s->control_fd);
 }
 
@@ -299,7 +437,10 @@ int mf_proxy_broker_run(struct mf_proxy_start *s, struct mf_err *err)
 	b.buf = malloc(MESSAGE_MAX + 1);
 	r = b.buf ? keep(&b) : mf_err_set(err, MF_E_NOMEM, "no memory for the broker");
 	clean_up(&b);
+	mf_host_redirect_close(b.rules);
+	forget_questions(s, false);
 	free(b.buf);
+	free(b.names);
 	if (r == 0)
 		r = b.result;
 	if (r == 0 && (!WIFEXITED(b.status) || WEXITSTATUS(b.status)))
@@ -350,6 +491,24 @@ static void take_server(struct mf_proxy_start *s, const char *text)
 	json_decref(server);
 }
 
+static void take_doors(struct mf_proxy_start *s, char *text)
+{
+	char *save, *line = strtok_r(text, "\n", &save), addr[MF_ADDR_TEXT_MAX];
+	bool on = line && line[0] == '+';
+	unsigned door;
+
+	mf_proxy_service_say_dns(s->service, on, line && line[0] ? line + 1 : "");
+	for (door = 0; door < MF_PROXY_DNS_MAX; door++)
+		mf_proxy_service_lead_dns(s->service, door, NULL, 0);
+	while ((line = strtok_r(NULL, "\n", &save))) {
+		struct mf_endpoint at = { .port = 53 };
+
+		if (sscanf(line, "%u %45s", &door, addr) == 2 &&
+		    mf_addr_parse(addr, strlen(addr), &at.addr) == 0)
+			mf_proxy_service_lead_dns(s->service, door, &at, 1);
+	}
+}
+
 static void on_broker(evutil_socket_t fd, short what, void *ctx)
 {
 	struct mf_proxy_start *s = ctx;
@@ -368,6 +527,8 @@ static void on_broker(evutil_socket_t fd, short what, void *ctx)
 		mf_proxy_service_rules(s->service, text[1] == '+', text + 2);
 	else if (text[0] == 'D')
 		take_server(s, text + 1);
+	else if (text[0] == 'U')
+		take_doors(s, text + 1);
 }
 
 int mf_proxy_service_listen_to_broker(struct mf_proxy_start *s, struct event_base *base,
@@ -387,4 +548,16 @@ void mf_proxy_service_stop_listening(struct mf_proxy_start *s)
 	if (s->broker_ev)
 		event_free(s->broker_ev);
 	s->broker_ev = NULL;
+}
+
+/* Rules that lead to sockets of ours go before those do: questions and connections of that moment find others at once. */
+void mf_proxy_broker_part(const struct mf_proxy_start *s)
+{
+	struct pollfd p = { .fd = s->broker_fd, .events = POLLIN };
+	char unread[256];
+
+	if (!s->brokered || shutdown(s->broker_fd, SHUT_WR) < 0)
+		return;
+	while (poll(&p, 1, PART_MS) == 1 && recv(s->broker_fd, unread, sizeof(unread), 0) > 0)
+		;
 }

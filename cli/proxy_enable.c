@@ -19,6 +19,9 @@ enum {
 	OPT_CA_DIR,
 	OPT_HOSTS,
 	OPT_NO_HOSTS,
+	OPT_NO_DNS,
+	OPT_DNS_LISTEN,
+	OPT_DNS,
 	OPT_NO_DETECTION,
 	OPT_EVENTS,
 	OPT_VERBOSE,
@@ -41,6 +44,13 @@ static const struct mf_option options[] = {
 	{ OPT_CA_DIR, 0, "ca-dir", "DIR", "the local certificate authority is there" },
 	{ OPT_HOSTS, 0, "hosts-file", "FILE", "the hosts file (default: /etc/hosts)" },
 	{ OPT_NO_HOSTS, 0, "no-hosts", NULL, "write no names into the hosts file" },
+	{ OPT_NO_DNS, 0, "no-dns", NULL,
+	  "redirect no DNS questions: names go into the hosts file, which has no wildcards" },
+	{ OPT_DNS_LISTEN, 0, "dns-listen", "ADDR",
+	  "with --listen: answer DNS questions at ADDR[:PORT], those about other names by the "
+	  "system's resolvers" },
+	{ OPT_DNS, 0, "dns", "ADDR[:PORT]",
+	  "resolver for --dns-listen in place of the system's; may be repeated" },
 	{ OPT_NO_DETECTION, 0, "no-detection", NULL, "look for no development servers" },
 	{ OPT_EVENTS, 'e', "events", "FILE", "append one JSON object per event to FILE" },
 	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
@@ -75,16 +85,32 @@ static int add(const char **list, size_t *cnt, size_t max, const char *value, co
 	return 0;
 }
 
-static int set_listen(struct mf_proxy_wishes *w, const char *value)
+static int set_endpoint(struct mf_endpoint *ret, const char *option, const char *value)
 {
 	const char *host;
 	size_t len;
 
-	if (mf_hostport_parse(value, strlen(value), &host, &len, &w->listen.port) < 0 ||
-	    mf_addr_parse(host, len, &w->listen.addr) < 0)
-		return mf_options_wrong(&usage, "--listen wants ADDR:PORT or [ADDR]:PORT: '%s'",
+	if (mf_hostport_parse(value, strlen(value), &host, &len, &ret->port) < 0 ||
+	    mf_addr_parse(host, len, &ret->addr) < 0)
+		return mf_options_wrong(&usage, "--%s wants ADDR:PORT or [ADDR]:PORT: '%s'", option,
 					value);
 	return 0;
+}
+
+static int set_dns_place(struct mf_endpoint *ret, const char *option, const char *value)
+{
+	ret->port = 53;
+	return mf_addr_parse(value, strlen(value), &ret->addr) == 0
+		       ? 0
+		       : set_endpoint(ret, option, value);
+}
+
+static int add_resolver(struct mf_proxy_wishes *w, const char *value)
+{
+	if (w->dns_server_cnt == MF_ARRAY_SIZE(w->dns_servers))
+		return mf_options_wrong(&usage, "--dns: at most %zu",
+					MF_ARRAY_SIZE(w->dns_servers));
+	return set_dns_place(&w->dns_servers[w->dns_server_cnt++], "dns", value);
 }
 
 static int take_option(struct parsed *p, int opt, const char *value)
@@ -96,7 +122,7 @@ static int take_option(struct parsed *p, int opt, const char *value)
 		w->foreground = true;
 		return 0;
 	case OPT_LISTEN:
-		return set_listen(w, value);
+		return set_endpoint(&w->listen, "listen", value);
 	case OPT_HTTP:
 		w->http = true;
 		return 0;
@@ -121,6 +147,13 @@ static int take_option(struct parsed *p, int opt, const char *value)
 	case OPT_NO_HOSTS:
 		w->no_hosts = true;
 		return 0;
+	case OPT_NO_DNS:
+		w->no_dns = true;
+		return 0;
+	case OPT_DNS_LISTEN:
+		return set_dns_place(&w->dns_listen, "dns-listen", value);
+	case OPT_DNS:
+		return add_resolver(w, value);
 	case OPT_NO_DETECTION:
 		w->no_detection = true;
 		return 0;
@@ -160,6 +193,11 @@ int mf_cmd_proxy_enable(int argc, char **argv)
 		return o.status;
 	if (o.operand_cnt)
 		return mf_options_wrong(&usage, "'%s' is not an option", o.operands[0]);
+	if (p.w.dns_listen.addr.family && !p.w.listen.addr.family)
+		return mf_options_wrong(&usage, "--dns-listen is for --listen: without, questions "
+						"are redirected");
+	if (p.w.dns_server_cnt && !p.w.dns_listen.addr.family)
+		return mf_options_wrong(&usage, "--dns is for --dns-listen");
 	if (mf_proxy_find_places(p.dir, &p.w.places, &err) < 0) {
 		fprintf(stderr, "moonfence: %s\n", err.msg);
 		return MF_EXIT_FAULT;

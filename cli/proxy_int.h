@@ -10,6 +10,11 @@
 #include "proxies/forward.h"
 #include "proxies/http_service.h"
 
+struct mf_dns_split;
+struct mf_strbuf;
+
+#define MF_PROXY_DNS_DETAIL 160
+
 struct mf_proxy_service {
 	struct mf_proxy_service_options o;
 	struct event_base *base;
@@ -20,6 +25,10 @@ struct mf_proxy_service {
 	/* proxy_policies.c; no VM without a policy */
 	struct mf_policy_host host;
 	struct mf_session session;
+	/* proxy_dns.c; NULL without doors */
+	struct mf_dns_split *dns;
+	bool dns_on; /* the system's programs hear of our names that way */
+	char dns_detail[MF_PROXY_DNS_DETAIL];
 	/* proxy_detect.c */
 	struct mf_dev_servers *dev; /* NULL: the broker looks */
 	json_t *servers;	    /* by id */
@@ -28,6 +37,15 @@ struct mf_proxy_service {
 /* proxy_policies.c */
 int mf_proxy_service_load_policies(struct mf_proxy_service *s, struct mf_err *err);
 void mf_proxy_service_free_policies(struct mf_proxy_service *s);
+
+/* proxy_dns.c */
+int mf_proxy_service_start_dns(struct mf_proxy_service *s, struct mf_err *err);
+void mf_proxy_service_stop_dns(struct mf_proxy_service *s);
+json_t *mf_proxy_service_dns_json(const struct mf_proxy_service *s);
+void mf_proxy_service_write_dns_metrics(const struct mf_proxy_service *s, struct mf_strbuf *b);
+/* Why programs will not find @name, maybe a wildcard; NULL: they will. Return: @room */
+const char *mf_proxy_service_name_problem(const struct mf_proxy_service *s, const char *name,
+					  char *room, size_t size);
 
 /* proxy_detect.c */
 int mf_proxy_service_detect(struct mf_proxy_service *s, struct mf_err *err);

@@ -26,6 +26,7 @@
 #include "cli/commands.h"
 #include "cli/proxy_int.h"
 #include "cli/proxy_serve_linux.h"
+#include "proxies/dns_listen.h"
 #include "proxies/sock.h"
 #include "proxies/tls_authority.h"
 
@@ -146,6 +147,37 @@ static int open_listeners(struct mf_proxy_start *s, struct mf_err *err)
 	return r;
 }
 
+/* Doors that nobody can be led to are not made. */
+static int open_dns(struct mf_proxy_start *s, struct mf_err *err)
+{
+	const struct mf_proxy_wishes *w = s->wishes;
+	size_t cnt =
+		s->brokered ? w->no_dns ? 0 : MF_PROXY_DNS_MAX : w->dns_listen.addr.family != 0;
+
+	for (size_t i = 0; i < cnt; i++) {
+		struct mf_proxy_dns *d = &s->dns[i];
+		const char *addr = i < MF_PROXY_DNS_MAX / 2 ? "127.0.0.1" : "::1", *failed;
+
+		*d = (struct mf_proxy_dns){ .at = w->dns_listen, .udp = -1, .tcp = -1 };
+		s->dns_cnt++;
+		if (s->brokered)
+			(void)mf_addr_parse(addr, strlen(addr), &d->at.addr);
+		if (mf_dns_listen_bind(&d->at, BACKLOG, &d->udp, &d->tcp, &failed) < 0) {
+			const char *why = mf_sock_error_text(mf_sock_last_error());
+			char text[MF_ENDPOINT_TEXT_MAX];
+
+			if (s->brokered && d->at.addr.family == 6) {
+				s->dns_cnt--; /* there is no IPv6 */
+				return 0;
+			}
+			return mf_err_set(err, MF_E_IO, "cannot listen on %s by %s: %s",
+					  mf_endpoint_format(&d->at, text, sizeof(text)), failed,
+					  why);
+		}
+	}
+	return 0;
+}
+
 static int find_user(const char *name, uid_t *uid, gid_t *gid, struct mf_err *err)
 {
 	const struct passwd *pw = getpwnam(name);
@@ -237,11 +269,50 @@ static void fill_options(struct mf_proxy_start *s, struct mf_proxy_service_optio
 						.authority_is_temporary = s->temporary,
 						.is_brokered = s->brokered };
 	memcpy(o->fds, s->fds, sizeof(o->fds));
+	memcpy(o->dns, s->dns, sizeof(o->dns));
+	o->dns_cnt = s->dns_cnt;
 	if (!s->brokered)
 		return;
 	o->find_original = mf_host_redirect_find_original;
 	o->names_changed = mf_proxy_broker_tell_names;
 	o->ctx = s;
+}
+
+/* Of --dns-listen: whoever is asked, it is not us. */
+static void look_at_resolvers(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_proxy_start *s = ctx;
+	const struct mf_proxy_wishes *w = s->wishes;
+	struct mf_endpoint others[MF_PROXY_RESOLVERS_MAX];
+	const struct mf_endpoint *from = w->dns_server_cnt ? w->dns_servers : s->resolvers.at;
+	bool changed = mf_proxy_resolvers_read(&s->resolvers);
+	size_t all = w->dns_server_cnt ? w->dns_server_cnt : s->resolvers.cnt, cnt = 0;
+
+	(void)fd;
+	if (what && (!changed || w->dns_server_cnt))
+		return;
+	for (size_t i = 0; i < all; i++)
+		if (from[i].port != s->dns[0].at.port ||
+		    !mf_addr_eq(&from[i].addr, &s->dns[0].at.addr))
+			others[cnt++] = from[i];
+	mf_proxy_service_lead_dns(s->service, 0, others, cnt);
+	mf_proxy_service_say_dns(s->service, cnt != 0,
+				 cnt ? "for whoever asks the listener"
+				     : "the system's resolvers are none but the listener: name "
+				       "another with --dns");
+}
+
+static int watch_resolvers(struct mf_proxy_start *s, struct event_base *base, struct mf_err *err)
+{
+	static const struct timeval often = { 2, 0 };
+
+	if (s->brokered || !s->dns_cnt)
+		return 0;
+	look_at_resolvers(-1, 0, s);
+	s->resolvers_ev = event_new(base, -1, EV_PERSIST, look_at_resolvers, s);
+	return s->resolvers_ev && event_add(s->resolvers_ev, &often) == 0
+		       ? 0
+		       : mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
 }
 
 static int run_service(struct mf_proxy_start *s, struct mf_err *err)
@@ -261,15 +332,23 @@ static int run_service(struct mf_proxy_start *s, struct mf_err *err)
 	ends[1] = evsignal_new(base, SIGINT, on_stop, base);
 	fill_options(s, &o);
 	r = mf_proxy_service_new(base, &o, &service, err);
+	for (size_t i = 0; i < s->dns_cnt; i++)
+		s->dns[i].udp = s->dns[i].tcp = -1; /* the service's */
 	if (r == 0 && ends[0] && ends[1]) {
 		event_add(ends[0], NULL);
 		event_add(ends[1], NULL);
 		s->service = service;
 		r = mf_proxy_service_listen_to_broker(s, base, err);
 		if (r == 0)
+			r = watch_resolvers(s, base, err);
+		if (r == 0)
 			r = mf_proxy_start_ready(s, err);
 		if (r == 0)
 			event_base_dispatch(base);
+		mf_proxy_broker_part(s);
+		mf_proxy_service_finish_dns(service);
+		if (s->resolvers_ev)
+			event_free(s->resolvers_ev);
 		mf_proxy_service_stop_listening(s);
 		mf_proxy_service_free(service);
 	}
@@ -332,6 +411,8 @@ static int set_up(struct mf_proxy_start *s, struct mf_err *err)
 	if (r == 0)
 		r = open_listeners(s, err);
 	if (r == 0)
+		r = open_dns(s, err);
+	if (r == 0)
 		r = open_authority(s, err);
 	return r == 0 ? open_control(s, err) : r;
 }
@@ -341,6 +422,12 @@ static void tear_down(struct mf_proxy_start *s)
 	for (size_t i = 0; i < s->fd_cnt; i++)
 		if (s->fds[i] >= 0)
 			close(s->fds[i]);
+	for (size_t i = 0; i < s->dns_cnt; i++) {
+		if (s->dns[i].udp >= 0)
+			close(s->dns[i].udp);
+		if (s->dns[i].tcp >= 0)
+			close(s->dns[i].tcp);
+	}
 	mf_tls_authority_free(s->authority);
 	if (s->lock_fd < 0)
 		return;

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "cli/proxy.h"
+#include "cli/proxy_resolvers_linux.h"
 
 struct event;
 
@@ -21,11 +22,15 @@ struct mf_proxy_start {
 	uid_t uid; /* of the service */
 	gid_t gid;
 	uid_t for_uids[MF_PROXY_USERS_MAX];
+	struct mf_proxy_dns dns[MF_PROXY_DNS_MAX];
+	size_t dns_cnt;
 	struct mf_tls_authority *authority;
 	int broker_fd; /* between service and broker, on either side */
 	/* in the service */
 	struct mf_proxy_service *service;
 	struct event *broker_ev;
+	struct mf_proxy_resolvers resolvers; /* of --dns-listen */
+	struct event *resolvers_ev;
 };
 
 /* Be the service, as its own user; returns when it has ended. Return: 0, MF_E_* */
@@ -43,5 +48,7 @@ int mf_proxy_start_ready(struct mf_proxy_start *s, struct mf_err *err);
 int mf_proxy_service_listen_to_broker(struct mf_proxy_start *s, struct event_base *base,
 				      struct mf_err *err);
 void mf_proxy_service_stop_listening(struct mf_proxy_start *s);
+/* The service ends: wait until nothing is redirected to it any more */
+void mf_proxy_broker_part(const struct mf_proxy_start *s);
 
 #endif

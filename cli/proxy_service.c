@@ -109,6 +109,7 @@ static void on_metrics(void *ctx, struct mf_http_exchange *x, const struct mf_ht
 
 	(void)req;
 	mf_forward_write_metrics(s->forward, &text);
+	mf_proxy_service_write_dns_metrics(s, &text);
 	mf_http_answer_text(x, text.failed ? HTTP_FAILED : HTTP_GOOD, "text/plain; version=0.0.4",
 			    text.str ? text.str : "");
 	mf_strbuf_done(&text);
@@ -149,8 +150,10 @@ static void on_status(void *ctx, struct mf_http_exchange *x, const struct mf_htt
 	(void)req;
 	look_at_authority(s);
 	body = mf_forward_status_json(s->forward);
-	if (body)
+	if (body) {
 		(void)json_object_set_new(body, "pid", json_integer(s->pid));
+		(void)json_object_set_new(body, "dns", mf_proxy_service_dns_json(s));
+	}
 	answer_json(x, HTTP_GOOD, body);
 }
 
@@ -235,11 +238,11 @@ static void answer_map(struct mf_proxy_service *s, struct mf_http_exchange *x, c
 		       enum mf_forward_mode mode)
 {
 	json_t *answer = mf_forward_test_json(s->forward, name, 0);
-	char canon[MF_NAME_ROOM];
+	char canon[MF_NAME_ROOM], room[MF_PROXY_DNS_DETAIL + 200];
 	struct mf_err err = { 0 };
-	const char *why = NULL;
+	const char *why = mf_proxy_service_name_problem(s, name, room, sizeof(room));
 
-	if (mode != MF_FORWARD_PASS && mf_name_canon(name, strlen(name), canon) > 0)
+	if (!why && mode != MF_FORWARD_PASS && mf_name_canon(name, strlen(name), canon) > 0)
 		why = certificate_problem(s, canon, &err);
 	if (answer && why)
 		(void)json_object_set_new(answer, "warning", json_string(why));
@@ -445,6 +448,8 @@ int mf_proxy_service_new(struct event_base *base, const struct mf_proxy_service_
 	if (r == 0)
 		r = add_maps(s, err);
 	if (r == 0)
+		r = mf_proxy_service_start_dns(s, err);
+	if (r == 0)
 		r = mf_proxy_service_detect(s, err);
 	if (r < 0) {
 		mf_proxy_service_free(s);
@@ -466,6 +471,7 @@ void mf_proxy_service_free(struct mf_proxy_service *s)
 	if (!s)
 		return;
 	mf_proxy_service_stop_detecting(s);
+	mf_proxy_service_stop_dns(s);
 	mf_http_service_free(s->control);
 	mf_forward_free(s->forward);
 	mf_http_service_free(s->page);

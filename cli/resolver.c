@@ -27,7 +27,6 @@ enum {
 	LISTENERS_MAX = 8, /* of each kind */
 	SIGNALS_MAX = 3,
 	BACKLOG = 512,
-	PORT_TRIES = 16,
 };
 
 /* What a shell exits with when it cannot set up what was asked, as moonfence run. */
@@ -249,25 +248,13 @@ static int no_socket(const struct mf_endpoint *at, const char *proto, struct mf_
 			  mf_endpoint_format(at, text, sizeof(text)), proto, why);
 }
 
-/* Both protocols at one port, also where any will do. */
 static int bind_pair(struct place *p, struct mf_err *err)
 {
-	bool any = p->at.port == 0;
+	const char *failed;
 
-	for (unsigned i = 0;; i++) {
-		p->tcp = mf_sock_listen(&p->at, true, BACKLOG);
-		if (p->tcp < 0)
-			return no_socket(&p->at, "TCP", err);
-		if (any && !mf_sock_local(p->tcp, &p->at))
-			return no_socket(&p->at, "TCP", err);
-		p->udp = mf_sock_listen(&p->at, false, 0);
-		if (p->udp >= 0)
-			return 0;
-		if (!any || i == PORT_TRIES)
-			return no_socket(&p->at, "UDP", err);
-		mf_sock_close(p->tcp);
-		p->at.port = 0;
-	}
+	return mf_dns_listen_bind(&p->at, BACKLOG, &p->udp, &p->tcp, &failed) < 0
+		       ? no_socket(&p->at, failed, err)
+		       : 0;
 }
 
 static int bind_all(struct resolver *r, struct mf_err *err)

@@ -14,6 +14,7 @@ enum {
 	OUT_ROOM = MF_DNS_UDP_MAX,
 	ACCEPT_BATCH = 32,
 	BACKOFF_MS = 50,
+	PORT_TRIES = 16, /* one that is free for both protocols */
 };
 
 /* A datagram that waits for its answer. */
@@ -174,6 +175,30 @@ static void on_backoff(struct mf_timeout *t, void *ctx)
 
 	(void)t;
 	(void)event_add(&l->tcp_ev, NULL);
+}
+
+/* --- binding --------------------------------------------------------------------------------------------------------- */
+
+int mf_dns_listen_bind(struct mf_endpoint *at, int backlog, int *ret_udp, int *ret_tcp,
+		       const char **ret_failed)
+{
+	bool any = at->port == 0;
+
+	for (unsigned i = 0;; i++) {
+		*ret_failed = "TCP";
+		*ret_tcp = mf_sock_listen(at, true, backlog);
+		if (*ret_tcp < 0 || (any && !mf_sock_local(*ret_tcp, at)))
+			break;
+		*ret_failed = "UDP";
+		*ret_udp = mf_sock_listen(at, false, 0);
+		if (*ret_udp >= 0)
+			return 0;
+		if (!any || i == PORT_TRIES)
+			break;
+		mf_sock_close(*ret_tcp);
+		at->port = 0;
+	}
+	return MF_E_IO; /* a socket that is left is closed by its owner */
 }
 
 /* --- life ----------------------------------------------------------------------------------------------------------- */

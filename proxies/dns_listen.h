@@ -16,6 +16,13 @@
 struct mf_dns_listen;
 struct mf_proxy;
 
+/**
+ * mf_dns_listen_bind() - Sockets of both protocols at one port; @at: port 0 takes any that is free for both, and tells which
+ * Return: 0; MF_E_IO: mf_sock_last_error() is of *ret_failed, "TCP" or "UDP"
+ */
+int mf_dns_listen_bind(struct mf_endpoint *at, int backlog, int *ret_udp, int *ret_tcp,
+		       const char **ret_failed);
+
 #define MF_DNS_LISTEN_WAITING_MAX \
 	4096 /* datagrams that wait for resolvers; more are dropped, and counted */
 

@@ -35,7 +35,7 @@ static struct mf_forward_client **find_client(struct mf_forward *f, const struct
 	return at;
 }
 
-static bool is_allowed(const struct mf_forward *f, const struct mf_addr *addr)
+bool mf_forward_allows(const struct mf_forward *f, const struct mf_addr *addr)
 {
 	for (size_t i = 0; i < f->config.client_cnt; i++)
 		if (mf_cidr_has(&f->config.clients[i], addr))
@@ -69,7 +69,7 @@ static int admit(struct mf_forward *f, const struct mf_addr *addr, bool redirect
 		return 0;
 	}
 	*ret = MF_FORWARD_E_CLIENT;
-	if (!is_allowed(f, addr))
+	if (!mf_forward_allows(f, addr))
 		return MF_E_PERM;
 	at = find_client(f, addr);
 	if (!*at) {

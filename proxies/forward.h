@@ -135,6 +135,8 @@ void mf_forward_free(struct mf_forward *f); /* NULL is fine */
 struct mf_forward_routes *mf_forward_get_routes(struct mf_forward *f);
 const struct mf_forward_config *mf_forward_get_config(const struct mf_forward *f);
 
+/** mf_forward_allows() - Whether a client of this address may connect to a listener */
+bool mf_forward_allows(const struct mf_forward *f, const struct mf_addr *addr);
 /** mf_forward_is_blocked() - Whether the configuration lets nobody reach servers on this port */
 bool mf_forward_is_blocked(const struct mf_forward *f, uint16_t port);
 /** mf_forward_map() - mf_forward_routes_set() of a manual route, after a look at the blocked ports: MF_E_PERM */
