@@ -234,8 +234,8 @@ int mf_trash_list(struct mf_trash *trash, const struct mf_trash_filter *filter,
 bool mf_trash_token_ok(const char *text);
 
 /**
- * mf_trash_find() - The entry of @what: a token, a name in files/, or an absolute original path (then the newest that was deleted
- * before @at_ns, 0: the newest of all)
+ * mf_trash_find() - The entry of @what: a token, a name in files/, or an absolute original path: then the newest or, with @at_ns,
+ * what was there at that time: the first that was lost after it
  * Return: what @fn returned; MF_E_NOENT; MF_E_IO; MF_E_NOMEM
  */
 int mf_trash_find(struct mf_trash *trash, const char *what, uint64_t at_ns, mf_trash_entry_fn fn,
@@ -260,7 +260,7 @@ struct mf_trash_result {
 
 /**
  * mf_trash_restore() - Put an entry back
- * @what: token, or name in files/ (entries of other programs)
+ * @what: token, or name in files/
  * Missing directories above are made, with mode and owner of their own entries in this trash where there are any. Links in the path
  * are not followed.
  * Return: 0; MF_E_NOENT; MF_E_EXIST; MF_E_PERM: a link in the path, no right; MF_E_BAD: the hash differs, or the record is not
@@ -291,9 +291,10 @@ int mf_trash_undo(struct mf_trash *trash, const struct mf_trash_undo *undo,
 
 struct mf_trash_purge {
 	struct mf_trash_keep keep;
-	const char *session;	  /* only of this one; without any limit in @keep: all of it */
-	const char *token;	  /* this one alone */
-	bool all;		  /* everything */
+	const char *session; /* only of this one; without any limit in @keep: all of it */
+	const char *token;   /* this one alone */
+	bool all;	     /* everything */
+	bool foreign; /* also what other programs put there; without it that is neither counted nor purged */
 	bool dry_run;		  /* only report */
 	mf_trash_entry_fn report; /* may be NULL */
 	void *ctx;

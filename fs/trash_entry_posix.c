@@ -190,7 +190,7 @@ static int compare(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int add_name(struct mf_trash_names *n, const char *name)
+int mf_trash_names_add(struct mf_trash_names *n, const char *name)
 {
 	if (n->cnt == n->room) {
 		size_t room = n->room ? 2 * n->room : 64;
@@ -220,15 +220,21 @@ int mf_trash_names_read(int dir, bool (*want)(const char *name), struct mf_trash
 	while (r == 0 && (errno = 0, e = readdir(d)))
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
 		    (!want || want(e->d_name)))
-			r = add_name(ret, e->d_name);
+			r = mf_trash_names_add(ret, e->d_name);
 	if (r == 0 && errno)
 		r = MF_E_IO;
 	closedir(d);
 	if (r < 0)
 		mf_trash_names_done(ret);
-	else if (ret->cnt)
-		qsort(ret->names, ret->cnt, sizeof(*ret->names), compare);
+	else
+		mf_trash_names_sort(ret);
 	return r;
+}
+
+void mf_trash_names_sort(struct mf_trash_names *n)
+{
+	if (n->cnt)
+		qsort(n->names, n->cnt, sizeof(*n->names), compare);
 }
 
 bool mf_trash_names_has(const struct mf_trash_names *n, const char *name)

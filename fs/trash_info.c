@@ -17,16 +17,10 @@ static bool is_plain(unsigned char c)
 	       (c && strchr("-_.!~*'()/", c));
 }
 
-void mf_trash_info_format(struct mf_strbuf *b, const char *path, uint64_t deleted_ns,
-			  const char *token)
+void mf_trash_escape(struct mf_strbuf *b, const char *path)
 {
 	static const char hex[] = "0123456789ABCDEF";
-	int64_t unix_s = (int64_t)(deleted_ns / MF_NS_PER_S);
-	time_t local = (time_t)(unix_s + mf_clock_utc_offset(unix_s));
-	struct tm tm = { 0 };
 
-	(void)gmtime_r(&local, &tm);
-	mf_strbuf_adds(b, GROUP "\nPath=");
 	for (; *path; path++) {
 		unsigned char c = (unsigned char)*path;
 
@@ -35,6 +29,18 @@ void mf_trash_info_format(struct mf_strbuf *b, const char *path, uint64_t delete
 		else
 			mf_strbuf_add(b, (char[]){ '%', hex[c >> 4], hex[c & 15] }, 3);
 	}
+}
+
+void mf_trash_info_format(struct mf_strbuf *b, const char *path, uint64_t deleted_ns,
+			  const char *token)
+{
+	int64_t unix_s = (int64_t)(deleted_ns / MF_NS_PER_S);
+	time_t local = (time_t)(unix_s + mf_clock_utc_offset(unix_s));
+	struct tm tm = { 0 };
+
+	(void)gmtime_r(&local, &tm);
+	mf_strbuf_adds(b, GROUP "\nPath=");
+	mf_trash_escape(b, path);
 	mf_strbuf_addf(b, "\nDeletionDate=%04d-%02d-%02dT%02d:%02d:%02d\n" TOKEN_KEY "%s\n",
 		       tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
 		       tm.tm_sec, token);

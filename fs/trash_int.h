@@ -45,7 +45,8 @@ struct mf_trash {
 
 	pthread_cond_t wake, idle;
 	pthread_t worker;
-	bool working, stop, busy;
+	bool working, stop;
+	unsigned busy;			   /* hashes being computed */
 	char (*queue)[MF_TRASH_TOKEN_MAX]; /* ring of tokens to be hashed */
 	size_t queue_at, queue_cnt;
 	uint64_t dropped; /* hashes that found the queue full: tick finds them */
@@ -89,6 +90,8 @@ enum mf_trash_life mf_trash_writer_life(const struct mf_trash *t, const char *wr
 int mf_trash_place_find(struct mf_trash *t, const struct mf_trash_options *o, struct mf_err *err);
 
 /* trash_put_posix.c */
+/** mf_trash_write_all() - Return: 0 or a negative errno */
+int mf_trash_write_all(int fd, const char *data, size_t len);
 int mf_trash_write_record(const struct mf_trash *t, const struct mf_trash_record *r);
 int mf_trash_write_info(const struct mf_trash *t, const char *file, const char *path,
 			uint64_t deleted_ns, const char *token);
@@ -114,6 +117,8 @@ int mf_trash_copy_tree(const struct mf_trash *t, int from_dir, const char *from,
 /** mf_trash_remove_copied() - Remove the original of a copied tree; -EBUSY at the first thing that the copy does not have */
 int mf_trash_remove_copied(int dir, const char *name, int copy_dir, const char *copy,
 			   uint64_t *ret_removed);
+/** mf_trash_tree_bytes() - What a tree takes on the disk */
+int mf_trash_tree_bytes(int dir, const char *name, uint64_t *ret);
 /** mf_trash_remove_tree() - Remove all of it; links are not followed, other mounts not entered */
 int mf_trash_remove_tree(int dir, const char *name);
 
@@ -135,14 +140,69 @@ struct mf_trash_names {
 	char **names;
 	size_t cnt, room;
 };
+/** mf_trash_names_add() - Append a copy, unsorted; Return: 0, MF_E_NOMEM */
+int mf_trash_names_add(struct mf_trash_names *n, const char *name);
+void mf_trash_names_sort(struct mf_trash_names *n);
 /** mf_trash_names_read() - The names in @dir that @want accepts; Return: 0, MF_E_NOMEM, MF_E_IO */
 int mf_trash_names_read(int dir, bool (*want)(const char *name), struct mf_trash_names *ret);
 bool mf_trash_names_has(const struct mf_trash_names *n, const char *name);
 void mf_trash_names_done(struct mf_trash_names *n);
 
+/* trash_list_posix.c */
+/** mf_trash_look_up() - The entry of a token, name in files/, or path (see mf_trash_find()) */
+int mf_trash_look_up(struct mf_trash *t, const char *what, uint64_t at_ns,
+		     struct mf_trash_loaded *ret, struct mf_err *err);
+/** mf_trash_is_whole() - Whether its payload is there */
+bool mf_trash_is_whole(const struct mf_trash *t, const struct mf_trash_entry *e);
+/** mf_trash_open_file() - A regular file in files/; Return: a descriptor, MF_E_NOENT, MF_E_UNSUPPORTED, MF_E_IO */
+int mf_trash_open_file(const struct mf_trash *t, const char *file, struct stat *ret);
+
+/* trash_dirs_posix.c: directories that a restore made, and what they will be when it is done */
+struct mf_trash_made {
+	struct mf_trash_made_dir {
+		char *path;
+		struct mf_trash_attr attr; /* .ino 0: only the mode is known */
+	} * dirs;
+	size_t cnt, room;
+};
+/**
+ * mf_trash_go() - Open what @path lies in, following no link; @name: its last component
+ * @made: directories that are missing are made and put down there; NULL: they are not made
+ * Return: a descriptor, only for *at() calls, or a negative errno: -ELOOP, -ENOTDIR: a link in the path
+ */
+int mf_trash_go(struct mf_trash *t, struct mf_trash_made *made, const char *path, char name[256]);
+int mf_trash_made_add(struct mf_trash_made *made, const char *path,
+		      const struct mf_trash_attr *attr);
+/** mf_trash_made_finish() - Give them their modes, owners and times, and forget them */
+void mf_trash_made_finish(struct mf_trash *t, struct mf_trash_made *made);
+
+/* trash_restore_posix.c, under the lock */
+int mf_trash_restore_locked(struct mf_trash *t, const char *what,
+			    const struct mf_trash_target *target, struct mf_trash_result *ret,
+			    struct mf_trash_made *made, struct mf_err *err);
+
+/* trash_sizes_posix.c: what stands in directorysizes */
+struct mf_trash_sizes {
+	struct mf_trash_size {
+		const char *key; /* "MTIME NAME" */
+		uint64_t bytes;
+	} * sizes; /* sorted */
+	size_t cnt;
+	char *text;
+};
+void mf_trash_sizes_load(const struct mf_trash *t, struct mf_trash_sizes *ret);
+void mf_trash_sizes_done(struct mf_trash_sizes *s);
+/** mf_trash_dir_bytes() - What a directory in files/ takes on the disk, counted where @known does not say it */
+uint64_t mf_trash_dir_bytes(const struct mf_trash *t, const struct mf_trash_sizes *known,
+			    const char *file);
+/** mf_trash_sizes_update() - Bring directorysizes up to date, under the lock */
+void mf_trash_sizes_update(struct mf_trash *t);
+
 /* trash_repair_posix.c, under the lock */
 int mf_trash_repair_locked(struct mf_trash *t, struct mf_trash_repaired *ret, struct mf_err *err);
 /* trash_purge_posix.c, under the lock */
+int mf_trash_purge_locked(struct mf_trash *t, const struct mf_trash_purge *purge,
+			  struct mf_trash_purged *ret, struct mf_err *err);
 int mf_trash_delete_entry(struct mf_trash *t, const struct mf_trash_entry *e);
 
 /* trash_worker_posix.c */

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "core/base/cond.h"
 #include "fs/trash_int.h"
 
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -242,7 +243,7 @@ int mf_trash_open(const struct mf_trash_options *o, struct mf_trash **ret_trash,
 	t->options.dir = t->options.source = NULL;
 	t->clock = o->clock ? o->clock : &mf_clock_system;
 	pthread_mutex_init(&t->lock, NULL);
-	pthread_cond_init(&t->wake, NULL);
+	mf_cond_init(&t->wake);
 	pthread_cond_init(&t->idle, NULL);
 	if (o->dir) {
 		size_t len = strlen(o->dir);

@@ -25,7 +25,7 @@ struct put {
 	struct mf_trash_flight flight;
 };
 
-static int write_all(int fd, const char *data, size_t len)
+int mf_trash_write_all(int fd, const char *data, size_t len)
 {
 	while (len > 0) {
 		ssize_t n = write(fd, data, len);
@@ -50,7 +50,7 @@ static int write_record_file(const struct mf_trash *t, const char *token, const 
 	fd = openat(t->own_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, b->str, b->len);
+	r = mf_trash_write_all(fd, b->str, b->len);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	close(fd);
@@ -111,7 +111,7 @@ int mf_trash_write_info(const struct mf_trash *t, const char *file, const char *
 		return -ENAMETOOLONG;
 	}
 	fd = openat(t->info_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	r = fd < 0 ? -errno : write_all(fd, b.str, b.len);
+	r = fd < 0 ? -errno : mf_trash_write_all(fd, b.str, b.len);
 	if (fd >= 0) {
 		close(fd);
 		if (r < 0)

@@ -117,7 +117,7 @@ void mf_trash_file_of(const char *name, const char *token, char ret[MF_TRASH_FIL
 	ret[stem + 1 + TAIL_LEN + ext] = '\0';
 }
 
-static bool is_file_of(const char *file, const char *token)
+bool mf_trash_file_bears(const char *file, const char *token)
 {
 	return mf_trash_name_ok(file) && strlen(file) <= MF_TRASH_FILE_MAX &&
 	       strstr(file, token + MF_TRASH_TOKEN_LEN - TAIL_LEN);
@@ -371,7 +371,8 @@ int mf_trash_record_parse(const char *token, char *text, size_t len, struct mf_t
 	if (!seen[KEY_HOW] || !seen[KEY_OP] || !seen[KEY_AT] || !mf_trash_path_ok(r.e.path) ||
 	    !mf_trash_writer_ok(r.writer))
 		return MF_E_BAD;
-	if (r.e.how == MF_TRASH_NOTE_DIR ? r.e.file[0] != '\0' : !is_file_of(r.e.file, token))
+	if (r.e.how == MF_TRASH_NOTE_DIR ? r.e.file[0] != '\0'
+					 : !mf_trash_file_bears(r.e.file, token))
 		return MF_E_BAD;
 	*ret = r;
 	return 0;

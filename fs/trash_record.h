@@ -40,6 +40,8 @@ bool mf_trash_writer_ok(const char *text);
 
 /** mf_trash_file_of() - "notes.TAIL.txt" for "notes.txt", cut to MF_TRASH_FILE_MAX bytes; TAIL: 16 characters of @token */
 void mf_trash_file_of(const char *name, const char *token, char ret[MF_TRASH_FILE_MAX + 1]);
+/** mf_trash_file_bears() - Whether the name @file in files/ bears @token */
+bool mf_trash_file_bears(const char *file, const char *token);
 /** mf_trash_name_ok() - One component of a path: not empty, no '/', not "." or "..", at most 255 bytes */
 bool mf_trash_name_ok(const char *name);
 /** mf_trash_path_ok() - Absolute, and every component a name: no "..", no "//", no final '/' */
@@ -61,6 +63,8 @@ struct mf_trash_info {
 	int64_t date;	   /* seconds since 1970; 0: none, or none that can be read */
 	const char *token; /* ours, "" in others' */
 };
+/** mf_trash_escape() - Append @path as trashinfos and directorysizes have it: RFC 2396's unreserved characters, '/', %XX */
+void mf_trash_escape(struct mf_strbuf *b, const char *path);
 /** mf_trash_info_format() - Append a trashinfo file; @path absolute, or relative to the top directory */
 void mf_trash_info_format(struct mf_strbuf *b, const char *path, uint64_t deleted_ns,
 			  const char *token);

@@ -135,7 +135,7 @@ static bool is_left_over(const char *name)
 	return read_left_over(name, writer, token);
 }
 
-static bool is_own_info(const char *name)
+static bool is_info(const char *name)
 {
 	size_t len = strlen(name), suffix = strlen(MF_TRASH_INFO_SUFFIX);
 
@@ -164,7 +164,7 @@ static void sweep_infos(struct mf_trash *t, struct mf_trash_repaired *ret)
 {
 	struct mf_trash_names infos;
 
-	if (mf_trash_names_read(t->info_fd, is_own_info, &infos) < 0)
+	if (mf_trash_names_read(t->info_fd, is_info, &infos) < 0)
 		return;
 	for (size_t i = 0; i < infos.cnt; i++) {
 		char file[256];
@@ -183,6 +183,38 @@ static void sweep_infos(struct mf_trash *t, struct mf_trash_repaired *ret)
 		free(text);
 	}
 	mf_trash_names_done(&infos);
+}
+
+static bool is_hash(const char *name)
+{
+	char token[MF_TRASH_TOKEN_MAX];
+
+	if (strlen(name) != MF_TRASH_TOKEN_LEN + 5 ||
+	    strcmp(name + MF_TRASH_TOKEN_LEN, ".json") != 0)
+		return false;
+	memcpy(token, name, MF_TRASH_TOKEN_LEN);
+	token[MF_TRASH_TOKEN_LEN] = '\0';
+	return mf_trash_token_ok(token);
+}
+
+/* A hash whose record is gone: an entry ended while it was computed. */
+static void sweep_hashes(struct mf_trash *t, struct mf_trash_repaired *ret)
+{
+	struct mf_trash_names hashes;
+
+	if (mf_trash_names_read(t->own_fd, is_hash, &hashes) < 0)
+		return;
+	for (size_t i = 0; i < hashes.cnt; i++) {
+		char token[MF_TRASH_TOKEN_MAX];
+		struct stat st;
+
+		memcpy(token, hashes.names[i], MF_TRASH_TOKEN_LEN);
+		token[MF_TRASH_TOKEN_LEN] = '\0';
+		if (fstatat(t->own_fd, token, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT &&
+		    unlinkat(t->own_fd, hashes.names[i], 0) == 0)
+			ret->swept++;
+	}
+	mf_trash_names_done(&hashes);
 }
 
 /* Their files go last: until then the next open looks again. */
@@ -216,6 +248,7 @@ int mf_trash_repair_locked(struct mf_trash *t, struct mf_trash_repaired *ret, st
 	mf_trash_names_done(&tokens);
 	sweep(t, ret);
 	sweep_infos(t, ret);
+	sweep_hashes(t, ret);
 	bury_writers(t);
 	return 0;
 }

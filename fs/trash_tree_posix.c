@@ -34,7 +34,7 @@ struct walk {
 	struct level *levels;
 	size_t depth, room;
 	dev_t dev; /* the tree's file system: others are not entered */
-	uint64_t removed;
+	uint64_t removed, bytes;
 	struct links *links;
 	int (*leaf)(struct walk *w, const char *name, const struct stat *st);
 	int (*enter)(struct walk *w, const char *name,
@@ -210,6 +210,22 @@ int mf_trash_remove_tree(int dir, const char *name)
 	int r = walk_tree(&w, dir, -1, name);
 
 	return r == -ENOENT ? 0 : r;
+}
+
+static int count_leaf(struct walk *w, const char *name, const struct stat *st)
+{
+	(void)name;
+	w->bytes += (uint64_t)st->st_blocks * 512;
+	return 0;
+}
+
+int mf_trash_tree_bytes(int dir, const char *name, uint64_t *ret)
+{
+	struct walk w = { .leaf = count_leaf, .enter = count_leaf };
+	int r = walk_tree(&w, dir, -1, name);
+
+	*ret = w.bytes;
+	return r;
 }
 
 /* Files with several names that were copied: by inode, to where the copy lies below the image's directory. */
