@@ -189,9 +189,11 @@ static int open_at(struct mf_fs_op_ctx *c, int flags, struct statx *stx)
 static int cut_opened(struct mf_fs_op_ctx *c, int fd, struct statx *stx,
 		      char token[MF_TRASH_TOKEN_MAX])
 {
+	char proc[MF_FS_PROC_ROOM];
 	int r = mf_fuse_keep_before_cut(c, stx, 0, token);
 
-	if (r == 0 && ftruncate(fd, 0) < 0) {
+	// By its path: Linux truncates what is opened for reading, too.
+	if (r == 0 && ftruncate(fd, 0) < 0 && truncate(mf_fs_source_proc(fd, proc), 0) < 0) {
 		r = -errno;
 		mf_fuse_unkeep(c, token);
 	}

@@ -153,15 +153,17 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 		mf_fs_nodes_forget(to.m->nodes, mf_fuse_node(to.m, e.ino), 1);
 }
 
-/* What stands at the new name is lost by a rename: it is deleted, as far as policies are concerned. */
-static int keep_replaced(struct mf_fs_op_ctx *from, struct mf_fs_op_ctx *to, bool *ret_dir,
+/*
+ * What stands at the new name is lost by a rename: it is deleted, as far as policies are concerned. The question about it
+ * is @to's own, with an event of its own.
+ */
+static int keep_replaced(struct mf_fs_op_ctx *from, struct mf_fs_op_ctx *to,
 			 char token[MF_TRASH_TOKEN_MAX])
 {
-	struct mf_fs_question q = to->act.q;
 	struct statx stx, source;
+	bool dir;
 	int r = mf_fs_source_stat(to->dir_fd, to->at, &stx);
 
-	*ret_dir = false;
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	if (mf_fuse_is_trash(to->m, &stx))
@@ -173,19 +175,20 @@ static int keep_replaced(struct mf_fs_op_ctx *from, struct mf_fs_op_ctx *to, boo
 	if (source.stx_ino == stx.stx_ino && source.stx_dev_major == stx.stx_dev_major &&
 	    source.stx_dev_minor == stx.stx_dev_minor)
 		return 0;
-	q.op = MF_FS_REPLACE;
-	r = mf_policy_fs_also(from->m->pfs, &from->act, &q);
-	if (r < 0 || from->act.verdict.what != MF_FS_TRASH)
-		return r;
-	*ret_dir = S_ISDIR(stx.stx_mode);
 	// Refused by the system below anyway; nothing is kept for it.
-	if (*ret_dir != (bool)S_ISDIR(source.stx_mode))
-		return *ret_dir ? -EISDIR : -ENOTDIR;
-	to->act.verdict = from->act.verdict;
-	r = mf_fuse_keep(to, *ret_dir ? MF_TRASH_NOTE_DIR : MF_TRASH_LINK, MF_TRASH_REPLACE, &stx,
-			 token);
-	from->act.token = to->act.token;
-	return r;
+	dir = S_ISDIR(stx.stx_mode);
+	if (dir != (bool)S_ISDIR(source.stx_mode))
+		return dir ? -EISDIR : -ENOTDIR;
+	to->act.q.op = MF_FS_REPLACE;
+	r = mf_fuse_ask(to);
+	if (r < 0)
+		return r;
+	to->act.quiet = to->act.verdict.what != MF_FS_TRASH;
+	if (to->act.verdict.what == MF_FS_ELSEWHERE)
+		return -EXDEV;
+	return to->act.quiet ? 0
+			     : mf_fuse_keep(to, dir ? MF_TRASH_NOTE_DIR : MF_TRASH_LINK,
+					    MF_TRASH_REPLACE, &stx, token);
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
@@ -193,7 +196,6 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 {
 	struct mf_fs_op_ctx from, to;
 	char token[MF_TRASH_TOKEN_MAX] = "";
-	bool dir;
 	int r = mf_fuse_find_child(&from, req, parent, name),
 	    r2 = mf_fuse_find_child(&to, req, new_parent, new_name);
 
@@ -204,11 +206,10 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	if (r == 0)
 		r = locate_both(&from, &to);
 	if (r == 0 && !(flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)))
-		r = keep_replaced(&from, &to, &dir, token);
+		r = keep_replaced(&from, &to, token);
 	if (r == 0 && renameat2(from.dir_fd, from.at, to.dir_fd, to.at, flags) < 0) {
 		r = -errno;
 		mf_fuse_unkeep(&to, token);
-		from.act.token = NULL;
 	}
 	if (r == 0)
 		mf_fs_nodes_moved(from.m->nodes, from.dir, name, to.dir, new_name,

@@ -311,6 +311,9 @@ int mf_fuse_stat(struct mf_fs_op_ctx *c, struct statx *ret)
 		h = mf_fuse_handle_of(c->m, c->node, false);
 		if (h) {
 			r = mf_fs_source_stat_fd(h->fd, ret);
+			// The name that it has in the trash does not count here.
+			if (c->unnamed && c->m->o.trash && ret->stx_nlink == 1)
+				ret->stx_nlink = 0;
 			mf_fuse_handle_put(c->m, h);
 		} else if (r == -ENOENT) {
 			r = -ESTALE;

@@ -269,6 +269,11 @@ static int open_session(struct mf_fs_mount *m, struct mf_err *err)
 	return 0;
 }
 
+static unsigned threads(const struct mf_fs_mount *m)
+{
+	return m->o.threads ? m->o.threads : THREADS_DEFAULT;
+}
+
 int mf_fs_mount_new(const struct mf_fs_mount_options *options, struct mf_fs_mount **ret_mount,
 		    struct mf_err *err)
 {
@@ -294,6 +299,8 @@ int mf_fs_mount_new(const struct mf_fs_mount_options *options, struct mf_fs_moun
 						       .source = m->o.source_name,
 						       .labels = m->o.labels,
 						       .label_cnt = m->o.label_cnt,
+						       // a rename may ask two questions at once
+						       .seats = 2 * threads(m) + 1,
 						       .find_process = mf_fs_find_process,
 						       .log = m->o.log };
 
@@ -328,8 +335,8 @@ int mf_fs_mount_serve(struct mf_fs_mount *m, bool signals, struct mf_err *err)
 	if (!config)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	fuse_loop_cfg_set_clone_fd(config, 1);
-	fuse_loop_cfg_set_max_threads(config, m->o.threads ? m->o.threads : THREADS_DEFAULT);
-	fuse_loop_cfg_set_idle_threads(config, m->o.threads ? m->o.threads : THREADS_DEFAULT);
+	fuse_loop_cfg_set_max_threads(config, threads(m));
+	fuse_loop_cfg_set_idle_threads(config, threads(m));
 	// mf_fs_mount_stop() interrupts the loop's wait by it.
 	sigaction(SIGUSR2, &wake, NULL);
 	m->server = pthread_self();
