@@ -32,6 +32,13 @@ int mf_cmd_ca_show(int argc, char **argv);
 int mf_cmd_ca_rotate(int argc, char **argv);
 int mf_cmd_ca_check(int argc, char **argv);
 
+int mf_cmd_trash_list(int argc, char **argv);
+int mf_cmd_trash_show(int argc, char **argv);
+int mf_cmd_trash_restore(int argc, char **argv);
+int mf_cmd_trash_diff(int argc, char **argv); /* statuses of its own, as diff(1) */
+int mf_cmd_trash_purge(int argc, char **argv);
+int mf_cmd_undo(int argc, char **argv);
+
 int mf_cmd_doctor(int argc, char **argv);
 int mf_cmd_proxy_setup(int argc, char **argv);
 int mf_cmd_proxy_enable(int argc, char **argv);
