@@ -83,10 +83,26 @@ int test_make_dir(const char *path)
 	return ok ? 0 : -1;
 }
 
+/* How often a target that somebody reads just now is tried again, a millisecond apart */
+#define RENAME_TRIES 10000
+
+/*
+ * Nothing takes the place of a file that is open, were it for the moment in which a watch reads it: whoever writes files
+ * on Windows tries again, and so does this.
+ */
 int test_rename(const char *from, const char *to)
 {
 	wchar_t *a = mf_win32_path(from), *b = mf_win32_path(to);
-	BOOL ok = a && b && MoveFileExW(a, b, MOVEFILE_REPLACE_EXISTING);
+	BOOL ok = FALSE;
+
+	for (int i = 0; a && b && !ok && i < RENAME_TRIES; i++) {
+		ok = MoveFileExW(a, b, MOVEFILE_REPLACE_EXISTING);
+		if (!ok && GetLastError() != ERROR_ACCESS_DENIED &&
+		    GetLastError() != ERROR_SHARING_VIOLATION)
+			break;
+		if (!ok)
+			Sleep(1);
+	}
 
 	free(a);
 	free(b);
