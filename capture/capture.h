@@ -88,6 +88,12 @@ struct mf_capture_options {
 	 * Windows. Borrowed until mf_capture_exec().
 	 */
 	const char *hidden_dir;
+	const char *hidden_trash; /* another such directory */
+	/*
+	 * Linux: a directory over which a FUSE filesystem is mounted for the command, absolute and without links; NULL for none.
+	 * The caller serves it through mf_capture_take_workspace(), from before mf_capture_exec() on. Borrowed until free.
+	 */
+	const char *workspace;
 	bool own_sighup; /* the caller wants SIGHUP for itself: neither blocked nor forwarded */
 	bool own_sigusr; /* the same for SIGUSR1 and SIGUSR2 */
 	/*
@@ -117,6 +123,12 @@ int mf_capture_new(const struct mf_capture_options *options, struct mf_capture *
  * something), MF_E_IO: the command must not be started, and mf_capture_exec() refuses
  */
 int mf_capture_prove(struct mf_capture *cap, struct mf_err *err);
+
+/**
+ * mf_capture_take_workspace() - The /dev/fuse descriptor of options.workspace, once after mf_capture_prove(); the caller's from then on
+ * Return: it, or -1: there is none
+ */
+int mf_capture_take_workspace(struct mf_capture *cap);
 
 /*
  * The @i-th listener of a protocol, non-blocking, borrowed; -1: there are no more. On Linux there is one, in the

@@ -163,12 +163,16 @@ int mf_capture_new(const struct mf_capture_options *options, struct mf_capture *
 		cap->options.tun_queues = mf_lanes_default();
 	cap->opener_sock = cap->command_sock = cap->epoll_fd = cap->signal_fd = -1;
 	cap->timer_fd = cap->notify_fd = cap->plan.unix_fd = -1;
+	cap->workspace_fd = cap->plan.workspace_fd = -1;
 	cap->plan.opener_sock = cap->plan.command_sock = -1;
 	for (int i = 0; i < MF_CAPTURE_FD_NUM; i++)
 		cap->fd[i] = -1;
 	r = mf_capture_signals_block(cap, err);
 	if (r == 0)
 		r = make_plan(cap, err);
+	if (r == 0 && cap->options.workspace && !getcwd(cap->plan.cwd, sizeof(cap->plan.cwd)))
+		r = mf_err_set(err, MF_E_IO, "cannot tell the working directory: %s",
+			       strerror(errno));
 	if (r == 0) {
 		cap->opener = fork();
 		if (cap->opener == 0)
@@ -206,21 +210,22 @@ static int take_ready(struct mf_capture *cap, struct mf_err *err)
 {
 	int fds[MF_CAPTURE_MSG_FDS_MAX];
 	struct mf_capture_msg m;
-	size_t cnt;
+	size_t cnt, want = MF_CAPTURE_FD_TUN + mf_capture_tun_queues(&cap->options);
 	int r = mf_capture_msg_recv(cap->opener_sock, false, &m, fds, &cnt);
 
 	if (r == 0)
 		return 0;
 	if (r < 0)
 		return helper_gone("opener", err);
-	if (m.kind != MF_CAPTURE_MSG_READY ||
-	    cnt != MF_CAPTURE_FD_TUN + mf_capture_tun_queues(&cap->options)) {
+	if (m.kind != MF_CAPTURE_MSG_READY || cnt != want + (cap->options.workspace != NULL)) {
 		while (cnt)
 			close(fds[--cnt]);
 		return m.kind == MF_CAPTURE_MSG_FAILED ? take_failed(&m, err)
 						       : helper_gone("opener", err);
 	}
-	memcpy(cap->fd, fds, cnt * sizeof(*fds));
+	memcpy(cap->fd, fds, want * sizeof(*fds));
+	if (cap->options.workspace)
+		cap->workspace_fd = fds[want];
 	cap->command = (pid_t)m.pid;
 	cap->plan.has6 = m.value;
 	cap->timing = m.timing;
@@ -382,6 +387,14 @@ bool mf_capture_helper_main(int argc, char **argv, int *ret_status)
 	return false;
 }
 
+int mf_capture_take_workspace(struct mf_capture *cap)
+{
+	int fd = cap->workspace_fd;
+
+	cap->workspace_fd = -1;
+	return fd;
+}
+
 int mf_capture_tcp_fd(const struct mf_capture *cap, unsigned i)
 {
 	return i ? -1 : cap->fd[MF_CAPTURE_FD_TCP];
@@ -467,6 +480,7 @@ void mf_capture_free(struct mf_capture *cap)
 	close_fd(&cap->signal_fd);
 	close_fd(&cap->timer_fd);
 	close_fd(&cap->notify_fd);
+	close_fd(&cap->workspace_fd);
 	close_fd(&cap->plan.unix_fd);
 	for (int i = 0; i < MF_CAPTURE_FD_NUM; i++)
 		close_fd(&cap->fd[i]);

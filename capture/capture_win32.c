@@ -495,6 +495,12 @@ enum mf_capture_backend mf_capture_backend_default(void)
 	return MF_CAPTURE_WINDIVERT;
 }
 
+int mf_capture_take_workspace(struct mf_capture *cap)
+{
+	(void)cap;
+	return -1;
+}
+
 int mf_capture_tcp_fd(const struct mf_capture *cap, unsigned i)
 {
 	return i < 1u + cap->has_ip6 ? cap->listeners[i].tcp_fd : -1;

@@ -57,6 +57,12 @@ static _Noreturn void execute(const struct mf_capture_plan *plan)
 		environ = (char **)(uintptr_t)plan->options->envp;
 	mf_capture_trust_set_variables(plan);
 	(void)sigprocmask(SIG_SETMASK, &plan->command_mask, NULL);
+	// Its directory as it is seen from here on: the one that it was started in may lie below the workspace.
+	if (plan->options->workspace && chdir(plan->cwd) < 0) {
+		m.value = errno;
+		(void)mf_capture_msg_send(plan->command_sock, &m, NULL, 0);
+		_exit(126);
+	}
 	execvp(argv[0], argv);
 	m.value = errno == EACCES && !exists(argv[0]) ? ENOENT : errno;
 	(void)mf_capture_msg_send(plan->command_sock, &m, NULL, 0);

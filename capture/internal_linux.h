@@ -8,6 +8,7 @@
 #ifndef MF_CAPTURE_INTERNAL_LINUX_H
 #define MF_CAPTURE_INTERNAL_LINUX_H
 
+#include <limits.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -154,6 +155,8 @@ struct mf_capture_plan {
 	bool has6;		       /* set by the opener */
 	struct mf_capture_trust trust; /* filled by the opener, before it clones the command */
 	uint8_t nonce[16];	       /* of the probes */
+	char cwd[PATH_MAX];	       /* of the command; with a workspace only */
+	int workspace_fd;	       /* the opener's, until it has passed it on */
 	uint64_t started_ns;
 };
 
@@ -190,6 +193,8 @@ int mf_capture_probe_take_udp(struct mf_capture *cap, unsigned *seen, struct mf_
 
 /* mounts_linux.c, in the opener */
 int mf_capture_mounts_build(struct mf_capture_plan *plan, struct mf_err *err);
+/* Mount options.workspace; from then on whoever looks there waits for the caller. Sets plan->workspace_fd */
+int mf_capture_mounts_workspace(struct mf_capture_plan *plan, struct mf_err *err);
 /* Mask @path if it is a socket; Return: 1 masked, 0 not a socket (any more) or allowed, MF_E_IO */
 int mf_capture_mounts_mask(const struct mf_capture_plan *plan, const char *path);
 
@@ -299,6 +304,7 @@ struct mf_capture {
 	int opener_sock, command_sock;
 	int fd[MF_CAPTURE_FD_NUM];
 	int epoll_fd, signal_fd, timer_fd, notify_fd;
+	int workspace_fd; /* /dev/fuse, until it is taken */
 	struct mf_capture_pool pool[2]; /* IPv4, IPv6 */
 	struct mf_capture_who who;
 	struct mf_capture_timing timing;

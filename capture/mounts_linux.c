@@ -250,7 +250,7 @@ static int hide_callers_dir(int fd, const char *empty, struct mf_err *err)
 	return cover(empty, target, err);
 }
 
-static int fill_ours(struct mf_capture_plan *plan, int hidden_fd, struct mf_err *err)
+static int fill_ours(struct mf_capture_plan *plan, int hidden_fd, int trash_fd, struct mf_err *err)
 {
 	int r;
 
@@ -266,6 +266,8 @@ static int fill_ours(struct mf_capture_plan *plan, int hidden_fd, struct mf_err 
 	if (r == 0)
 		r = hide_callers_dir(hidden_fd, "/tmp/empty", err);
 	if (r == 0)
+		r = hide_callers_dir(trash_fd, "/tmp/empty", err);
+	if (r == 0)
 		r = mf_capture_trust_place(plan, "/tmp", err);
 	/* The files belong to the command's user, who could change their modes and then themselves. */
 	if (r == 0 && mount(NULL, "/tmp", NULL, MS_REMOUNT | MS_RDONLY | OURS_FLAGS, NULL) < 0)
@@ -279,7 +281,8 @@ static int cover_with_ours(struct mf_capture_plan *plan, struct mf_err *err)
 {
 	char options[64];
 	const char *hidden = plan->options->hidden_dir;
-	int hidden_fd;
+	const char *trash = plan->options->hidden_trash;
+	int hidden_fd, trash_fd;
 	size_t room;
 	int r = mf_capture_trust_open(plan, &room, err);
 
@@ -290,10 +293,16 @@ static int cover_with_ours(struct mf_capture_plan *plan, struct mf_err *err)
 	if (hidden && hidden_fd < 0 && !is_absent(errno))
 		return mf_err_set(err, MF_E_IO, "cannot put %s out of reach: %s", hidden,
 				  strerror(errno));
+	trash_fd = trash ? open(trash, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (trash && trash_fd < 0 && !is_absent(errno))
+		return mf_err_set(err, MF_E_IO, "cannot put %s out of reach: %s", trash,
+				  strerror(errno));
 	if (mount("moonfence", "/tmp", "tmpfs", OURS_FLAGS, options) < 0)
 		return mf_err_set(err, mf_capture_errno_code(errno), "cannot mount a tmpfs: %s",
 				  strerror(errno));
-	r = fill_ours(plan, hidden_fd, err);
+	r = fill_ours(plan, hidden_fd, trash_fd, err);
+	if (trash_fd >= 0)
+		close(trash_fd);
 	if (hidden_fd >= 0)
 		close(hidden_fd);
 	if (umount2("/tmp", MNT_DETACH) < 0 && r == 0)
@@ -323,6 +332,36 @@ static void set_sysctls(const struct mf_capture_plan *plan)
 	if (plan->uid != 0)
 		snprintf(range, sizeof(range), "%u %u", (unsigned)plan->gid, (unsigned)plan->gid);
 	set_sysctl("/proc/sys/net/ipv4/ping_group_range", range);
+}
+
+/* Reached by the path of the mount point alone: its files, and those of the namespace it was made in, are the same to the kernel. */
+int mf_capture_mounts_workspace(struct mf_capture_plan *plan, struct mf_err *err)
+{
+	const char *at = plan->options->workspace;
+	char options[160];
+	int fd;
+
+	if (!at)
+		return 0;
+	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return mf_err_set(
+			err, MF_E_UNSUPPORTED,
+			"a workspace wants FUSE, and /dev/fuse cannot be opened (%s): load it with "
+			"'modprobe fuse', 'chmod 666 /dev/fuse', in a container --device /dev/fuse",
+			strerror(errno));
+	snprintf(options, sizeof(options),
+		 "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions,allow_other", fd,
+		 (unsigned)plan->uid, (unsigned)plan->gid);
+	if (mount("moonfence", at, "fuse.moonfence", MS_NOSUID | MS_NODEV, options) < 0) {
+		int e = errno;
+
+		close(fd);
+		return mf_err_set(err, mf_capture_errno_code(e),
+				  "cannot mount on the workspace %s: %s", at, strerror(e));
+	}
+	plan->workspace_fd = fd;
+	return 0;
 }
 
 int mf_capture_mounts_build(struct mf_capture_plan *plan, struct mf_err *err)

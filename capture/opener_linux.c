@@ -207,7 +207,8 @@ static int build(struct mf_capture_plan *plan, int fds[static MF_CAPTURE_FD_NUM]
 	if (r == 0)
 		r = mf_capture_links_open(plan->has6, fds, err);
 	t->links_ns += lap(&since);
-	return r;
+	// Last: nobody answers there yet.
+	return r < 0 ? r : mf_capture_mounts_workspace(plan, err);
 }
 
 /* The command is a sibling, so that the caller waits for it as for any child, and it has no child that it did not make. */
@@ -290,9 +291,10 @@ static void serve_rescan(const struct mf_capture_plan *plan)
 _Noreturn void mf_capture_opener_main(struct mf_capture_plan *plan)
 {
 	struct mf_capture_msg m = { .kind = MF_CAPTURE_MSG_READY };
-	int fds[MF_CAPTURE_FD_NUM];
+	int fds[MF_CAPTURE_FD_NUM + 1];
 	struct mf_err err = { 0 };
 	sigset_t all;
+	size_t fd_cnt;
 
 	sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL);
@@ -309,8 +311,10 @@ _Noreturn void mf_capture_opener_main(struct mf_capture_plan *plan)
 		give_up(plan, &err);
 	}
 	m.value = plan->has6;
-	if (mf_capture_msg_send(plan->opener_sock, &m, fds,
-				MF_CAPTURE_FD_TUN + mf_capture_tun_queues(plan->options)) < 0)
+	fd_cnt = MF_CAPTURE_FD_TUN + mf_capture_tun_queues(plan->options);
+	if (plan->options->workspace)
+		fds[fd_cnt++] = plan->workspace_fd;
+	if (mf_capture_msg_send(plan->opener_sock, &m, fds, fd_cnt) < 0)
 		_exit(1);
 	if (retire(plan, &err) < 0)
 		give_up(plan, &err);

@@ -21,6 +21,7 @@
 #include "cli/output.h"
 #include "cli/paths.h"
 #include "cli/policy_host.h"
+#include "cli/run_files.h"
 #include "cli/run_metrics.h"
 #include "cli/run_packets.h"
 #include "cli/run_signals.h"
@@ -61,6 +62,9 @@ enum {
 	OPT_NO_WATCH,
 	OPT_TRUST_TARGETS,
 	OPT_CA,
+	OPT_WORKSPACE,
+	OPT_TRASH,
+	OPT_NO_TRASH,
 	OPT_VERBOSE,
 };
 
@@ -101,6 +105,13 @@ static const struct mf_option options[] = {
 	{ OPT_CA, 0, "ca", "DIR",
 	  "certificates that policies need (terminate, rewrite_sni) are signed by the authority of "
 	  "'moonfence ca' in DIR, for its domains only (default: one that ends with the session)" },
+	{ OPT_WORKSPACE, 'w', "workspace", "DIR",
+	  "COMMAND sees DIR through a filesystem that asks the policies about its files" },
+	{ OPT_TRASH, 0, "trash", "DIR",
+	  "where deleted files of the workspace go (default: the user's trash, or one on its "
+	  "device)" },
+	{ OPT_NO_TRASH, 0, "no-trash", NULL,
+	  "have none: what policies would keep there is not deleted either" },
 	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
 };
 
@@ -150,6 +161,7 @@ struct run {
 	struct mf_run_packets *packets;
 	const char *ca_dir; /* NULL: an authority of the session's own */
 	struct mf_tls_authority *authority;
+	struct mf_run_files files;
 	struct mf_capture_event exited;
 	uint64_t started_ns;
 	char id[64];
@@ -292,6 +304,15 @@ static int take_option(struct run *r, int opt, const char *value)
 		return 0;
 	case OPT_TRUST_TARGETS:
 		r->proxy_options.redirect_target_trusted = true;
+		return 0;
+	case OPT_WORKSPACE:
+		r->files.workspace = value;
+		return 0;
+	case OPT_TRASH:
+		r->files.trash_dir = value;
+		return 0;
+	case OPT_NO_TRASH:
+		r->files.no_trash = true;
 		return 0;
 	case OPT_VERBOSE:
 		r->host.verbose = true;
@@ -621,6 +642,10 @@ static int set_up(struct run *r, struct mf_err *err, int *ret_status)
 		return rc;
 	}
 	fill_session(r);
+	rc = mf_run_files_begin(&r->files, mf_capture_take_workspace(r->capture), &r->host,
+				&r->session, err);
+	if (rc < 0)
+		return rc;
 	take_listeners(r);
 	r->proxy_options.tls_authority = r->authority;
 	if (r->backend != MF_CAPTURE_TPROXY) {
@@ -648,6 +673,9 @@ static void free_run(struct run *r)
 static void tear_down(struct run *r)
 {
 	mf_proxy_stop(r->proxy);
+	// Whoever of the session is left goes with the capture; its files are served until then.
+	mf_capture_free(r->capture), r->capture = NULL;
+	mf_run_files_end(&r->files);
 	if (r->metrics_path && r->metrics)
 		write_metrics(r);
 	mf_policy_host_unload(&r->host);
@@ -659,7 +687,6 @@ static void tear_down(struct run *r)
 	mf_tls_authority_free(r->authority);
 	mf_names_free(r->names);
 	mf_metrics_free(r->metrics);
-	mf_capture_free(r->capture);
 	// Who ends the console waits for everything before this.
 	mf_run_signals_free(r->signals);
 	if (r->base)
@@ -705,6 +732,10 @@ int mf_cmd_run(int argc, char **argv)
 		       : mf_tls_authority_new(r->id, &r->authority, &err);
 	if (rc == 0)
 		capture_options.extra_ca_pem = mf_tls_authority_pem(r->authority);
+	if (rc == 0)
+		rc = mf_run_files_prepare(&r->files, &err);
+	capture_options.workspace = r->files.source;
+	capture_options.hidden_trash = r->files.trash_path;
 	// It forks, and must do so before there are threads.
 	if (rc == 0)
 		rc = mf_capture_new(&capture_options, &r->capture, &err);

@@ -22,6 +22,7 @@
 #define FDS_DEFAULT	 256
 #define BACKGROUND	 64
 #define REFRESH_MS	 200
+#define WAKE		 (SIGRTMIN + 7)
 #define REFRESH_INOS	 4096 /* told of at once */
 #define NOTIFY_INC_EPOCH 8    /* Linux 6.16: all names that the kernel keeps are looked up again */
 
@@ -330,6 +331,7 @@ int mf_fs_mount_serve(struct mf_fs_mount *m, bool signals, struct mf_err *err)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	const struct sigaction wake = { .sa_handler = on_wake };
+	sigset_t only;
 	int r;
 
 	if (!config)
@@ -338,7 +340,10 @@ int mf_fs_mount_serve(struct mf_fs_mount *m, bool signals, struct mf_err *err)
 	fuse_loop_cfg_set_max_threads(config, threads(m));
 	fuse_loop_cfg_set_idle_threads(config, threads(m));
 	// mf_fs_mount_stop() interrupts the loop's wait by it.
-	sigaction(SIGUSR2, &wake, NULL);
+	sigaction(WAKE, &wake, NULL);
+	sigemptyset(&only);
+	sigaddset(&only, WAKE);
+	pthread_sigmask(SIG_UNBLOCK, &only, NULL);
 	m->server = pthread_self();
 	m->serving = true;
 	r = start_refresher(m, err);
@@ -363,7 +368,7 @@ void mf_fs_mount_stop(struct mf_fs_mount *m)
 	m->stop = true;
 	fuse_session_exit(m->se);
 	if (m->serving)
-		pthread_kill(m->server, SIGUSR2);
+		pthread_kill(m->server, WAKE);
 }
 
 void mf_fs_mount_free(struct mf_fs_mount *m)
