@@ -16,7 +16,8 @@ struct mf_winfsp_fuse; /* theirs */
 
 /* ---- environment: the first argument of every call ---- */
 
-#define MF_WINFSP_ENV_WINDOWS 'W' /* errno and types as in Microsoft's C library; 'C' would be Cygwin's */
+#define MF_WINFSP_ENV_WINDOWS \
+	'W' /* errno and types as in Microsoft's C library; 'C' would be Cygwin's */
 
 struct mf_winfsp_env {
 	uint32_t flavour; /* MF_WINFSP_ENV_WINDOWS */
@@ -63,8 +64,8 @@ struct mf_winfsp_statvfs {
 
 /* [!] The padding bit field of the published header is one bit too wide for its word, so that fh lies at 16, not at 8. */
 struct mf_winfsp_file_info {
-	int32_t flags;	   /* MF_WINFSP_O_* */
-	uint32_t bits;	   /* MF_WINFSP_FI_* */
+	int32_t flags; /* MF_WINFSP_O_* */
+	uint32_t bits; /* MF_WINFSP_FI_* */
 	uint32_t padding;
 	uint32_t padding2;
 	uint64_t fh;
@@ -76,17 +77,17 @@ struct mf_winfsp_file_info {
 #define MF_WINFSP_FI_DIRECT_IO 0x00000002u /* set by open: nothing of this file is cached */
 
 /* Flags of open and create; of open only the first three ever come. */
-#define MF_WINFSP_O_RDONLY     0
-#define MF_WINFSP_O_WRONLY     1
-#define MF_WINFSP_O_RDWR       2
-#define MF_WINFSP_O_ACCMODE    3
-#define MF_WINFSP_O_CREAT      0x100
-#define MF_WINFSP_O_EXCL       0x400
+#define MF_WINFSP_O_RDONLY  0
+#define MF_WINFSP_O_WRONLY  1
+#define MF_WINFSP_O_RDWR    2
+#define MF_WINFSP_O_ACCMODE 3
+#define MF_WINFSP_O_CREAT   0x100
+#define MF_WINFSP_O_EXCL    0x400
 
 struct mf_winfsp_context {
 	struct mf_winfsp_fuse *fuse;
 	uint32_t uid, gid;
-	int32_t pid; /* MF_WINFSP_NO_PID but while an open, a create or a rename is served */
+	int32_t pid;	    /* MF_WINFSP_NO_PID but while an open, a create or a rename is served */
 	void *private_data; /* what init returned */
 	uint32_t umask;
 };
@@ -102,10 +103,11 @@ struct mf_winfsp_conn_info {
 	uint32_t reserved[22];
 };
 
-#define MF_WINFSP_CAP_READDIR_PLUS     (1u << 13)
-#define MF_WINFSP_CAP_READ_ONLY	       (1u << 22)
-#define MF_WINFSP_CAP_STAT_EX	       (1u << 23)
-#define MF_WINFSP_CAP_DELETE_ACCESS    (1u << 24) /* access(path, MF_WINFSP_DELETE_OK) comes before a delete */
+#define MF_WINFSP_CAP_READDIR_PLUS (1u << 13)
+#define MF_WINFSP_CAP_READ_ONLY	   (1u << 22)
+#define MF_WINFSP_CAP_STAT_EX	   (1u << 23)
+#define MF_WINFSP_CAP_DELETE_ACCESS \
+	(1u << 24) /* access(path, MF_WINFSP_DELETE_OK) comes before a delete */
 #define MF_WINFSP_CAP_CASE_INSENSITIVE (1u << 29)
 
 #define MF_WINFSP_DELETE_OK	       0x40000000 /* mask of access */
@@ -118,8 +120,8 @@ struct mf_winfsp_config {
 	int32_t set_mode;
 	uint32_t umask;
 	double entry_timeout, negative_timeout, attr_timeout;
-	int32_t intr, intr_signal, remember, hard_remove, use_ino, readdir_ino, direct_io, kernel_cache,
-		auto_cache, ac_attr_timeout_set;
+	int32_t intr, intr_signal, remember, hard_remove, use_ino, readdir_ino, direct_io,
+		kernel_cache, auto_cache, ac_attr_timeout_set;
 	double ac_attr_timeout;
 	int32_t nullpath_ok;
 	int32_t show_help;
@@ -187,7 +189,7 @@ struct mf_winfsp_ops {
 	void (*destroy)(void *data);
 	int (*access)(const char *path, int mask); /* delete checks only */
 	int (*create)(const char *path, uint32_t mode, struct mf_winfsp_file_info *fi);
-	void (*lock)(void);  /* never */
+	void (*lock)(void); /* never */
 	int (*utimens)(const char *path, const struct mf_winfsp_timespec tv[2],
 		       struct mf_winfsp_file_info *fi);
 	void (*bmap)(void);  /* never */
@@ -203,11 +205,14 @@ struct mf_winfsp_ops {
 
 struct mf_winfsp_calls {
 	struct mf_winfsp_fuse *(*make)(struct mf_winfsp_env *env, struct mf_winfsp_args *args,
-				       const struct mf_winfsp_ops *ops, size_t ops_size, void *data);
-	int (*mount)(struct mf_winfsp_env *env, struct mf_winfsp_fuse *fuse, const char *mountpoint);
+				       const struct mf_winfsp_ops *ops, size_t ops_size,
+				       void *data);
+	int (*mount)(struct mf_winfsp_env *env, struct mf_winfsp_fuse *fuse,
+		     const char *mountpoint);
 	int (*loop_mt)(struct mf_winfsp_env *env, struct mf_winfsp_fuse *fuse,
 		       const struct mf_winfsp_loop_config *config);
-	void (*exit)(struct mf_winfsp_env *env, struct mf_winfsp_fuse *fuse); /* [!] between mount and unmount only */
+	void (*exit)(struct mf_winfsp_env *env,
+		     struct mf_winfsp_fuse *fuse); /* [!] between mount and unmount only */
 	void (*unmount)(struct mf_winfsp_env *env, struct mf_winfsp_fuse *fuse);
 	void (*destroy)(struct mf_winfsp_env *env, struct mf_winfsp_fuse *fuse);
 	struct mf_winfsp_context *(*get_context)(struct mf_winfsp_env *env);

@@ -66,27 +66,29 @@ static int read_folder(wchar_t **ret, struct mf_err *err)
 	if (!r && type == REG_SZ && bytes && bytes <= VALUE_MAX) {
 		/* One character more than there is: the value need not have a NUL. */
 		dir = calloc(1, bytes + sizeof(wchar_t) * 2 + sizeof(DLL));
-		r = dir ? RegQueryValueExW(key, L"InstallDir", NULL, &type, (BYTE *)dir, &bytes) :
-			  ERROR_OUTOFMEMORY;
+		r = dir ? RegQueryValueExW(key, L"InstallDir", NULL, &type, (BYTE *)dir, &bytes)
+			: ERROR_OUTOFMEMORY;
 	}
 	RegCloseKey(key);
 	if (r == ERROR_OUTOFMEMORY)
 		return mf_err_set(err, MF_E_NOMEM, "cannot load WinFsp: out of memory");
 	if (r || !dir || type != REG_SZ) {
 		free(dir);
-		return mf_err_set(err, MF_E_NOENT,
-				  "%s has no usable value InstallDir: repair WinFsp's installation, or %s",
-				  KEY_TEXT, MF_WINFSP_INSTALL);
+		return mf_err_set(
+			err, MF_E_NOENT,
+			"%s has no usable value InstallDir: repair WinFsp's installation, or %s",
+			KEY_TEXT, MF_WINFSP_INSTALL);
 	}
 	dir[bytes / sizeof(wchar_t)] = 0;
 	n = wcslen(dir);
 	if (!is_absolute(dir)) {
 		char *text = mf_win32_utf8(dir);
 
-		mf_err_set(err, MF_E_BAD,
-			   "InstallDir of %s is \"%s\", which is no absolute path on a drive: repair "
-			   "WinFsp's installation",
-			   KEY_TEXT, text ? text : "?");
+		mf_err_set(
+			err, MF_E_BAD,
+			"InstallDir of %s is \"%s\", which is no absolute path on a drive: repair "
+			"WinFsp's installation",
+			KEY_TEXT, text ? text : "?");
 		free(text);
 		free(dir);
 		return MF_E_BAD;
@@ -126,9 +128,12 @@ static int find_calls(HMODULE module, struct mf_winfsp_calls *c, struct mf_err *
 		const char *name;
 		void *call;
 	} rows[] = {
-		{ "fsp_fuse3_new", &c->make },		{ "fsp_fuse3_mount", &c->mount },
-		{ "fsp_fuse3_loop_mt", &c->loop_mt },	{ "fsp_fuse3_exit", &c->exit },
-		{ "fsp_fuse3_unmount", &c->unmount },	{ "fsp_fuse3_destroy", &c->destroy },
+		{ "fsp_fuse3_new", &c->make },
+		{ "fsp_fuse3_mount", &c->mount },
+		{ "fsp_fuse3_loop_mt", &c->loop_mt },
+		{ "fsp_fuse3_exit", &c->exit },
+		{ "fsp_fuse3_unmount", &c->unmount },
+		{ "fsp_fuse3_destroy", &c->destroy },
 		{ "fsp_fuse3_get_context", &c->get_context },
 	};
 

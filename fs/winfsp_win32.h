@@ -12,11 +12,12 @@
 #include "fs/winfsp_abi.h"
 
 /* What a person does who has none: stands at the end of sentences. */
-#define MF_WINFSP_INSTALL \
-	"install WinFsp 2.0 or later (https://github.com/winfsp/winfsp/releases, the \"Core\" feature is enough)"
+#define MF_WINFSP_INSTALL                                                                       \
+	"install WinFsp 2.0 or later (https://github.com/winfsp/winfsp/releases, the \"Core\" " \
+	"feature is enough)"
 
 /* What WinFsp's licence (GPLv3 with an exception for free software) wants a program to say that loads it. */
-#define MF_WINFSP_NOTICE                                                                  \
+#define MF_WINFSP_NOTICE                                                                           \
 	"WinFsp - Windows File System Proxy, Copyright (C) Bill Zissimopoulos, which the program " \
 	"loads where it is installed: https://github.com/winfsp/winfsp"
 
