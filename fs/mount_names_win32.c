@@ -232,10 +232,13 @@ static int do_rmdir(const char *path)
 
 /* ---- renaming ---- */
 
-/* What the rename would replace: asked about, and kept. Return: 0, 1: the file itself, by another spelling; a negative errno */
-static int clear_target(struct mf_mount_act *act, const char *to)
+/*
+ * What the rename would replace: asked about, and kept. @own: of what is renamed.
+ * Return: 0, 1: the file itself, by another spelling; a negative errno
+ */
+static int clear_target(struct mf_mount_act *act, const char *to, const struct mf_winfsp_stat *own)
 {
-	struct mf_winfsp_stat st, own;
+	struct mf_winfsp_stat st;
 	struct mf_fs_question q;
 	char *place = act->target;
 	void *h;
@@ -245,14 +248,12 @@ static int clear_target(struct mf_mount_act *act, const char *to)
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	r = mf_wsource_stat(h, &st, NULL);
-	if (r == 0)
-		r = mf_wsource_stat(act->handle, &own, NULL);
-	if (r == 0 && st.ino == own.ino && st.dev == own.dev) {
+	if (r == 0 && st.ino == own->ino && st.dev == own->dev) {
 		mf_wsource_close_handle(h);
 		return 1;
 	}
-	if (r == 0 && (st.mode & 0170000) == 0040000)
-		r = -EACCES; /* Windows replaces no directory */
+	if (r == 0 && (st.mode & own->mode & 0170000) != 0100000)
+		r = -EACCES; /* Windows replaces no directory, nor anything by one */
 	q = (struct mf_fs_question){ .op = MF_FS_REPLACE,
 				     .path = place,
 				     .path_len = strlen(place),
@@ -274,6 +275,7 @@ static int do_rename(const char *from, const char *to, unsigned flags)
 	struct mf_mount_act *act = mf_mount_act_new(MF_FS_RENAME_FROM);
 	char inner[MF_WSOURCE_PATH_MAX];
 	struct mf_fs_question q;
+	struct mf_winfsp_stat st;
 	void *parent = NULL;
 	int r;
 
@@ -303,9 +305,11 @@ static int do_rename(const char *from, const char *to, unsigned flags)
 			r = -EACCES;
 	}
 	if (r == 0)
-		r = clear_target(act, to);
+		r = mf_wsource_stat(act->handle, &st, NULL);
+	if (r == 0)
+		r = clear_target(act, to, &st);
 	if (r >= 0) {
-		r = mf_wsource_rename(act->handle, parent, to, true);
+		r = mf_wsource_rename(act->handle, parent, to, (st.mode & 0170000) == 0100000);
 		if (r < 0 && act->token[0]) {
 			/* Nothing was lost: what was to be replaced goes back to its place. */
 			(void)mf_trash_restore(act->m->o.trash, act->token,

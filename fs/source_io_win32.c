@@ -217,6 +217,7 @@ int mf_wsource_rename(void *handle, void *parent, const char *path, bool replace
 	} to;
 	IO_STATUS_BLOCK io;
 	unsigned units;
+	ULONG len;
 	int r = mf_wname_read(path, &name);
 
 	if (r < 0)
@@ -230,10 +231,12 @@ int mf_wsource_rename(void *handle, void *parent, const char *path, bool replace
 	to.info.FileNameLength = units * (ULONG)sizeof(wchar_t);
 	memcpy((char *)&to + offsetof(FILE_RENAME_INFORMATION, FileName), name.name + name.leaf,
 	       units * sizeof(wchar_t));
-	return mf_wsource_status(NtSetInformationFile(
-		handle, &io, &to,
-		(ULONG)offsetof(FILE_RENAME_INFORMATION, FileName) + to.info.FileNameLength,
-		FileRenameInformation));
+	len = (ULONG)offsetof(FILE_RENAME_INFORMATION, FileName) + to.info.FileNameLength;
+	/* A short name ends within the structure's padding: less than all of it is refused. */
+	if (len < sizeof(to.info))
+		len = sizeof(to.info);
+	return mf_wsource_status(
+		NtSetInformationFile(handle, &io, &to, len, FileRenameInformation));
 }
 
 /* ---- directories ---- */

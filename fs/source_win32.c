@@ -19,12 +19,17 @@
 /* Others may do to a file what they like while it is open here: who may do what is settled above us. */
 #define SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
 
+/* Where a directory is, without a separator at the end; malloc()ed. */
+struct place {
+	wchar_t *name;
+	size_t units;
+};
+
 struct mf_wsource {
 	HANDLE root;
 	DWORD volume_name; /* VOLUME_NAME_* that names of this volume are asked with */
-	wchar_t *final,
-		*hidden; /* where root is, and what nobody gets into: no separator at the end; malloc()ed */
-	size_t final_units, hidden_units;
+	/* [0] as final_name() tells it, [1] as object_name(); of the root, and of what nobody gets into */
+	struct place root_names[2], hidden_names[2];
 	char *path;
 };
 
@@ -47,12 +52,32 @@ static int final_name(HANDLE h, DWORD volume_name, wchar_t *buf, size_t room)
 		GetFinalPathNameByHandleW(h, buf, (DWORD)room, FILE_NAME_NORMALIZED | volume_name);
 
 	if (!n)
-		return mf_wsource_last_error();
+		return GetLastError() == ERROR_MORE_DATA ? -ENAMETOOLONG : mf_wsource_last_error();
 	if (n >= room)
 		return -ENAMETOOLONG;
 	if (buf[n - 1] == L'\\')
 		n--;
 	return (int)n;
+}
+
+/* The kernel's own name of what is open: of any length, but with short names as they were given. */
+static int object_name(HANDLE h, wchar_t *buf, size_t room)
+{
+	struct {
+		UNICODE_STRING name;
+		wchar_t text[MF_WSOURCE_UNITS_MAX + 512];
+	} info;
+	ULONG got;
+	size_t n;
+
+	if (NtQueryObject(h, (OBJECT_INFORMATION_CLASS)1 /* ObjectNameInformation */, &info,
+			  sizeof(info), &got) < 0)
+		return -ENAMETOOLONG;
+	n = info.name.Length / sizeof(wchar_t);
+	if (!n || n >= room)
+		return -ENAMETOOLONG;
+	memcpy(buf, info.name.Buffer, n * sizeof(wchar_t));
+	return (int)(buf[n - 1] == L'\\' ? n - 1 : n);
 }
 
 static bool is_below(const wchar_t *name, size_t units, const wchar_t *dir, size_t dir_units)
@@ -66,20 +91,29 @@ static int check_place(struct mf_wsource *s, HANDLE h, char *ret_path)
 {
 	wchar_t name[MF_WSOURCE_UNITS_MAX + 512];
 	int n = final_name(h, s->volume_name, name, MF_ARRAY_SIZE(name));
+	const struct place *root = &s->root_names[0], *hidden = &s->hidden_names[0];
 
+	if (n == -ENAMETOOLONG) {
+		/* Some tell only names of moderate length; then none may be short for another. */
+		n = object_name(h, name, MF_ARRAY_SIZE(name));
+		if (n >= 0 && wmemchr(name, L'~', (size_t)n))
+			n = -ENAMETOOLONG;
+		root = &s->root_names[1];
+		hidden = &s->hidden_names[1];
+	}
 	if (n < 0)
 		return n;
-	if (!is_below(name, (size_t)n, s->final, s->final_units))
+	if (!root->name || !is_below(name, (size_t)n, root->name, root->units))
 		return -EACCES;
-	if (s->hidden && is_below(name, (size_t)n, s->hidden, s->hidden_units))
+	if (hidden->name && is_below(name, (size_t)n, hidden->name, hidden->units))
 		return -ENOENT;
 	if (!ret_path)
 		return 0;
-	if ((size_t)n == s->final_units) {
+	if ((size_t)n == root->units) {
 		strcpy(ret_path, "/");
 		return 0;
 	}
-	n = mf_wname_write(name + s->final_units, (size_t)n - s->final_units, ret_path,
+	n = mf_wname_write(name + root->units, (size_t)n - root->units, ret_path,
 			   MF_WSOURCE_PATH_MAX);
 	return n < 0 ? n : 0;
 }
@@ -252,15 +286,53 @@ void mf_wsource_close_handle(void *handle)
 
 /* ---- the root ---- */
 
-/* Opens a folder by its name and asks where it is, in malloc()ed memory. */
-static int open_folder(const char *dir, DWORD *volume_name, HANDLE *ret, wchar_t **ret_final,
-		       size_t *ret_units, struct mf_err *err)
+static bool keep_name(struct place *p, const wchar_t *name, int units)
+{
+	if (units < 0)
+		return false;
+	p->name = malloc(((size_t)units + 1) * sizeof(*name));
+	if (!p->name)
+		return false;
+	memcpy(p->name, name, (size_t)units * sizeof(*name));
+	p->name[units] = 0;
+	p->units = (size_t)units;
+	return true;
+}
+
+static void drop_names(struct place names[2])
+{
+	free(names[0].name);
+	free(names[1].name);
+}
+
+/* @volume_name: MAXDWORD: find out what this volume's names are asked with */
+static bool find_names(HANDLE h, DWORD *volume_name, struct place ret[2])
 {
 	static const DWORD ways[] = { VOLUME_NAME_DOS, VOLUME_NAME_GUID, VOLUME_NAME_NT };
-	wchar_t *wide = mf_win32_path(dir), *buf;
+	wchar_t buf[MF_WSOURCE_UNITS_MAX + 512];
+	int n = -1;
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(ways) && n < 0; i++) {
+		if (*volume_name != MAXDWORD && *volume_name != ways[i])
+			continue;
+		n = final_name(h, ways[i], buf, MF_ARRAY_SIZE(buf));
+		if (n >= 0)
+			*volume_name = ways[i];
+	}
+	if (!keep_name(&ret[0], buf, n))
+		return false;
+	(void)keep_name(&ret[1], buf, object_name(h, buf, MF_ARRAY_SIZE(buf)));
+	return true;
+}
+
+/* Opens a folder by its name and asks where it is. */
+static int open_folder(const char *dir, DWORD *volume_name, HANDLE *ret, struct place ret_names[2],
+		       struct mf_err *err)
+{
+	wchar_t *wide = mf_win32_path(dir);
 	BY_HANDLE_FILE_INFORMATION info;
 	char reason[256];
-	int n = -1;
+	int r;
 
 	if (!wide)
 		return mf_err_set(err, MF_E_NOMEM, "cannot open %s: its name has no UTF-16", dir);
@@ -270,36 +342,20 @@ static int open_folder(const char *dir, DWORD *volume_name, HANDLE *ret, wchar_t
 	free(wide);
 	if (*ret == INVALID_HANDLE_VALUE) {
 		DWORD code = GetLastError();
-		int e = mf_win32_errno(code);
 
-		return mf_err_set(err, e == ENOENT ? MF_E_NOENT : MF_E_IO,
+		return mf_err_set(err, mf_win32_errno(code) == ENOENT ? MF_E_NOENT : MF_E_IO,
 				  "cannot open the directory %s: %s", dir,
 				  mf_win32_message(code, reason, sizeof(reason)));
 	}
-	buf = malloc((MF_WSOURCE_UNITS_MAX + 1) * sizeof(*buf));
-	for (size_t i = 0; buf && i < MF_ARRAY_SIZE(ways) && n < 0; i++) {
-		if (*volume_name != MAXDWORD && *volume_name != ways[i])
-			continue;
-		n = final_name(*ret, ways[i], buf, MF_WSOURCE_UNITS_MAX);
-		if (n >= 0)
-			*volume_name = ways[i];
-	}
 	if (!GetFileInformationByHandle(*ret, &info) ||
-	    !(info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY)) {
-		mf_err_set(err, MF_E_INVAL, "%s is no directory", dir);
-		n = -2;
-	}
-	if (n >= 0) {
-		buf[n] = 0;
-		*ret_final = buf;
-		*ret_units = (size_t)n;
+	    !(info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY))
+		r = mf_err_set(err, MF_E_INVAL, "%s is no directory", dir);
+	else if (!find_names(*ret, volume_name, ret_names))
+		r = mf_err_set(err, MF_E_IO, "cannot find out where %s is", dir);
+	else
 		return 0;
-	}
-	free(buf);
 	CloseHandle(*ret);
-	if (n == -2)
-		return MF_E_INVAL;
-	return mf_err_set(err, MF_E_IO, "cannot find out where %s is", dir);
+	return r;
 }
 
 int mf_wsource_open(const char *dir, struct mf_wsource **ret_src, struct mf_err *err)
@@ -312,12 +368,12 @@ int mf_wsource_open(const char *dir, struct mf_wsource **ret_src, struct mf_err 
 	if (!s)
 		return mf_err_set(err, MF_E_NOMEM, "cannot open %s: out of memory", dir);
 	s->volume_name = MAXDWORD;
-	r = open_folder(dir, &s->volume_name, &s->root, &s->final, &s->final_units, err);
+	r = open_folder(dir, &s->volume_name, &s->root, s->root_names, err);
 	if (r < 0) {
 		free(s);
 		return r;
 	}
-	text = s->final;
+	text = s->root_names[0].name;
 	if (s->volume_name == VOLUME_NAME_DOS && !wcsncmp(text, L"\\\\?\\", 4) &&
 	    wcsncmp(text, L"\\\\?\\UNC\\", 8))
 		text += 4;
@@ -336,9 +392,9 @@ int mf_wsource_hide(struct mf_wsource *s, const char *dir, struct mf_err *err)
 	HANDLE h;
 	int r;
 
-	if (s->hidden)
+	if (s->hidden_names[0].name)
 		return mf_err_set(err, MF_E_INVAL, "only one directory can be hidden");
-	r = open_folder(dir, &volume_name, &h, &s->hidden, &s->hidden_units, err);
+	r = open_folder(dir, &volume_name, &h, s->hidden_names, err);
 	if (r == 0)
 		CloseHandle(h);
 	return r;
@@ -354,8 +410,8 @@ void mf_wsource_close(struct mf_wsource *s)
 	if (!s)
 		return;
 	CloseHandle(s->root);
-	free(s->final);
-	free(s->hidden);
+	drop_names(s->root_names);
+	drop_names(s->hidden_names);
 	free(s->path);
 	free(s);
 }
