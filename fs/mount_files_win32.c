@@ -41,6 +41,7 @@ struct mf_mount_file *mf_mount_file_new(struct mf_mount_act *act, bool dir)
 	if (f->next)
 		f->next->prev = &f->next;
 	*bucket = f;
+	m->file_cnt++;
 	pthread_mutex_unlock(&m->lock);
 	return f;
 }
@@ -51,12 +52,23 @@ void mf_mount_file_free(struct mf_mount_winfsp *m, struct mf_mount_file *f)
 		return;
 	pthread_mutex_lock(&m->lock);
 	*f->prev = f->next;
+	m->file_cnt--;
 	if (f->next)
 		f->next->prev = f->prev;
 	pthread_mutex_unlock(&m->lock);
 	mf_wsource_close_handle(f->handle);
 	pthread_mutex_destroy(&f->list_lock);
 	free(f);
+}
+
+uint64_t mf_mount_files_open(struct mf_mount_winfsp *m)
+{
+	uint64_t cnt;
+
+	pthread_mutex_lock(&m->lock);
+	cnt = m->file_cnt;
+	pthread_mutex_unlock(&m->lock);
+	return cnt;
 }
 
 bool mf_mount_file_who(struct mf_mount_winfsp *m, const char *place, struct mf_fs_caller *ret)

@@ -44,6 +44,7 @@ struct mf_mount_winfsp {
 	bool stat_ex;				       /* WinFsp takes attributes */
 	pthread_mutex_t lock;			       /* of what follows */
 	struct mf_mount_file *files[MF_MOUNT_BUCKETS]; /* by path, the latest first */
+	uint64_t file_cnt;
 };
 
 /* ---- mount_act_win32.c: one operation ---- */
@@ -96,10 +97,16 @@ bool mf_mount_file_who(struct mf_mount_winfsp *m, const char *place, struct mf_f
 /** mf_mount_file_ask() - Before bytes go through: asks again once the policies have changed; Return: 0 or a negative errno */
 int mf_mount_file_ask(struct mf_mount_winfsp *m, struct mf_mount_file *f);
 
+/** mf_mount_files_open() - How many there are */
+uint64_t mf_mount_files_open(struct mf_mount_winfsp *m);
+
 static inline struct mf_mount_file *mf_mount_file_of(const struct mf_winfsp_file_info *fi)
 {
 	return fi ? (struct mf_mount_file *)(uintptr_t)fi->fh : NULL;
 }
+
+/** mf_mount_find_process() - For struct mf_fs_judge_options: program and parent */
+int mf_mount_find_process(void *ctx, const struct mf_fs_caller *caller, struct mf_process *ret);
 
 /* ---- operations ---- */
 void mf_mount_fill_names(struct mf_winfsp_ops *ops); /* mount_names_win32.c */
