@@ -13,8 +13,7 @@
 
 #include "winfsp_scene.h"
 
-static const char everything[] =
-	"return { name = 'all', file = function(f) return allow() end }\n";
+static const char everything[] = "return { name = 'all', file = function(f) return allow() end }\n";
 
 /* ---- what programs do ---- */
 
@@ -292,8 +291,7 @@ static void test_delete_after_reload(void **state)
 	scene_mount(s, "X:", false);
 	assert_int_equal(s->d.create("/a", WFD_OPEN, WFD_READ | WFD_DELETE, AGENT, &f), WFD_OK);
 	assert_int_equal(s->d.set_delete(f), WFD_OK);
-	scene_policy(s,
-		     "return { name = 'none', file = function(f) return deny 'no' end }\n");
+	scene_policy(s, "return { name = 'none', file = function(f) return deny 'no' end }\n");
 	assert_int_equal(s->d.close(f), WFD_OK);
 	assert_true(scene_is_there(s, "a"));
 	assert_int_equal(s->d.lost_errors(), 1);
