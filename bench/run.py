@@ -300,7 +300,7 @@ ROWS = [
           of="peer", peer=peer)
       for key, what, figure, us, goal in (
           ("cpu", "per second of the proxy's processor time", "connections/s of processor time", "moonfence", True),
-          ("wall", "wall time, the proxy has one core, 16 clients and their server another one", "connections/s", "moonfence", True),
+          ("wall", "wall time, the proxy has one core, 32 clients and their server another one", "connections/s", "moonfence", True),
           ("full", "the first before a server that gives no tickets", "connections/s of processor time", "moonfence, no tickets", False))
       for peer in ("mitmproxy", "nginx")],
     Row("domains-load", "domain set of 1,000,000 names: file read and table made", "match", "domain_set_load_ms", "ms"),
@@ -509,6 +509,8 @@ def run(a):
     data = {"machine": describe_machine(), "nice": False}
     try:
         os.setpriority(os.PRIO_PROCESS, 0, -20)
+        with open("/proc/self/autogroup", "w") as f:  # else it counts among the programs of one terminal only
+            f.write("-20")
         data["nice"] = True
     except PermissionError:
         pass

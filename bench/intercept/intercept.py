@@ -4,8 +4,8 @@
 terminate, mitmproxy, and nginx as a plain TLS-terminating proxy, by turns in one run; and the clients with their server alone.
 
 Each proxy has one core. Clients and server, which are one program (load.c), have another one, and keep a number of connections
-going, so that nobody waits to be woken. Where they are the slower half a proxy's core is not busy all the time: the rate that it
-could reach is what it does in a second of its own processor time.
+going, so that nobody waits to be woken. A core that is not busy all the time waited for the other one, or for programs that
+have nothing to do with this: what a proxy does in a second of its own processor time says more then.
 
 moonfence and mitmproxy make a handshake of their own with the server for each client, and show the client a certificate that
 they made. The server gives tickets: moonfence and nginx use them, mitmproxy does not. "moonfence, no tickets" is before a server
@@ -121,7 +121,7 @@ def main():
     ap.add_argument("--json", action="store_true")
     ap.add_argument("--rounds", type=int, default=3)
     ap.add_argument("--seconds", type=float, default=2)
-    ap.add_argument("--clients", type=int, default=16, help="connections at a time")
+    ap.add_argument("--clients", type=int, default=32, help="connections at a time")
     ap.add_argument("--build", default=os.path.join(HERE, "../../build/release"))
     args = ap.parse_args()
     if os.environ.get("MF_BENCH_INSIDE") != "1":

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TLS clients and the server that they want, in one loop on one core, so that the proxy between them has the other core alone
-// and neither side waits for the machine to wake a process.
+// TLS clients (quick.h) and the server that they want, in one loop on one core, so that the proxy between them has the other
+// core alone and neither side waits for the machine to wake a process.
 //
 //	bench_intercept_load NAME CERT KEY TICKETS    the server's certificate and key (PEM), tickets that it gives to each client
 //
@@ -22,21 +22,23 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 64, IN_MAX = 2048, BODY = 100, STALL_MS = 20000 };
+#include "bench/intercept/quick.h"
+
+enum { EVENTS = 64, IN_MAX = 16384, BODY = 100, STALL_MS = 20000 };
 
 struct conn {
 	int fd;
-	SSL *ssl;
-	bool is_server, asked;
+	bool begun;
+	SSL *ssl; // of the server's side; NULL: a client
 	char in[IN_MAX + 1];
 	int have;
+	struct quick quick; // of a client
 };
 
-static SSL_CTX *clients, *server;
-static const char *server_name;
+static SSL_CTX *server;
 static int ep, listener;
 static struct sockaddr_in target;
-static uint64_t done;
+static uint64_t done, resumed;
 static bool refill; // whether a client that has ended is followed by another one
 static int alive;
 
@@ -55,140 +57,149 @@ static double clock_s(clockid_t which)
 	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-static struct conn *add(int fd, bool is_server)
+// @c: with its socket
+static void watch(struct conn *c)
 {
-	struct conn *c = calloc(1, sizeof(*c));
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c };
 	int one = 1;
 
-	c->fd = fd;
-	c->is_server = is_server;
-	c->ssl = SSL_new(is_server ? server : clients);
-	if (!c->ssl || SSL_set_fd(c->ssl, fd) != 1 ||
-	    (!is_server && SSL_set_tlsext_host_name(c->ssl, server_name) != 1) ||
-	    setsockopt(fd, SOL_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
-	    epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0)
+	if (setsockopt(c->fd, SOL_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
+	    epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev) < 0)
 		die("connection");
-	if (is_server)
-		SSL_set_accept_state(c->ssl);
-	else
-		SSL_set_connect_state(c->ssl);
-	return c;
 }
 
-static void dial(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+// --- clients --------------------------------------------------------------------------------------------------------
 
-	if (fd < 0 ||
-	    (connect(fd, (struct sockaddr *)&target, sizeof(target)) < 0 && errno != EINPROGRESS))
+static void dial(struct conn *c)
+{
+	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (c->fd < 0 || (connect(c->fd, (struct sockaddr *)&target, sizeof(target)) < 0 &&
+			  errno != EINPROGRESS))
 		die("connect");
-	alive++;
-	add(fd, false);
+	c->begun = false;
+	watch(c);
 }
 
-static void end(struct conn *c)
+static void flush(struct conn *c)
 {
-	SSL_shutdown(c->ssl);
-	SSL_free(c->ssl);
-	close(c->fd);
-	if (!c->is_server) {
-		alive--;
-		if (refill)
-			dial();
-	}
-	free(c);
+	if (c->quick.out_len &&
+	    send(c->fd, c->quick.out, c->quick.out_len, MSG_NOSIGNAL) != (ssize_t)c->quick.out_len)
+		die("a client cannot send");
+	c->quick.out_len = 0;
 }
 
-static void send_text(struct conn *c, const char *text, int len)
+static bool is_answered(const struct quick *q)
 {
-	if (SSL_write(c->ssl, text, len) != len)
-		die("write");
-}
+	const char *text = (const char *)q->answer, *head;
 
-static void ask(struct conn *c)
-{
-	char text[512];
-
-	send_text(c, text,
-		  snprintf(text, sizeof(text), "GET /small HTTP/1.1\r\nHost: %s\r\n\r\n",
-			   server_name));
-	c->asked = true;
-}
-
-static void answer(struct conn *c)
-{
-	char text[512];
-
-	send_text(c, text,
-		  snprintf(text, sizeof(text),
-			   "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: "
-			   "text/plain\r\n\r\n%0*d",
-			   BODY, BODY, 0));
-}
-
-// Whether what came is a whole request, or a whole answer.
-static bool is_whole(const struct conn *c)
-{
-	const char *head = strstr(c->in, "\r\n\r\n");
-
-	if (!head || c->is_server)
-		return head != NULL;
-	if (strncmp(c->in, "HTTP/1.1 200", 12) != 0)
+	if (!q->answer_len || !(head = strstr(text, "\r\n\r\n")))
+		return false;
+	if (strncmp(text, "HTTP/1.1 200", 12) != 0)
 		die("not answered by 200");
-	return c->have >= (int)(head + 4 - c->in) + BODY;
+	return q->answer_len >= (size_t)(head + 4 - text) + BODY;
 }
 
-// Return: whether the connection is over
-static bool take(struct conn *c)
+static void step_client(struct conn *c)
 {
-	int n = SSL_read(c->ssl, c->in + c->have, IN_MAX - c->have);
+	ssize_t n;
 
-	if (n <= 0) {
-		if (SSL_get_error(c->ssl, n) == SSL_ERROR_WANT_READ)
-			return false;
-		if (!c->is_server)
-			die("a client was not answered");
-		return true;
+	if (!c->begun) {
+		c->begun = true;
+		quick_begin(&c->quick);
+		flush(c);
 	}
-	c->have += n;
-	c->in[c->have] = '\0';
-	if (is_whole(c)) {
-		if (!c->is_server) {
-			done++;
-			return true;
-		}
-		answer(c);
-		c->have = 0;
-	}
-	return c->have == IN_MAX || take(c);
-}
-
-static void step(struct conn *c)
-{
-	int n = 1;
-
-	ERR_clear_error();
-	if (!SSL_is_init_finished(c->ssl)) {
-		n = SSL_do_handshake(c->ssl);
-		if (n != 1 && SSL_get_error(c->ssl, n) == SSL_ERROR_WANT_READ)
+	while ((n = recv(c->fd, c->in, IN_MAX, 0)) > 0) {
+		if (!quick_take(&c->quick, (const uint8_t *)c->in, (size_t)n))
+			die("a client does not understand what it hears");
+		flush(c);
+		if (is_answered(&c->quick))
+			break;
+		if (n < IN_MAX)
 			return;
-		if (n != 1 && !c->is_server)
-			die("a client's handshake");
 	}
-	if (n == 1 && !c->is_server && !c->asked)
-		ask(c);
-	if (n != 1 || take(c))
-		end(c);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0)
+		die("a client was not answered");
+	done++;
+	quick_end(&c->quick);
+	flush(c);
+	close(c->fd);
+	if (refill) {
+		dial(c);
+		return;
+	}
+	quick_free(&c->quick);
+	free(c);
+	alive--;
 }
+
+// --- the server -----------------------------------------------------------------------------------------------------
 
 static void accept_all(void)
 {
 	int fd;
 
-	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
-		add(fd, true);
+	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+		struct conn *c = malloc(sizeof(*c));
+
+		if (!c)
+			die("accept");
+		c->fd = fd;
+		c->have = 0;
+		c->ssl = SSL_new(server);
+		if (!c->ssl || SSL_set_fd(c->ssl, fd) != 1)
+			die("accept");
+		SSL_set_accept_state(c->ssl);
+		watch(c);
+	}
 }
+
+static void answer(struct conn *c)
+{
+	char text[512];
+	int len = snprintf(
+		text, sizeof(text),
+		"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: text/plain\r\n\r\n%0*d",
+		BODY, BODY, 0);
+
+	if (SSL_write(c->ssl, text, len) != len)
+		die("the server cannot answer");
+	c->have = 0;
+}
+
+// Return: whether it is over
+static bool serve(struct conn *c)
+{
+	int n;
+
+	ERR_clear_error();
+	if (!SSL_is_init_finished(c->ssl)) {
+		n = SSL_do_handshake(c->ssl);
+		if (n != 1)
+			return SSL_get_error(c->ssl, n) != SSL_ERROR_WANT_READ;
+		resumed += (uint64_t)SSL_session_reused(c->ssl);
+	}
+	while (c->have < IN_MAX && (n = SSL_read(c->ssl, c->in + c->have, IN_MAX - c->have)) > 0) {
+		c->have += n;
+		c->in[c->have] = '\0';
+		if (strstr(c->in, "\r\n\r\n"))
+			answer(c);
+	}
+	return c->have == IN_MAX || SSL_get_error(c->ssl, n) != SSL_ERROR_WANT_READ;
+}
+
+static void step_server(struct conn *c)
+{
+	if (!serve(c))
+		return;
+	SSL_shutdown(c->ssl);
+	SSL_free(c->ssl);
+	close(c->fd);
+	free(c);
+}
+
+// --- the loop -------------------------------------------------------------------------------------------------------
 
 static void turn(void)
 {
@@ -200,8 +211,10 @@ static void turn(void)
 	for (int i = 0; i < n; i++) {
 		if (evs[i].data.ptr == &listener)
 			accept_all();
+		else if (((struct conn *)evs[i].data.ptr)->ssl)
+			step_server(evs[i].data.ptr);
 		else
-			step(evs[i].data.ptr);
+			step_client(evs[i].data.ptr);
 	}
 }
 
@@ -212,18 +225,24 @@ static void run(int port, int conns, double seconds)
 	target = (struct sockaddr_in){ .sin_family = AF_INET,
 				       .sin_port = htons((uint16_t)port),
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	done = 0;
+	done = resumed = 0;
 	refill = true;
 	start = clock_s(CLOCK_MONOTONIC);
 	cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID);
-	for (int i = 0; i < conns; i++)
-		dial();
+	for (alive = 0; alive < conns; alive++) {
+		struct conn *c = calloc(1, sizeof(*c));
+
+		if (!c)
+			die("clients");
+		dial(c);
+	}
 	while (clock_s(CLOCK_MONOTONIC) - start < seconds)
 		turn();
 	refill = false;
 	while (alive)
 		turn();
-	printf("{\"done\": %llu, \"seconds\": %.6f, \"cpu\": %.6f}\n", (unsigned long long)done,
+	printf("{\"done\": %llu, \"resumed\": %llu, \"seconds\": %.6f, \"cpu\": %.6f}\n",
+	       (unsigned long long)done, (unsigned long long)resumed,
 	       clock_s(CLOCK_MONOTONIC) - start, clock_s(CLOCK_PROCESS_CPUTIME_ID) - cpu);
 	fflush(stdout);
 }
@@ -247,27 +266,23 @@ static void start_listener(void)
 
 int main(int argc, char **argv)
 {
+	static char request[512];
 	int port, conns;
 	double seconds;
 
 	if (argc != 5)
 		return 1;
 	signal(SIGPIPE, SIG_IGN);
-	server_name = argv[1];
 	ep = epoll_create1(0);
-	clients = SSL_CTX_new(TLS_client_method());
 	server = SSL_CTX_new(TLS_server_method());
-	// What is measured is the way, not the client: certificates are looked at by the tests.
-	SSL_CTX_set_verify(clients, SSL_VERIFY_NONE, NULL);
-	SSL_CTX_set_session_cache_mode(clients, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_cache_mode(server, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_min_proto_version(clients, TLS1_3_VERSION);
-	SSL_CTX_set_read_ahead(clients, 1);
 	SSL_CTX_set_read_ahead(server, 1);
 	if (SSL_CTX_use_certificate_chain_file(server, argv[2]) != 1 ||
 	    SSL_CTX_use_PrivateKey_file(server, argv[3], SSL_FILETYPE_PEM) != 1 ||
 	    SSL_CTX_set_num_tickets(server, (size_t)atoi(argv[4])) != 1)
 		die("certificate");
+	snprintf(request, sizeof(request), "GET /small HTTP/1.1\r\nHost: %s\r\n\r\n", argv[1]);
+	quick_start(argv[1], request);
 	start_listener();
 	while (scanf("%d %d %lf", &port, &conns, &seconds) == 3)
 		run(port, conns, seconds);
