@@ -48,8 +48,8 @@ static const struct mf_usage rotate_usage = {
 		"made. Every store that trusts the old one trusts the new one instead; when a "
 		"step fails, all is put\n"
 		"back. Without --permit and --any-name the new one may vouch for the same names. "
-		"A running service\n"
-		"signs with the old key until it is started anew.\n"
+		"A running\n"
+		"'moonfence proxy' or 'moonfence resolver' takes it over within seconds.\n"
 		"Exit status: 0 done, 1 not done, 2 wrong usage.\n",
 	.example = "  moonfence ca rotate\n",
 	.options = options,
@@ -227,9 +227,8 @@ int mf_cmd_ca_rotate(int argc, char **argv)
 	if (mf_ca_load(path, &dir, &now, &err) < 0)
 		return mf_ca_fail(&err);
 	print_authority("In force:", path, &now);
-	puts("Who signs with the old one does so until it is started anew: 'moonfence proxy "
-	     "disable' "
-	     "and\n'moonfence proxy enable', and each 'moonfence resolver'.");
+	puts("A running 'moonfence proxy' and 'moonfence resolver' take it over within seconds; "
+	     "a\n'moonfence run --ca', and a resolver with --user, have to be started anew.");
 	mf_ca_cert_done(&now);
 	mf_private_dir_close(dir);
 	return MF_EXIT_GOOD;

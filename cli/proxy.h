@@ -119,6 +119,8 @@ void mf_proxy_service_lead_dns(struct mf_proxy_service *s, unsigned door,
 void mf_proxy_service_finish_dns(struct mf_proxy_service *s);
 /** mf_proxy_service_say_dns() - What is known of the DNS path */
 void mf_proxy_service_say_dns(struct mf_proxy_service *s, bool on, const char *detail);
+/** mf_proxy_service_new_authority() - The one that it was given has become another, one that stays */
+void mf_proxy_service_new_authority(struct mf_proxy_service *s);
 /** mf_proxy_service_rules() - What is known of the rules now */
 void mf_proxy_service_rules(struct mf_proxy_service *s, bool ok, const char *detail);
 

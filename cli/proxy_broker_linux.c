@@ -6,7 +6,8 @@
  * should lead here, one a line. The broker says 'H' with '+' or '-' and a
  * sentence: how the rules are; 'D' with '+' or '-' and JSON: a development server, which only the broker can see the
  * owner and the project of, where it is another user's; and 'U' with '+' or '-', a line on the DNS path, and then which door
- * stands for which resolver, one a line. When one ends, the other sees the end of the pair, or of its child,
+ * stands for which resolver, one a line; and 'K' with the key and the certificate of an authority that has come into
+ * force: the service could not read them. When one ends, the other sees the end of the pair, or of its child,
  * and ends as well; on both ways rules and names go.
  *
  * The service speaks for whoever broke into it: the broker takes at most so many names, writes only canonical ones, and only with
@@ -15,7 +16,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,15 +27,17 @@
 
 #include "capture/host_flows.h"
 #include "capture/host_redirect.h"
+#include "cli/authority_watch.h"
 #include "cli/commands.h"
 #include "cli/hosts_block.h"
 #include "cli/proxy_serve_linux.h"
 #include "core/base/strbuf.h"
 #include "core/names/canonical.h"
 #include "proxies/dev_servers.h"
+#include "proxies/tls_authority.h"
 
 enum {
-	MESSAGE_MAX = 160 * 1024,
+	MESSAGE_MAX = MF_PROXY_MESSAGE_MAX,
 	RESOLVERS_S = 2,      /* how often is looked whether others are asked */
 	PART_MS = 2000,	      /* how long a service waits for the rules' end */
 	STOP_WAIT_MS = 10000, /* a service that does not end by itself is killed */
@@ -50,6 +53,7 @@ struct broker {
 	bool named, dns_on;
 	struct mf_proxy_resolvers resolvers;
 	struct event *resolvers_ev;
+	struct mf_authority_watch watch;
 	char *names; /* that should lead here, as they were told last; or NULL */
 	struct mf_dev_servers *dev;
 	int result;
@@ -256,6 +260,37 @@ static void on_resolvers(evutil_socket_t fd, short what, void *ctx)
 	write_names(b);
 }
 
+/* --- the authority -------------------------------------------------------------------------------------------------------- */
+
+static void on_authority(void *ctx, const char *why)
+{
+	struct broker *b = ctx;
+	char *key = NULL, letter[] = "K";
+	int len = why ? 0 : mf_tls_authority_export(b->s->authority, &key);
+	struct iovec parts[] = { { .iov_base = letter, .iov_len = 1 },
+				 { .iov_base = key, .iov_len = len > 0 ? (size_t)len : 0 } };
+	struct msghdr m = { .msg_iov = parts, .msg_iovlen = 2 };
+
+	/* a temporary one has no directory, yet */
+	if (why && !b->s->temporary)
+		fprintf(stderr, "moonfence: the authority stays as it is: %s\n", why);
+	if (key && sendmsg(b->s->broker_fd, &m, MSG_NOSIGNAL) < 0)
+		fprintf(stderr, "moonfence: the new authority was lost: %s\n", strerror(errno));
+	if (key)
+		OPENSSL_clear_free(key, (size_t)len);
+	b->s->temporary &= why != NULL;
+}
+
+static void watch_authority(struct broker *b)
+{
+	b->watch = (struct mf_authority_watch){ .authority = b->s->authority,
+						.path = b->s->wishes->places.authority,
+						.changed = on_authority,
+						.ctx = b };
+	if (mf_authority_watch_start(&b->watch, b->base) < 0)
+		fprintf(stderr, "moonfence: whether the authority changes is not looked at\n");
+}
+
 /* --- the beginning -------------------------------------------------------------------------------------------------------- */
 
 static void load_rules(struct broker *b)
@@ -277,6 +312,7 @@ static void load_rules(struct broker *b)
 	if (mf_proxy_start_say(b->s) < 0)
 		fail(b, mf_err_set(b->err, MF_E_CLOSED, "nobody waits for the start any more"));
 	mf_proxy_start_detach(b->s);
+	watch_authority(b);
 	detect(b);
 }
 
@@ -341,6 +377,7 @@ static int keep(struct broker *b)
 	if (made == 5 && !b->gone)
 		event_base_dispatch(b->base);
 	mf_dev_servers_stop(b->dev);
+	mf_authority_watch_stop(&b->watch);
 	for (unsigned i = 0; i < 4; i++)
 		if (evs[i])
 			event_free(evs[i]);
@@ -449,115 +486,4 @@ int mf_proxy_broker_run(struct mf_proxy_start *s, struct mf_err *err)
 						     : "the service could not go on (%d)",
 			       WIFSIGNALED(b.status) ? WTERMSIG(b.status) : WEXITSTATUS(b.status));
 	return r;
-}
-
-/* --- the service's side ---------------------------------------------------------------------------------------------------- */
-
-void mf_proxy_broker_tell_names(void *start, const char *const *names, size_t cnt)
-{
-	const struct mf_proxy_start *s = start;
-	struct mf_strbuf text = MF_STRBUF_INIT(MESSAGE_MAX);
-
-	mf_strbuf_addc(&text, 'N');
-	for (size_t i = 0; i < cnt && text.len + MF_NAME_ROOM < MESSAGE_MAX; i++) {
-		mf_strbuf_addf(&text, "%s\n", names[i]);
-	}
-	if (!text.failed && send(s->broker_fd, text.str, text.len, MSG_NOSIGNAL) < 0)
-		fprintf(stderr, "moonfence: names for the hosts file were lost: %s\n",
-			strerror(errno));
-	mf_strbuf_done(&text);
-}
-
-int mf_proxy_start_ready(struct mf_proxy_start *s, struct mf_err *err)
-{
-	if (!s->brokered) {
-		int r = mf_proxy_start_say(s);
-
-		mf_proxy_start_detach(s);
-		return r;
-	}
-	mf_proxy_start_detach(s);
-	return send(s->broker_fd, "R", 1, MSG_NOSIGNAL) == 1
-		       ? 0
-		       : mf_err_set(err, MF_E_CLOSED, "the broker has gone");
-}
-
-static void take_server(struct mf_proxy_start *s, const char *text)
-{
-	json_t *server = json_loads(text + 1, 0, NULL);
-
-	if (server)
-		mf_proxy_service_change_server(s->service, text[0] == '-', server);
-	json_decref(server);
-}
-
-static void take_doors(struct mf_proxy_start *s, char *text)
-{
-	char *save, *line = strtok_r(text, "\n", &save), addr[MF_ADDR_TEXT_MAX];
-	bool on = line && line[0] == '+';
-	unsigned door;
-
-	mf_proxy_service_say_dns(s->service, on, line && line[0] ? line + 1 : "");
-	for (door = 0; door < MF_PROXY_DNS_MAX; door++)
-		mf_proxy_service_lead_dns(s->service, door, NULL, 0);
-	while ((line = strtok_r(NULL, "\n", &save))) {
-		struct mf_endpoint at = { .port = 53 };
-
-		if (sscanf(line, "%u %45s", &door, addr) == 2 &&
-		    mf_addr_parse(addr, strlen(addr), &at.addr) == 0)
-			mf_proxy_service_lead_dns(s->service, door, &at, 1);
-	}
-}
-
-static void on_broker(evutil_socket_t fd, short what, void *ctx)
-{
-	struct mf_proxy_start *s = ctx;
-	char text[16384];
-	ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
-
-	(void)what;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		event_base_loopbreak(event_get_base(s->broker_ev));
-		return;
-	}
-	text[n] = '\0';
-	if (text[0] == 'H')
-		mf_proxy_service_rules(s->service, text[1] == '+', text + 2);
-	else if (text[0] == 'D')
-		take_server(s, text + 1);
-	else if (text[0] == 'U')
-		take_doors(s, text + 1);
-}
-
-int mf_proxy_service_listen_to_broker(struct mf_proxy_start *s, struct event_base *base,
-				      struct mf_err *err)
-{
-	if (!s->brokered)
-		return 0;
-	mf_proxy_service_rules(s->service, false, "not loaded yet");
-	s->broker_ev = event_new(base, s->broker_fd, EV_READ | EV_PERSIST, on_broker, s);
-	if (!s->broker_ev || event_add(s->broker_ev, NULL) < 0)
-		return mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
-	return 0;
-}
-
-void mf_proxy_service_stop_listening(struct mf_proxy_start *s)
-{
-	if (s->broker_ev)
-		event_free(s->broker_ev);
-	s->broker_ev = NULL;
-}
-
-/* Rules that lead to sockets of ours go before those do: questions and connections of that moment find others at once. */
-void mf_proxy_broker_part(const struct mf_proxy_start *s)
-{
-	struct pollfd p = { .fd = s->broker_fd, .events = POLLIN };
-	char unread[256];
-
-	if (!s->brokered || shutdown(s->broker_fd, SHUT_WR) < 0)
-		return;
-	while (poll(&p, 1, PART_MS) == 1 && recv(s->broker_fd, unread, sizeof(unread), 0) > 0)
-		;
 }

@@ -315,6 +315,30 @@ static int watch_resolvers(struct mf_proxy_start *s, struct event_base *base, st
 		       : mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
 }
 
+static void on_authority(void *ctx, const char *why)
+{
+	struct mf_proxy_start *s = ctx;
+
+	if (!why) {
+		s->temporary = false;
+		mf_proxy_service_new_authority(s->service);
+	} else if (!s->temporary) {
+		fprintf(stderr, "moonfence: the authority stays as it is: %s\n", why);
+	}
+}
+
+/* Who has a broker hears of it there. */
+static int watch_authority(struct mf_proxy_start *s, struct event_base *base, struct mf_err *err)
+{
+	s->watch = (struct mf_authority_watch){ .authority = s->authority,
+						.path = s->wishes->places.authority,
+						.changed = on_authority,
+						.ctx = s };
+	return s->brokered || mf_authority_watch_start(&s->watch, base) == 0
+		       ? 0
+		       : mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
+}
+
 static int run_service(struct mf_proxy_start *s, struct mf_err *err)
 {
 	struct mf_proxy_service_options o;
@@ -342,11 +366,14 @@ static int run_service(struct mf_proxy_start *s, struct mf_err *err)
 		if (r == 0)
 			r = watch_resolvers(s, base, err);
 		if (r == 0)
+			r = watch_authority(s, base, err);
+		if (r == 0)
 			r = mf_proxy_start_ready(s, err);
 		if (r == 0)
 			event_base_dispatch(base);
 		mf_proxy_broker_part(s);
 		mf_proxy_service_finish_dns(service);
+		mf_authority_watch_stop(&s->watch);
 		if (s->resolvers_ev)
 			event_free(s->resolvers_ev);
 		mf_proxy_service_stop_listening(s);

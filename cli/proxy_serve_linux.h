@@ -5,8 +5,11 @@
 
 #include <sys/types.h>
 
+#include "cli/authority_watch.h"
 #include "cli/proxy.h"
 #include "cli/proxy_resolvers_linux.h"
+
+#define MF_PROXY_MESSAGE_MAX (160 * 1024) /* between service and broker */
 
 struct event;
 
@@ -29,6 +32,7 @@ struct mf_proxy_start {
 	/* in the service */
 	struct mf_proxy_service *service;
 	struct event *broker_ev;
+	struct mf_authority_watch watch;     /* of who has no broker */
 	struct mf_proxy_resolvers resolvers; /* of --dns-listen */
 	struct event *resolvers_ev;
 };
@@ -42,7 +46,7 @@ void mf_proxy_start_detach(const struct mf_proxy_start *s);
 /* proxy_broker_linux.c */
 /* Fork the service, load the rules once it is ready, keep both; returns when either has ended. Return: 0, MF_E_* */
 int mf_proxy_broker_run(struct mf_proxy_start *s, struct mf_err *err);
-/* The service's side; @start: struct mf_proxy_start */
+/* proxy_broker_link_linux.c: the service's side; @start: struct mf_proxy_start */
 void mf_proxy_broker_tell_names(void *start, const char *const *names, size_t cnt);
 int mf_proxy_start_ready(struct mf_proxy_start *s, struct mf_err *err);
 int mf_proxy_service_listen_to_broker(struct mf_proxy_start *s, struct event_base *base,

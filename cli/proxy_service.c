@@ -461,6 +461,12 @@ int mf_proxy_service_new(struct event_base *base, const struct mf_proxy_service_
 	return 0;
 }
 
+void mf_proxy_service_new_authority(struct mf_proxy_service *s)
+{
+	s->o.authority_is_temporary = false;
+	look_at_authority(s);
+}
+
 void mf_proxy_service_rules(struct mf_proxy_service *s, bool ok, const char *detail)
 {
 	mf_forward_set_health(s->forward, MF_FORWARD_RULES, ok, detail);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/authority_watch.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
 #include "cli/dns_options.h"
@@ -79,7 +80,9 @@ static const struct mf_usage usage = {
 		"/resolve) as the\n"
 		"policies say, until SIGTERM or SIGINT. Tells on stdout where, one line each, when "
 		"it is ready.\n"
-		"Policies are reloaded when their files change, and on SIGHUP. Ends with 0; with "
+		"Policies are reloaded when their files change, and on SIGHUP, as is the "
+		"certificate of\n"
+		"--tls; an authority that was rotated is noticed. Ends with 0; with "
 		"125 "
 		"when it\n"
 		"cannot begin, 1 when a policy does not load.\n",
@@ -104,6 +107,7 @@ struct resolver {
 	struct mf_proxy_options proxy_options;
 	/* as it runs */
 	struct mf_tls_authority *authority;
+	struct mf_authority_watch watch;
 	SSL_CTX *tls;
 	struct mf_session session;
 	struct event_base *base;
@@ -300,6 +304,44 @@ static void on_stop(evutil_socket_t sig, short what, void *ctx)
 	event_base_loopbreak(r->base);
 }
 
+static void reload_certificate(struct resolver *r)
+{
+	struct mf_err err = { 0 };
+	SSL_CTX *tls;
+
+	if (mf_tls_server_open(r->tls_cert, r->tls_key, &tls, &err) < 0) {
+		mf_log_warning(&r->host.log, "the certificate stays as it is: %s", err.msg);
+		return;
+	}
+	mf_http_service_set_alpn(tls);
+	mf_http_service_change_tls(r->http, tls);
+	SSL_CTX_free(r->tls);
+	r->tls = tls;
+}
+
+static void on_authority(void *ctx, const char *why)
+{
+	struct resolver *r = ctx;
+
+	if (why)
+		mf_log_warning(&r->host.log, "the authority stays as it is: %s", why);
+	else
+		mf_log_info(&r->host.log, "another authority is in force");
+}
+
+/* Who has given up the right to read the directory keeps what was read. */
+static int watch_authority(struct resolver *r, struct mf_err *err)
+{
+	if (!r->authority || r->user)
+		return 0;
+	r->watch = (struct mf_authority_watch){
+		.authority = r->authority, .path = r->ca_dir, .changed = on_authority, .ctx = r
+	};
+	return mf_authority_watch_start(&r->watch, r->base) == 0
+		       ? 0
+		       : mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
+}
+
 static void on_reload(evutil_socket_t sig, short what, void *ctx)
 {
 	struct resolver *r = ctx;
@@ -307,6 +349,10 @@ static void on_reload(evutil_socket_t sig, short what, void *ctx)
 	(void)sig;
 	(void)what;
 	mf_policy_host_reload(&r->host);
+	if (r->tls_cert)
+		reload_certificate(r);
+	if (r->watch.ev)
+		mf_authority_watch_look(&r->watch);
 }
 
 static bool watch_signal(struct resolver *r, int sig, event_callback_fn fn)
@@ -396,6 +442,8 @@ static int set_up(struct resolver *r, struct mf_err *err, int *ret_status)
 		rc = bind_all(r, err);
 	if (rc == 0)
 		rc = give_up_rights(r, err);
+	if (rc == 0)
+		rc = watch_authority(r, err);
 	/* without a sink there are no events, and none are written */
 	if (rc == 0 && r->host.events_path)
 		rc = mf_policy_host_open_events(&r->host, NULL, err);
@@ -431,6 +479,7 @@ static void tear_down(struct resolver *r)
 	mf_policy_host_unload(&r->host);
 	mf_policy_host_close_events(&r->host);
 	SSL_CTX_free(r->tls);
+	mf_authority_watch_stop(&r->watch);
 	mf_tls_authority_free(r->authority);
 	for (size_t i = 0; i < r->signal_cnt; i++)
 		event_free(r->signals[i]);

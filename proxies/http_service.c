@@ -499,6 +499,19 @@ int mf_http_service_listen(struct mf_http_service *s, int fd, SSL_CTX *tls, stru
 	return 0;
 }
 
+void mf_http_service_change_tls(struct mf_http_service *s, SSL_CTX *tls)
+{
+	for (size_t i = 0; i < s->listener_cnt; i++) {
+		struct mf_http_listener *l = &s->listeners[i];
+
+		if (!l->tls)
+			continue;
+		SSL_CTX_up_ref(tls);
+		SSL_CTX_free(l->tls);
+		l->tls = tls;
+	}
+}
+
 /* --- life ----------------------------------------------------------------------------------------------------------- */
 
 static void set_defaults(struct mf_http_service_options *o)

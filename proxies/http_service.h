@@ -135,6 +135,9 @@ int mf_http_service_add(struct mf_http_service *s, const struct mf_http_route *r
  */
 int mf_http_service_listen(struct mf_http_service *s, int fd, SSL_CTX *tls, struct mf_err *err);
 
+/** mf_http_service_change_tls() - From now on all listeners with TLS have this context; connections that are open keep theirs */
+void mf_http_service_change_tls(struct mf_http_service *s, SSL_CTX *tls);
+
 /**
  * mf_http_service_take() - Serve one connected stream socket, e.g. one end of a pair; owns @fd, also if it fails
  * @tls: NULL: cleartext; @peer: NULL: not known

@@ -4,6 +4,7 @@
 
 #include <openssl/ec.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,10 +106,32 @@ static int check_dates(const char *path, const struct mf_tls_authority *ca, stru
 	return 0;
 }
 
+/* The authority of a stored one, which is consumed; @path: in errors */
+static int take_stored(struct mf_tls_stored *stored, const char *path,
+		       struct mf_tls_authority **ret_ca, struct mf_err *err)
+{
+	struct mf_tls_authority *ca = make();
+	int r;
+
+	if (!ca) {
+		mf_tls_stored_done(stored);
+		return mf_err_set(err, MF_E_NOMEM, "Out of memory.");
+	}
+	ca->key = stored->key;
+	ca->cert = stored->cert;
+	r = check_dates(path, ca, err);
+	if (r == 0 && !finish(ca, LOCAL_LEAF_S))
+		r = mf_err_set(err, MF_E_NOMEM, "Out of memory.");
+	if (r < 0)
+		mf_tls_authority_free(ca);
+	else
+		*ret_ca = ca;
+	return r;
+}
+
 int mf_tls_authority_open(const char *path, struct mf_tls_authority **ret_ca, struct mf_err *err)
 {
 	struct mf_tls_stored stored = { 0 };
-	struct mf_tls_authority *ca;
 	struct mf_private_dir *dir;
 	int r = mf_private_dir_open(path, false, &dir, err);
 
@@ -120,23 +143,61 @@ int mf_tls_authority_open(const char *path, struct mf_tls_authority **ret_ca, st
 		return mf_err_set(err, r,
 				  "There is no authority in %s: 'moonfence ca create' makes one.",
 				  path);
-	if (r < 0)
-		return r;
-	ca = make();
-	if (!ca) {
-		mf_tls_stored_done(&stored);
-		return mf_err_set(err, MF_E_NOMEM, "Out of memory.");
+	return r < 0 ? r : take_stored(&stored, path, ret_ca, err);
+}
+
+/* @ca becomes @from, which is consumed; its place stays, for all who borrow it. Return: whether it is another one */
+static int become(struct mf_tls_authority *ca, struct mf_tls_authority *from)
+{
+	struct mf_tls_authority was;
+
+	if (X509_cmp(ca->cert, from->cert) == 0) {
+		mf_tls_authority_free(from);
+		return 0;
 	}
-	ca->key = stored.key;
-	ca->cert = stored.cert;
-	r = check_dates(path, ca, err);
-	if (r == 0 && !finish(ca, LOCAL_LEAF_S))
-		r = mf_err_set(err, MF_E_NOMEM, "Out of memory.");
-	if (r < 0)
-		mf_tls_authority_free(ca);
-	else
-		*ret_ca = ca;
-	return r;
+	from->clock = ca->clock;
+	was = *ca;
+	*ca = *from;
+	*from = was;
+	mf_tls_authority_free(from);
+	return 1;
+}
+
+int mf_tls_authority_reopen(struct mf_tls_authority *ca, const char *path, struct mf_err *err)
+{
+	struct mf_tls_authority *now;
+	int r = mf_tls_authority_open(path, &now, err);
+
+	return r < 0 ? r : become(ca, now);
+}
+
+int mf_tls_authority_export(const struct mf_tls_authority *ca, char **ret_text)
+{
+	BIO *out = BIO_new(BIO_s_secmem());
+	char *text;
+	long len = 0;
+
+	*ret_text = NULL;
+	if (out && PEM_write_bio_PKCS8PrivateKey(out, ca->key, NULL, NULL, 0, NULL, NULL) &&
+	    PEM_write_bio_X509(out, ca->cert)) {
+		len = BIO_get_mem_data(out, &text);
+		*ret_text = OPENSSL_memdup(text, (size_t)len);
+		OPENSSL_cleanse(text, (size_t)len);
+	}
+	BIO_free(out);
+	return *ret_text ? (int)len : MF_E_NOMEM;
+}
+
+int mf_tls_authority_import(struct mf_tls_authority *ca, const char *text, size_t len,
+			    struct mf_err *err)
+{
+	struct mf_tls_authority *now;
+	struct mf_tls_stored stored;
+	int r = mf_tls_stored_parse(text, len, "The authority", &stored, err);
+
+	if (r == 0)
+		r = take_stored(&stored, "the directory", &now, err);
+	return r < 0 ? r : become(ca, now);
 }
 
 void mf_tls_authority_free(struct mf_tls_authority *ca)

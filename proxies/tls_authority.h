@@ -12,8 +12,8 @@
  *	mf_tls_authority_certify(ca, "api.vendor.example", &ctx, &err);
  *
  * The local authority was made by "moonfence ca create" and is trusted by the user's browsers or by the system. Its key is in a
- * file (tls_authority_disk.h), and its certificate limits it to the operator's domains. A process reads it once: after
- * "moonfence ca rotate" it is opened anew.
+ * file (tls_authority_disk.h), and its certificate limits it to the operator's domains. After "moonfence ca rotate"
+ * mf_tls_authority_reopen() takes over what is in force now; who borrows the authority need not hear of it.
  *
  *	mf_tls_authority_open("/var/lib/moonfence/ca", &ca, &err);
  *
@@ -45,6 +45,21 @@ int mf_tls_authority_new(const char *session_id, struct mf_tls_authority **ret_c
  * MF_E_BAD: a file that is no authority, or a key that does not belong to its certificate; MF_E_IO; MF_E_NOMEM
  */
 int mf_tls_authority_open(const char *path, struct mf_tls_authority **ret_ca, struct mf_err *err);
+
+/**
+ * mf_tls_authority_reopen() - Sign with what is in the directory @path now; connections that are open keep their certificates
+ * Return: 1: it is another authority than before; 0: it is the same; as mf_tls_authority_open(): @ca stays what it was
+ */
+int mf_tls_authority_reopen(struct mf_tls_authority *ca, const char *path, struct mf_err *err);
+
+/*
+ * For who may not read the directory any more, from who may: the key and the certificate as text.
+ * mf_tls_authority_export() - Return: MF_E_NOMEM, or the length of *ret_text, which OPENSSL_clear_free() takes with it
+ * mf_tls_authority_import() - As mf_tls_authority_reopen(), of such a text
+ */
+int mf_tls_authority_export(const struct mf_tls_authority *ca, char **ret_text);
+int mf_tls_authority_import(struct mf_tls_authority *ca, const char *text, size_t len,
+			    struct mf_err *err);
 
 void mf_tls_authority_free(struct mf_tls_authority *ca); /* NULL is fine */
 

@@ -143,35 +143,41 @@ static const char *find_fault(const struct mf_tls_stored *s)
 	return NULL;
 }
 
-int mf_tls_stored_load(const struct mf_private_dir *dir, enum mf_tls_slot slot,
-		       struct mf_tls_stored *ret, struct mf_err *err)
+int mf_tls_stored_parse(const char *text, size_t len, const char *name, struct mf_tls_stored *ret,
+			struct mf_err *err)
 {
-	char text[FILE_MAX];
+	BIO *in = BIO_new_mem_buf(text, (int)len);
 	const char *fault;
-	size_t len;
-	BIO *in;
-	int r;
 
-	mf_tls_trust_start();
-	r = mf_private_dir_read(dir, mf_tls_slot_files[slot], text, sizeof(text), &len, err);
-	if (r < 0)
-		return r;
 	*ret = (struct mf_tls_stored){ 0 };
-	in = BIO_new_mem_buf(text, (int)len);
 	if (in) {
 		ret->key = PEM_read_bio_PrivateKey(in, NULL, no_password, NULL);
 		(void)BIO_reset(in); // each reader passes over what is of another kind
 		ret->cert = PEM_read_bio_X509(in, NULL, no_password, NULL);
 	}
 	BIO_free(in);
-	OPENSSL_cleanse(text, len);
 	fault = find_fault(ret);
 	ERR_clear_error();
-	if (fault) {
-		mf_tls_stored_done(ret);
-		return mf_err_set(err, MF_E_BAD, "%s %s.", mf_tls_slot_files[slot], fault);
-	}
-	return 0;
+	if (!fault)
+		return 0;
+	mf_tls_stored_done(ret);
+	return mf_err_set(err, MF_E_BAD, "%s %s.", name, fault);
+}
+
+int mf_tls_stored_load(const struct mf_private_dir *dir, enum mf_tls_slot slot,
+		       struct mf_tls_stored *ret, struct mf_err *err)
+{
+	char text[FILE_MAX];
+	size_t len;
+	int r;
+
+	mf_tls_trust_start();
+	r = mf_private_dir_read(dir, mf_tls_slot_files[slot], text, sizeof(text), &len, err);
+	if (r < 0)
+		return r;
+	r = mf_tls_stored_parse(text, len, mf_tls_slot_files[slot], ret, err);
+	OPENSSL_cleanse(text, len);
+	return r;
 }
 
 int mf_tls_stored_copy(const struct mf_private_dir *dir, enum mf_tls_slot from, enum mf_tls_slot to,

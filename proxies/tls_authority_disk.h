@@ -68,6 +68,10 @@ int mf_tls_stored_make(const struct mf_private_dir *dir, enum mf_tls_slot slot,
 int mf_tls_stored_load(const struct mf_private_dir *dir, enum mf_tls_slot slot,
 		       struct mf_tls_stored *ret, struct mf_err *err);
 
+/** mf_tls_stored_parse() - The same of a file's text; @name: in errors; Return: 0, MF_E_BAD */
+int mf_tls_stored_parse(const char *text, size_t len, const char *name, struct mf_tls_stored *ret,
+			struct mf_err *err);
+
 /** mf_tls_stored_copy() - The file of @from at @to as well, in one step; Return: 0, MF_E_NOENT, MF_E_PERM, MF_E_IO */
 int mf_tls_stored_copy(const struct mf_private_dir *dir, enum mf_tls_slot from, enum mf_tls_slot to,
 		       struct mf_err *err);

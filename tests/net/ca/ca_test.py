@@ -369,7 +369,7 @@ class Rotation(Case):
 
     def test_the_new_one_takes_the_place_of_the_old_one_everywhere(self):
         leaf = self.serve(self.leaf("a.dev.example"))
-        self.assertIn("started anew", self.ca("rotate"))
+        self.assertIn("within seconds", self.ca("rotate"))
         now = self.show()
         self.assertNotEqual(now["sha256"], self.old["sha256"])
         self.assertEqual(now["permits"], self.old["permits"])

@@ -325,6 +325,66 @@ class Life(unittest.TestCase):
         self.assertIn("unrecognized name", out.stderr)
         r.stop()
 
+    def test_the_authority_is_rotated(self):
+        ca, pems = TMP + "/rotated", []
+
+        def call(*args):
+            return subprocess.run([MOONFENCE, "ca", *args, "--dir", ca], check=True, capture_output=True, timeout=120).stdout
+
+        def show():
+            pems.append(TMP + f"/rotated{len(pems)}.pem")
+            with open(pems[-1], "wb") as f:
+                f.write(call("show", "--pem"))
+
+        def works(pem):
+            return subprocess.run(["curl", "-sS", "--cacert", pem, f"https://127.0.0.1:{r.http}/resolve?name=here.example"],
+                                  capture_output=True, timeout=120).returncode == 0
+
+        call("create")
+        show()
+        r = Resolver("--ca", ca)
+        self.assertTrue(works(pems[0]))
+        with socket.create_connection(("127.0.0.1", r.http), 120) as c:
+            context = ssl.create_default_context(cafile=pems[0])
+            with context.wrap_socket(c, server_hostname="localhost") as open_before:
+                call("rotate")
+                show()
+                wait_for("the new one", lambda: works(pems[1]))
+                self.assertFalse(works(pems[0]))
+                open_before.sendall(b"GET /resolve?name=here.example HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                self.assertTrue(open_before.recv(4096).startswith(b"HTTP/1.1 200"))
+        os.rename(ca, ca + ".gone")
+        os.mkdir(ca, 0o700)
+        self.assertTrue(works(pems[1]))
+        r.stop()
+
+    def test_the_certificate_is_replaced(self):
+        pair = [TMP + "/mine.pem", TMP + "/mine.key"]
+
+        def make(name):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                            "-subj", f"/CN={name}", "-out", pair[0], "-keyout", pair[1]], check=True, capture_output=True, timeout=120)
+
+        def seen():
+            out = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{r.http}", "-alpn", "h2"], capture_output=True,
+                                 text=True, timeout=120, input="").stdout
+            self.assertIn("ALPN protocol: h2", out)
+            return out.split("subject=")[1].split("\n")[0]
+
+        make("first")
+        r = Resolver("--tls", ",".join(pair))
+        self.assertIn("first", seen())
+        make("second")
+        r.p.send_signal(signal.SIGHUP)
+        wait_for("the second", lambda: "second" in seen())
+        with open(pair[0], "w") as f:
+            f.write("nothing")
+        r.p.send_signal(signal.SIGHUP)
+        make("third")  # that one comes with the next signal only
+        r.p.send_signal(signal.SIGHUP)
+        wait_for("the third", lambda: "third" in seen())
+        r.stop()
+
     def test_reload(self):
         r = Resolver("--no-watch")
         path = TMP + "/resolver.lua"

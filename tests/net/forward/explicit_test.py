@@ -11,7 +11,7 @@ import tempfile
 import threading
 import unittest
 
-from service import MOONFENCE, DevServer, Service, be_alone, is_real_root, wait_for
+from service import MOONFENCE, Authority, DevServer, Service, be_alone, is_real_root, wait_for
 
 PORTS_NOBODY_LISTENS_ON = "1"  # tcpmux; no test machine has it
 
@@ -341,6 +341,25 @@ class Reports(unittest.TestCase):
             sent = [x for x in text.splitlines() if x.startswith("moonfence_forward_bytes_total")]
             self.assertEqual(len(sent), 2)
             self.assertTrue(all(int(x.split()[-1]) > 50 for x in sent), sent)
+
+    def test_authority_is_rotated(self):
+        with Authority() as ca, DevServer("dev") as dev:
+            ca.call("create")
+            first = ca.pem()
+            with Service("--ca-dir", ca.dir, "--map", f"app.localhost={dev.port}") as s:
+                def works(pem):
+                    s.ca = pem
+                    return s.curl("https://app.localhost/").returncode == 0
+
+                self.assertTrue(works(first))
+                context = ssl.create_default_context(cafile=first)
+                with context.wrap_socket(s.connect(), server_hostname="app.localhost") as before:
+                    ca.call("rotate")
+                    second = ca.pem()
+                    wait_for("the new one", lambda: works(second))
+                    self.assertFalse(works(first))
+                    before.sendall(b"GET /x HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
+                    self.assertIn(b"200", before.recv(4096))
 
     def test_foreign_names_make_no_series(self):
         with Service() as s:

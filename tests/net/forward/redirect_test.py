@@ -245,6 +245,22 @@ class Redirect(unittest.TestCase):
         with open(path) as f:
             self.assertEqual(f.read(), "127.0.0.1 localhost\nno newline\n")
 
+    def test_authority_is_rotated(self):
+        """The service may not read the key: its broker hands it over. A temporary one gives way to the first that is made."""
+        def works(*pems):
+            return [self.curl("https://app.test/", "--cacert", pem).returncode == 0 for pem in pems]
+
+        with service.Authority() as ca:
+            with self.service("--map", f"app.test={self.dev}", "--ca-dir", ca.dir) as s:
+                self.assertEqual(works(s.ca), [True])
+                ca.call("create")
+                first = ca.pem()
+                wait_for("the first", lambda: works(s.ca, first) == [False, True])
+                self.assertTrue(s.json("status")["health"]["certificates"]["ok"])
+                ca.call("rotate")
+                second = ca.pem()
+                wait_for("the second", lambda: works(first, second) == [False, True])
+
     # -- loops -----------------------------------------------------------------------------------------------------
 
     def test_nothing_loops(self):

@@ -37,6 +37,32 @@ def be_alone():
     os.execvp("unshare", ["unshare", *user, "--net", sys.executable, *sys.argv])
 
 
+class Authority:
+    """A local authority in a directory of its own; pem(): a file with the certificate that is in force."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="moonfence-forward-ca-", dir="/tmp")
+        self.dir = os.path.join(self.folder, "ca")
+        self.count = 0
+
+    def call(self, *args):
+        return subprocess.run([MOONFENCE, "ca", *args, "--dir", self.dir], check=True, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120).stdout
+
+    def pem(self):
+        self.count += 1
+        path = os.path.join(self.folder, f"{self.count}.pem")
+        with open(path, "wb") as f:
+            f.write(self.call("show", "--pem"))
+        return path
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        shutil.rmtree(self.folder)
+
+
 def is_real_root():
     """Not one of a user namespace, who may become nobody else."""
     with open("/proc/self/uid_map") as f:
