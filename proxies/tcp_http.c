@@ -74,6 +74,7 @@ static bool is_server_name(const struct mf_tcp_http *h, struct mf_span host)
 	       strcmp(name, h->sni) == 0;
 }
 
+const char mf_tcp_http_blind[] = "a tunnel whose target cannot be read";
 static const char fronting[] = "a request whose host is not the server name of its connection";
 
 /* Whether connect allows the name, for this address, in so many words. */
@@ -230,6 +231,11 @@ bool mf_tcp_http_judge(struct mf_tcp_http *h, const struct mf_http_said *heard, 
 		alert(h, why);
 		return false;
 	}
+	if (heard->blind) {
+		d = mf_ask_own_denial(mf_tcp_http_blind);
+		refuse(h, heard, &d);
+		return false;
+	}
 	if (said.connect || (!is_last(h, said.name) && !is_server_name(h, said.name))) {
 		if (!may_go_on(h, &said, &d)) {
 			refuse(h, heard, &d);
@@ -272,7 +278,7 @@ static bool append(struct mf_tcp_http *h, struct mf_span in)
 	return true;
 }
 
-/* Takes what answers us out of the held bytes. */
+/* Takes what answers us out of the held bytes, from @at on. */
 static void take_out(struct mf_tcp_http *h, size_t at, struct mf_span *in)
 {
 	memmove(h->held + at, h->held + at + MF_HTTP2_ACK_LEN, in->len - at - MF_HTTP2_ACK_LEN);
@@ -300,7 +306,7 @@ static int look(struct mf_tcp_http *h, struct mf_span *in, size_t *ret_at)
 		if (r == 1 && !mf_tcp_http_judge(h, &said, mf_span_sub(*in, at, in->len)))
 			r = MF_E_BAD;
 		else if (r == 2)
-			take_out(h, at, in);
+			take_out(h, at + said.at, in);
 		else if (r < 0)
 			bad(h);
 	} while (r > 0);

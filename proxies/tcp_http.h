@@ -47,6 +47,8 @@ int mf_tcp_http_on_hello(struct mf_relay *r);
 bool mf_tcp_http_judge(struct mf_tcp_http *h, const struct mf_http_said *heard,
 		       struct mf_span from);
 
+extern const char mf_tcp_http_blind[]; /* why a request with mf_http_said.blind is refused */
+
 /** mf_tcp_http_remember() - A name was judged and may be said again */
 void mf_tcp_http_remember(struct mf_tcp_http *h, struct mf_span name);
 

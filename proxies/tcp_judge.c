@@ -348,6 +348,10 @@ static void judge_request(struct mf_tcp_conn *c, const struct mf_http_said *hear
 	bool verified;
 
 	p->stats.http_requests++;
+	if (heard->blind) {
+		deny_ourselves(c, mf_tcp_http_blind, MF_TLS_ACCESS_DENIED);
+		return;
+	}
 	if (mf_ask_unnameable(said.name, &d)) {
 		announce(c, &d);
 		mf_tcp_conn_deny(c, &d, MF_TLS_ACCESS_DENIED);
@@ -396,8 +400,9 @@ static void judge_text(struct mf_tcp_conn *c)
 			&said)) == 2) {
 		s->http_at += (uint32_t)pass;
 		s->in_len -= MF_HTTP2_ACK_LEN;
-		memmove(s->in + s->http_at, s->in + s->http_at + MF_HTTP2_ACK_LEN,
-			s->in_len - s->http_at);
+		memmove(s->in + s->http_at + said.at,
+			s->in + s->http_at + said.at + MF_HTTP2_ACK_LEN,
+			s->in_len - s->http_at - said.at);
 	}
 	s->http_at += (uint32_t)pass;
 	if (r < 0) {

@@ -189,7 +189,7 @@ static int read_absolute(struct mf_span target, struct mf_span *ret)
 struct lines {
 	struct mf_span host;
 	uint64_t body_len;
-	bool has_host, has_length, chunked, upgrade;
+	bool has_host, has_length, chunked, upgrade, blind;
 };
 
 static int read_length(struct mf_span value, struct lines *l)
@@ -203,6 +203,18 @@ static int read_length(struct mf_span value, struct lines *l)
 		l->body_len = l->body_len * 10 + (value.ptr[i] - '0');
 	}
 	return 0;
+}
+
+/* connect-udp, connect-ip and whatever comes after them */
+static bool names_tunnel(struct mf_span protocols)
+{
+	static const char prefix[] = "connect-";
+	size_t len = sizeof(prefix) - 1;
+
+	for (size_t i = 0; i + len <= protocols.len; i++)
+		if (strncasecmp((const char *)protocols.ptr + i, prefix, len) == 0)
+			return true;
+	return false;
 }
 
 static int read_field(struct mf_span name, struct mf_span value, struct lines *l)
@@ -221,8 +233,10 @@ static int read_field(struct mf_span name, struct mf_span value, struct lines *l
 			return MF_E_BAD;
 		l->chunked = true;
 	}
-	if (is_word(name, "upgrade"))
+	if (is_word(name, "upgrade")) {
 		l->upgrade = true;
+		l->blind |= names_tunnel(value);
+	}
 	return 0;
 }
 
@@ -345,6 +359,7 @@ int mf_http_read_head(struct mf_span head, struct mf_http_head *h)
 	h->chunked = l.chunked;
 	h->body_len = l.body_len;
 	h->upgrade = l.upgrade;
+	h->blind = l.blind;
 	/* what follows CONNECT is the tunnel's */
 	if (h->connect && (l.chunked || l.body_len))
 		return MF_E_BAD;

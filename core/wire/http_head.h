@@ -37,6 +37,7 @@ struct mf_http_head {
 	uint16_t port;	   /* of CONNECT's target; 0: none */
 	bool chunked, connect;
 	bool upgrade; /* asks for another protocol on this connection */
+	bool blind; /* ... that is a tunnel, and its target stands in the path (RFC 9298, RFC 9484) */
 };
 
 /** mf_http_find_end() - Bytes of the head with its empty line; 0: not complete. @from: bytes known to hold no end */

@@ -10,17 +10,6 @@
 #include "core/wire/http_watch_int.h"
 
 enum {
-	FRAME_HEAD = 9,
-	FRAME_HEADERS = 1,
-	FRAME_SETTINGS = 4,
-	FRAME_PUSH_PROMISE = 5,
-	FRAME_CONTINUATION = 9,
-	FLAG_ACK = 1, /* of SETTINGS */
-	FLAG_END_HEADERS = 4,
-	FLAG_PADDED = 8,
-	FLAG_PRIORITY = 32,
-	PRIORITY_LEN = 5,
-	PIECES_MAX = 16, /* frames of one header block */
 	CHUNK_DIGITS_MAX = 15,
 	CHUNK_LINE_MAX = 256,
 };
@@ -38,6 +27,7 @@ void mf_http_watch_free(struct mf_http_watch *w)
 		mf_hpack_done(w->hpack);
 	free(w->hpack);
 	free(w->host);
+	mf_watch_drop_tunnels(w);
 	free(w->hello);
 	free(w);
 }
@@ -77,13 +67,6 @@ bool mf_http_watch_awaits_answer(const struct mf_http_watch *w)
 	return w->greeted;
 }
 
-static bool have_host(struct mf_http_watch *w)
-{
-	if (!w->host)
-		w->host = malloc(MF_HPACK_VALUE_MAX);
-	return w->host != NULL;
-}
-
 /* --- HTTP/1 --------------------------------------------------------------------------------------------------------- */
 
 static bool is_blank(uint8_t c)
@@ -111,6 +94,7 @@ static int step_head(struct mf_http_watch *w, struct mf_span in, size_t *pass,
 	ret->host = h.host;
 	ret->port = h.port;
 	ret->connect = h.connect;
+	ret->blind = h.blind;
 	ret->by = MF_SAID_HTTP1;
 	w->behind = h.connect || h.upgrade ? AFTER : HEAD;
 	/* a body of known length goes with the head */
@@ -209,166 +193,6 @@ static int step_trailer(struct mf_http_watch *w, struct mf_span in, size_t *pass
 	return WAIT;
 }
 
-/* --- HTTP/2 --------------------------------------------------------------------------------------------------------- */
-
-struct h2_request {
-	struct mf_http_watch *w;
-	struct mf_span host;
-	uint16_t port;
-	bool authority, is_request, connect, websocket;
-};
-
-/* The first of :authority and host is kept; a second must not say anything else. */
-static int on_field(void *ctx, enum mf_hpack_name name, struct mf_span value)
-{
-	struct h2_request *q = ctx;
-	struct mf_span host;
-	uint16_t port;
-
-	if (name == MF_HPACK_METHOD) {
-		if (q->is_request)
-			return MF_E_BAD;
-		q->is_request = true;
-		q->connect = mf_span_eq(value, mf_span_str("CONNECT"));
-		return 0;
-	}
-	if (name == MF_HPACK_PROTOCOL) {
-		q->websocket = mf_span_eq(value, mf_span_str("websocket"));
-		return 0;
-	}
-	if (mf_http_read_authority(value, &host, &port) < 0)
-		return MF_E_BAD;
-	if (q->authority)
-		return mf_span_eq(host, q->host) ? 0 : MF_E_BAD;
-	q->authority = true;
-	q->port = port;
-	memcpy(q->w->host, host.ptr, host.len);
-	q->host = mf_span_of(q->w->host, host.len);
-	return 0;
-}
-
-/* The part of a HEADERS frame's payload that is header block. Return: false: lengths that do not fit */
-static bool strip_headers(uint8_t flags, struct mf_span *payload)
-{
-	size_t front = 0, back = 0;
-
-	if (flags & FLAG_PADDED) {
-		if (payload->len < 1)
-			return false;
-		back = payload->ptr[0];
-		front = 1;
-	}
-	if (flags & FLAG_PRIORITY)
-		front += PRIORITY_LEN;
-	if (front + back > payload->len)
-		return false;
-	*payload = mf_span_sub(*payload, front, payload->len - front - back);
-	return true;
-}
-
-static int read_block(struct mf_http_watch *w, struct mf_span block, uint64_t len,
-		      struct mf_http_said *ret)
-{
-	struct h2_request q = { .w = w };
-	int r = have_host(w) ? mf_hpack_read(w->hpack, block, on_field, &q) : MF_E_NOMEM;
-
-	if (r < 0)
-		return r;
-	/* trailers belong to a request that was told of */
-	if (!q.is_request && q.authority)
-		return MF_E_BAD;
-	mf_watch_tell(w, len, FRAME);
-	if (!q.is_request)
-		return AGAIN;
-	ret->host = q.host;
-	ret->port = q.port;
-	/* RFC 8441: a WebSocket of the server itself, not somewhere to dial */
-	ret->connect = q.connect && !q.websocket;
-	ret->by = MF_SAID_HTTP2;
-	return SAID;
-}
-
-/* HEADERS at the front of @in, whose block may go on in frames of its own. */
-static int step_headers(struct mf_http_watch *w, struct mf_span in, struct mf_http_said *ret)
-{
-	uint32_t stream = mf_load_be32(in.ptr + 5);
-	size_t at = 0, len = 0;
-	uint8_t *joined = NULL;
-	int r = MF_E_BAD;
-
-	for (unsigned piece = 0; piece < PIECES_MAX; piece++) {
-		struct mf_span head = mf_span_sub(in, at, FRAME_HEAD), part;
-		uint8_t flags;
-		size_t n;
-
-		if (head.len < FRAME_HEAD || in.len - at - FRAME_HEAD < mf_load_be24(head.ptr)) {
-			r = in.len > MF_HTTP_WATCH_HELD_MAX ? MF_E_BAD : WAIT;
-			break;
-		}
-		n = mf_load_be24(head.ptr);
-		flags = head.ptr[4];
-		part = mf_span_sub(in, at + FRAME_HEAD, n);
-		if (mf_load_be32(head.ptr + 5) != stream ||
-		    head.ptr[3] != (piece ? FRAME_CONTINUATION : FRAME_HEADERS) ||
-		    (!piece && !strip_headers(flags, &part)))
-			break;
-		at += FRAME_HEAD + n;
-		if (flags & FLAG_END_HEADERS && !piece) {
-			r = read_block(w, part, at, ret);
-			break;
-		}
-		if (!joined)
-			joined = malloc(MF_HTTP_WATCH_HELD_MAX);
-		if (!joined)
-			return MF_E_NOMEM;
-		if (len + part.len > MF_HTTP_WATCH_HELD_MAX)
-			break;
-		memcpy(joined + len, part.ptr, part.len);
-		len += part.len;
-		if (flags & FLAG_END_HEADERS) {
-			r = read_block(w, mf_span_of(joined, len), at, ret);
-			break;
-		}
-	}
-	free(joined);
-	return r;
-}
-
-static int step_frame(struct mf_http_watch *w, struct mf_span in, struct mf_http_said *ret)
-{
-	uint8_t type;
-
-	if (in.len < FRAME_HEAD)
-		return WAIT;
-	type = in.ptr[3];
-	if (type == FRAME_HEADERS)
-		return step_headers(w, in, ret);
-	/* a client promises nothing; a block goes on behind HEADERS only */
-	if (type == FRAME_PUSH_PROMISE || type == FRAME_CONTINUATION)
-		return MF_E_BAD;
-	if (w->greeted && type == FRAME_SETTINGS && in.ptr[4] & FLAG_ACK) {
-		if (mf_load_be24(in.ptr) || mf_load_be32(in.ptr + 5))
-			return MF_E_BAD;
-		w->greeted = false;
-		return OURS;
-	}
-	mf_watch_tell(w, FRAME_HEAD + mf_load_be24(in.ptr), FRAME);
-	return AGAIN;
-}
-
-static int begin_http2(struct mf_http_watch *w)
-{
-	if (w->hpack) /* a second preface inside a tunnel of a tunnel */
-		mf_hpack_done(w->hpack);
-	else
-		w->hpack = malloc(sizeof(*w->hpack));
-	if (!w->hpack)
-		return MF_E_NOMEM;
-	mf_hpack_init(w->hpack);
-	mf_watch_tell(w, MF_HTTP2_PREFACE_LEN, FRAME);
-	return AGAIN;
-}
-
 /* --- behind CONNECT and Upgrade ------------------------------------------------------------------------------------- */
 
 /* Whether the first line that is not empty is whole. */
@@ -404,7 +228,7 @@ static int step_any(struct mf_http_watch *w, struct mf_span in, size_t *pass,
 			*pass = 1;
 			return AGAIN;
 		}
-		return begin_http2(w);
+		return mf_watch_begin_http2(w);
 	case MF_SPEECH_TLS:
 		return mf_watch_step_hello(w, in, ret);
 	default:
@@ -447,7 +271,7 @@ static int step(struct mf_http_watch *w, struct mf_span in, size_t *pass, struct
 	case TRAILER:
 		return step_trailer(w, in, pass);
 	case FRAME:
-		return step_frame(w, in, ret);
+		return mf_watch_step_frame(w, in, pass, ret);
 	case WORDS:
 		return mf_watch_step_words(w, in, pass, ret);
 	case RECORDS:

@@ -15,7 +15,8 @@
  *
  * What is watched:
  *	HTTP/1		heads are read (http_head.h), bodies of known length and chunked ones are counted through
- *	HTTP/2		with prior knowledge or after an upgrade: HEADERS and CONTINUATION (hpack.h), :authority and host
+ *	HTTP/2		with prior knowledge or after an upgrade: HEADERS and CONTINUATION (hpack.h), :authority and host; what is
+ *			inside its CONNECT tunnels as behind CONNECT
  *	behind CONNECT	a TLS hello says a name as a Host does; HTTP is watched on, in either version
  *	behind Upgrade	a server that does not change protocols reads the next request: what looks like one is read as one
  *	other words	pass as they are; where a TLS hello begins among the first 64 KiB (STARTTLS), it says a name
@@ -42,7 +43,10 @@ struct mf_http_said {
 	struct mf_span host; /* without port; empty: it says nobody. Points into @in or the watch */
 	uint16_t port;	     /* CONNECT: of its target */
 	bool connect;	     /* @host is to be dialled by the server, which is a proxy */
+	/* a tunnel whose target does not stand where a host stands (RFC 9298: a UDP proxy's path) */
+	bool blind;
 	enum mf_said_by by;
+	size_t at; /* where mf_http_watch_next() returns 2 */
 	const struct mf_tls_hello
 		*hello; /* MF_SAID_TLS: until the next call; @host is its sni, as sent */
 };
@@ -64,8 +68,8 @@ void mf_http_watch_begin_in_words(struct mf_http_watch *w);
  * @ret_pass: bytes of @in that may go (also where a request is returned: they are in front of it)
  * Return: 1: *@ret is the next request; unless it is refused, call again with what is left of @in
  *         0: the rest of @in, at most MF_HTTP_WATCH_HELD_MAX bytes, waits for more
- *         2: the next MF_HTTP2_ACK_LEN bytes answer us and are not the server's (mf_http_watch_greeted()): call again with
- *            what is behind them
+ *         2: MF_HTTP2_ACK_LEN bytes, @ret->at behind those that may go, answer us and are not the server's
+ *            (mf_http_watch_greeted()): take them out and call again
  *         MF_E_BAD, MF_E_NOMEM
  */
 int mf_http_watch_next(struct mf_http_watch *w, struct mf_span in, size_t *ret_pass,

@@ -30,7 +30,12 @@ struct mf_http_watch {
 	uint8_t digits;
 	bool in_extension, cr; /* of a chunk's line; the last byte was a CR */
 	bool unsure;
-	bool greeted; /* the first acknowledgement of settings is for ours */
+	struct mf_watch_tunnel *tunnels, *told_of; /* HTTP/2: told_of has more to say */
+	size_t ahead; /* ... of frames that were read and have not passed */
+	size_t tunnel_bytes;
+	uint32_t tunnel_cnt;
+	uint8_t depth; /* of watches in one another */
+	bool greeted;  /* the first acknowledgement of settings is for ours */
 	struct mf_tls_scan scan;
 	struct mf_hpack *hpack;
 	enum mf_watch_state behind; /* a chunked body */
@@ -57,6 +62,12 @@ static inline int mf_watch_tell(struct mf_http_watch *w, uint64_t len, enum mf_w
 	w->scanned = 0;
 	return SAID;
 }
+
+/* http_watch_h2.c */
+int mf_watch_begin_http2(struct mf_http_watch *w);
+int mf_watch_step_frame(struct mf_http_watch *w, struct mf_span in, size_t *pass,
+			struct mf_http_said *ret);
+void mf_watch_drop_tunnels(struct mf_http_watch *w);
 
 /* http_watch_tls.c */
 int mf_watch_step_hello(struct mf_http_watch *w, struct mf_span in, struct mf_http_said *ret);

@@ -87,10 +87,48 @@ PROTOCOLS = {
     "ldap": ldap,
 }
 WHERE = {name: f"127.0.0.{30 + i}" for i, name in enumerate(PROTOCOLS)}
-LISTENER, RETRIES = "127.0.0.29", "127.0.0.28"
+LISTENER, RETRIES, QUIET, TUNNELS = "127.0.0.29", "127.0.0.28", "127.0.0.27", "127.0.0.26"
 bed.MAPS.update({at: f"127.0.3.{30 + i}:2525" for i, at in enumerate(WHERE.values())})
-bed.MAPS.update({LISTENER: "127.0.3.29:2525", RETRIES: "127.0.3.28:8443"})
-bed.NAMES += [f"mail.test=127.0.3.{30 + i}" for i in range(len(PROTOCOLS))] + ["mail.test=127.0.3.29", "again.test=127.0.3.28"]
+bed.MAPS.update({LISTENER: "127.0.3.29:2525", RETRIES: "127.0.3.28:8443", QUIET: "127.0.3.27:8000", TUNNELS: "127.0.3.26:8000"})
+bed.NAMES += [f"mail.test=127.0.3.{30 + i}" for i in range(len(PROTOCOLS))] + ["mail.test=127.0.3.29", "again.test=127.0.3.28",
+                                                                              "quiet.test=127.0.3.27", "proxy.test=127.0.3.26"]
+
+# A proxy of tunnels in HTTP/2: wherever they are to lead, they come to one server.
+NODE_PROXY = """const net = require('net');
+require('http2').createServer({ settings: { enableConnectProtocol: true } }).on('stream', (s, h) => {
+  s.on('error', () => {});
+  if (h[':protocol']) { s.respond({ ':status': 200 }); s.pipe(s); return; }
+  if (h[':method'] !== 'CONNECT') { s.respond({ ':status': 200 }); s.end('asked for ' + h[':authority']); return; }
+  const to = net.connect(8443, '127.0.1.1', () => { s.respond({ ':status': 200 }); s.pipe(to).pipe(s); });
+  to.on('error', () => s.close());
+}).listen(8000, '127.0.3.26');"""
+# node -e ... PROXY SERVERNAME...: a tunnel for each name, all in one connection; what the servers' certificates say
+NODE_CLIENT = """const tls = require('tls'), names = process.argv.slice(2);
+const c = require('http2').connect('http://' + process.argv[1]);
+let left = names.length;
+const done = (name, what) => { console.log(name, what); if (--left === 0) c.destroy(); };
+c.on('error', () => {});
+for (const name of names) {
+  const s = c.request({ ':method': 'CONNECT', ':authority': 'proxy.test:443' });
+  let told = false;
+  const tell = what => { if (!told) { told = true; done(name, what); } };
+  s.on('error', () => tell('ended'));
+  s.on('close', () => tell('ended'));
+  s.on('response', () => {
+    const t = tls.connect({ socket: s, servername: name, rejectUnauthorized: false },
+                          () => { tell(t.getPeerCertificate().subject.CN); t.destroy(); s.close(); });
+    t.on('error', () => tell('ended'));
+  });
+}"""
+NODE_SOCKET = """const c = require('http2').connect('http://' + process.argv[1]);
+c.on('error', () => {});
+c.request({ ':authority': 'proxy.test' }).resume().on('end', () => {
+  const s = c.request({ ':method': 'CONNECT', ':protocol': 'websocket', ':authority': process.argv[2], ':path': '/' });
+  s.on('error', () => {});
+  s.on('data', d => { console.log('echo', d.toString()); c.destroy(); });
+  s.on('close', () => c.destroy());
+  s.write('words');
+});"""
 
 
 def setUpModule():
@@ -118,13 +156,22 @@ def setUpModule():
             if data.endswith(b"\n"):
                 c.sendall(b"250 ok\r\n")
     serve("127.0.3.29", 2525, listen)
+
+    def keep(c):
+        data = bytearray()
+        raw.append(data)
+        while more := c.recv(65536):
+            data += more
+    serve("127.0.3.27", 8000, keep)
+    bed.spawn(["node", "-e", NODE_PROXY])
     bed.spawn(["openssl", "s_server", "-accept", "127.0.3.28:8443", "-cert", TMP + "/cert.pem", "-key", TMP + "/key.pem",
                "-groups", "P-384", "-www", "-quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def is_there():
-        with socket.socket() as s:
-            return s.connect_ex(("127.0.3.28", 8443)) == 0
-    wait_for("a server that asks again", is_there)
+    for at in (("127.0.3.28", 8443), ("127.0.3.26", 8000)):
+        def is_there():
+            with socket.socket() as s:
+                return s.connect_ex(at) == 0
+        wait_for("%s:%d" % at, is_there)
 
 
 tearDownModule = bed.tearDownModule
@@ -236,6 +283,109 @@ class SecondHello(unittest.TestCase):
             event("net_connect", effective_action="blocked",
                   policy_reason="a second ClientHello that is malformed, or names somebody else")
             s.close()
+
+
+def frame(kind, flags, stream, payload):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def ask(stream, method, authority, protocol=b"", flags=4):
+    fields = b"\x02" + bytes([len(method)]) + method
+    if protocol:
+        fields += b"\0\x09:protocol" + bytes([len(protocol)]) + protocol
+    return frame(1, flags, stream, fields + b"\x01" + bytes([len(authority)]) + authority)
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")
+DENIED = with_name("spoofed.secret.test"[1:])
+
+
+def in_frames(stream, data, size):
+    return b"".join(frame(0, 0, stream, data[i:i + size]) for i in range(0, len(data), size))
+
+
+class Tunnels(unittest.TestCase):
+    def start(self, words):
+        before = len(raw)
+        s = dial(QUIET)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        s.sendall(words)
+        wait_for("the words", lambda: any(bytes(r) == words for r in raw[before:]))
+        return s, next(r for r in raw[before:] if bytes(r) == words)
+
+    def assert_ends(self, s, data, cnt):
+        read_all(s)
+        self.assertEqual(len(data), cnt)
+        s.close()
+
+    def test_a_denied_name_inside_does_not_pass(self):
+        tunnel = PREFACE + ask(1, b"CONNECT", b"quiet.test:443")
+        nested = PREFACE + ask(1, b"CONNECT", b"quiet.test:443")
+        for what, words in {
+            "a hello": DENIED,
+            "STARTTLS": b"EHLO me\r\nSTARTTLS\r\n" + DENIED,
+            "a request": b"GET / HTTP/1.1\r\nHost: www.secret.test\r\n\r\n",
+            "a tunnel": b"CONNECT www.secret.test:443 HTTP/1.1\r\n\r\n",
+            "a hello in a tunnel": b"CONNECT quiet.test:443 HTTP/1.1\r\n\r\n" + DENIED,
+            "HTTP/2": PREFACE + ask(1, b"GET", b"www.secret.test", flags=5),
+            "a hello in HTTP/2's tunnel": nested + in_frames(1, DENIED, 100),
+        }.items():
+            for size in (16000, 50, 1):
+                with self.subTest(what=what, size=size):
+                    s, data = self.start(tunnel)
+                    s.sendall(in_frames(1, words, size))
+                    read_all(s)
+                    # a first line may pass before it says that it is one
+                    said = bytes(data).replace(in_frames(1, b"x", 1)[:9], b"")
+                    self.assertNotIn(b"secret.test" + words[-1:] if what == "a tunnel" else b"secret", said)
+                    self.assertNotIn(words[-12:], said)
+                    s.close()
+
+    def test_other_streams_go_on_behind_a_hello_that_is_whole(self):
+        tunnel = PREFACE + ask(1, b"CONNECT", b"quiet.test:443")
+        hello = with_name("an-other-name.test")
+        first, second = in_frames(1, hello[:100], 30), in_frames(1, hello[100:], 30)
+        between = ask(3, b"GET", b"quiet.test", flags=5) + frame(6, 0, 0, b"12345678")
+        s, data = self.start(tunnel)
+        s.sendall(first + between)
+        s.sendall(second)
+        wait_for("all of it", lambda: len(data) == len(tunnel + first + between + second))
+        self.assertEqual(bytes(data), tunnel + first + between + second)
+        s.sendall(ask(5, b"GET", b"www.secret.test", flags=5))
+        self.assert_ends(s, data, len(tunnel + first + between + second))
+
+    def test_tunnels_in_tunnels_of_http1_are_read(self):
+        words = b"CONNECT quiet.test:443 HTTP/1.1\r\n\r\n" * 6
+        for last in (DENIED, b"CONNECT www.secret.test:443 HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: www.secret.test\r\n\r\n",
+                     PREFACE + ask(1, b"GET", b"www.secret.test", flags=5), b"EHLO me\r\nSTARTTLS\r\n" + DENIED):
+            s, data = self.start(words)
+            s.sendall(last)
+            read_all(s)
+            self.assertNotIn(b"secret", data)
+            s.close()
+
+    def test_a_tunnel_whose_target_cannot_be_read_is_refused(self):
+        s = dial(QUIET)
+        s.sendall(b"GET /masque/ HTTP/1.1\r\nHost: quiet.test\r\nConnection: Upgrade\r\nUpgrade: connect-udp\r\n\r\n")
+        self.assertIn(b"a tunnel whose target cannot be read", read_all(s))
+        first = PREFACE + ask(1, b"GET", b"quiet.test", flags=5)
+        s, data = self.start(first)
+        s.sendall(ask(3, b"CONNECT", b"quiet.test", b"connect-udp"))
+        self.assert_ends(s, data, len(first))
+
+    def test_nodes_tunnels_reach_their_server_and_a_denied_one_ends_the_connection(self):
+        def run(*names):
+            r = subprocess.run(["node", "-e", NODE_CLIENT, f"{TUNNELS}:{TCP}", *names], capture_output=True, text=True, timeout=120)
+            return sorted(r.stdout.split("\n")[:-1])
+        many = [f"n{i}.test" for i in range(20)]
+        self.assertEqual(run(*many), sorted(f"{n} plain.test" for n in many))
+        self.assertEqual(run("www.secret.test"), ["www.secret.test ended"])
+        self.assertEqual(run("x.blocked.test"), ["x.blocked.test ended"])
+
+    def test_a_websocket_over_http2_passes_under_its_authority(self):
+        for authority, want in (("proxy.test", "echo words\n"), ("www.secret.test", "")):
+            r = subprocess.run(["node", "-e", NODE_SOCKET, f"{TUNNELS}:{TCP}", authority], capture_output=True, text=True, timeout=120)
+            self.assertEqual(r.stdout, want, r)
 
 
 if __name__ == "__main__":

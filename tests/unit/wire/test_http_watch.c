@@ -20,7 +20,7 @@
 
 struct run {
 	char told
-		[4096]; /* "name " for each request, with ":port" for CONNECT's, and "!" for an error */
+		[4096]; /* "name " for each request, with ":port" for CONNECT's, "?" for blind ones, and "!" for an error */
 	size_t passed, told_at; /* bytes; how many had passed when the last request was told of */
 	bool another;
 };
@@ -56,8 +56,9 @@ static void run_watch(const void *wire, size_t len, size_t step, struct run *ret
 					 (int)said.host.len, (const char *)said.host.ptr,
 					 said.port);
 			else if (r == 1)
-				snprintf(ret->told + strlen(ret->told), room, "%.*s ",
-					 (int)said.host.len, (const char *)said.host.ptr);
+				snprintf(ret->told + strlen(ret->told), room, "%.*s%s ",
+					 (int)said.host.len, (const char *)said.host.ptr,
+					 said.blind ? "?" : "");
 			if (r == 1)
 				ret->told_at = ret->passed;
 			free(exact);
@@ -304,7 +305,7 @@ static void the_authority_of_each_http2_request_is_told_of(void **state)
 			"connect-udp\x01\6t.ex:9"));
 	put_frame(w, 6, 0, 0, "12345678", 8);
 	assert_told(w->bytes, w->len,
-		    "www.example.com www.example.com www.example.com b.ex1 h  t.ex:9 t.ex t.ex:9 ");
+		    "www.example.com www.example.com www.example.com b.ex1 h  t.ex:9 t.ex t.ex? ");
 	free(w);
 }
 
@@ -544,11 +545,130 @@ static void a_second_hello_names_the_same(void **state)
 	free(wire);
 }
 
+#define CONNECT_H2 "\x02\7CONNECT\x01\6t.ex:9"
+
+// DATA of a stream, in frames of @size bytes, with another stream's in between
+static void put_tunnel(struct wire *w, uint32_t stream, size_t size, const void *bytes, size_t len)
+{
+	for (size_t at = 0; at < len; at += size) {
+		size_t part = len - at < size ? len - at : size;
+
+		put_frame(w, 0, 0, stream, (const char *)bytes + at, part);
+		if (at == 0) {
+			put_frame(w, 8, 0, 0, "\0\0\1\0", 4);
+			put_frame(w, 0, 0, 99, "of another stream", 17);
+		}
+	}
+}
+
+static void what_is_inside_http2_tunnels_is_told_of(void **state)
+{
+	static const size_t sizes[] = { 16000, 100, 7 };
+	uint8_t hello[4096];
+	size_t len = load_hello(hello);
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(sizes); i++) {
+		struct wire *w = begin_h2(), *inner;
+
+		put_frame(w, 1, 4, 1, SIZED(CONNECT_H2));
+		put_frame(w, 1, 4, 3, SIZED(CONNECT_H2));
+		put_tunnel(w, 1, sizes[i], hello, len);
+		put_tunnel(w, 3, sizes[i], SIZED(GET("a") GET("b")));
+		// padded, and its end
+		put_frame(w, 0, 8, 3, SIZED("\4GET / HTTP/1.1\r\nHost\0\0\0\0"));
+		put_frame(w, 1, 4 | 1, 5, SIZED(PLAIN_GET WWW));
+		put_frame(w, 0, 1, 3, SIZED(": c\r\n\r\n"));
+		put_frame(w, 0, 0, 1, SIZED("\x17\x03\x03\0\1x"));
+		put_frame(w, 0, 1, 1, SIZED("anything"));
+		assert_told(w->bytes, w->len,
+			    "t.ex:9 t.ex:9 api.vendor.example a b www.example.com c ");
+		free(w);
+
+		// words, STARTTLS, a tunnel in a tunnel, HTTP/2 in HTTP/2
+		w = begin_h2();
+		put_frame(w, 1, 4, 1, SIZED(CONNECT_H2));
+		put_frame(w, 1, 4, 3, SIZED(CONNECT_H2));
+		put_frame(w, 1, 4, 5, SIZED(CONNECT_H2));
+		put_tunnel(w, 1, sizes[i], SIZED("EHLO me\r\nSTARTTLS\r\n"));
+		put_tunnel(w, 1, sizes[i], hello, len);
+		put_tunnel(w, 3, sizes[i], SIZED(CONNECT GET("b")));
+		inner = begin_h2();
+		put_frame(inner, 1, 4, 1, SIZED(CONNECT_H2));
+		put_tunnel(inner, 1, sizes[i], SIZED(GET("d")));
+		put_tunnel(w, 5, sizes[i], inner->bytes, inner->len);
+		assert_told(w->bytes, w->len,
+			    "t.ex:9 t.ex:9 t.ex:9 api.vendor.example a:443 b t.ex:9 d ");
+		free(inner);
+		free(w);
+	}
+}
+
+static void http2_tunnels_that_cannot_be_followed_are_bad(void **state)
+{
+	struct wire *w = begin_h2(), *inner;
+	uint8_t hello[4096];
+	size_t len = load_hello(hello);
+
+	(void)state;
+	// a hello that never ends, with the end of its stream
+	put_frame(w, 1, 4, 1, SIZED(CONNECT_H2));
+	put_frame(w, 0, 1, 1, (const char *)hello, len - 1);
+	assert_told(w->bytes, w->len, "t.ex:9 !");
+	free(w);
+	// padding
+	w = begin_h2();
+	put_frame(w, 1, 4, 1, SIZED(CONNECT_H2));
+	put_frame(w, 0, 8, 1, SIZED("\3abc"));
+	put_frame(w, 0, 8, 1, SIZED("\4abc"));
+	assert_told(w->bytes, w->len, "t.ex:9 !");
+	free(w);
+	// two requests of one stream
+	w = begin_h2();
+	put_frame(w, 1, 4, 1, SIZED(CONNECT_H2));
+	put_frame(w, 1, 4, 1, SIZED(CONNECT_H2));
+	assert_told(w->bytes, w->len, "t.ex:9 !");
+	free(w);
+	// more tunnels than are read at once
+	w = begin_h2();
+	for (uint32_t i = 0; i < 101; i++)
+		put_frame(w, 1, 4, 1 + 2 * i, SIZED(CONNECT_H2));
+	{
+		struct run run;
+
+		run_watch(w->bytes, w->len, WIRE_MAX, &run);
+		assert_string_equal(run.told + strlen(run.told) - 1, "!");
+	}
+	free(w);
+	// a stream that is given up lets the others go
+	w = begin_h2();
+	put_frame(w, 1, 4, 1, SIZED(CONNECT_H2));
+	put_frame(w, 0, 0, 1, (const char *)hello, 100);
+	put_frame(w, 3, 0, 1, "\0\0\0\x08", 4);
+	put_frame(w, 1, 4 | 1, 3, SIZED(PLAIN_GET WWW));
+	assert_told(w->bytes, w->len, "t.ex:9 www.example.com ");
+	free(w);
+	// one in another, too deep
+	w = begin_h2();
+	put_frame(w, 1, 4, 1, SIZED(CONNECT_H2));
+	for (unsigned i = 0; i < 4; i++) {
+		inner = w;
+		w = begin_h2();
+		put_frame(w, 1, 4, 1, SIZED(CONNECT_H2));
+		put_frame(w, 0, 0, 1, (const char *)inner->bytes, inner->len);
+		free(inner);
+	}
+	assert_told(w->bytes, w->len, "t.ex:9 t.ex:9 t.ex:9 t.ex:9 !");
+	free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_request_of_a_connection_is_told_of),
 		cmocka_unit_test(what_cannot_be_followed_is_bad),
+		cmocka_unit_test(what_is_inside_http2_tunnels_is_told_of),
+		cmocka_unit_test(http2_tunnels_that_cannot_be_followed_are_bad),
 		cmocka_unit_test(tls_after_other_words_says_its_name),
 		cmocka_unit_test(a_second_hello_names_the_same),
 		cmocka_unit_test(another_protocol_is_known_from_its_first_byte),
