@@ -40,7 +40,8 @@ static int step(int fd, const char *name, bool make, bool *ret_made)
 	return next < 0 ? -errno : next;
 }
 
-static int remember(struct mf_trash_made *made, const char *path, const struct mf_trash_attr *attr)
+int mf_trash_made_add(struct mf_trash_made *made, const char *path,
+		      const struct mf_trash_attr *attr, const char *token)
 {
 	struct mf_trash_made_dir *d;
 
@@ -58,6 +59,7 @@ static int remember(struct mf_trash_made *made, const char *path, const struct m
 	if (!d->path)
 		return -ENOMEM;
 	d->attr = *attr;
+	snprintf(d->token, sizeof(d->token), "%s", token);
 	made->cnt++;
 	return 0;
 }
@@ -74,10 +76,11 @@ static int dress(struct mf_trash *t, struct mf_trash_made *made, const char *pat
 		return -errno;
 	attr = (struct mf_trash_attr){ .mode = (uint32_t)st.st_mode };
 	if (mf_trash_look_up(t, path, 0, &note, NULL) < 0)
-		return remember(made, path, &attr);
-	r = remember(made, path, note.r.e.how == MF_TRASH_NOTE_DIR ? &note.r.e.attr : &attr);
-	if (r == 0 && note.r.e.how == MF_TRASH_NOTE_DIR)
-		mf_trash_forget(t, note.token, "");
+		return mf_trash_made_add(made, path, &attr, "");
+	if (note.r.e.how == MF_TRASH_NOTE_DIR)
+		r = mf_trash_made_add(made, path, &note.r.e.attr, note.token);
+	else
+		r = mf_trash_made_add(made, path, &attr, "");
 	mf_trash_loaded_done(&note);
 	return r;
 }
@@ -117,12 +120,6 @@ int mf_trash_go(struct mf_trash *t, struct mf_trash_made *made, const char *path
 	}
 }
 
-int mf_trash_made_add(struct mf_trash_made *made, const char *path,
-		      const struct mf_trash_attr *attr)
-{
-	return remember(made, path, attr);
-}
-
 static void finish(struct mf_trash *t, const struct mf_trash_made_dir *d)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
@@ -142,6 +139,9 @@ static void finish(struct mf_trash *t, const struct mf_trash_made_dir *d)
 			times[1].tv_nsec = (long)(d->attr.mtime_ns % (int64_t)MF_NS_PER_S);
 			(void)futimens(fd, times);
 		}
+		// Its entry was kept until now: whatever happened before, the mode was known.
+		if (*d->token)
+			mf_trash_forget(t, d->token, "");
 		close(fd);
 	}
 	if (dir >= 0)

@@ -161,7 +161,8 @@ int mf_trash_open_file(const struct mf_trash *t, const char *file, struct stat *
 struct mf_trash_made {
 	struct mf_trash_made_dir {
 		char *path;
-		struct mf_trash_attr attr; /* .ino 0: only the mode is known */
+		struct mf_trash_attr attr;	/* .ino 0: only the mode is known */
+		char token[MF_TRASH_TOKEN_MAX]; /* of its entry, which then goes; "" */
 	} * dirs;
 	size_t cnt, room;
 };
@@ -172,7 +173,7 @@ struct mf_trash_made {
  */
 int mf_trash_go(struct mf_trash *t, struct mf_trash_made *made, const char *path, char name[256]);
 int mf_trash_made_add(struct mf_trash_made *made, const char *path,
-		      const struct mf_trash_attr *attr);
+		      const struct mf_trash_attr *attr, const char *token);
 /** mf_trash_made_finish() - Give them their modes, owners and times, and forget them */
 void mf_trash_made_finish(struct mf_trash *t, struct mf_trash_made *made);
 

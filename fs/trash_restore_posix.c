@@ -104,35 +104,41 @@ static int verify(struct restore *r)
 		r->l.r.e.path);
 }
 
+/* Its entry goes when it has its mode: mf_trash_made_finish(). */
 static int restore_dir(struct restore *r)
 {
-	const struct mf_trash_attr *a = &r->l.r.e.attr;
+	bool there = mkdirat(r->dir, r->name, 0700) < 0;
 	struct stat st;
+	int made;
 
-	if (mkdirat(r->dir, r->name, 0700) == 0) {
-		int made = mf_trash_made_add(r->made, r->path, a);
-
-		return made < 0 ? fail(r, made) : 0;
-	}
-	if (errno != EEXIST)
+	if (there && errno != EEXIST)
 		return fail(r, -errno);
-	if (fstatat(r->dir, r->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
-		if (r->ret)
-			r->ret->was_there = true;
-		return 0;
-	}
-	return fail(r, -EEXIST);
+	if (there &&
+	    (!r->target->replace || fstatat(r->dir, r->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	     !S_ISDIR(st.st_mode)))
+		return fail(r, -EEXIST);
+	if (r->ret)
+		r->ret->was_there = there;
+	made = mf_trash_made_add(r->made, r->path, &r->l.r.e.attr, r->l.token);
+	return made < 0 ? fail(r, made) : 0;
 }
 
 /* From another file system: complete under a name of its own, then in its place. */
 static int bring_across(struct restore *r)
 {
 	struct mf_trash *t = r->t;
-	char tmp[64];
-	int error, fd;
+	char tmp[MF_TRASH_OWN_NAME_MAX], token[MF_TRASH_TOKEN_MAX];
+	int error = 0, fd;
 
-	snprintf(tmp, sizeof(tmp), ".moonfence-%s", *r->l.token ? r->l.token : "restore");
-	error = mf_trash_copy_tree(t, t->files_fd, r->l.r.e.file, r->dir, tmp);
+	memcpy(token, r->l.token, sizeof(token));
+	if (!*token)
+		error = mf_trash_new_token(t, token);
+	snprintf(tmp, sizeof(tmp), ".moonfence-%s", token);
+	// What an earlier attempt left that was killed: nobody else knows this name.
+	if (error == 0)
+		error = mf_trash_remove_tree(r->dir, tmp);
+	if (error == 0)
+		error = mf_trash_copy_tree(t, t->files_fd, r->l.r.e.file, r->dir, tmp);
 	if (error == 0)
 		error = mf_trash_sys_rename_new(r->dir, tmp, r->dir, r->name);
 	if (error < 0) {
@@ -249,7 +255,8 @@ int mf_trash_restore_locked(struct mf_trash *t, const char *what,
 	if (code == 0)
 		code = r->l.r.e.how == MF_TRASH_NOTE_DIR ? restore_dir(r) : restore_object(r);
 	if (code == 0) {
-		mf_trash_forget(t, r->l.token, r->l.r.e.file);
+		if (r->l.r.e.how != MF_TRASH_NOTE_DIR)
+			mf_trash_forget(t, r->l.token, r->l.r.e.file);
 		if (ret)
 			memcpy(ret->path, r->path, sizeof(r->path));
 		mf_trash_tell(t, &(struct mf_trash_event){ .type = MF_TRASH_EVENT_RESTORED,

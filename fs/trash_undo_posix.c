@@ -10,7 +10,7 @@
 struct lost {
 	char token[MF_TRASH_TOKEN_MAX];
 	char *path;
-	bool replaced; /* something new stands in its place: replace, truncate, overwrite */
+	bool replaced; /* something new may stand in its place: replace, truncate, overwrite; a directory gets its mode */
 };
 
 struct undo {
@@ -35,7 +35,7 @@ static int collect(void *ctx, const struct mf_trash_entry *e)
 	l = &u->list[u->cnt];
 	memcpy(l->token, e->token, MF_TRASH_TOKEN_MAX);
 	l->replaced = e->op == MF_TRASH_REPLACE || e->op == MF_TRASH_TRUNCATE ||
-		      e->op == MF_TRASH_OVERWRITE;
+		      e->op == MF_TRASH_OVERWRITE || e->op == MF_TRASH_RMDIR;
 	l->path = strdup(e->path);
 	if (!l->path)
 		return MF_E_NOMEM;

@@ -7,7 +7,7 @@ set -euo pipefail
 build=(gcc clang make cmake ninja-build ccache pkg-config liblua5.4-dev libevent-dev libssl-dev libpcre2-dev libidn2-dev
   libjansson-dev libnftables-dev libseccomp-dev libnghttp2-dev libpsl-dev libfuse3-dev)
 test=(libcmocka-dev fuse3 fio rsync sqlite3 vim-tiny acl attr stress-ng ca-certificates libnss3-tools chromium clang-format libclang-rt-14-dev lua5.4 python3 curl wget git openssl bind9-dnsutils netcat-openbsd
-  gnutls-bin ngtcp2-client ngtcp2-server nghttp2-client nghttp2-server nginx-light knot knot-dnsutils unbound dnsmasq-base iproute2 iputils-ping nftables util-linux procps man-db socat binutils nodejs php-cli python3-flask python3-django strace tshark tcpdump)
+  gnutls-bin ngtcp2-client ngtcp2-server nghttp2-client nghttp2-server nginx-light knot knot-dnsutils unbound dnsmasq-base iproute2 iputils-ping nftables util-linux procps man-db socat binutils nodejs php-cli python3-flask python3-django strace tshark tcpdump trash-cli gvfs libglib2.0-bin dbus-daemon)
 bench=(fuse3 fio bindfs mergerfs haproxy libnginx-mod-stream bubblewrap strace iperf3 slirp4netns passt dnsdist dnsperf mitmproxy)
 darwin=(npm openssl)
 # Only to record their ClientHellos anew (tests/data/hello/record.py): TLS libraries and browsers of every kind.
