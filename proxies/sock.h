@@ -48,6 +48,8 @@ ssize_t mf_sock_recv(int fd, void *buf, size_t len);
 /** mf_sock_peek() - The same, and the bytes stay where they are */
 ssize_t mf_sock_peek(int fd, void *buf, size_t len);
 ssize_t mf_sock_send(int fd, const void *buf, size_t len);
+/** mf_sock_send_last() - The same, and it may wait for mf_sock_shutdown_write(), which follows at once */
+ssize_t mf_sock_send_last(int fd, const void *buf, size_t len);
 void mf_sock_shutdown_write(int fd);
 /** mf_sock_reset() - Close with a TCP reset at once, whatever is still unsent */
 void mf_sock_reset(int fd);

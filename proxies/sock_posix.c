@@ -15,9 +15,11 @@
 #ifdef __APPLE__
 #define KEEPALIVE_IDLE TCP_KEEPALIVE
 #define SEND_FLAGS     0 /* SO_NOSIGPIPE is set */
+#define SEND_MORE      0
 #else
 #define KEEPALIVE_IDLE TCP_KEEPIDLE
 #define SEND_FLAGS     MSG_NOSIGNAL
+#define SEND_MORE      MSG_MORE
 #endif
 
 enum {
@@ -199,13 +201,23 @@ ssize_t mf_sock_peek(int fd, void *buf, size_t len)
 	return receive(fd, buf, len, MSG_PEEK);
 }
 
-ssize_t mf_sock_send(int fd, const void *buf, size_t len)
+static ssize_t send_with(int fd, const void *buf, size_t len, int flags)
 {
-	ssize_t n = send(fd, buf, len, SEND_FLAGS);
+	ssize_t n = send(fd, buf, len, SEND_FLAGS | flags);
 
 	if (n >= 0)
 		return n;
 	return errno == EAGAIN || errno == EINTR ? MF_E_AGAIN : MF_E_CLOSED;
+}
+
+ssize_t mf_sock_send(int fd, const void *buf, size_t len)
+{
+	return send_with(fd, buf, len, 0);
+}
+
+ssize_t mf_sock_send_last(int fd, const void *buf, size_t len)
+{
+	return send_with(fd, buf, len, SEND_MORE);
 }
 
 void mf_sock_shutdown_write(int fd)

@@ -285,6 +285,11 @@ ssize_t mf_sock_send(int fd, const void *buf, size_t len)
 									      : MF_E_CLOSED;
 }
 
+ssize_t mf_sock_send_last(int fd, const void *buf, size_t len)
+{
+	return mf_sock_send(fd, buf, len);
+}
+
 void mf_sock_shutdown_write(int fd)
 {
 	(void)shutdown(socket_of(fd), SD_SEND);

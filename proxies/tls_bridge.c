@@ -367,7 +367,9 @@ static enum step flush(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 	while (BIO_pending(s->out) > 0 && r->writable[i]) {
 		char *data;
 		long len = BIO_get_mem_data(s->out, &data);
-		ssize_t n = mf_sock_send(r->fd[i], data, (size_t)len);
+		// A close_notify and the connection's end go in one packet.
+		ssize_t n = s->told ? mf_sock_send_last(r->fd[i], data, (size_t)len)
+				    : mf_sock_send(r->fd[i], data, (size_t)len);
 
 		if (n == MF_E_AGAIN) {
 			r->writable[i] = false;
@@ -423,6 +425,9 @@ static enum step fill(struct mf_tls_bridge *b, struct mf_relay *r, unsigned i)
 		BIO_set_mem_eof_return(s->in, 0);
 		return MOVED;
 	}
+	// Less than there was room for is all there is; the next byte is told of.
+	if (n < CHUNK)
+		r->readable[i] = r->ended[i];
 	if (BIO_write(s->in, scratch, (int)n) != (int)n)
 		return BROKEN;
 	return MOVED;

@@ -134,6 +134,7 @@ def start_nginx():
 
 
 contexts = {}  # of the servers that are made here, by their names
+finished, unfinished = [], []  # names of those, for each handshake
 
 
 def show_certificate(name, of):
@@ -149,7 +150,13 @@ def tls_server(name, handler):
 
     def one(conn):
         try:
-            with contexts[name].wrap_socket(conn, server_side=True) as s:
+            s = contexts[name].wrap_socket(conn, server_side=True)
+        except (ssl.SSLError, OSError):
+            unfinished.append(name)
+            return
+        finished.append(name)
+        try:
+            with s:
                 handler(s)
         except (ssl.SSLError, OSError):
             pass  # whoever went, went: what became of it is what the tests look at
@@ -501,6 +508,14 @@ class Pinned(unittest.TestCase):
         e = intercepted("other.cut.test", "client_refused")
         self.assertIn("unknown ca", e["error"])
         self.assertEqual(e["effective_action"], "blocked")
+
+    def test_a_server_has_no_connection_with_a_client_that_refuses(self):
+        name = "changes.cut.test"
+        before = finished.count(name), unfinished.count(name)
+        self.assertEqual(curl(name, "--tlsv1.3", ca=SERVERS_CA).returncode, 60)
+        intercepted(name, "client_refused")
+        wait_for("the end of the server's handshake", lambda: unfinished.count(name) > before[1])
+        self.assertEqual(finished.count(name), before[0])
 
     def test_gnutls_and_python_are_told_of(self):
         subprocess.run(["gnutls-cli", "--x509cafile", SERVERS_CA, "--sni-hostname", "sibling.cut.test", "--verify-hostname",
