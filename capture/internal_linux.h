@@ -8,8 +8,8 @@
 #ifndef MF_CAPTURE_INTERNAL_LINUX_H
 #define MF_CAPTURE_INTERNAL_LINUX_H
 
-#include <limits.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -304,7 +304,7 @@ struct mf_capture {
 	int opener_sock, command_sock;
 	int fd[MF_CAPTURE_FD_NUM];
 	int epoll_fd, signal_fd, timer_fd, notify_fd;
-	int workspace_fd; /* /dev/fuse, until it is taken */
+	int workspace_fd;		/* /dev/fuse, until it is taken */
 	struct mf_capture_pool pool[2]; /* IPv4, IPv6 */
 	struct mf_capture_who who;
 	struct mf_capture_timing timing;

@@ -238,6 +238,7 @@ static int set_up(struct mount *t, int *ret_status, struct mf_err *err)
 	t->o.events = t->host.events;
 	t->o.trash = t->trash;
 	t->o.log = &t->host.log;
+	t->o.signals = true;
 	return mf_fs_mount_new(&t->o, &t->m, err);
 }
 
@@ -284,7 +285,7 @@ int mf_cmd_mount(int argc, char **argv)
 	if (r == 0 && t->m) {
 		printf("%s is seen at %s\n", t->o.source, t->o.at);
 		fflush(stdout);
-		r = mf_fs_mount_serve(t->m, true, &err);
+		r = mf_fs_mount_serve(t->m, &err);
 		tell_end(t);
 	}
 	if (r < 0) {

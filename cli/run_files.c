@@ -57,7 +57,7 @@ static void *serve(void *ctx)
 	struct mf_err err = { 0 };
 
 	// It ends with the session; who still waits for an answer then gets an error.
-	(void)mf_fs_mount_serve(f->mount, false, &err);
+	(void)mf_fs_mount_serve(f->mount, &err);
 	return NULL;
 }
 

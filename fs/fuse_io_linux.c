@@ -162,6 +162,7 @@ int mf_fuse_open_created(struct mf_fs_op_ctx *c, struct mf_fs_node *node, int fd
 		return -ENOMEM;
 	fi->fh = (uint64_t)(uintptr_t)h;
 	fi->direct_io = c->elsewhere;
+	fi->noflush = c->m->no_flush;
 	return 0;
 }
 
@@ -233,6 +234,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (h) {
 		fi->fh = (uint64_t)(uintptr_t)h;
 		fi->direct_io = c.elsewhere;
+		fi->noflush = c.m->no_flush || (!write && !c.m->writeback);
 		mf_fs_nodes_lock(c.m->nodes);
 		fi->keep_cache = !c.elsewhere && unchanged(c.node, &stx);
 		if (!c.elsewhere)

@@ -31,6 +31,8 @@ struct mf_fs_mount {
 	struct fuse_session *se;
 	bool mounted;
 	bool writeback; /* the kernel does it */
+	bool local;
+	bool no_flush; /* nothing is said by closing: all writes have been made, and the source is local */
 	_Atomic uint64_t open_files;
 	struct mf_fs_handle *handles; /* all; under mf_fs_nodes_lock() */
 	_Atomic bool stop;

@@ -33,6 +33,7 @@ struct mf_fs_mount_options {
 	bool allow_other; /* other users too; for ordinary users /etc/fuse.conf must permit it */
 	bool writeback;	  /* the kernel gathers writes */
 	bool no_cache;	  /* the kernel keeps nothing */
+	bool signals; /* SIGTERM, SIGINT and SIGHUP end it, from mf_fs_mount_new() on; of the whole process */
 	unsigned threads; /* 0 for 10 */
 	unsigned fds_max; /* descriptors of directories, 0 for 256 */
 	const struct mf_log *log;
@@ -46,8 +47,8 @@ struct mf_fs_mount_options {
 int mf_fs_mount_new(const struct mf_fs_mount_options *options, struct mf_fs_mount **ret_mount,
 		    struct mf_err *err);
 
-/** mf_fs_mount_serve() - Blocks; SIGTERM, SIGINT end it where @signals (the calling thread must be the main one) */
-int mf_fs_mount_serve(struct mf_fs_mount *mount, bool signals, struct mf_err *err);
+/** mf_fs_mount_serve() - Blocks; with options.signals the calling thread is the main one. Return: 0, MF_E_IO, MF_E_NOMEM */
+int mf_fs_mount_serve(struct mf_fs_mount *mount, struct mf_err *err);
 
 /** mf_fs_mount_stop() - From any thread; the serving one returns soon */
 void mf_fs_mount_stop(struct mf_fs_mount *mount);

@@ -11,10 +11,9 @@ int mf_fs_mount_new(const struct mf_fs_mount_options *options, struct mf_fs_moun
 	return mf_err_set(err, MF_E_UNSUPPORTED, "this system has no policy filesystem yet");
 }
 
-int mf_fs_mount_serve(struct mf_fs_mount *mount, bool signals, struct mf_err *err)
+int mf_fs_mount_serve(struct mf_fs_mount *mount, struct mf_err *err)
 {
 	(void)mount;
-	(void)signals;
 	return mf_err_set(err, MF_E_UNSUPPORTED, "this system has no policy filesystem yet");
 }
 

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -45,6 +46,7 @@ static void on_init(void *data, struct fuse_conn_info *conn)
 	/* A text is kept by the kernel only where the caller has no part in who may read it: nobody knows beforehand. */
 	conn->want &= ~(unsigned)FUSE_CAP_CACHE_SYMLINKS;
 	m->writeback = m->o.writeback && conn->capable & FUSE_CAP_WRITEBACK_CACHE;
+	m->no_flush = m->local && !m->writeback;
 	if (m->writeback)
 		conn->want |= FUSE_CAP_WRITEBACK_CACHE;
 	conn->max_background = BACKGROUND;
@@ -180,12 +182,29 @@ static int find_places(struct mf_fs_mount *m, struct mf_err *err)
 	return r;
 }
 
+/* Those of which it is known that close() tells nothing that write() did not. */
+static bool is_local(long type)
+{
+	static const long known[] = { 0xef53,	  /* ext2 to ext4 */
+				      0x58465342, /* XFS */
+				      0x9123683e, /* Btrfs */
+				      0x01021994, /* tmpfs */
+				      0xf2f52010 /* F2FS */ };
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(known); i++)
+		if (type == known[i])
+			return true;
+	return false;
+}
+
 static int open_source(struct mf_fs_mount *m, struct mf_err *err)
 {
 	int fd = open(m->source, O_PATH | O_DIRECTORY | O_CLOEXEC), r;
+	struct statfs st;
 
 	if (fd < 0)
 		return mf_err_set(err, MF_E_IO, "%s: %s", m->source, strerror(errno));
+	m->local = fstatfs(fd, &st) == 0 && is_local(st.f_type);
 	r = mf_fs_nodes_new(fd, m->root, m->o.fds_max ? m->o.fds_max : FDS_DEFAULT, &m->nodes, err);
 	if (r < 0)
 		close(fd);
@@ -267,6 +286,8 @@ static int open_session(struct mf_fs_mount *m, struct mf_err *err)
 				  "--allow-other wants user_allow_other in /etc/fuse.conf",
 				  m->o.at);
 	m->mounted = true;
+	if (m->o.signals && fuse_set_signal_handlers(m->se) != 0)
+		return mf_err_set(err, MF_E_IO, "cannot handle signals");
 	return 0;
 }
 
@@ -327,7 +348,7 @@ static void on_wake(int sig)
 	(void)sig;
 }
 
-int mf_fs_mount_serve(struct mf_fs_mount *m, bool signals, struct mf_err *err)
+int mf_fs_mount_serve(struct mf_fs_mount *m, struct mf_err *err)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	const struct sigaction wake = { .sa_handler = on_wake };
@@ -347,8 +368,6 @@ int mf_fs_mount_serve(struct mf_fs_mount *m, bool signals, struct mf_err *err)
 	m->server = pthread_self();
 	m->serving = true;
 	r = start_refresher(m, err);
-	if (r == 0 && signals && fuse_set_signal_handlers(m->se) != 0)
-		r = mf_err_set(err, MF_E_IO, "cannot handle signals");
 	if (r == 0 && !m->stop) {
 		int e = fuse_session_loop_mt(m->se, config);
 
@@ -357,8 +376,6 @@ int mf_fs_mount_serve(struct mf_fs_mount *m, bool signals, struct mf_err *err)
 	}
 	m->serving = false;
 	stop_refresher(m);
-	if (signals)
-		fuse_remove_signal_handlers(m->se);
 	fuse_loop_cfg_destroy(config);
 	return r;
 }
@@ -375,6 +392,8 @@ void mf_fs_mount_free(struct mf_fs_mount *m)
 {
 	if (!m)
 		return;
+	if (m->mounted && m->o.signals)
+		fuse_remove_signal_handlers(m->se);
 	if (m->mounted)
 		fuse_session_unmount(m->se);
 	if (m->se)

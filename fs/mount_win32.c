@@ -119,8 +119,9 @@ static void watch_console(struct mf_fs_mount *m)
 	ReleaseSRWLockExclusive(&console_lock);
 }
 
-int mf_fs_mount_serve(struct mf_fs_mount *m, bool signals, struct mf_err *err)
+int mf_fs_mount_serve(struct mf_fs_mount *m, struct mf_err *err)
 {
+	bool signals = m->o.signals;
 	int r;
 
 	if (signals) {
