@@ -237,6 +237,66 @@ static void a_peer_that_goes_while_bytes_are_spliced_to_it_breaks_the_relay_only
 	assert_int_equal(turn(b), MF_RELAY_BROKEN);
 }
 
+static unsigned hellos;
+static uint8_t heard[64]; // by the filter
+static size_t heard_len;
+
+static int hear(struct mf_relay_filter *f, struct mf_span in, struct mf_span *ret_out)
+{
+	(void)f;
+	assert_true(heard_len + in.len <= sizeof(heard));
+	memcpy(heard + heard_len, in.ptr, in.len);
+	heard_len += in.len;
+	*ret_out = in;
+	return 0;
+}
+
+static struct mf_relay_filter filter = { .take = hear };
+
+static int on_hello(struct mf_relay *r)
+{
+	hellos++;
+	r->filter = &filter;
+	return 0;
+}
+
+// What @from says arrives at @to, one read of the relay's.
+static void pass(struct bed *b, int from, int to, const char *words)
+{
+	char got[64];
+
+	assert_int_equal(mf_sock_send(from, words, strlen(words)), (ssize_t)strlen(words));
+	wait_readable(from == b->client ? b->near_client : b->near_server);
+	assert_int_equal(turn(b), MF_RELAY_WAITING);
+	assert_int_equal(take(to, got, sizeof(got)), (ssize_t)strlen(words));
+	assert_memory_equal(got, words, strlen(words));
+}
+
+static void tls_that_begins_where_the_client_answers_is_seen(void **state)
+{
+	struct bed *b = *state;
+
+	b->relay.on_hello = on_hello;
+	hellos = heard_len = 0;
+	// nobody has spoken before, the client goes on, another byte
+	pass(b, b->client, b->server, "\x16 first");
+	pass(b, b->client, b->server, "\x16 more");
+	pass(b, b->server, b->client, "\x16 answer");
+	pass(b, b->client, b->server, "words");
+	pass(b, b->client, b->server, "\x16 more");
+	assert_int_equal(hellos, 0);
+	// bulk, which would be spliced on
+	transfer(b, b->client, b->server, 8 << 20, 65536);
+	pass(b, b->server, b->client, "answer");
+	b->relay.dir[0].bulk = 1;
+	pass(b, b->client, b->server, "\x16hello");
+	assert_int_equal(hellos, 1);
+	b->relay.dir[0].bulk = 1;
+	pass(b, b->client, b->server, "rest");
+	assert_int_equal(heard_len, 10);
+	assert_memory_equal(heard, "\x16hellorest", 10);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -248,6 +308,7 @@ int main(void)
 		TEST(without_pipes_everything_is_copied),
 		TEST(an_end_goes_on_behind_its_bytes_and_the_other_way_stays_open),
 		TEST(queued_bytes_go_first),
+		TEST(tls_that_begins_where_the_client_answers_is_seen),
 		TEST(a_peer_that_resets_breaks_the_relay),
 		TEST(a_peer_that_goes_while_bytes_are_spliced_to_it_breaks_the_relay_only),
 	};

@@ -542,6 +542,23 @@ static void a_second_hello_names_the_same(void **state)
 				    other ? cases[i].told : "a:443 api.vendor.example ");
 		}
 	}
+	// early data may come before it, where the first hello says so: an extension is renamed
+	n = strlen(CONNECT);
+	memcpy(wire, CONNECT, n);
+	{
+		uint8_t *empty = memmem(hello, len, "\0\x17\0\0", 4);
+
+		assert_non_null(empty);
+		empty[1] = 42;
+	}
+	memcpy(wire + n, hello, len);
+	n += len;
+	for (unsigned i = 0; i < 1000; i++, n += sizeof(DATA) - 1)
+		memcpy(wire + n, DATA, sizeof(DATA) - 1);
+	memcpy(wire + n, hello, len);
+	assert_told(wire, n + len, "a:443 api.vendor.example ");
+	memcpy(memmem(wire + n, len, "api.vendor", 10), "spy", 3);
+	assert_told(wire, n + len, "a:443 api.vendor.example !");
 	free(wire);
 }
 
