@@ -284,6 +284,8 @@ int mf_cmd_mount(int argc, char **argv)
 	r = set_up(t, &status, &err);
 	if (r == 0 && t->m) {
 		printf("%s is seen at %s\n", t->o.source, t->o.at);
+		if (mf_fs_mount_notice())
+			printf("by %s\n", mf_fs_mount_notice());
 		fflush(stdout);
 		r = mf_fs_mount_serve(t->m, &err);
 		tell_end(t);

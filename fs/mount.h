@@ -56,6 +56,9 @@ void mf_fs_mount_stop(struct mf_fs_mount *mount);
 /** mf_fs_mount_free() - Unmounts; NULL is fine */
 void mf_fs_mount_free(struct mf_fs_mount *mount);
 
+/** mf_fs_mount_notice() - What a licence wants users to be told of what the mount is made with; NULL: nothing */
+const char *mf_fs_mount_notice(void);
+
 struct mf_fs_mount_stats {
 	size_t size; /* in: sizeof(struct mf_fs_mount_stats) */
 	uint64_t asked, refused, trashed, redirected, failed, events_left_out;

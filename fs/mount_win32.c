@@ -155,6 +155,11 @@ void mf_fs_mount_free(struct mf_fs_mount *m)
 	free(m);
 }
 
+const char *mf_fs_mount_notice(void)
+{
+	return MF_WINFSP_NOTICE;
+}
+
 void mf_fs_mount_get_stats(struct mf_fs_mount *m, struct mf_fs_mount_stats *ret)
 {
 	struct mf_policy_fs_stats p;

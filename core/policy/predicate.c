@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/match/path_case.h"
 #include "core/names/canonical.h"
 
 #define BUCKETS 4096 /* power of two */
@@ -291,8 +292,8 @@ static int compile_regex(struct mf_arg *arg, struct mf_err *err)
 static int compile_glob(struct mf_arg *arg, struct mf_err *err)
 {
 	bool file = arg->flags >> 8 == MF_FILE;
-	int r = mf_glob_compile(arg->text, arg->len, file ? '/' : '.', file ? 0 : MF_GLOB_ICASE,
-				&arg->glob, err);
+	int r = mf_glob_compile(arg->text, arg->len, file ? '/' : '.',
+				file ? MF_PATH_GLOB_FLAGS : MF_GLOB_ICASE, &arg->glob, err);
 
 	if (r == 0)
 		arg->bytes += mf_glob_bytes(arg->glob);
@@ -460,7 +461,7 @@ static bool path_under(const char *path, size_t len, const char *dir, size_t dir
 {
 	if (dir_len == 1) /* "/" */
 		return true;
-	return len >= dir_len && memcmp(path, dir, dir_len) == 0 &&
+	return len >= dir_len && mf_path_equal(path, dir, dir_len) &&
 	       (len == dir_len || path[dir_len] == '/');
 }
 
@@ -470,7 +471,8 @@ static bool path_in(const struct mf_arg *arg, bool under, const char *path, size
 	size_t pos = 0, n;
 
 	while ((line = next_line(arg->canon, arg->canon_len, &pos, &n)))
-		if (under ? path_under(path, len, line, n) : n == len && memcmp(line, path, n) == 0)
+		if (under ? path_under(path, len, line, n)
+			  : n == len && mf_path_equal(line, path, n))
 			return true;
 	return false;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/hash.h"
+#include "core/match/path_case.h"
 #include "core/names/canonical.h"
 
 enum tag {
@@ -755,12 +756,17 @@ int mf_rule_index_add_path(struct mf_rule_index *ix, uint32_t rule, const char *
 			   struct mf_err *err)
 {
 	struct pattern p = { .over_path = true };
+	char folded[MF_GLOB_PATTERN_MAX + 1];
 	size_t len = strlen(glob), n;
-	const char *text, *base = base_of_glob(glob);
+	const char *text, *base;
 	uint32_t pattern;
 	int r;
 
-	r = mf_glob_compile(glob, len, '/', 0, &p.glob, err);
+	text = mf_path_fold(glob, len, folded, sizeof(folded));
+	if (text) /* else it is too long, which is said below */
+		glob = text;
+	base = base_of_glob(glob);
+	r = mf_glob_compile(glob, len, '/', MF_PATH_GLOB_FLAGS, &p.glob, err);
 	if (r < 0)
 		return r;
 	text = mf_glob_literal(p.glob, &n);

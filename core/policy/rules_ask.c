@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/match/domain_set.h"
+#include "core/match/path_case.h"
 #include "core/policy/request.h"
 #include "core/policy/rules_internal.h"
 
@@ -435,6 +436,8 @@ static int check_file_rule(void *ctx, uint32_t id)
 	return ops == 0 || (ops & c->op) != 0;
 }
 
+#define PATH_FOLDED_ROOM 16384 /* bytes of a path; front ends have shorter ones */
+
 /* Where @path goes: the directory and its base name, or all of it below the directory. */
 static char *redirect_path(const struct rule *r, const char *path, size_t len)
 {
@@ -462,21 +465,27 @@ static int ask_path(struct mf_rules *rules, const struct mf_value *path, uint32_
 		    struct mf_outcome **ret)
 {
 	struct file_check c = { rules, op };
-	struct mf_rule_subject s = { .path = (const char *)path->ptr,
+	const char *spelled = (const char *)path->ptr;
+	char folded[PATH_FOLDED_ROOM];
+	struct mf_rule_subject s = { .path = mf_path_fold(spelled, path->len, folded,
+							  sizeof(folded)),
 				     .path_len = path->len,
 				     .port = MF_PORT_ANY,
 				     .check = check_file_rule,
 				     .ctx = &c };
 	uint32_t hit;
 	char *target;
-	int r = mf_rule_index_find(rules->index[MF_FILE_RULES], &s, MF_RULE_NONE, &hit);
+	int r;
 
 	*ret = NULL;
+	if (!s.path)
+		return MF_E_LIMIT;
+	r = mf_rule_index_find(rules->index[MF_FILE_RULES], &s, MF_RULE_NONE, &hit);
 	if (r < 0 || hit == MF_RULE_NONE)
 		return r;
 	if (rules->rules[hit].decision != DECIDE_REDIRECT)
 		return rule_outcome(rules, &rules->rules[hit], NULL, ret);
-	target = redirect_path(&rules->rules[hit], s.path, s.path_len);
+	target = redirect_path(&rules->rules[hit], spelled, s.path_len);
 	if (!target)
 		return MF_E_NOMEM;
 	r = rule_outcome(rules, &rules->rules[hit], target, ret);
