@@ -14,6 +14,8 @@
 #ifndef MF_CLI_PATHS_H
 #define MF_CLI_PATHS_H
 
+#include <stddef.h>
+
 /* Bytes of any path that the program puts together, with the final 0. */
 #define MF_PATH_MAX 4096
 
@@ -29,6 +31,13 @@ const char *mf_paths_default_policy(char buf[MF_PATH_MAX]);
  * Windows: %LOCALAPPDATA%\moonfence\ca. Return: @buf, or NULL without such variables
  */
 const char *mf_paths_authority(char buf[MF_PATH_MAX]);
+
+/**
+ * mf_paths_absolute() - @path from the root on, '/' between components, "." and ".." still in it
+ * Windows: "/C:/dir/file", which is how paths on a drive are written where every system's begin with '/'.
+ * Return: @buf of @size bytes; NULL when it has no room, or nobody knows the current directory
+ */
+const char *mf_paths_absolute(const char *path, char *buf, size_t size);
 
 /** mf_paths_data_places() - Where mf_paths_data() looks, for messages: "installed in /usr/share/moonfence" */
 const char *mf_paths_data_places(void);

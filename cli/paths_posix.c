@@ -47,3 +47,17 @@ const char *mf_paths_data_places(void)
 {
 	return "installed in " MF_DATA_DIR;
 }
+
+const char *mf_paths_absolute(const char *path, char *buf, size_t size)
+{
+	char here[MF_PATH_MAX];
+	int n;
+
+	if (path[0] == '/')
+		n = snprintf(buf, size, "%s", path);
+	else if (getcwd(here, sizeof(here)))
+		n = snprintf(buf, size, "%s/%s", here, path);
+	else
+		return NULL;
+	return n >= 0 && (size_t)n < size ? buf : NULL;
+}

@@ -119,3 +119,19 @@ const char *mf_paths_data_places(void)
 {
 	return "looked for beside the program";
 }
+
+const char *mf_paths_absolute(const char *path, char *buf, size_t size)
+{
+	bool drive = path[0] == '/' && path[1] && path[2] == ':';
+	wchar_t *wide = mf_win32_wide(drive ? path + 1 : path), full[MF_PATH_MAX];
+	DWORD n = wide ? GetFullPathNameW(wide, MF_PATH_MAX, full, NULL) : 0;
+	char *text = n && n < MF_PATH_MAX ? mf_win32_utf8(full) : NULL;
+	bool fits = text && (size_t)snprintf(buf, size, "/%s", text) < size;
+
+	free(wide);
+	free(text);
+	for (char *p = buf; fits && *p; p++)
+		if (*p == '\\')
+			*p = '/';
+	return fits ? buf : NULL;
+}

@@ -27,16 +27,7 @@ const char *mf_cmd_trash_path(const char *path, char buf[MF_PATH_MAX])
 	size_t len = 0;
 	int n;
 
-	if (path[0] == '/') {
-		n = snprintf(all, sizeof(all), "%s", path);
-	} else {
-		char here[MF_PATH_MAX];
-
-		if (!getcwd(here, sizeof(here)))
-			return NULL;
-		n = snprintf(all, sizeof(all), "%s/%s", here, path);
-	}
-	if (n < 0 || (size_t)n >= sizeof(all))
+	if (!mf_paths_absolute(path, all, sizeof(all)))
 		return NULL;
 	buf[0] = '\0';
 	for (part = strtok_r(all, "/", &save); part; part = strtok_r(NULL, "/", &save)) {

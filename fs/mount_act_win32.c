@@ -91,7 +91,7 @@ int mf_mount_act_ask(struct mf_mount_act *act)
 		(void)mf_mount_file_who(act->m, act->real, &act->who);
 	q->caller = &act->who;
 	r = mf_policy_fs_begin(act->m->o.policy, &act->a);
-	act->begun = r == 0;
+	act->begun = true; /* also of what is refused: its end tells of it */
 	return refusal(r);
 }
 

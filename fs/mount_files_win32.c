@@ -104,9 +104,8 @@ int mf_mount_file_ask(struct mf_mount_winfsp *m, struct mf_mount_file *f)
 	if (f->op == MF_FS_CREATE_BOTH)
 		a.q.op = MF_FS_OPEN_BOTH;
 	r = mf_policy_fs_begin(m->o.policy, &a);
-	if (r < 0)
-		return -mf_wsource_errno_from_linux(-r);
-	atomic_store_explicit(&f->generation, now, memory_order_relaxed);
-	mf_policy_fs_end(m->o.policy, &a, 0);
-	return 0;
+	if (r == 0)
+		atomic_store_explicit(&f->generation, now, memory_order_relaxed);
+	mf_policy_fs_end(m->o.policy, &a, r);
+	return r < 0 ? -mf_wsource_errno_from_linux(-r) : 0;
 }

@@ -196,9 +196,7 @@ int mf_wsource_open_parent(struct mf_wsource *s, const char *path, void **ret_ha
 	if (!name.units)
 		return -EEXIST;
 	r = nt_open(s->root, name.name, name.leaf ? name.leaf - 1 : 0,
-		    FILE_LIST_DIRECTORY | FILE_TRAVERSE | FILE_READ_ATTRIBUTES | FILE_ADD_FILE |
-			    FILE_ADD_SUBDIRECTORY,
-		    FILE_OPEN, FILE_DIRECTORY_FILE, &h);
+		    FILE_TRAVERSE | FILE_READ_ATTRIBUTES, FILE_OPEN, FILE_DIRECTORY_FILE, &h);
 	if (r < 0)
 		return r;
 	r = check_place(s, h, ret_path);
@@ -254,7 +252,14 @@ int mf_wsource_make_dirs(struct mf_wsource *s, const char *path)
 			continue;
 		memcpy(part, path, i);
 		part[i] = '\0';
-		r = mf_wsource_open_parent(s, part, &parent, NULL);
+		/* Mostly they are there, in directories that this user may not write to. */
+		r = mf_wsource_open_at(s, part, MF_WSOURCE_LOOK, &h, NULL);
+		if (r == 0) {
+			CloseHandle(h);
+			continue;
+		}
+		if (r == -ENOENT)
+			r = mf_wsource_open_parent(s, part, &parent, NULL);
 		if (r < 0)
 			break;
 		r = mf_wsource_create(parent, part, true, MF_WSOURCE_LOOK, &h);

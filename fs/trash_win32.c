@@ -57,6 +57,12 @@ static int stat_tree(struct mf_wsource *tree, struct mf_winfsp_stat *ret)
 	return r;
 }
 
+/* "/C:/dir", as paths are written in records, is "C:/dir" for Windows. */
+static const char *plain(const char *path)
+{
+	return path[0] == '/' && path[1] && path[2] == ':' ? path + 1 : path;
+}
+
 /* Where the trash of a source is, in malloc()ed memory: the user's own folder. */
 static char *default_place(void)
 {
@@ -94,7 +100,7 @@ static int open_tree(struct mf_trash *t, const char *dir, struct mf_err *err)
 	t->ino = own.ino;
 	if (!t->options.source)
 		return 0;
-	r = mf_wsource_open(t->options.source, &src, err);
+	r = mf_wsource_open(plain(t->options.source), &src, err);
 	if (r < 0)
 		return r;
 	r = stat_tree(src, &source);
@@ -116,7 +122,7 @@ int mf_trash_open(const struct mf_trash_options *options, struct mf_trash **ret_
 {
 	struct mf_trash *t = calloc(1, sizeof(*t));
 	char *own = options->dir ? NULL : default_place();
-	const char *dir = options->dir ? options->dir : own;
+	const char *dir = options->dir ? plain(options->dir) : own;
 	int r;
 
 	*ret_trash = NULL;

@@ -3,7 +3,8 @@
  * trash_win32.h - the trash of Windows (trash.h): how losses get there, by handle
  *
  * Layout as elsewhere (files\, info\NAME.trashinfo, moonfence\TOKEN), but a record is a small file that is written through,
- * and paths are "/C:/work/notes.txt". The trash lies on the volume of its source: what goes there is moved, never copied from
+ * and paths are "/C:/work/notes.txt",
+ * which directories may be given as, too. The trash lies on the volume of its source: what goes there is moved, never copied from
  * volume to volume. Hashes are not taken (hash_max has no effect).
  */
 #ifndef MF_FS_TRASH_WIN32_H

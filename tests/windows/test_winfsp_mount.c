@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <windows.h>
 
+#include "tests/os/os.h"
 #include "winfsp_scene.h"
 
 static const char everything[] = "return { name = 'all', file = function(f) return allow() end }\n";
@@ -246,6 +247,9 @@ static void test_denied(void **state)
 	assert_int_equal(s->d.set_mode(f, 0444), WFD_DENIED);
 	assert_int_equal(s->d.set_time(f, 1), WFD_DENIED);
 	assert_int_equal(s->d.close(f), WFD_OK);
+	/* More often than questions can be asked at once: a refusal leaves nothing behind. */
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(get(s, "/secret", AGENT, buf, sizeof(buf)), WFD_DENIED);
 	scene_end(s);
 }
 
@@ -560,6 +564,94 @@ static void test_names(void **state)
 	scene_end(s);
 }
 
+/* The short name of a file leads to the file that the policy names. */
+static void test_short_names(void **state)
+{
+	struct scene *s = scene_new("return { name = 'p', file = function(f)\n"
+				    "  if f.path == '/workspace/A rather long name.text' and f.op "
+				    "== 'read' then return deny 'no' end\n"
+				    "  return allow()\nend }\n");
+	char path[1024], brief[1024], name[64], buf[16];
+	(void)state;
+
+	scene_write(s, "A rather long name.text", "x");
+	snprintf(path, sizeof(path), "%s/A rather long name.text", s->source);
+	if (!GetShortPathNameA(path, brief, sizeof(brief)) || !strrchr(brief, '~')) {
+		scene_end(s);
+		skip(); /* a volume without short names */
+	}
+	for (char *p = brief; *p; p++)
+		if (*p == '\\')
+			*p = '/';
+	scene_mount(s, "X:", false);
+	snprintf(name, sizeof(name), "%s", strrchr(brief, '/'));
+	assert_int_equal(get(s, name, AGENT, buf, sizeof(buf)), WFD_DENIED);
+	scene_end(s);
+}
+
+/* Links that lead out of the source: shown at most, never followed. */
+static void test_links(void **state)
+{
+	struct scene *s = scene_new(everything);
+	char outside[600], link[700], buf[64];
+	uint32_t r;
+	(void)state;
+
+	snprintf(outside, sizeof(outside), "%s/outside", s->dir);
+	snprintf(link, sizeof(link), "%s/out", s->source);
+	assert_int_equal(test_make_dir(outside), 0);
+	if (test_link(outside, link)) {
+		scene_end(s);
+		skip();
+	}
+	snprintf(link, sizeof(link), "%s/file", s->source);
+	(void)test_link(s->policy, link);
+	scene_mount(s, "X:", true);
+	assert_int_not_equal(put(s, "/out/new", "x", AGENT), WFD_OK);
+	assert_int_not_equal(make_dir(s, "/out/dir", AGENT), WFD_OK);
+	assert_int_not_equal(get(s, "/file", AGENT, buf, sizeof(buf)), WFD_OK);
+	assert_int_not_equal(put(s, "/file", "x", AGENT), WFD_OK);
+	scene_write(s, "a", "a");
+	assert_int_not_equal(move(s, "/a", "/out/a", false, AGENT), WFD_OK);
+	r = erase(s, "/out", AGENT);
+	assert_true(r == WFD_OK || r == WFD_DENIED);
+	snprintf(link, sizeof(link), "%s/new", outside);
+	assert_int_equal(GetFileAttributesA(link), INVALID_FILE_ATTRIBUTES);
+	assert_int_not_equal(GetFileAttributesA(outside), INVALID_FILE_ATTRIBUTES);
+	scene_end(s);
+}
+
+/* Rules, under, is and glob do not mind the case of letters, also of names that are new. */
+static void test_policy_case(void **state)
+{
+	struct scene *s = scene_new(
+		"return { name = 'p', file_rules = {\n"
+		"    { paths = { '/workspace/**/*.Key' }, operations = { 'create' }, decision = "
+		"'deny' },\n"
+		"    { paths = { '/workspace/Exact' }, operations = { 'create' }, decision = "
+		"'deny' },\n"
+		"    { paths = { '**/.env' }, operations = { 'create' }, decision = 'deny' },\n"
+		"    { paths = { '/workspace/Tree/**' }, operations = { 'create' }, decision = "
+		"'deny' },\n"
+		"  }, file = function(f)\n"
+		"  if f.op == 'create' and (f:under '/workspace/Under' or f:is '/workspace/Is') "
+		"then return deny 'no' end\n"
+		"  if f.op == 'create' and f:glob '/workspace/*.Tmp' then return deny 'no' end\n"
+		"  return allow()\nend }\n");
+	static const char *const denied[] = { "/a.KEY", "/EXACT", "/.ENV",  "/tree/x",
+					      "/UNDER", "/iS",	  "/x.tMP", "/sub/b.key" };
+	(void)state;
+
+	scene_mount(s, "X:", false);
+	assert_int_equal(make_dir(s, "/tree", AGENT), WFD_OK);
+	assert_int_equal(make_dir(s, "/sub", AGENT), WFD_OK);
+	for (size_t i = 0; i < sizeof(denied) / sizeof(denied[0]); i++)
+		if (put(s, denied[i], "x", AGENT) != WFD_DENIED)
+			fail_msg("%s was made", denied[i]);
+	assert_int_equal(put(s, "/other", "x", AGENT), WFD_OK);
+	scene_end(s);
+}
+
 static void test_long_paths(void **state)
 {
 	struct scene *s = scene_new(everything);
@@ -599,7 +691,7 @@ static void test_rename_case(void **state)
 /* ---- many at once ---- */
 
 #define THREADS 6
-#define ROUNDS	40
+#define ROUNDS	16
 
 struct worker {
 	struct scene *s;
@@ -707,6 +799,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_trash_is_hidden),
 		cmocka_unit_test(test_redirect),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_short_names),
+		cmocka_unit_test(test_links),
+		cmocka_unit_test(test_policy_case),
 		cmocka_unit_test(test_long_paths),
 		cmocka_unit_test(test_rename_case),
 		cmocka_unit_test(test_concurrency),

@@ -82,6 +82,20 @@ class Mount(support.Case):
         self.call("trash", "restore", *trash, kept[0]["fields"]["trash_token"])
         self.assertEqual(self.source("a.txt"), "precious")
 
+    def test_links_lead_nowhere(self):
+        """Links of this machine are not even shown as links by wine: what stands behind them is found out all the same."""
+        self.write("outside/passwd", "root")
+        source = os.path.join(self.directory, "source")
+        os.symlink("../outside", os.path.join(source, "relative"))
+        os.symlink(os.path.join(self.directory, "outside"), os.path.join(source, "absolute"))
+        os.symlink("../outside/passwd", os.path.join(source, "file"))
+        answers, _, _ = self.mount("read 7 /relative/passwd\nread 7 /absolute/passwd\nread 7 /file\nwrite 7 /absolute/new x\n"
+                                   "write 7 /file x\nlist 7 /relative\ndelete 7 /relative/passwd\n"
+                                   "mkdir 7 /absolute/dir\nstop\n")
+        self.assertEqual({line.split()[2] for line in answers}, {"c0000022"}, answers)
+        self.assertEqual(len(answers), 8)
+        self.assertEqual(os.listdir(os.path.join(self.directory, "outside")), ["passwd"])
+
     def test_root_is_the_source(self):
         self.write("policy.lua", 'return { name = "r", file = function(f)\n'
                    f'  if f:under "/Z:{self.directory}/source/x" then return deny "no" end\n  return allow()\nend }}\n')
