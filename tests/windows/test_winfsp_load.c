@@ -103,8 +103,7 @@ static void test_loads(void **state)
 	assert_null(lib.module);
 }
 
-static const char policy[] =
-	"return { name = 'all', file = function(f) return allow() end }\n";
+static const char policy[] = "return { name = 'all', file = function(f) return allow() end }\n";
 
 static void expect_mount(struct scene *s, struct mf_mount_winfsp_options *o, int code,
 			 const char *word)
