@@ -176,7 +176,8 @@ static void look_at_counters(struct doctor *d)
 {
 	const json_t *errors = json_object_get(d->status, "errors");
 	const json_t *latency = json_object_get(d->status, "latency");
-	long long dial = (long long)json_integer_value(json_object_get(errors, "dial"));
+	long long dial = (long long)json_integer_value(json_object_get(errors, "dial")) +
+			 (long long)json_integer_value(json_object_get(errors, "server_down"));
 	long long loops = (long long)json_integer_value(json_object_get(errors, "loop"));
 	double ms = json_number_value(json_object_get(latency, "meanMs"));
 

@@ -18,7 +18,7 @@ struct mf_strbuf;
 struct mf_proxy_service {
 	struct mf_proxy_service_options o;
 	struct event_base *base;
-	struct mf_http_service *control, *page;
+	struct mf_http_service *control, *page, *down;
 	struct mf_forward *forward;
 	json_t *settings;
 	int pid;

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -32,6 +33,7 @@
 
 #define DEFAULT_USER "moonfence"
 #define BACKLOG	     1024
+#define DESCRIPTORS  262144 /* as root, where nobody has said otherwise */
 
 int mf_proxy_pid(void)
 {
@@ -515,6 +517,19 @@ void mf_proxy_start_detach(const struct mf_proxy_start *s)
 		close(null);
 }
 
+/* Two descriptors for each connection: the usual soft limit of 1,024 would be reached before any of ours. */
+static void raise_limits(void)
+{
+	struct rlimit now, wish = { DESCRIPTORS, DESCRIPTORS };
+
+	if (getrlimit(RLIMIT_NOFILE, &now) < 0)
+		return;
+	if (now.rlim_max >= wish.rlim_max || setrlimit(RLIMIT_NOFILE, &wish) < 0) {
+		now.rlim_cur = now.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &now);
+	}
+}
+
 int mf_proxy_serve(const struct mf_proxy_wishes *w)
 {
 	static struct mf_proxy_start s;
@@ -532,6 +547,7 @@ int mf_proxy_serve(const struct mf_proxy_wishes *w)
 				"--listen ADDR:PORT\n");
 		return MF_EXIT_FAULT;
 	}
+	raise_limits();
 	if (w->foreground)
 		return serve_here(&s);
 	if (pipe2(ready, O_CLOEXEC) < 0 || (child = fork()) < 0) {

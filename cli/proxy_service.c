@@ -32,6 +32,7 @@ enum {
 	HTTP_GOOD = 200,
 	HTTP_WRONG = 400,
 	HTTP_NOT_FOUND = 404,
+	HTTP_DOWN = 502,
 	HTTP_UNHEALTHY = 503,
 	HTTP_FAILED = 500,
 };
@@ -115,31 +116,48 @@ static void on_metrics(void *ctx, struct mf_http_exchange *x, const struct mf_ht
 	mf_strbuf_done(&text);
 }
 
+/* No store, no scripts, nothing from elsewhere. */
+static const struct mf_http_field page_fields[] = {
+	{ SPAN_OF("cache-control"), SPAN_OF("no-store") },
+	{ SPAN_OF("content-security-policy"),
+	  SPAN_OF("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+		  "form-action 'none'; frame-ancestors 'none'") },
+	{ SPAN_OF("x-content-type-options"), SPAN_OF("nosniff") },
+	{ SPAN_OF("referrer-policy"), SPAN_OF("no-referrer") },
+};
+
+static void answer_page(struct mf_http_exchange *x, int status, struct mf_strbuf *text)
+{
+	if (text->failed)
+		mf_http_answer_text(x, HTTP_FAILED, "text/plain", "out of memory\n");
+	else
+		mf_http_answer(x,
+			       &(struct mf_http_answer){ .status = status,
+							 .type = "text/html; charset=utf-8",
+							 .body = mf_span_of(text->str, text->len),
+							 .fields = page_fields,
+							 .field_cnt = MF_ARRAY_SIZE(page_fields) });
+	mf_strbuf_done(text);
+}
+
+static void on_down(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
+{
+	struct mf_proxy_service *s = ctx;
+	struct mf_strbuf text = MF_STRBUF_INIT(PAGE_MAX);
+
+	mf_forward_write_down(s->forward, req->authority, &text);
+	answer_page(x, HTTP_DOWN, &text);
+}
+
 static void on_page(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
 {
-	static const struct mf_http_field fields[] = {
-		{ SPAN_OF("cache-control"), SPAN_OF("no-store") },
-		{ SPAN_OF("content-security-policy"),
-		  SPAN_OF("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
-			  "form-action 'none'; frame-ancestors 'none'") },
-		{ SPAN_OF("x-content-type-options"), SPAN_OF("nosniff") },
-		{ SPAN_OF("referrer-policy"), SPAN_OF("no-referrer") },
-	};
 	struct mf_proxy_service *s = ctx;
 	struct mf_strbuf text = MF_STRBUF_INIT(PAGE_MAX);
 
 	(void)req;
 	look_at_authority(s);
 	mf_forward_write_page(s->forward, &text);
-	if (text.failed)
-		mf_http_answer_text(x, HTTP_FAILED, "text/plain", "out of memory\n");
-	else
-		mf_http_answer(x, &(struct mf_http_answer){ .status = HTTP_GOOD,
-							    .type = "text/html; charset=utf-8",
-							    .body = mf_span_of(text.str, text.len),
-							    .fields = fields,
-							    .field_cnt = MF_ARRAY_SIZE(fields) });
-	mf_strbuf_done(&text);
+	answer_page(x, HTTP_GOOD, &text);
 }
 
 static void on_status(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
@@ -309,6 +327,15 @@ static const struct mf_http_route page_routes[] = {
 	{ .method = "GET", .path = "/metrics", .fn = on_metrics },
 };
 
+static const struct mf_http_route down_routes[] = {
+	{ .method = "GET", .path = "/", .prefix = true, .fn = on_down },
+	{ .method = "POST", .path = "/", .prefix = true, .fn = on_down },
+	{ .method = "PUT", .path = "/", .prefix = true, .fn = on_down },
+	{ .method = "PATCH", .path = "/", .prefix = true, .fn = on_down },
+	{ .method = "DELETE", .path = "/", .prefix = true, .fn = on_down },
+	{ .method = "OPTIONS", .path = "/", .prefix = true, .fn = on_down },
+};
+
 static const struct mf_http_route control_routes[] = {
 	{ .method = "GET", .path = "/healthz", .fn = on_health },
 	{ .method = "GET", .path = "/metrics", .fn = on_metrics },
@@ -323,19 +350,32 @@ static const struct mf_http_route control_routes[] = {
 
 /* --- life ----------------------------------------------------------------------------------------------------------- */
 
-static int open_page(void *ctx)
+static int open_to(struct mf_http_service *http)
 {
-	struct mf_proxy_service *s = ctx;
 	evutil_socket_t pair[2];
 
 	if (evutil_socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
 		return MF_E_IO;
 	evutil_make_socket_nonblocking(pair[0]);
 	evutil_make_socket_nonblocking(pair[1]);
-	if (mf_http_service_take(s->page, (int)pair[1], NULL, NULL) == 0)
+	if (mf_http_service_take(http, (int)pair[1], NULL, NULL) == 0)
 		return (int)pair[0];
 	evutil_closesocket(pair[0]);
 	return MF_E_FULL;
+}
+
+static int open_page(void *ctx)
+{
+	struct mf_proxy_service *s = ctx;
+
+	return open_to(s->page);
+}
+
+static int open_down(void *ctx)
+{
+	struct mf_proxy_service *s = ctx;
+
+	return open_to(s->down);
 }
 
 static int read_settings(struct mf_proxy_service *s, struct mf_forward_config *config,
@@ -396,10 +436,14 @@ static int start_http(struct mf_proxy_service *s, struct mf_err *err)
 	if (r == 0)
 		r = mf_http_service_new(s->base, &o, &s->page, err);
 	if (r == 0)
+		r = mf_http_service_new(s->base, &o, &s->down, err);
+	if (r == 0)
 		r = mf_http_service_add(s->control, control_routes, MF_ARRAY_SIZE(control_routes),
 					s);
 	if (r == 0)
 		r = mf_http_service_add(s->page, page_routes, MF_ARRAY_SIZE(page_routes), s);
+	if (r == 0)
+		r = mf_http_service_add(s->down, down_routes, MF_ARRAY_SIZE(down_routes), s);
 	return r == 0 ? mf_http_service_listen(s->control, s->o.control_fd, NULL, err) : r;
 }
 
@@ -412,9 +456,10 @@ static int start_forward(struct mf_proxy_service *s, const struct mf_forward_con
 		.find_original = s->o.find_original,
 		.find_original_ctx = s->o.ctx,
 		.authority = s->o.authority,
-		.session = s->session.vm ? &s->session : NULL,
+		.session = &s->session,
 		.config = config,
 		.open_page = open_page,
+		.open_down = open_down,
 		.open_page_ctx = s,
 		.list_servers = mf_proxy_service_servers,
 		.guess_mode = mf_proxy_service_guess_mode,
@@ -481,6 +526,7 @@ void mf_proxy_service_free(struct mf_proxy_service *s)
 	mf_http_service_free(s->control);
 	mf_forward_free(s->forward);
 	mf_http_service_free(s->page);
+	mf_http_service_free(s->down);
 	mf_proxy_service_free_policies(s);
 	json_decref(s->settings);
 	free(s);

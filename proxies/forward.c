@@ -8,9 +8,12 @@
 
 #include "core/base/clock.h"
 #include "core/base/hash.h"
+#include "core/base/log.h"
 #include "proxies/forward_int.h"
 #include "proxies/hostconf.h"
 #include "proxies/sock.h"
+
+enum { FULL_EVERY_MS = 10000 };
 
 struct mf_forward_client {
 	struct mf_forward_client *next;
@@ -112,6 +115,22 @@ static void dismiss(struct mf_forward *f, const struct mf_session_flow *flow)
 	free(gone);
 }
 
+/* Once in a while: whoever makes so many connections makes more. */
+static void tell_full(struct mf_forward *f)
+{
+	uint64_t now = mf_clock_now(&mf_clock_system) / MF_NS_PER_MS;
+
+	if (f->full_told_ms && now - f->full_told_ms < FULL_EVERY_MS)
+		return;
+	f->full_told_ms = now;
+	if (f->session.log)
+		mf_log_warning(
+			f->session.log,
+			"%u connections are open, more are reset: \"max_connections\" of the "
+			"settings",
+			f->open);
+}
+
 static int on_accept(void *ctx, int fd, const struct mf_endpoint *peer,
 		     const struct mf_endpoint *local, struct mf_session_flow *ret)
 {
@@ -129,6 +148,8 @@ static int on_accept(void *ctx, int fd, const struct mf_endpoint *peer,
 		return MF_E_PERM;
 	}
 	if (admit(f, &peer->addr, redirected, &why) < 0) {
+		if (why == MF_FORWARD_E_TOTAL)
+			tell_full(f);
 		mf_forward_count(f, why);
 		return MF_E_PERM;
 	}
@@ -246,6 +267,18 @@ static void on_connected(void *ctx, void *tag, uint64_t ns)
 	mf_histogram_observe(f->latency, ns);
 }
 
+/* A server of ours is not there: its page, where the client can read one. */
+static int on_unreached(void *ctx, void *tag, const char *error, bool tells)
+{
+	struct mf_forward *f = ctx;
+	struct mf_forward_route *route = tag;
+
+	mf_forward_count(f, MF_FORWARD_E_DOWN);
+	snprintf(route->error, sizeof(route->error), "%s", error);
+	route->failures++;
+	return tells && f->opt.open_down ? f->opt.open_down(f->opt.open_page_ctx) : MF_E_NOENT;
+}
+
 static void on_ended(void *ctx, const struct mf_router_end *end)
 {
 	struct mf_forward *f = ctx;
@@ -257,14 +290,14 @@ static void on_ended(void *ctx, const struct mf_router_end *end)
 	mf_counter_add(f->bytes_to_client, end->bytes_to_client);
 	if (end->error && strcmp(end->error, "idle") == 0)
 		mf_forward_count(f, MF_FORWARD_E_IDLE);
-	else if (end->error && end->routed && !end->connected)
+	else if (end->error && end->routed && !end->connected && !route)
 		mf_forward_count(f, MF_FORWARD_E_DIAL);
-	else if (end->error && strcmp(end->error, "session_end") != 0)
+	else if (end->error && (end->connected || !end->routed) &&
+		 strcmp(end->error, "session_end") != 0)
 		mf_forward_count(f, MF_FORWARD_E_BROKEN);
 	if (!route)
 		return;
 	route->bytes += end->bytes_to_server + end->bytes_to_client;
-	route->failures += end->error && !end->connected;
 	mf_forward_route_unref(route);
 }
 
@@ -345,6 +378,7 @@ int mf_forward_new(struct event_base *base, const struct mf_forward_options *o,
 					.route = on_route,
 					.looped = on_looped,
 					.connected = on_connected,
+					.unreached = on_unreached,
 					.ended = on_ended,
 					.ctx = f };
 	f->seed = mf_hash_seed();

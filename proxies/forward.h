@@ -25,6 +25,7 @@
 
 #include <jansson.h>
 
+#include "core/base/span.h"
 #include "core/match/cidr_set.h"
 #include "core/policy/session.h"
 #include "proxies/forward_routes.h"
@@ -87,7 +88,8 @@ enum mf_forward_error {
 	MF_FORWARD_E_NO_NAME,	 /* denied for want of a name */
 	MF_FORWARD_E_NOT_TLS,	 /* cleartext for a server that speaks TLS only */
 	MF_FORWARD_E_POLICY,
-	MF_FORWARD_E_DIAL, /* no connection to the server */
+	MF_FORWARD_E_DIAL, /* no connection to a server of others */
+	MF_FORWARD_E_DOWN, /* ... of ours */
 	MF_FORWARD_E_IDLE,
 	MF_FORWARD_E_BROKEN, /* anything else that ended a connection before its time */
 	MF_FORWARD_E_NUM
@@ -118,7 +120,9 @@ struct mf_forward_options {
 	 * Return: negative: none
 	 */
 	int (*open_page)(void *ctx);
-	void *open_page_ctx;
+	/* The same for mf_forward_write_down(), to be served under any path; may be NULL */
+	int (*open_down)(void *ctx);
+	void *open_page_ctx; /* of both */
 	/* The servers there are, for status and page: a new reference to an array of mf_dev_server_to_json(); may be NULL */
 	json_t *(*list_servers)(void *ctx);
 	/* Whether a detected or mapped server on this port speaks TLS, for MF_FORWARD_AUTO; may be NULL */
@@ -162,5 +166,10 @@ struct mf_strbuf;
 void mf_forward_write_metrics(struct mf_forward *f, struct mf_strbuf *buf);
 /** mf_forward_write_page() - The page as HTML; nothing of it is loaded from elsewhere, all text is escaped */
 void mf_forward_write_page(struct mf_forward *f, struct mf_strbuf *buf);
+/**
+ * mf_forward_write_down() - The page in the place of a server that cannot be reached; it loads itself again until it can
+ * @name: as the client asks for it
+ */
+void mf_forward_write_down(struct mf_forward *f, struct mf_span name, struct mf_strbuf *buf);
 
 #endif

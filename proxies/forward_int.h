@@ -32,6 +32,7 @@ struct mf_forward {
 	struct mf_forward_client *clients[MF_FORWARD_CLIENT_BUCKETS];
 	uint64_t seed;
 	uint32_t open;
+	uint64_t full_told_ms; /* when it was said last that there are too many */
 	uint64_t started_ms;
 	struct mf_forward_health health[MF_FORWARD_PART_NUM];
 	struct mf_counter *accepted, *passed, *bytes_to_server, *bytes_to_client;

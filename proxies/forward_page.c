@@ -14,11 +14,11 @@
 
 static const char head[] =
 	"<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-	"<meta name=\"viewport\" content=\"width=device-width\">\n<title>Moonfence</title>\n"
+	"<meta name=\"viewport\" content=\"width=device-width\">\n%s<title>Moonfence</title>\n"
 	"<style>\n"
 	":root{color-scheme:light dark}\n"
 	"body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}\n"
-	"table{border-collapse:collapse;width:100%}\n"
+	"table{border-collapse:collapse;width:100%%}\n"
 	"th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid #8884}\n"
 	"th{font-weight:600}td.n{text-align:right}code{font-size:.95em}\n"
 	".good{color:#1a7f37}.bad{color:#c62828;font-weight:600}\n"
@@ -163,7 +163,7 @@ static void add_servers(struct mf_forward *f, struct mf_strbuf *b)
 
 void mf_forward_write_page(struct mf_forward *f, struct mf_strbuf *b)
 {
-	mf_strbuf_adds(b, head);
+	mf_strbuf_addf(b, head, "");
 	add_health(f, b);
 	add_routes(f, b);
 	add_servers(f, b);
@@ -172,4 +172,57 @@ void mf_forward_write_page(struct mf_forward *f, struct mf_strbuf *b)
 		       "<a href=\"/healthz\">Health</a> and <a href=\"/metrics\">metrics</a> for "
 		       "programs.</p>\n</body>\n</html>\n",
 		       f->open, (unsigned long long)mf_counter_get(f->accepted));
+}
+
+/* What a person can do about it depends on who knows the route. */
+static void add_advice(struct mf_strbuf *b, const struct mf_forward_route *r, const char *name)
+{
+	char target[MF_FORWARD_TARGET_TEXT_MAX];
+
+	mf_forward_target_format(&r->target, target, sizeof(target));
+	mf_strbuf_adds(b,
+		       "<ul>\n<li>Is it running? Start it in its project's directory, with port ");
+	mf_strbuf_addf(b, "%u", r->target.port);
+	mf_strbuf_adds(b, " (<code>npm run dev</code>, <code>python3 manage.py runserver</code>, "
+			  "<code>bin/rails server</code> ...).</li>\n");
+	if (r->source == MF_FORWARD_MANUAL) {
+		mf_strbuf_adds(b,
+			       "<li>Does it listen somewhere else? <code>moonfence proxy map add ");
+		add_text(b, r->wildcard ? "*." : "");
+		add_text(b, r->wildcard ? r->name : name);
+		mf_strbuf_adds(b, " PORT</code></li>\n");
+	}
+	mf_strbuf_adds(b, "<li>What else there is: <a href=\"https://" MF_FORWARD_PAGE_NAME
+			  "/\">https://" MF_FORWARD_PAGE_NAME
+			  "</a>, <code>moonfence proxy list</code>, <code>moonfence "
+			  "doctor</code></li>\n</ul>\n");
+}
+
+void mf_forward_write_down(struct mf_forward *f, struct mf_span name, struct mf_strbuf *b)
+{
+	const struct mf_forward_route *r =
+		mf_forward_routes_find(f->routes, (const char *)name.ptr, name.len);
+	char canon[MF_NAME_ROOM] = "", target[MF_FORWARD_TARGET_TEXT_MAX];
+
+	if (name.len)
+		(void)mf_name_canon((const char *)name.ptr, name.len, canon);
+	mf_strbuf_addf(b, head, "<meta http-equiv=\"refresh\" content=\"2\">\n");
+	mf_strbuf_adds(b, "<h2 class=\"bad\">");
+	add_text(b, *canon ? canon : "This name");
+	mf_strbuf_adds(b, ": its server cannot be reached</h2>\n");
+	if (r) {
+		mf_forward_target_format(&r->target, target, sizeof(target));
+		mf_strbuf_addf(b, "<p>This name leads to <code id=\"target\">");
+		add_text(b, target);
+		mf_strbuf_addf(b, "</code> (%s), and a connection there ended with: <b>",
+			       mf_forward_source_name(r->source));
+		add_text(b, r->error[0] ? r->error : "no answer");
+		mf_strbuf_adds(b, "</b>.</p>\n");
+		add_advice(b, r, canon);
+	} else {
+		mf_strbuf_adds(b,
+			       "<p>It was there when you asked for it, and is not any more.</p>\n");
+	}
+	mf_strbuf_adds(b, "<p>This page loads itself again every two seconds, and goes when the "
+			  "server is there.</p>\n</body>\n</html>\n");
 }

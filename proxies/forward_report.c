@@ -17,6 +17,7 @@ static const char *const error_names[] = {
 	[MF_FORWARD_E_NOT_TLS] = "cleartext",
 	[MF_FORWARD_E_POLICY] = "policy",
 	[MF_FORWARD_E_DIAL] = "dial",
+	[MF_FORWARD_E_DOWN] = "server_down",
 	[MF_FORWARD_E_IDLE] = "idle_timeout",
 	[MF_FORWARD_E_BROKEN] = "broken",
 };

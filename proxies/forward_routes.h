@@ -55,7 +55,8 @@ struct mf_forward_route {
 	struct mf_forward_target target;
 	/* the owner's: what came of it */
 	uint64_t connections, failures, bytes;
-	uint32_t refs; /* mf_forward_route_unref() */
+	char error[64]; /* of the last failure */
+	uint32_t refs;	/* mf_forward_route_unref() */
 };
 
 struct mf_forward_routes;

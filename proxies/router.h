@@ -80,6 +80,11 @@ struct mf_router {
 	void (*looped)(void *ctx);
 	/* The server took the connection so long after the route was known; may be NULL */
 	void (*connected)(void *ctx, void *tag, uint64_t ns);
+	/*
+	 * No server could be reached for a route with a tag; may be NULL. @tells: the client speaks what can be told the reason in
+	 * Return: a descriptor as in route.fd, behind which HTTP/1.1 and 2 say why; negative: TLS gets an alert, all else a reset
+	 */
+	int (*unreached)(void *ctx, void *tag, const char *error, bool tells);
 	void (*ended)(void *ctx, const struct mf_router_end *end);
 	void *ctx;
 };

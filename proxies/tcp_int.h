@@ -68,6 +68,7 @@ struct mf_tcp_setup {
 	bool unverified;	   /* ... whatever its certificate is */
 	struct mf_span plain_alpn; /* ... else what it speaks; the router's */
 	int given_fd;		   /* of a router, connected; below 1: none */
+	bool told;		   /* ... that stands for a server that is not there */
 	uint8_t *rewritten;	   /* goes out in place of the first scan.wire_len bytes of @in */
 	uint32_t rewritten_len;
 	uint32_t sent;	      /* of @rewritten, or of @in, with the connecting */
@@ -190,6 +191,8 @@ void mf_tcp_route_begin(struct mf_tcp_conn *c);
 void mf_tcp_route_bytes(struct mf_tcp_conn *c);
 /* What came so far is all that will be looked at */
 void mf_tcp_route_late(struct mf_tcp_conn *c, bool was_held);
+/* No server: the router may have something to say to the client. Return: whether it was told, or is closed */
+bool mf_tcp_route_unreached(struct mf_tcp_conn *c, const char *error);
 void mf_tcp_route_reached(struct mf_tcp_conn *c);
 void mf_tcp_route_bridge(struct mf_tcp_conn *c);
 void mf_tcp_route_ended(struct mf_tcp_conn *c, const char *error);

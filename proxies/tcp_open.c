@@ -83,6 +83,8 @@ void mf_tcp_conn_open_failed(struct mf_tcp_conn *c, bool dial, const char *error
 		return;
 	}
 	c->tcp->proxy->stats.tcp_failed++;
+	if (mf_tcp_route_unreached(c, error))
+		return;
 	/* a reset is what the client would have seen of a port that refuses */
 	mf_tcp_conn_close(c, true, error);
 }

@@ -273,9 +273,41 @@ void mf_tcp_route_reached(struct mf_tcp_conn *c)
 	const struct mf_router *router = router_of(c);
 
 	c->reached = true;
-	if (router->connected)
+	if (router->connected && !(c->setup && c->setup->told))
 		router->connected(router->ctx, c->tag,
 				  mf_clock_now(&mf_clock_system) - c->routed_ns);
+}
+
+static bool sends_alert(struct mf_tcp_conn *c)
+{
+	mf_tcp_conn_forget_server(c);
+	return mf_speech_of(mf_span_of(c->setup->in, c->setup->in_len)) == MF_SPEECH_TLS &&
+	       mf_tcp_conn_refuse_in_kind(c, MF_TLS_INTERNAL_ERROR);
+}
+
+bool mf_tcp_route_unreached(struct mf_tcp_conn *c, const char *error)
+{
+	static const char alpn[] = "\x02h2\x08http/1.1";
+	const struct mf_router *router = router_of(c);
+	struct mf_tcp_setup *s = c->setup;
+	enum mf_speech speech;
+	int fd;
+
+	if (!router || !router->unreached || !c->tag || !s || s->told || c->reached)
+		return false;
+	speech = mf_speech_of(mf_span_of(s->in, s->in_len));
+	fd = router->unreached(router->ctx, c->tag, error, s->bridge || speech == MF_SPEECH_HTTP);
+	if (fd < 0)
+		return sends_alert(c);
+	s->told = true;
+	s->to_tls = false;
+	s->plain_alpn = mf_span_of(alpn, sizeof(alpn) - 1);
+	free(s->plan);
+	s->plan = NULL;
+	s->sent = 0;
+	s->given_fd = fd;
+	mf_tcp_conn_open(c);
+	return true;
 }
 
 /* The context for the server's side. Return: false without memory */

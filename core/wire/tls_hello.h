@@ -113,6 +113,7 @@ const char *mf_tls_version_name(uint16_t version);
 enum mf_tls_alert {
 	MF_TLS_ACCESS_DENIED = 49,
 	MF_TLS_DECODE_ERROR = 50,
+	MF_TLS_INTERNAL_ERROR = 80,
 	MF_TLS_UNRECOGNIZED_NAME = 112
 };
 #define MF_TLS_ALERT_LEN 7

@@ -79,10 +79,50 @@ class Routes(unittest.TestCase):
         except ConnectionResetError:
             return "reset"
 
+    def test_page_in_place_of_a_server(self):
+        with Service("--map", f"gone.localhost={PORTS_NOBODY_LISTENS_ON}", "--map", f"*.low.test={PORTS_NOBODY_LISTENS_ON}") as s:
+            for url, more, version in (("https://gone.localhost/a/b?c", (), b"2"), ("http://gone.localhost/", (), b"1.1"),
+                                       ("https://gone.localhost/", ("--http1.1",), b"1.1"),
+                                       ("https://gone.localhost/", ("-X", "DELETE"), b"2"),
+                                       ("https://gone.localhost/", ("--data", "x" * 20000), b"2"),
+                                       ("http://gone.localhost/", ("--data", "x" * 20000), b"1.1")):
+                p = s.curl(url, "-w", " %{http_code} %{http_version}", *more)
+                self.assertTrue(p.stdout.endswith(b" 502 " + version), p)
+                for text in (b'http-equiv="refresh"', f"localhost:{PORTS_NOBODY_LISTENS_ON}</code>".encode(),
+                             b"connection refused", b"gone.localhost: its server", b"proxy map add gone.localhost PORT"):
+                    self.assertIn(text.lower(), p.stdout.lower())
+            p = s.curl("https://x%3Cscript%3E.low.test/", "-H", "Host: <script>.low.test")
+            self.assertNotIn(b"<script>", p.stdout)
+            self.assertIn(b"map add *.low.test PORT", s.curl("https://x.low.test/").stdout)
+            errors = s.errors()
+            self.assertEqual({k: v for k, v in errors.items() if v and k != "server_down"}, {})
+            self.assertGreaterEqual(errors["server_down"], 7)
+            [route] = [r for r in s.json("map", "list") if r["name"] == "gone.localhost"]
+            self.assertEqual(route["failures"], 6)
+            self.assertEqual(s.json("status")["latency"]["count"], 0)
+            # once it is there it is reached
+            with DevServer("dev") as dev:
+                self.assertEqual(s.command("map", "add", "gone.localhost", str(dev.port)).returncode, 0)
+                self.assertIn(b"dev gone.localhost /", s.curl("https://gone.localhost/").stdout)
+
+    def test_tls_server_that_is_not_there(self):
+        with Service("--map", f"gone.localhost={PORTS_NOBODY_LISTENS_ON}") as s:
+            for mode, says in (("pass", "alert internal error"), ("tls", "CONNECTED")):
+                s.command("map", "add", "gone.localhost", str(PORTS_NOBODY_LISTENS_ON), "--mode", mode)
+                p = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{s.port}", "-servername", "gone.localhost"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                   timeout=120)
+                self.assertIn(says, p.stdout)
+            self.assertEqual(s.curl("https://gone.localhost/", "-w", "%{http_code}").stdout[-3:], b"502")
+            # nothing that can be told anything
+            with s.connect() as c:
+                c.sendall(b"GET / HTTP/1.1\r\nHost: gone.localhost\r\n\r\n")
+                self.assertIn(b"403", c.recv(4096))
+
     def test_server_that_is_not_there(self):
         with Service("--map", f"gone.localhost={PORTS_NOBODY_LISTENS_ON}") as s:
-            self.assertNotEqual(s.curl("https://gone.localhost/").returncode, 0)
-            self.assertEqual(s.errors()["dial"], 1)
+            self.assertEqual(s.curl("https://gone.localhost/", "-w", "%{http_code}").stdout[-3:], b"502")
+            self.assertEqual((s.errors()["server_down"], s.errors()["dial"]), (1, 0))
             self.assertEqual(s.json("map", "list")[0]["failures"], 1)
 
     def test_upgrade(self):
@@ -313,8 +353,8 @@ class Limits(unittest.TestCase):
             fill.append(c)
         with Service("--map", f"slow.localhost={listener.getsockname()[1]}", limits={"dial_timeout_ms": 200}) as s:
             p = s.curl("http://slow.localhost/")
-            self.assertIn(p.returncode, (52, 56), p)
-            self.assertEqual(s.errors()["dial"], 1)
+            self.assertIn(b"timed out", p.stdout, p)
+            self.assertEqual(s.errors()["server_down"], 1)
         for c in [*fill, listener]:
             c.close()
 
@@ -438,7 +478,7 @@ class Doctor(unittest.TestCase):
             with open(s.ca, "w") as f:
                 f.write(subprocess.run([MOONFENCE, "ca", "show", "--pem", "--dir", self.ca], text=True,
                                        stdout=subprocess.PIPE).stdout)
-            self.assertNotEqual(s.curl("https://gone.localhost/").returncode, 0)
+            self.assertIn(b"its server cannot be reached", s.curl("https://gone.localhost/").stdout)
             status, checks = self.doctor("--dir", s.dir, "--ca-dir", self.ca)
             self.assertEqual(status, 1)
             self.assertFalse(checks["dialling"]["ok"])
