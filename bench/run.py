@@ -163,13 +163,17 @@ def run_intercept(a):
             for us in ("moonfence", "moonfence, no tickets") for peer in ("mitmproxy", "nginx")}
 
 
+def run_trash(a):
+    return named(output([a.program("trash"), "--json", "--files", str(int(100000 * a.scale) or 1000)]))
+
+
 # Programs in the order of a pass, with the passes they make; short ones more often.
 PROGRAMS = {
     "decide": (run_decide, 5), "sandbox": (run_sandbox, 2), "packet": (run_packet, 3), "nat": (run_nat, 4),
     "pipeline": (run_pipeline, 3), "match": (run_match, 2),
     "rules": (run_rules, 3), "relay": (run_relay, 4), "startup": (run_startup, 2),
     "tun": (run_tun, 3), "forward": (run_forward, 3), "detect": (run_detect, 3), "dns": (run_dns, 3),
-    "intercept": (run_intercept, 3),
+    "intercept": (run_intercept, 3), "trash": (run_trash, 3),
 }
 
 
@@ -319,6 +323,11 @@ ROWS = [
     Row("nat-wait-lookup", "longest look-up in another thread meanwhile", "nat", "reader_max", "µs", ("<=", 1000)),
     Row("nat-wait-insert", "longest insertion of a new flow in another thread meanwhile", "nat", "writer_max", "µs",
         ("<=", 1000)),
+    Row("trash-put", "a deleted file is kept: more than its unlink", "trash", "put_more", "µs", ("<=", 25)),
+    Row("trash-unlink", "the unlink alone", "trash", "unlink", "µs"),
+    Row("trash-tree", "a tree of 100,000 files is kept", "trash", "tree_large", "µs"),
+    Row("trash-tree-small", "a tree of 100 files", "trash", "tree_small", "µs"),
+    Row("trash-list", "listing, an entry of 100,000", "trash", "list", "µs"),
 ]
 for n in (1000, 10000):
     ROWS.append(Row(f"rules-{n}-load", f"{n:,} declarative rules: loading", "rules", f"load_{n}_ms", "ms"))

@@ -85,7 +85,7 @@ flags=(-std=gnu17 -O1 -D_GNU_SOURCE "-DMF_VERSION=\"check\"" "-DMF_STDLIB_DIR=\"
 targets=(x86_64-macos.11.0 aarch64-macos.11.0)
 
 # As cli/CMakeLists.txt: no sessions of one command (docs/macos.md); and neither nghttp2 nor libpsl.
-mapfile -t files < <(find core capture proxies cli -name '*.c' ! -name '*_linux.c' ! -name '*_win32.c' |
+mapfile -t files < <(find core capture proxies fs cli -name '*.c' ! -name '*_linux.c' ! -name '*_win32.c' |
   grep -vE '^(cli/(run(_packets|_metrics)?|summary)|proxies/(dns|http_service)_h2_nghttp2|core/ask/registered_psl)\.c$' | sort)
 
 compile_one() { # target, file
