@@ -388,5 +388,32 @@ class Tunnels(unittest.TestCase):
             self.assertEqual(r.stdout, want, r)
 
 
+class OtherPorts(unittest.TestCase):
+    """What is spoken where something else is usual."""
+
+    def test_tls_on_a_port_of_http(self):
+        for at in range(0, len(DENIED), 100):
+            before = len(raw)
+            s = dial(QUIET)
+            s.sendall(DENIED[:at])
+            s.sendall(DENIED[at:])
+            self.assertEqual(read_all(s), b"\x15\x03\x03\0\2\2\x31")
+            self.assertFalse(any(raw[before:]))
+            s.close()
+
+    def test_http_on_a_port_of_tls(self):
+        before = len(bed.seen.get("vendor", []))
+        for words in (b"GET / HTTP/1.1\r\nHost: www.secret.test\r\n\r\n", b"CONNECT www.secret.test:443 HTTP/1.1\r\n\r\n"):
+            s = dial("127.0.0.14")
+            s.sendall(words)
+            self.assertIn(b"secrets stay here", read_all(s))
+            s.close()
+        s = dial("127.0.0.14")
+        s.sendall(PREFACE + ask(1, b"GET", b"www.secret.test", flags=5))
+        with self.assertRaises(ConnectionResetError):
+            read_all(s)
+        self.assertEqual(len(bed.seen.get("vendor", [])), before)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=1)

@@ -517,6 +517,26 @@ class ServerNames(unittest.TestCase):
         e = event("net_tls_hello", sni="strict.test", effective_action="blocked")
         self.assertEqual((e["sni_verified"], e["policy_reason"]), (False, "not its address"))
 
+    def test_an_encrypted_hello_is_known_by_a_public_name_of_others(self):
+        ech = b"\xfe\x0d\0\x14\0\0\1\0\1\7\0\4keys\0\6hidden"
+        s = dial("127.0.0.3")  # plain.test's
+        s.sendall(hello_with(sni(b"public.test"), ech))
+        self.assertEqual(read_all(s), UNRECOGNIZED)
+        event("net_tls_hello", sni="public.test", effective_action="blocked", policy_reason="encrypted ClientHello")
+        # a decoy has the name that led here
+        s = dial("127.0.0.3")
+        s.sendall(hello_with(sni(b"plain.test"), ech))
+        s.recv(1)
+        event("net_tls_hello", sni="plain.test", effective_action="allowed")
+        # in the middle of another protocol
+        s = dial("127.0.0.5")
+        s.sendall(b"STARTTLS\r\n" + hello_with(sni(b"later.test"), ech))
+        try:
+            self.assertEqual(read_all(s)[-1:], UNRECOGNIZED[-1:])
+        except ConnectionResetError:
+            pass
+        event("net_tls_hello", sni="later.test", effective_action="blocked", policy_reason="encrypted ClientHello")
+
 
 class Hellos(unittest.TestCase):
     def test_a_hello_of_sslv2_form_is_handed_on_under_connects_verdict(self):
