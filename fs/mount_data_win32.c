@@ -130,7 +130,7 @@ static int do_truncate(const char *path, int64_t size, struct mf_winfsp_file_inf
 	if (f && !f->dir) {
 		/* By its handle: the name may be another file's by now. */
 		act->who = f->who;
-		strcpy(act->real, f->path);
+		mf_mount_file_place(act->m, f, act->real);
 		r = mf_mount_act_ask(act);
 		if (r == 0)
 			r = cut(act, f->handle, size);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mount_files_win32.c - files that are open in the mount of Windows, and who opened them */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,15 +17,37 @@ static uint32_t hash_of(const char *path)
 	return h;
 }
 
+static void link_file(struct mf_mount_winfsp *m, struct mf_mount_file *f)
+{
+	struct mf_mount_file **bucket;
+
+	f->hash = hash_of(f->path);
+	bucket = &m->files[f->hash % MF_MOUNT_BUCKETS];
+	f->next = *bucket;
+	f->prev = bucket;
+	if (f->next)
+		f->next->prev = &f->next;
+	*bucket = f;
+}
+
+static void unlink_file(struct mf_mount_file *f)
+{
+	*f->prev = f->next;
+	if (f->next)
+		f->next->prev = f->prev;
+}
+
 struct mf_mount_file *mf_mount_file_new(struct mf_mount_act *act, bool dir)
 {
 	struct mf_mount_winfsp *m = act->m;
-	size_t len = strlen(act->real);
-	struct mf_mount_file *f = malloc(sizeof(*f) + len + 1);
-	struct mf_mount_file **bucket;
+	struct mf_mount_file *f = calloc(1, sizeof(*f));
 
-	if (!f)
+	if (f)
+		f->path = strdup(act->real);
+	if (!f || !f->path) {
+		free(f);
 		return NULL;
+	}
 	f->handle = act->handle;
 	act->handle = NULL;
 	f->dir = dir;
@@ -32,15 +55,8 @@ struct mf_mount_file *mf_mount_file_new(struct mf_mount_act *act, bool dir)
 	f->who = act->who;
 	atomic_init(&f->generation, act->a.verdict.generation);
 	pthread_mutex_init(&f->list_lock, NULL);
-	memcpy(f->path, act->real, len + 1);
-	f->hash = hash_of(f->path);
-	bucket = &m->files[f->hash % MF_MOUNT_BUCKETS];
 	pthread_mutex_lock(&m->lock);
-	f->next = *bucket;
-	f->prev = bucket;
-	if (f->next)
-		f->next->prev = &f->next;
-	*bucket = f;
+	link_file(m, f);
 	m->file_cnt++;
 	pthread_mutex_unlock(&m->lock);
 	return f;
@@ -51,14 +67,53 @@ void mf_mount_file_free(struct mf_mount_winfsp *m, struct mf_mount_file *f)
 	if (!f)
 		return;
 	pthread_mutex_lock(&m->lock);
-	*f->prev = f->next;
+	unlink_file(f);
 	m->file_cnt--;
-	if (f->next)
-		f->next->prev = f->prev;
 	pthread_mutex_unlock(&m->lock);
 	mf_wsource_close_handle(f->handle);
 	pthread_mutex_destroy(&f->list_lock);
+	free(f->path);
 	free(f);
+}
+
+void mf_mount_file_place(struct mf_mount_winfsp *m, struct mf_mount_file *f, char *buf)
+{
+	pthread_mutex_lock(&m->lock);
+	snprintf(buf, MF_MOUNT_PATH_MAX, "%s", f->path);
+	pthread_mutex_unlock(&m->lock);
+}
+
+static void rename_file(struct mf_mount_winfsp *m, struct mf_mount_file *f, size_t from_len,
+			const char *to)
+{
+	size_t to_len = strlen(to), tail = strlen(f->path) - from_len;
+	char *path = malloc(to_len + tail + 1);
+
+	if (!path)
+		return; /* who opened it is not known by its new name */
+	memcpy(path, to, to_len);
+	memcpy(path + to_len, f->path + from_len, tail + 1);
+	unlink_file(f);
+	free(f->path);
+	f->path = path;
+	link_file(m, f);
+}
+
+void mf_mount_files_renamed(struct mf_mount_winfsp *m, const char *from, const char *to)
+{
+	size_t len = strlen(from);
+	struct mf_mount_file *f, *next;
+
+	pthread_mutex_lock(&m->lock);
+	for (size_t i = 0; m->file_cnt && i < MF_MOUNT_BUCKETS; i++)
+		for (f = m->files[i]; f; f = next) {
+			next = f->next;
+			/* A file that has moved to a later bucket is met again: it is not at @from any more. */
+			if (!_strnicmp(f->path, from, len) &&
+			    (!f->path[len] || f->path[len] == '/') && strcmp(from, to))
+				rename_file(m, f, len, to);
+		}
+	pthread_mutex_unlock(&m->lock);
 }
 
 uint64_t mf_mount_files_open(struct mf_mount_winfsp *m)
@@ -90,16 +145,15 @@ int mf_mount_file_ask(struct mf_mount_winfsp *m, struct mf_mount_file *f)
 {
 	struct mf_fs_judge *judge = mf_policy_fs_judge(m->o.policy);
 	uint64_t now = mf_fs_judge_generation(judge);
-	struct mf_fs_act a = { .q = { .op = f->op,
-				      .path = f->path,
-				      .path_len = strlen(f->path),
-				      .size = -1,
-				      .caller = &f->who },
+	char place[MF_MOUNT_PATH_MAX];
+	struct mf_fs_act a = { .q = { .op = f->op, .path = place, .size = -1, .caller = &f->who },
 			       .quiet = true };
 	int r;
 
 	if (now == atomic_load_explicit(&f->generation, memory_order_relaxed))
 		return 0;
+	mf_mount_file_place(m, f, place);
+	a.q.path_len = strlen(place);
 	/* What was made by its open is there by now: it is opened, not made. */
 	if (f->op == MF_FS_CREATE_BOTH)
 		a.q.op = MF_FS_OPEN_BOTH;

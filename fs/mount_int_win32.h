@@ -27,7 +27,7 @@ struct mf_mount_file {
 	_Atomic uint64_t generation; /* of the policies that were asked last */
 	pthread_mutex_t list_lock;   /* a directory's place in its listing */
 	uint32_t hash;
-	char path[]; /* as policies see it */
+	char *path; /* as policies see it; changed under the mount's lock */
 };
 
 #define MF_MOUNT_BUCKETS 1024
@@ -94,6 +94,10 @@ struct mf_mount_file *mf_mount_file_new(struct mf_mount_act *act, bool dir);
 void mf_mount_file_free(struct mf_mount_winfsp *m, struct mf_mount_file *f);
 /** mf_mount_file_who() - Who has @place open, opened last; Return: false when nobody has */
 bool mf_mount_file_who(struct mf_mount_winfsp *m, const char *place, struct mf_fs_caller *ret);
+/** mf_mount_file_place() - Where it is by now, as policies see it, into @buf of MF_MOUNT_PATH_MAX */
+void mf_mount_file_place(struct mf_mount_winfsp *m, struct mf_mount_file *f, char *buf);
+/** mf_mount_files_renamed() - What is open as @from, or below it, is @to, or below that, from now on */
+void mf_mount_files_renamed(struct mf_mount_winfsp *m, const char *from, const char *to);
 /** mf_mount_file_ask() - Before bytes go through: asks again once the policies have changed; Return: 0 or a negative errno */
 int mf_mount_file_ask(struct mf_mount_winfsp *m, struct mf_mount_file *f);
 

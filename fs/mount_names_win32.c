@@ -310,6 +310,8 @@ static int do_rename(const char *from, const char *to, unsigned flags)
 		r = clear_target(act, to, &st);
 	if (r >= 0) {
 		r = mf_wsource_rename(act->handle, parent, to, (st.mode & 0170000) == 0100000);
+		if (r == 0)
+			mf_mount_files_renamed(act->m, act->real, act->target);
 		if (r < 0 && act->token[0]) {
 			/* Nothing was lost: what was to be replaced goes back to its place. */
 			(void)mf_trash_restore(act->m->o.trash, act->token,

@@ -349,9 +349,39 @@ static void test_by_process(void **state)
 			 WFD_OK);
 	assert_int_equal(s->d.write(f, "xyz", 3, 0), WFD_OK);
 	assert_int_equal(s->d.set_size(f, 1), WFD_OK);
+	/* Also by its new name. */
+	assert_int_equal(make_dir(s, "/dir", AGENT), WFD_OK);
+	assert_int_equal(s->d.rename(f, "/dir/b", true, AGENT), WFD_OK);
+	assert_int_equal(s->d.set_size(f, 0), WFD_OK);
+	assert_int_equal(s->d.close(f), WFD_OK);
+	assert_int_equal(move(s, "/dir", "/Other", false, AGENT), WFD_OK);
+	assert_int_equal(s->d.create("/other/b", WFD_OPEN, WFD_DELETE, AGENT, &f), WFD_OK);
+	assert_int_equal(s->d.rename(f, "/c", true, AGENT), WFD_OK);
 	assert_int_equal(s->d.set_delete(f), WFD_OK);
 	assert_int_equal(s->d.close(f), WFD_OK);
-	assert_false(scene_is_there(s, "a"));
+	assert_false(scene_is_there(s, "c"));
+	scene_end(s);
+}
+
+/* What a handle is asked about is where its file is, not where it was. */
+static void test_renamed_handle(void **state)
+{
+	struct scene *s = scene_new(
+		"return { name = 'p', file = function(f)\n"
+		"  if f.op == 'write' and f:under '/workspace/final' then return deny 'no' end\n"
+		"  return allow()\nend }\n");
+	struct wfd_file *f;
+	(void)state;
+
+	scene_write(s, "draft", "abc");
+	scene_mount(s, "X:", false);
+	assert_int_equal(s->d.create("/draft", WFD_OPEN, WFD_WRITE | WFD_DELETE, AGENT, &f),
+			 WFD_OK);
+	assert_int_equal(s->d.set_size(f, 2), WFD_OK);
+	assert_int_equal(s->d.rename(f, "/final", false, AGENT), WFD_OK);
+	assert_int_equal(s->d.set_size(f, 1), WFD_DENIED);
+	assert_string_equal(scene_text(s, "final"), "ab");
+	s->d.close(f);
 	scene_end(s);
 }
 
@@ -794,6 +824,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_delete_after_reload),
 		cmocka_unit_test(test_open_after_reload),
 		cmocka_unit_test(test_by_process),
+		cmocka_unit_test(test_renamed_handle),
 		cmocka_unit_test(test_soft_delete),
 		cmocka_unit_test(test_no_trash),
 		cmocka_unit_test(test_trash_is_hidden),
