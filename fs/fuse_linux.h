@@ -3,6 +3,7 @@
  * fuse_linux.h - the inside of the Linux mount: what its operations share
  *
  *	fuse_place_linux.c  where an operation acts: path, question, directory, redirect
+ *	fuse_redirect_linux.c  targets and copies of a redirect
  *	fuse_meta_linux.c   lookup, attributes, links' texts, extended attributes
  *	fuse_name_linux.c   what makes and removes names
  *	fuse_io_linux.c     open files and directories
@@ -110,6 +111,11 @@ void mf_fuse_end(struct mf_fs_op_ctx *c, int result);
 
 /** mf_fuse_locate() - Pin the directory and, for a redirect, find the other place; after the question. Return: 0, -errno */
 int mf_fuse_locate(struct mf_fs_op_ctx *c);
+
+/** mf_fuse_pin() - The original place; Return: 0, -errno */
+int mf_fuse_pin(struct mf_fs_op_ctx *c);
+/** mf_fuse_redirect() - The target of the verdict, or with cow what there is yet (fuse_redirect_linux.c); Return: 0, -errno */
+int mf_fuse_redirect(struct mf_fs_op_ctx *c);
 
 /** mf_fuse_check() - Whether @stx, of what is at the place, is the inode that was asked about; Return: 0, -ESTALE */
 int mf_fuse_check(const struct mf_fs_op_ctx *c, const struct statx *stx);

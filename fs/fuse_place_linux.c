@@ -168,102 +168,23 @@ void mf_fuse_end(struct mf_fs_op_ctx *c, int result)
 
 /* ---- the place ------------------------------------------------------------------------------------------------- */
 
-static bool makes_names(enum mf_fs_op op)
-{
-	switch (op) {
-	case MF_FS_CREATE_READ:
-	case MF_FS_CREATE_WRITE:
-	case MF_FS_CREATE_BOTH:
-	case MF_FS_OPEN_WRITE:
-	case MF_FS_OPEN_BOTH:
-	case MF_FS_MKDIR:
-	case MF_FS_MKNOD:
-	case MF_FS_SYMLINK:
-	case MF_FS_LINK_TO:
-	case MF_FS_RENAME_TO:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* The target as seen from @*ret_base: the source for what lies in the mount, else the host's root. */
-static int target_base(struct mf_fs_op_ctx *c, const char **path)
-{
-	size_t len = strlen(c->m->root);
-
-	if (strncmp(*path, c->m->root, len) == 0 && (*path)[len] == '/') {
-		int fd = -1, r;
-		struct mf_fs_dirfd *root;
-
-		*path += len;
-		r = mf_fs_nodes_pin(c->m->nodes, mf_fs_nodes_root(c->m->nodes), &root);
-		if (r < 0)
-			return r;
-		fd = dup(root->fd);
-		r = fd < 0 ? -errno : fd;
-		mf_fs_nodes_unpin(c->m->nodes, root);
-		return r;
-	}
-	return mf_fs_source_open_dir(AT_FDCWD, "/");
-}
-
-/* Down to the directory of the target, made where missing; c->name becomes the last component. */
-static int redirect(struct mf_fs_op_ctx *c)
-{
-	const char *path = c->act.verdict.d.path_target, *slash;
-	bool make = makes_names(c->act.q.op);
-	int fd;
-
-	// openat2() takes no absolute path beneath something: the root is opened as itself.
-	fd = path[0] == '/' ? target_base(c, &path) : -EACCES;
-	if (fd < 0)
-		return fd;
-	for (path++; (slash = strchr(path, '/')); path = slash + 1) {
-		size_t len = (size_t)(slash - path);
-		int next;
-
-		if (len == 0 || len >= MF_FS_NAME_ROOM || memcmp(path, "..", len) == 0) {
-			close(fd);
-			return len >= MF_FS_NAME_ROOM ? -ENAMETOOLONG : -EACCES;
-		}
-		memcpy(c->name, path, len);
-		c->name[len] = '\0';
-		next = mf_fs_source_open_dir(fd, c->name);
-		if (next == -ENOENT && make) {
-			(void)mkdirat(fd, c->name, 0755);
-			next = mf_fs_source_open_dir(fd, c->name);
-		}
-		close(fd);
-		if (next < 0)
-			return next;
-		fd = next;
-	}
-	if (!*path || strlen(path) >= MF_FS_NAME_ROOM || strcmp(path, "..") == 0) {
-		close(fd);
-		return -EACCES;
-	}
-	memcpy(c->name, path, strlen(path) + 1);
-	c->own_fd = c->dir_fd = fd;
-	c->at = c->name;
-	c->elsewhere = true;
-	return 0;
-}
-
-int mf_fuse_locate(struct mf_fs_op_ctx *c)
+int mf_fuse_pin(struct mf_fs_op_ctx *c)
 {
 	int r;
 
-	if (c->unnamed)
-		return 0;
-	if (c->act.verdict.what == MF_FS_ELSEWHERE)
-		return redirect(c);
 	if (c->pin)
 		return 0;
 	r = mf_fs_nodes_pin(c->m->nodes, c->dir, &c->pin);
 	if (r == 0)
 		c->dir_fd = c->pin->fd;
 	return r;
+}
+
+int mf_fuse_locate(struct mf_fs_op_ctx *c)
+{
+	if (c->unnamed)
+		return 0;
+	return c->act.verdict.what == MF_FS_ELSEWHERE ? mf_fuse_redirect(c) : mf_fuse_pin(c);
 }
 
 int mf_fuse_check(const struct mf_fs_op_ctx *c, const struct statx *stx)

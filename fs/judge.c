@@ -267,6 +267,7 @@ static void weigh(const struct mf_fs_op_info *info, struct mf_fs_verdict *v)
 		return;
 	case MF_REDIRECT_PATH:
 		v->what = v->d.path_target ? MF_FS_ELSEWHERE : MF_FS_REFUSE;
+		v->cow = v->d.cow;
 		v->error = v->d.path_target ? 0 : LINUX_EACCES;
 		return;
 	default: // deny; ask, for which there is no channel; what no file operation can carry out

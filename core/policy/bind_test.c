@@ -613,6 +613,8 @@ static void push_member(lua_State *L, const struct mf_decision *d, const char *k
 		lua_pushboolean(L, d->audit);
 	} else if (strcmp(key, "hash") == 0) {
 		lua_pushboolean(L, d->hash);
+	} else if (strcmp(key, "cow") == 0) {
+		lua_pushboolean(L, d->cow);
 	} else if (strcmp(key, "matched") == 0) {
 		lua_pushboolean(L, d->matched);
 	} else {

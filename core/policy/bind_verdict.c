@@ -412,7 +412,9 @@ static int verdict_soft_delete(lua_State *L)
 
 static int verdict_redirect_path(lua_State *L)
 {
-	static const char *const keys[] = { "target", "reason", "message", "visibility", NULL };
+	static const char *const keys[] = {
+		"target", "cow", "reason", "message", "visibility", NULL
+	};
 	struct mf_decision d = begin(L, MF_REDIRECT_PATH);
 	const char *target;
 	char path[4096];
@@ -425,6 +427,7 @@ static int verdict_redirect_path(lua_State *L)
 	target = mf_opt_string(L, 1, "redirect_path", "target", sizeof(path) - 1);
 	if (!target)
 		return luaL_error(L, "redirect_path: needs target");
+	d.cow = mf_opt_bool(L, 1, "redirect_path", "cow", false);
 	r = mf_request_canon(MF_F_PATH, target, strlen(target), path);
 	if (r < 0)
 		return luaL_error(L, "redirect_path: target '%s' is not an absolute path", target);

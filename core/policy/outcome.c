@@ -91,7 +91,7 @@ void mf_outcome_unref(struct mf_outcome *o)
 
 /* The scalars that make two outcomes differ, in a fixed order. */
 struct scalars {
-	uint32_t verdict, visibility, on_failure, tls_mode, audit, hash, matched, addr_cnt;
+	uint32_t verdict, visibility, on_failure, tls_mode, audit, hash, cow, matched, addr_cnt;
 	uint32_t rcode, redirect_port, file_errno, ttl_s, line;
 };
 
@@ -104,6 +104,7 @@ static struct scalars scalars_of(const struct mf_decision *d)
 		.tls_mode = d->tls_mode,
 		.audit = d->audit,
 		.hash = d->hash,
+		.cow = d->cow,
 		.matched = d->matched,
 		.addr_cnt = d->addr_cnt,
 		.rcode = d->rcode,

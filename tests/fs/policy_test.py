@@ -236,6 +236,68 @@ class Reloaded(MountCase):
                 break
 
 
+class Redirected(MountCase):
+    """redirect_path: another place in the source, made as needed; with cow only once somebody writes."""
+
+    def prepare(self):
+        with open(self.mount.policy, "w") as file:
+            file.write("""return { name = "away", file = function(q)
+              local rest = q.path:match("^/w/out/(.+)$")
+              if rest then return redirect_path { target = "/w/.scratch/" .. rest } end
+              rest = q.path:match("^/w/base/(.+)$")
+              if rest then return redirect_path { target = "/w/.copies/" .. rest, cow = true } end
+              return allow {}
+            end }""")
+        self.mount.options += ["--root", "/w"]
+        for name in ("out", "base"):
+            os.mkdir(os.path.join(self.mount.src, name))
+        with open(os.path.join(self.mount.src, "base/f"), "w") as file:
+            file.write("original")
+        os.chmod(os.path.join(self.mount.src, "base/f"), 0o640)
+
+    def read(self, *names):
+        with open(os.path.join(*names)) as file:
+            return file.read()
+
+    def test_files_go_elsewhere(self):
+        path = os.path.join(self.mnt, "out", "f")
+        with open(path, "w") as file:
+            file.write("away")
+        self.assertEqual(self.read(self.src, ".scratch/f"), "away")
+        self.assertEqual(os.listdir(os.path.join(self.src, "out")), [])
+        self.assertEqual(self.read(path), "away")
+        os.mkdir(os.path.join(self.mnt, "out", "d"))
+        with open(os.path.join(self.mnt, "out", "d", "g"), "w") as file:
+            file.write("below")
+        self.assertEqual(self.read(self.src, ".scratch/d/g"), "below")
+        os.unlink(path)
+        self.assertEqual(os.listdir(os.path.join(self.src, ".scratch")), ["d"])
+        self.mount.stop()
+        told = [e for e in self.mount.events() if e["type"] == "path_redirect"]
+        self.assertIn("/w/.scratch/f", [e["fields"]["to_path"] for e in told])
+
+    def test_copy_on_write(self):
+        path = os.path.join(self.mnt, "base", "f")
+        self.assertEqual(self.read(path), "original")
+        self.assertFalse(os.path.exists(os.path.join(self.src, ".copies")))
+        with open(path, "a") as file:
+            file.write(" and more")
+        self.assertEqual(self.read(self.src, "base/f"), "original")
+        self.assertEqual(self.read(self.src, ".copies/f"), "original and more")
+        self.assertEqual(stat.S_IMODE(os.stat(os.path.join(self.src, ".copies/f")).st_mode), 0o640)
+        self.assertEqual(os.listdir(os.path.join(self.src, ".copies")), ["f"])
+        while self.read(path) != "original and more":  # the kernel kept the original's attributes for a second
+            pass
+        with open(os.path.join(self.mnt, "base", "new"), "w") as file:
+            file.write("new")
+        self.assertEqual(os.listdir(os.path.join(self.src, "base")), ["f"])
+        os.unlink(path)  # the copy
+        with self.assertRaises(OSError) as caught:
+            os.unlink(path)
+        self.assertEqual(errno.errorcode[caught.exception.errno], "EROFS")
+        self.assertEqual(self.read(path), "original")
+
+
 class Missing(MountCase):
     """What is wrong is said in a sentence."""
 
@@ -248,7 +310,7 @@ class Missing(MountCase):
             self.assertNotEqual(done.returncode, 0)
 
 
-for case in (Refused, Trash, TrashInside, NoTrash, Processes, Reloaded, Missing):
+for case in (Refused, Trash, TrashInside, NoTrash, Processes, Redirected, Reloaded, Missing):
     for who in ("AsRoot", "AsUser"):
         name = who + case.__name__
         globals()[name] = type(name, (case,), {})

@@ -273,6 +273,7 @@ struct mf_decision {
 	uint64_t elapsed_ns; /* time that this decision took; 0 for memo hits unless timing is on */
 	uint64_t
 		expires_ns; /* runtime clock: do not reuse the decision after this; UINT64_MAX: no bound */
+	bool cow; /* redirect_path{cow=true}: what is there stays; the first write copies it to path_target */
 };
 
 #define MF_DECISION_INIT                           \

@@ -38,6 +38,7 @@ local SoftDeleteOptions = {}
 
 ---@class moonfence.RedirectPathOptions: moonfence.VerdictOptions
 ---@field target string Absolute path to act on instead.
+---@field cow boolean? What is there stays as it is; the first write copies it to `target`, and from then on the copy is seen.
 local RedirectPathOptions = {}
 
 ---Let it happen. Carried by every kind.
