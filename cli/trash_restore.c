@@ -63,12 +63,14 @@ static const struct mf_option undo_options[] = {
 static const struct mf_usage undo_usage = {
 	.name = "undo",
 	.synopsis = "--session NAME [--since TIME] [OPTION]...",
-	.text = "Put back what a session deleted, replaced and truncated, the latest first; of a file "
+	.text = "Put back what a session deleted, replaced and truncated, the latest first; of a "
+		"file "
 		"that it lost\n"
 		"several times, what it held at first. What stands in the place of replaced and "
 		"truncated files\n"
 		"goes to the trash, as session 'undo'.\n"
-		"TIME is 90s, 30m, 2h, 7d or 2w ago, 2026-11-21, 2026-11-21T22:30:00 in local time, "
+		"TIME is 90s, 30m, 2h, 7d or 2w ago, 2026-11-21, 2026-11-21T22:30:00 in local "
+		"time, "
 		"or @SECONDS.\n"
 		"Exit status: 0 all put back, 1 not all, or there was nothing, 2 wrong usage.\n",
 	.example = "  moonfence undo --session build-17 --since 30m\n",

@@ -228,7 +228,10 @@ static int repair_after_dead(struct mf_trash *t, struct mf_err *err)
 			close(fd);
 	}
 	mf_trash_names_done(&writers);
-	return dead ? mf_trash_repair(t, &done, err) : 0;
+	// One that cannot be repaired, on a disk without room or without writing, can be read all the same.
+	if (dead)
+		(void)mf_trash_repair(t, &done, NULL);
+	return 0;
 }
 
 int mf_trash_open(const struct mf_trash_options *o, struct mf_trash **ret_trash, struct mf_err *err)

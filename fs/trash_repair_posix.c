@@ -238,9 +238,14 @@ static void bury_writers(struct mf_trash *t)
 int mf_trash_repair_locked(struct mf_trash *t, struct mf_trash_repaired *ret, struct mf_err *err)
 {
 	struct mf_trash_names tokens;
-	int r = mf_trash_names_read(t->own_fd, mf_trash_token_ok, &tokens);
+	int r;
 
 	memset(ret, 0, sizeof(*ret));
+	// Who we are must not change while records are compared with it.
+	r = mf_trash_writer_ready(t);
+	if (r < 0)
+		return mf_err_set(err, MF_E_IO, "Cannot write to %s: %s.", t->path, strerror(-r));
+	r = mf_trash_names_read(t->own_fd, mf_trash_token_ok, &tokens);
 	if (r < 0)
 		return mf_err_set(err, r, "Cannot read the records in %s.", t->path);
 	for (size_t i = 0; i < tokens.cnt; i++)
