@@ -16,6 +16,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/cond.h"
+#include "core/base/printf.h"
 #include "core/base/thread.h"
 #include "fs/fuse_linux.h"
 
@@ -247,7 +248,7 @@ static void raise_limits(void)
 	}
 }
 
-static void quiet(enum fuse_log_level level, const char *fmt, va_list ap)
+MF_PRINTF(2, 0) static void quiet(enum fuse_log_level level, const char *fmt, va_list ap)
 {
 	char text[512];
 
