@@ -283,6 +283,7 @@ int fsp_fuse3_loop_mt(struct mf_winfsp_env *env, struct mf_winfsp_fuse *f,
 	wfd_play();
 	for (unsigned i = 0; i < cnt; i++)
 		pthread_join(threads[i], NULL);
+	wfd_play_end();
 	wfd_drop_files();
 	set_context(f, MF_WINFSP_NO_PID);
 	if (f->ops.destroy)

@@ -54,6 +54,8 @@ uint32_t wfd_status(int result);
 bool wfd_probe(struct mf_winfsp_fuse *f);
 /** wfd_play() - The script, if there is one, on a thread of its own */
 void wfd_play(void);
+/** wfd_play_end() - Nothing of it runs any more: the DLL may be unloaded */
+void wfd_play_end(void);
 void wfd_drop_files(void);
 
 /* ---- exports: WinFsp's, which the product finds; ours, struct wfd_calls ---- */

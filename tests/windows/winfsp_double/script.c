@@ -103,12 +103,19 @@ static void *play(void *arg)
 	return NULL;
 }
 
+static pthread_t player;
+static bool playing;
+
 void wfd_play(void)
 {
-	pthread_t thread;
-
 	if (!getenv(WFD_ENV_SCRIPT) || !getenv(WFD_ENV_OUT))
 		return;
-	if (pthread_create(&thread, NULL, play, NULL) == 0)
-		pthread_detach(thread);
+	playing = pthread_create(&player, NULL, play, NULL) == 0;
+}
+
+void wfd_play_end(void)
+{
+	if (playing)
+		pthread_join(player, NULL);
+	playing = false;
 }
