@@ -12,8 +12,9 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/policy_host.h"
+#include "cli/trash_options.h"
 #include "fs/mount.h"
-#include "fs/trash.h"
+#include "fs/trash_events.h"
 
 #define EXIT_SETUP 125
 #define LABELS_MAX 32
@@ -23,8 +24,6 @@ enum {
 	OPT_EVENTS,
 	OPT_SESSION,
 	OPT_LABEL,
-	OPT_TRASH,
-	OPT_NO_TRASH,
 	OPT_ROOT,
 	OPT_FS_MODE,
 	OPT_ALLOW_OTHER,
@@ -33,6 +32,7 @@ enum {
 	OPT_THREADS,
 	OPT_NO_WATCH,
 	OPT_VERBOSE,
+	OPT_TRASH, /* and those after it */
 };
 
 static const struct mf_option options[] = {
@@ -44,10 +44,7 @@ static const struct mf_option options[] = {
 	{ OPT_SESSION, 's', "session", "NAME", "name in events, policies and the trash" },
 	{ OPT_LABEL, 'l', "label", "KEY=VALUE",
 	  "session.labels.KEY for policies; may be repeated" },
-	{ OPT_TRASH, 0, "trash", "DIR",
-	  "where deleted files go (default: the user's trash, or one on the source's device)" },
-	{ OPT_NO_TRASH, 0, "no-trash", NULL,
-	  "have none: what policies would keep there is not deleted either" },
+	MF_TRASH_OPTION_ROWS(OPT_TRASH),
 	{ OPT_ROOT, 0, "root", "PATH",
 	  "path that policies see for MOUNTPOINT (default: that of SOURCE)" },
 	{ OPT_FS_MODE, 0, "fs-mode", "MODE",
@@ -84,11 +81,12 @@ static const struct mf_usage usage = {
 struct mount {
 	struct mf_policy_host host;
 	struct mf_fs_mount_options o;
-	struct mf_trash_options trash_options;
+	struct mf_trash_choice trash_choice;
+	struct mf_trash_teller teller;
 	struct mf_session_label labels[LABELS_MAX];
 	char *label_texts[LABELS_MAX]; /* "KEY\0VALUE" */
 	char id[64];
-	bool no_trash, disabled;
+	bool disabled;
 	struct mf_trash *trash;
 	struct mf_fs_mount *m;
 };
@@ -143,12 +141,6 @@ static int take_option(struct mount *t, int opt, const char *value)
 		return 0;
 	case OPT_LABEL:
 		return add_label(t, value);
-	case OPT_TRASH:
-		t->trash_options.dir = value;
-		return 0;
-	case OPT_NO_TRASH:
-		t->no_trash = true;
-		return 0;
 	case OPT_ROOT:
 		if (*value != '/')
 			return mf_options_wrong(&usage, "--root wants an absolute path: '%s'",
@@ -171,9 +163,12 @@ static int take_option(struct mount *t, int opt, const char *value)
 	case OPT_NO_WATCH:
 		t->host.watch = false;
 		return 0;
-	default:
+	case OPT_VERBOSE:
 		t->host.verbose = true;
 		return 0;
+	default:
+		return mf_trash_choice_take(&usage, &t->trash_choice,
+					    (enum mf_trash_option)(opt - OPT_TRASH), value);
 	}
 }
 
@@ -202,11 +197,18 @@ static int parse(struct mount *t, int argc, char **argv)
 
 static int open_trash(struct mount *t, struct mf_err *err)
 {
-	if (t->no_trash)
+	struct mf_trash_options *o = &t->trash_choice.options;
+
+	if (t->trash_choice.none)
 		return 0;
-	t->trash_options.source = t->o.source;
-	t->trash_options.background = true;
-	return mf_trash_open(&t->trash_options, &t->trash, err);
+	t->teller = (struct mf_trash_teller){
+		.events = t->host.events, .log = &t->host.log, .session = t->id, .source = "mount"
+	};
+	o->source = t->o.source;
+	o->background = true;
+	o->event = mf_trash_teller_tell;
+	o->event_ctx = &t->teller;
+	return mf_trash_open(o, &t->trash, err);
 }
 
 static int set_up(struct mount *t, int *ret_status, struct mf_err *err)
@@ -276,6 +278,7 @@ int mf_cmd_mount(int argc, char **argv)
 	if (!t)
 		return EXIT_SETUP;
 	mf_policy_host_init(&t->host);
+	mf_trash_choice_init(&t->trash_choice);
 	status = parse(t, argc, argv);
 	if (status >= 0) {
 		tear_down(t);

@@ -63,9 +63,8 @@ enum {
 	OPT_TRUST_TARGETS,
 	OPT_CA,
 	OPT_WORKSPACE,
-	OPT_TRASH,
-	OPT_NO_TRASH,
 	OPT_VERBOSE,
+	OPT_TRASH, /* and those after it */
 };
 
 static const struct mf_option options[] = {
@@ -107,11 +106,7 @@ static const struct mf_option options[] = {
 	  "'moonfence ca' in DIR, for its domains only (default: one that ends with the session)" },
 	{ OPT_WORKSPACE, 'w', "workspace", "DIR",
 	  "COMMAND sees DIR through a filesystem that asks the policies about its files" },
-	{ OPT_TRASH, 0, "trash", "DIR",
-	  "where deleted files of the workspace go (default: the user's trash, or one on its "
-	  "device)" },
-	{ OPT_NO_TRASH, 0, "no-trash", NULL,
-	  "have none: what policies would keep there is not deleted either" },
+	MF_TRASH_OPTION_ROWS(OPT_TRASH),
 	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
 };
 
@@ -308,17 +303,13 @@ static int take_option(struct run *r, int opt, const char *value)
 	case OPT_WORKSPACE:
 		r->files.workspace = value;
 		return 0;
-	case OPT_TRASH:
-		r->files.trash_dir = value;
-		return 0;
-	case OPT_NO_TRASH:
-		r->files.no_trash = true;
-		return 0;
 	case OPT_VERBOSE:
 		r->host.verbose = true;
 		return 0;
+	default:
+		return mf_trash_choice_take(&usage, &r->files.trash_choice,
+					    (enum mf_trash_option)(opt - OPT_TRASH), value);
 	}
-	return 0;
 }
 
 /* Return: 0 to go on, else the exit status in *ret_status. */
@@ -706,6 +697,7 @@ int mf_cmd_run(int argc, char **argv)
 	if (!r)
 		return EXIT_SETUP;
 	mf_policy_host_init(&r->host);
+	mf_trash_choice_init(&r->files.trash_choice);
 	r->backend = mf_capture_backend_default();
 	r->proxy_options = (struct mf_proxy_options){ .size = sizeof(r->proxy_options) };
 	if (!parse(r, argc, argv, &command, &status)) {

@@ -11,12 +11,25 @@
 #include "core/base/err.h"
 #include "core/base/thread.h"
 
-static int open_trash(struct mf_run_files *f, bool background, struct mf_err *err)
+/* @host: NULL before there is one: only to find the place */
+static int open_trash(struct mf_run_files *f, const struct mf_policy_host *host,
+		      const struct mf_session *session, struct mf_err *err)
 {
-	return mf_trash_open(&(struct mf_trash_options){ .dir = f->trash_dir,
-							 .source = f->source,
-							 .background = background },
-			     &f->trash, err);
+	struct mf_trash_options o = f->trash_choice.options;
+
+	o.source = f->source;
+	if (!host) {
+		o.hash_max = 0;
+		return mf_trash_open(&o, &f->trash, err);
+	}
+	f->teller = (struct mf_trash_teller){ .events = host->events,
+					      .log = &host->log,
+					      .session = session->id,
+					      .source = session->source };
+	o.background = true;
+	o.event = mf_trash_teller_tell;
+	o.event_ctx = &f->teller;
+	return mf_trash_open(&o, &f->trash, err);
 }
 
 #ifdef _WIN32 // a tiny difference: no realpath(), and no workspace either
@@ -38,10 +51,10 @@ int mf_run_files_prepare(struct mf_run_files *f, struct mf_err *err)
 	if (!f->source)
 		return mf_err_set(err, errno == ENOENT ? MF_E_NOENT : MF_E_IO, "%s: %s",
 				  f->workspace, strerror(errno));
-	if (f->no_trash)
+	if (f->trash_choice.none)
 		return 0;
 	// Its threads must wait until the capture has forked.
-	r = open_trash(f, false, err);
+	r = open_trash(f, NULL, NULL, err);
 	if (r < 0)
 		return r;
 	f->trash_path = strdup(mf_trash_path(f->trash));
@@ -79,8 +92,8 @@ int mf_run_files_begin(struct mf_run_files *f, int fd, const struct mf_policy_ho
 
 	if (!f->workspace)
 		return 0;
-	if (!f->no_trash)
-		r = open_trash(f, true, err);
+	if (!f->trash_choice.none)
+		r = open_trash(f, host, session, err);
 	o.trash = f->trash;
 	snprintf(f->at, sizeof(f->at), "/dev/fd/%d", fd);
 	if (r == 0)

@@ -12,20 +12,21 @@
 #include <pthread.h>
 
 #include "cli/policy_host.h"
+#include "cli/trash_options.h"
 #include "fs/mount.h"
-#include "fs/trash.h"
+#include "fs/trash_events.h"
 
 struct mf_run_files {
 	/* as asked for */
 	const char *workspace; /* NULL: none */
-	const char *trash_dir;
-	bool no_trash;
+	struct mf_trash_choice trash_choice;
 	/* once prepared */
 	char *source; /* without links */
 	char *trash_path;
 	/* as it runs */
 	char at[32];
 	struct mf_trash *trash;
+	struct mf_trash_teller teller;
 	struct mf_fs_mount *mount;
 	pthread_t thread;
 	bool started;

@@ -112,9 +112,11 @@ void mf_fuse_close(struct mf_fs_mount *m, struct mf_fs_handle *h)
 	struct mf_fs_node *node = h->node;
 	struct statx stx;
 	bool known = node && h->writes && mf_fs_source_stat_fd(h->fd, &stx) == 0;
-	struct mf_fs_handle **at;
+	struct mf_fs_handle **at, *other;
+	char settle[MF_TRASH_TOKEN_MAX];
 
 	mf_fs_nodes_lock(m->nodes);
+	memcpy(settle, h->settle, sizeof(settle));
 	*(h->all_before ? &h->all_before->all_after : &m->handles) = h->all_after;
 	if (h->all_after)
 		h->all_after->all_before = h->all_before;
@@ -126,8 +128,16 @@ void mf_fuse_close(struct mf_fs_mount *m, struct mf_fs_handle *h)
 		if (known)
 			remember(node, &stx);
 		h->node = NULL;
+		// Another one may go on writing to what is in the trash.
+		for (other = node->handles; *settle && other; other = other->next)
+			if (other->writes && !*other->settle) {
+				memcpy(other->settle, settle, sizeof(other->settle));
+				settle[0] = '\0';
+			}
 	}
 	mf_fs_nodes_unlock(m->nodes);
+	if (*settle)
+		(void)mf_trash_settle(m->o.trash, settle);
 	if (node)
 		mf_fs_nodes_drop(m->nodes, node);
 	mf_fuse_handle_put(m, h);

@@ -55,7 +55,8 @@ struct mf_fs_handle {
 	int fd;
 	_Atomic uint32_t refs;
 	bool writes;
-	char settle[MF_TRASH_TOKEN_MAX]; /* to be settled when it is closed; "" for none */
+	char settle
+		[MF_TRASH_TOKEN_MAX]; /* of what it may still write to, in the trash; "" for none */
 	/* directories */
 	pthread_mutex_t lock;
 	char *buf; /* of getdents64() */
@@ -136,8 +137,8 @@ double mf_fuse_stat_timeout(struct mf_fs_op_ctx *c);
 int mf_fuse_entry(struct mf_fs_op_ctx *c, struct mf_fs_node *dir, const char *name,
 		  const struct statx *stx, struct fuse_entry_param *ret);
 
-/** mf_fuse_keep() - Put what is at the place into the trash; c->act.token is set. Return: 0, -errno */
-int mf_fuse_keep(struct mf_fs_op_ctx *c, enum mf_trash_how how, enum mf_trash_op op,
+/** mf_fuse_keep() - Put what is at the place into the trash, to get a @hash there; c->act.token is set. Return: 0, -errno */
+int mf_fuse_keep(struct mf_fs_op_ctx *c, enum mf_trash_how how, enum mf_trash_op op, bool hash,
 		 const struct statx *stx, char token[MF_TRASH_TOKEN_MAX]);
 
 /** mf_fuse_keep_before_cut() - Before a truncation to @size, where the policy says so. Return: 0, -errno */

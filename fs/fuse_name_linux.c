@@ -188,7 +188,7 @@ static int keep_replaced(struct mf_fs_op_ctx *from, struct mf_fs_op_ctx *to,
 		return -EXDEV;
 	return to->act.quiet ? 0
 			     : mf_fuse_keep(to, dir ? MF_TRASH_NOTE_DIR : MF_TRASH_LINK,
-					    MF_TRASH_REPLACE, &stx, token);
+					    MF_TRASH_REPLACE, to->act.verdict.hash, &stx, token);
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
@@ -234,8 +234,9 @@ static int remove_name(struct mf_fs_op_ctx *c, bool dir, char token[MF_TRASH_TOK
 	if (dir != (bool)S_ISDIR(stx.stx_mode))
 		return dir ? -ENOTDIR : -EISDIR;
 	if (!dir)
-		return mf_fuse_keep(c, MF_TRASH_MOVE, MF_TRASH_DELETE, &stx, token);
-	r = mf_fuse_keep(c, MF_TRASH_NOTE_DIR, MF_TRASH_RMDIR, &stx, token);
+		return mf_fuse_keep(c, MF_TRASH_MOVE, MF_TRASH_DELETE, c->act.verdict.hash, &stx,
+				    token);
+	r = mf_fuse_keep(c, MF_TRASH_NOTE_DIR, MF_TRASH_RMDIR, false, &stx, token);
 	if (r == 0 && unlinkat(c->dir_fd, c->at, AT_REMOVEDIR) < 0) {
 		r = -errno;
 		mf_fuse_unkeep(c, token);

@@ -309,7 +309,37 @@ static struct mf_trash_attr attr_of(const struct statx *stx)
 				       .ino = id.ino };
 }
 
-int mf_fuse_keep(struct mf_fs_op_ctx *c, enum mf_trash_how how, enum mf_trash_op op,
+/* An open handle that may go on writing to an inode; under mf_fs_nodes_lock() */
+static struct mf_fs_handle *writer_of(struct mf_fs_mount *m, const struct statx *stx)
+{
+	struct mf_fs_handle *h;
+	struct mf_fs_node *node;
+	struct mf_fs_id id;
+
+	mf_fs_id_of(stx, &id);
+	node = mf_fs_nodes_find(m->nodes, &id);
+	for (h = node ? node->handles : NULL; h && !h->writes; h = h->next)
+		;
+	return h;
+}
+
+/* The token goes to who may still write to what is in the trash: it is settled when the last of them closes. */
+static void settle_later(struct mf_fs_mount *m, const struct statx *stx, const char *token)
+{
+	struct mf_fs_handle *h;
+	bool now;
+
+	mf_fs_nodes_lock(m->nodes);
+	h = writer_of(m, stx);
+	now = !h || *h->settle;
+	if (!now)
+		memcpy(h->settle, token, sizeof(h->settle));
+	mf_fs_nodes_unlock(m->nodes);
+	if (now)
+		(void)mf_trash_settle(m->o.trash, token);
+}
+
+int mf_fuse_keep(struct mf_fs_op_ctx *c, enum mf_trash_how how, enum mf_trash_op op, bool hash,
 		 const struct statx *stx, char token[MF_TRASH_TOKEN_MAX])
 {
 	const struct mf_decision *d = &c->act.verdict.d;
@@ -321,6 +351,7 @@ int mf_fuse_keep(struct mf_fs_op_ctx *c, enum mf_trash_how how, enum mf_trash_op
 				      .session = c->m->o.session_id,
 				      .policy = d->policy,
 				      .rule = d->rule,
+				      .no_hash = !hash,
 				      .pid = c->who.pid > 0 ? (uint32_t)c->who.pid : 0 };
 	char path[MF_FS_PATH_ROOM + 4096];
 	int r;
@@ -330,14 +361,16 @@ int mf_fuse_keep(struct mf_fs_op_ctx *c, enum mf_trash_how how, enum mf_trash_op
 		return -EACCES;
 	snprintf(path, sizeof(path), "%s%s", strcmp(c->m->source, "/") ? c->m->source : "", below);
 	loss.path = path;
-	if (c->node && how == MF_TRASH_MOVE) {
+	if (hash && how != MF_TRASH_COPY && S_ISREG(stx->stx_mode)) {
 		mf_fs_nodes_lock(c->m->nodes);
-		loss.busy = c->node->handles != NULL;
+		loss.busy = writer_of(c->m, stx) != NULL;
 		mf_fs_nodes_unlock(c->m->nodes);
 	}
 	r = mf_trash_put(c->m->o.trash, c->dir_fd, c->at, &loss, token);
 	if (r < 0)
 		return r;
+	if (loss.busy && *token)
+		settle_later(c->m, stx, token);
 	c->act.token = token;
 	c->act.size = (int64_t)stx->stx_size;
 	c->act.nlink = stx->stx_nlink;
@@ -347,14 +380,14 @@ int mf_fuse_keep(struct mf_fs_op_ctx *c, enum mf_trash_how how, enum mf_trash_op
 int mf_fuse_keep_before_cut(struct mf_fs_op_ctx *c, const struct statx *stx, uint64_t size,
 			    char token[MF_TRASH_TOKEN_MAX])
 {
-	bool hash;
+	bool hash = c->act.verdict.hash;
 
 	token[0] = '\0';
 	if (c->unnamed || c->elsewhere || size >= stx->stx_size || !S_ISREG(stx->stx_mode))
 		return 0;
 	if (c->act.verdict.what != MF_FS_TRASH && !mf_policy_fs_keeps(c->m->pfs, &c->act, &hash))
 		return 0;
-	return mf_fuse_keep(c, MF_TRASH_COPY, MF_TRASH_TRUNCATE, stx, token);
+	return mf_fuse_keep(c, MF_TRASH_COPY, MF_TRASH_TRUNCATE, hash, stx, token);
 }
 
 void mf_fuse_unkeep(struct mf_fs_op_ctx *c, char token[MF_TRASH_TOKEN_MAX])

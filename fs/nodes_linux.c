@@ -337,6 +337,11 @@ static int set_link(struct mf_fs_nodes *ns, struct mf_fs_node *parent, const cha
 	return make_link(ns, parent, name, len, hash, child);
 }
 
+struct mf_fs_node *mf_fs_nodes_find(struct mf_fs_nodes *ns, const struct mf_fs_id *id)
+{
+	return find_id(ns, id);
+}
+
 struct mf_fs_node *mf_fs_nodes_see(struct mf_fs_nodes *ns, struct mf_fs_node *dir, const char *name,
 				   const struct statx *stx)
 {

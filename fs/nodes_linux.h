@@ -86,6 +86,8 @@ bool mf_fs_id_same(const struct mf_fs_id *a, const struct mf_fs_id *b);
 /** mf_fs_nodes_see() - The node of what @name in @dir is, with one lookup more; NULL without memory */
 struct mf_fs_node *mf_fs_nodes_see(struct mf_fs_nodes *nodes, struct mf_fs_node *dir,
 				   const char *name, const struct statx *stx);
+/** mf_fs_nodes_find() - Under mf_fs_nodes_lock(), and valid as long; NULL: the kernel does not know it */
+struct mf_fs_node *mf_fs_nodes_find(struct mf_fs_nodes *nodes, const struct mf_fs_id *id);
 /** mf_fs_nodes_forget() - @cnt lookups less */
 void mf_fs_nodes_forget(struct mf_fs_nodes *nodes, struct mf_fs_node *node, uint64_t cnt);
 

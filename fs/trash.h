@@ -87,6 +87,7 @@ struct mf_trash_loss {
 	const struct mf_trash_attr *attr;	       /* NULL: looked up */
 	const char *session, *process, *policy, *rule; /* NULL where there is none */
 	uint32_t pid;
+	bool no_hash; /* nobody wants one */
 	bool busy; /* somebody has it open and may go on writing: no hash until mf_trash_settle() */
 };
 

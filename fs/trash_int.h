@@ -50,6 +50,8 @@ struct mf_trash {
 	char (*queue)[MF_TRASH_TOKEN_MAX]; /* ring of tokens to be hashed */
 	size_t queue_at, queue_cnt;
 	uint64_t dropped; /* hashes that found the queue full: tick finds them */
+	uint64_t new_bytes, new_cnt; /* put since the last tick */
+	bool due;		     /* a tick need not wait for its time */
 };
 
 /* A record with the memory that its strings lie in. */

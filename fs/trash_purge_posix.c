@@ -17,8 +17,8 @@
 struct candidate {
 	uint64_t deleted_ns, bytes;
 	char token[MF_TRASH_TOKEN_MAX];
-	char *file; /* of a foreign entry */
-	bool doomed;
+	char *file;	 /* of a foreign entry */
+	const char *why; /* it goes, in the word of the event; NULL: it stays */
 };
 
 struct purge {
@@ -103,10 +103,12 @@ static void choose(struct purge *p)
 
 		if (keep->keep_last && p->cnt - i <= keep->keep_last)
 			break;
-		c->doomed = all || rest || (keep->age_s && age / MF_NS_PER_S >= keep->age_s) ||
-			    (keep->max_count && left > keep->max_count) ||
-			    (keep->max_bytes && bytes > keep->max_bytes && c->bytes > 0);
-		if (c->doomed) {
+		c->why = all || rest						      ? "user"
+			 : keep->age_s && age / MF_NS_PER_S >= keep->age_s	      ? "expired"
+			 : keep->max_count && left > keep->max_count		      ? "count"
+			 : keep->max_bytes && bytes > keep->max_bytes && c->bytes > 0 ? "size"
+										      : NULL;
+		if (c->why) {
 			left--;
 			bytes -= c->bytes;
 		}
@@ -129,7 +131,7 @@ static int carry_out(struct purge *p, struct mf_trash_purged *ret, struct mf_err
 		struct mf_trash_loaded l;
 		int gone = 0;
 
-		if (!c->doomed || load_candidate(p, c, &l) < 0)
+		if (!c->why || load_candidate(p, c, &l) < 0)
 			continue;
 		if (!p->p->dry_run)
 			gone = mf_trash_delete_entry(p->t, &l.r.e);
@@ -147,7 +149,7 @@ static int carry_out(struct purge *p, struct mf_trash_purged *ret, struct mf_err
 								      .token = l.r.e.token,
 								      .path = l.r.e.path,
 								      .session = l.r.e.session,
-								      .text = "",
+								      .text = c->why,
 								      .size = c->bytes });
 		mf_trash_loaded_done(&l);
 	}

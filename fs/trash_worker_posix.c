@@ -14,7 +14,9 @@
 #include "fs/trash_int.h"
 
 #define TICK_MS 60000
-#define CHUNK	(64 << 10)
+/* A limit may be passed by so small a part of it before what is too much is purged. */
+#define LIMIT_PART 16
+#define CHUNK	   (64 << 10)
 
 int mf_trash_hash_fd(int fd, char ret[MF_TRASH_HASH_HEX])
 {
@@ -139,6 +141,13 @@ static int hash_missing(void *ctx, const struct mf_trash_entry *e)
 	return stop;
 }
 
+static bool has_limits(const struct mf_trash *t)
+{
+	const struct mf_trash_keep *k = &t->options.keep;
+
+	return k->age_s || k->max_bytes || k->max_count;
+}
+
 void mf_trash_tick(struct mf_trash *t)
 {
 	const struct mf_trash_keep *k = &t->options.keep;
@@ -153,17 +162,34 @@ void mf_trash_tick(struct mf_trash *t)
 	pthread_mutex_lock(&t->lock);
 	dropped = t->dropped > 0 && t->options.hash_max > 0;
 	t->dropped = 0;
+	t->due = false;
+	t->new_bytes = t->new_cnt = 0;
 	pthread_mutex_unlock(&t->lock);
 	if (dropped)
 		(void)mf_trash_list(t, &all, hash_missing, t, NULL);
 	lock = mf_trash_lock_dir(t, false);
 	if (lock < 0)
 		return;
-	if (k->age_s || k->max_bytes || k->max_count)
+	if (has_limits(t))
 		(void)mf_trash_purge_locked(t, &purge, &purged, NULL);
 	if (mf_trash_writer_ready(t) == 0)
 		mf_trash_sizes_update(t);
 	close(lock);
+}
+
+/* Under the lock: one object more is in the trash. */
+static void weigh(struct mf_trash *t, uint64_t size)
+{
+	const struct mf_trash_keep *k = &t->options.keep;
+
+	t->new_cnt++;
+	t->new_bytes += size;
+	if (!t->working || t->due ||
+	    !((k->max_bytes && t->new_bytes >= k->max_bytes / LIMIT_PART) ||
+	      (k->max_count && t->new_cnt >= k->max_count / LIMIT_PART)))
+		return;
+	t->due = true;
+	pthread_cond_signal(&t->wake);
 }
 
 static void *work(void *arg)
@@ -177,11 +203,10 @@ static void *work(void *arg)
 			pthread_mutex_unlock(&t->lock);
 			(void)hash_next(t);
 			pthread_mutex_lock(&t->lock);
-		} else if (!mf_cond_wait_until(&t->wake, &t->lock, &next) && !t->stop &&
-			   t->queue_cnt == 0) {
+		} else if (t->due || (!mf_cond_wait_until(&t->wake, &t->lock, &next) && !t->stop &&
+				      t->queue_cnt == 0)) {
 			pthread_mutex_unlock(&t->lock);
-			if (t->options.background)
-				mf_trash_tick(t);
+			mf_trash_tick(t);
 			next = mf_cond_in_ms(TICK_MS);
 			pthread_mutex_lock(&t->lock);
 		}
@@ -199,6 +224,7 @@ int mf_trash_worker_start(struct mf_trash *t)
 	}
 	if (!t->options.background)
 		return 0;
+	t->due = has_limits(t);
 	if (mf_thread_start(&t->worker, work, t) != 0)
 		return -ENOMEM;
 	t->working = true;
@@ -219,9 +245,14 @@ void mf_trash_worker_end(struct mf_trash *t)
 void mf_trash_worker_put(struct mf_trash *t, const struct mf_trash_loss *loss,
 			 const struct mf_trash_attr *a, const char *token)
 {
-	if (t->queue && !loss->busy && S_ISREG(a->mode) && a->size <= t->options.hash_max) {
+	bool hash = t->queue && !loss->no_hash && !loss->busy && S_ISREG(a->mode) &&
+		    a->size <= t->options.hash_max;
+
+	if (hash || has_limits(t)) {
 		pthread_mutex_lock(&t->lock);
-		enqueue(t, token);
+		if (hash)
+			enqueue(t, token);
+		weigh(t, a->size);
 		pthread_mutex_unlock(&t->lock);
 	}
 	mf_trash_tell(t, &(struct mf_trash_event){ .type = MF_TRASH_EVENT_PUT,

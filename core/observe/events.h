@@ -63,6 +63,7 @@
 	X(PATH_REDIRECT, "path_redirect", true)                         \
 	X(TRASH_RESTORE, "trash_restore", true)                         \
 	X(TRASH_PURGE, "trash_purge", true)                             \
+	X(TRASH_FULL, "trash_full", true)                               \
 	X(POLICY_LOADED, "policy_loaded", true)                         \
 	X(POLICY_CHANGED, "policy_changed", true)                       \
 	X(POLICY_RELOAD_FAILED, "policy_reload_failed", true)           \
@@ -111,6 +112,7 @@
 	X(JA4, "ja4", STR)                                 \
 	X(KIND, "kind", STR)                               \
 	X(LINE, "line", INT)                               \
+	X(LOST, "lost", BOOL)                              \
 	X(MESSAGE, "message", STR)                         \
 	X(METHOD, "method", STR)                           \
 	X(MODE, "mode", INT)                               \

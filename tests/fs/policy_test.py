@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What policies say is what happens: denials, the trash, events, other policies."""
 import errno
+import hashlib
+import json
 import os
 import stat
 import subprocess
+import sys
 
 import mounted
 from mounted import KEEP, MountCase
+
+sys.path.insert(0, os.path.join(mounted.HERE, "../lab"))
+from waiting import wait_for  # noqa: E402
 
 
 class Refused(MountCase):
@@ -149,6 +155,68 @@ class Trash(MountCase):
         os.rename(os.path.join(self.mnt, "one"), os.path.join(self.mnt, "two"))  # does nothing
         self.assertEqual(sorted(os.listdir(self.src)), ["one", "two"])
         self.assertEqual(self.kept(), {})
+
+
+class TrashLimits(MountCase):
+    """What the options of the trash say of what is kept."""
+    policy = """return { name = "keep", file = function(q)
+      if q.op == "delete" then return soft_delete { hash = not q.path:find("unhashed", 1, true) } end
+      return allow {}
+    end }"""
+
+    def prepare(self):
+        self.mount.options += ["--trash-hash", "1K", "--trash-count", "3", "--trash-size", "1M"]
+
+    def entries(self):
+        done = self.mount.run([self.mount.program, "trash", "list", "--json", "--trash", self.mount.path("trash")], cwd="/")
+        return {os.path.basename(e["path"]): e for e in json.loads(done.stdout)}
+
+    def entry(self, name):
+        """One of them, with what `show` knows"""
+        token = self.entries()[name]["token"]
+        done = self.mount.run([self.mount.program, "trash", "show", "--json", "--trash", self.mount.path("trash"), token], cwd="/")
+        return json.loads(done.stdout)
+
+    def lose(self, name, text):
+        with open(os.path.join(self.mnt, name), "w") as file:
+            file.write(text)
+        os.unlink(os.path.join(self.mnt, name))
+
+    def test_a_hash_where_it_is_asked_for(self):
+        fds = [os.open(os.path.join(self.mnt, "open"), os.O_RDWR | os.O_CREAT) for _ in range(2)]
+        os.unlink(os.path.join(self.mnt, "open"))
+        self.lose("unhashed", "x")
+        for i, fd in enumerate(fds):
+            self.assertIsNone(self.entry("open")["sha256"])
+            os.pwrite(fd, b"last", 4 * i)
+            os.close(fd)
+        wait_for("a hash after the last close", lambda: self.entry("open")["sha256"])
+        self.assertEqual(self.entry("open")["sha256"], hashlib.sha256(b"lastlast").hexdigest())
+        self.assertIsNone(self.entry("unhashed")["sha256"])
+        self.lose("big", "x" * 1025)
+        self.lose("small", "x" * 1024)
+        wait_for("a hash of what is small enough", lambda: self.entry("small")["sha256"])
+        self.assertIsNone(self.entry("big")["sha256"])
+
+    def test_the_oldest_goes(self):
+        for i in range(6):
+            self.lose(f"f{i}", "x")
+        wait_for("the newest three alone", lambda: sorted(self.entries()) == ["f3", "f4", "f5"])
+        self.mount.stop()
+        told = [e for e in self.mount.events() if e["type"] == "trash_purge"]
+        self.assertEqual(sorted(os.path.basename(e["path"]) for e in told), ["f0", "f1", "f2"])
+        self.assertEqual({e["fields"]["reason"] for e in told}, {"count"})
+
+    def test_what_has_no_room_stays(self):
+        with self.assertRaises(OSError) as caught:
+            self.lose("huge", "x" * (2 << 20))
+        self.assertEqual(caught.exception.errno, errno.ENOSPC)
+        self.assertEqual(os.path.getsize(os.path.join(self.src, "huge")), 2 << 20)
+        self.mount.stop()
+        told = [e for e in self.mount.events() if e["type"] == "trash_full"]
+        self.assertEqual([(os.path.basename(e["path"]), e["fields"]["lost"]) for e in told], [("huge", False)])
+        self.assertIn("huge: it was not deleted", self.mount.log.replace(self.src, ""))
+        self.mount.log = ""
 
 
 class TrashInside(MountCase):
