@@ -38,7 +38,7 @@ def manual_sections():
 def options_in_manual(text):
     """The options that a section of the manual page describes, in the form of options_of()."""
     found = set()
-    for line in re.findall(r"^\.TP\n(.+)$", text, flags=re.M):
+    for line in re.findall(r"^\.T[PQ]\n(.+)$", text, flags=re.M):
         plain = re.sub(r"\\f[BIR]", "", line).replace("\\-", "-").replace('"', "")
         plain = re.sub(r"^\.(?:BR|BI|IR|B|I) ", "", plain).replace(" , ", ", ").replace(" ,", ",")
         match = re.match(r"(?:-(\w), +)?--([\w-]+)(?: +(\S+))?$", plain.strip())
