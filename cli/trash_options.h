@@ -33,9 +33,9 @@ enum mf_trash_option {
 		{ (first) + MF_TRASH_OPTION_COUNT, 0, "trash-count", "N",                        \
 		  "purge the oldest when there are more (default: no limit)" },                  \
 	{                                                                                        \
-		(first) + MF_TRASH_OPTION_FULL, 0, "trash-full", "deny|delete",                  \
-			"what happens to a deletion that the trash has no room for (default: "   \
-			"deny)"                                                                  \
+		(first) + MF_TRASH_OPTION_FULL, 0, "trash-full", "MODE",                         \
+			"a deletion that the trash has no room for: deny (default) refuses it, " \
+			"delete does it"                                                         \
 	}
 
 struct mf_trash_choice {

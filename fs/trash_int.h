@@ -49,7 +49,7 @@ struct mf_trash {
 	unsigned busy;			   /* hashes being computed */
 	char (*queue)[MF_TRASH_TOKEN_MAX]; /* ring of tokens to be hashed */
 	size_t queue_at, queue_cnt;
-	uint64_t dropped; /* hashes that found the queue full: tick finds them */
+	uint64_t dropped;	     /* hashes that found the queue full: tick finds them */
 	uint64_t new_bytes, new_cnt; /* put since the last tick */
 	bool due;		     /* a tick need not wait for its time */
 };
