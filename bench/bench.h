@@ -63,6 +63,26 @@ static inline uint64_t bench_cpu_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/** bench_rate() - How often a second of processor time @work is done: the median of nine repetitions in @seconds */
+static inline double bench_rate(void (*work)(void), double seconds)
+{
+	double reps[9];
+
+	work();
+	for (unsigned r = 0; r < 9; r++) {
+		uint64_t begun = bench_cpu_ns(), at = begun, rounds = 0;
+
+		do {
+			for (unsigned i = 0; i < 16; i++)
+				work();
+			rounds += 16;
+			at = bench_cpu_ns();
+		} while ((double)(at - begun) < seconds * 1e9 / 9);
+		reps[r] = (double)rounds * 1e9 / (double)(at - begun);
+	}
+	return bench_median(reps, 9);
+}
+
 #define BENCH_RANDOM_SEED 88172645463325252u
 
 /** bench_random32() - The next number of xorshift64: the same sequence in every run; @state begins as BENCH_RANDOM_SEED */

@@ -27,12 +27,12 @@ class Failed(Exception):
 # Each function runs one program once. Return: {figure: [ours, ...]} or {figure: ([ours, ...], [peer, ...])} where a
 # peer was measured in turns; the lists are parallel.
 
-def output(argv, env=None):
+def output(argv, env=None, timeout=150):
     try:
-        p = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=150,
+        p = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout,
                            env={**os.environ, **(env or {})})
     except subprocess.TimeoutExpired:
-        raise Failed("took more than 150 s") from None
+        raise Failed(f"took more than {timeout} s") from None
     except OSError as e:
         raise Failed(str(e)) from None
     if p.returncode:
@@ -65,6 +65,14 @@ def run_pipeline(a):
     return named(output([a.program("pipeline"), "--json", "--seconds", str(0.05 * a.scale)]))
 
 
+def run_e1000(a):
+    return named(output([a.program("nic", "bench_e1000"), "--json", "--seconds", str(0.1 * a.scale)]))
+
+
+def run_virtio(a):
+    return named(output([a.program("nic", "bench_virtio_net"), "--json", "--seconds", str(0.1 * a.scale)]))
+
+
 def run_nat(a):
     return named(output([a.program("nat"), "--json", "--rounds", str(min(round(a.scale) or 1, 15))]))
 
@@ -73,6 +81,8 @@ def run_match(a):
     r = named(output([a.program("match"), "--json", "--seconds", str(0.1 * a.scale)]))
     for what in ("under", "hot"):
         r[f"domain_set_{what}_per_second"] = [1e9 / v for v in r[f"domain_set_{what}_ns"]]
+    r["beside_sorted"] = (r["domain_set_under_ns"], r["sorted_names_ns"])
+    r["bytes_beside_sorted"] = (r["domain_set_bytes_per_name"], r["sorted_names_bytes_per_name"])
     return r
 
 
@@ -85,7 +95,22 @@ def run_rules(a):
         r[f"load_{m[1]}_ms"] = [float(m[2])]
         for kind, mean in re.findall(r"(dns|connect|file)\s+([\d.]+) ns", line):
             r[f"{kind}_{m[1]}_ns"] = [float(mean)]
+    for form, v in json.loads(output([a.program("rules", "bench_rule_policies"), "10000"])).items():
+        r.update({f"{form}_{k}": [x] for k, x in v.items()})
     return r
+
+
+def run_reload(a):
+    """A list of a million names is replaced under requests, beside unbound with the same names."""
+    d = json.loads(output([sys.executable, os.path.join(HERE, "reload/reload.py"), "--json", "--rounds",
+                           str(max(round(6 * a.scale), 2)), "--names", str(int(1e6 * min(a.scale, 1)) or 1000), "--build", a.build],
+                          timeout=600))
+    ours, peer = d["moonfence"], d.get("unbound")
+    r = {k: ([ours[k]], [peer[k]] if peer else []) for k in ("took_ms", "bytes_per_name")}
+    for what in ("reload", "quiet"):
+        for k in ("longest_ms", "p999_us"):
+            r[f"{what}_{k}"] = ([ours[what][k]], [peer[what][k]] if peer else [])
+    return {**r, **flat({f"decide_{k}": v for k, v in d["decide"].items()})}
 
 
 def run_relay(a):
@@ -167,13 +192,52 @@ def run_trash(a):
     return named(output([a.program("trash"), "--json", "--files", str(int(100000 * a.scale) or 1000)]))
 
 
+def run_fs(what):
+    """Files through the policy filesystem, beside bindfs, mergerfs and the source; @what: a module of bench/fs."""
+    def run(a):
+        size = {"data": ["--seconds", str(0.5 * a.scale)], "meta": ["--files", str(int(20000 * a.scale) or 100)],
+                "programs": ["--tree", str(a.scale)], "policy": ["--calls", str(int(10000 * a.scale) or 100), "--rounds", "7"],
+                "keep": ["--batches", str(int(50 * a.scale) or 1)]}[what]
+        d = json.loads(output([sys.executable, "-B", os.path.join(HERE, "fs/fs.py"), what, "--json", "--rounds", "1", "--build", a.build, *size], timeout=900))
+        found = {f"{column} | {us} | {peer}": (by[us], by.get(peer, [])) for column, by in d.items()
+                 for us in by if us.startswith("moonfence") for peer in ("bindfs", "mergerfs", "source")}
+        if what == "keep":
+            found = {column: by["moonfence,kept"] for column, by in d.items()}
+        if what == "policy":
+            with_rules, without = (d["ask_cpu_us"][f"moonfence,no-cache,{w}"] for w in ("rules", "none"))
+            found = {"rules_more_us": [statistics.median(a - b for a, b in zip(with_rules, without))], "ask_cpu_us": with_rules}
+        return found
+    return run
+
+
+def run_events(a):
+    """Events to a file on one core, none lost, beside spdlog and jansson."""
+    d = json.loads(output([sys.executable, "-B", os.path.join(HERE, "events/events.py"), "--json", "--rounds", "2", "--events",
+                           str(int(500000 * a.scale) or 10000), "--build", a.build]))
+    return {f"{us} | {what} | {peer}": (d[us][what], d.get(peer, {}).get(what, [])) for us in ("moonfence", "moonfence, rotated")
+            for what in ("rate", "cpu_ns") for peer in ("spdlog", "jansson")}
+
+
+def run_fs_policy(a):
+    return named(output([a.program("fs", "bench_fs_policy"), "--json"]))
+
+
+def run_daemon(a):
+    d = json.loads(output([sys.executable, os.path.join(HERE, "daemon/daemon.py"), "--json", "--rounds", "1", "--seconds",
+                           str(2 * a.scale), "--build", a.build]))
+    return {what: (ours, theirs) for what, (ours, theirs) in d.items()}
+
+
 # Programs in the order of a pass, with the passes they make; short ones more often.
 PROGRAMS = {
     "decide": (run_decide, 5), "sandbox": (run_sandbox, 2), "packet": (run_packet, 3), "nat": (run_nat, 4),
-    "pipeline": (run_pipeline, 3), "match": (run_match, 2),
-    "rules": (run_rules, 3), "relay": (run_relay, 4), "startup": (run_startup, 2),
+    "pipeline": (run_pipeline, 3), "virtio": (run_virtio, 3), "e1000": (run_e1000, 3), "match": (run_match, 2),
+    "rules": (run_rules, 3), "reload": (run_reload, 1), "events": (run_events, 3), "relay": (run_relay, 4), "startup": (run_startup, 2),
     "tun": (run_tun, 3), "forward": (run_forward, 3), "detect": (run_detect, 3), "dns": (run_dns, 3),
-    "intercept": (run_intercept, 3), "trash": (run_trash, 3),
+    "intercept": (run_intercept, 3), "trash": (run_trash, 3), "daemon": (run_daemon, 3),
+    "fs-data": (run_fs("data"), 3), "fs-meta": (run_fs("meta"), 2),
+    "fs-policy": (run_fs_policy, 3), "fs-mounted-policy": (run_fs("policy"), 2), "fs-keep": (run_fs("keep"), 3),
+    "fs-programs": (run_fs("programs"), 1),
 }
 
 
@@ -241,6 +305,16 @@ ROWS = [
     Row("pipeline-foreign", "packets of other processes alone", "pipeline", "pipeline_foreign", "M packets/s"),
     Row("pipeline-new", "new flows alone: event, decision, insertion into a full table, rewriting", "pipeline",
         "pipeline_new", "M packets/s"),
+    Row("e1000-tx", "82540EM in memory, 1,500-byte frames sent, driver included, one core", "e1000", "e1000_tx",
+        "M frames/s", (">=", 3)),
+    Row("e1000-rx", "received, checksums judged", "e1000", "e1000_rx", "M frames/s", (">=", 3)),
+    Row("e1000-tso", "64 KiB frames cut into segments with checksums", "e1000", "e1000_tso", "Gbit/s", (">=", 20)),
+    Row("virtio-tx", "virtio card in memory, 1,500-byte frames sent, driver included, one core", "virtio", "virtio_tx",
+        "M frames/s", (">=", 5)),
+    Row("virtio-rx", "received", "virtio", "virtio_rx", "M frames/s", (">=", 5)),
+    Row("virtio-packed-tx", "sent, packed ring", "virtio", "virtio_packed_tx", "M frames/s", (">=", 5)),
+    Row("virtio-packed-rx", "received, packed ring", "virtio", "virtio_packed_rx", "M frames/s", (">=", 5)),
+    Row("virtio-tso", "64 KiB frames cut into segments with checksums", "virtio", "virtio_tso", "Gbit/s", (">=", 20)),
     Row("bulk-1", "TCP relay, bulk, 1 connection", "relay", BULK.format("1 connection"), "Gbit/s", (">=", 1.15), **HA),
     Row("bulk-4", "TCP relay, bulk, 4 connections", "relay", BULK.format("4 connections"), "Gbit/s", (">=", 1.15),
         **HA),
@@ -312,6 +386,8 @@ ROWS = [
         "bytes"),
     Row("domains-lookups", "look-ups of names below an entry, half of them hits, one core", "match",
         "domain_set_under_per_second", "/s"),
+    Row("domains-sorted", "one such look-up beside bsearch() for each suffix in names that are sorted", "match", "beside_sorted", "ns",
+        peer="bsearch"),
     Row("domains-hot", "the same, 1,024 questions again and again", "match", "domain_set_hot_per_second", "/s"),
     Row("nat-lookups", "NAT table of 1,000,000 entries: look-ups in bursts of 32", "packet", "nat_1m_lookups_burst",
         "M/s"),
@@ -323,7 +399,52 @@ ROWS = [
     Row("nat-wait-lookup", "longest look-up in another thread meanwhile", "nat", "reader_max", "µs", ("<=", 1000)),
     Row("nat-wait-insert", "longest insertion of a new flow in another thread meanwhile", "nat", "writer_max", "µs",
         ("<=", 1000)),
+    *[Row(f"fs-{column.replace('_', '-')}{key}-{peer[:3]}", f"files seen through a policy, {who}: {what}", "fs-data",
+          f"{column} | {us} | {peer}", unit, (">=", goal) if goal else None, of="peer", peer=peer)
+      for us, key, who in (("moonfence", "", "root's mount"), ("moonfence,no-passthrough", "-plain", "without passthrough"),
+                           ("moonfence,writeback", "-wb", "`--writeback`"))
+      for column, what, unit, goals in (
+          ("seq_read", "read, 1 MiB blocks, warm", "MB/s", (1.0, 1.0, 0.7)),
+          ("seq_first", "the same for the first time", "MB/s", (1.0, 1.0, 0.7)),
+          ("seq_write", "overwritten, 1 MiB blocks", "MB/s", (1.0, 1.0, 0.7)),
+          ("rand_read", "read at random, 4 KiB, four at a time, warm", "/s", (1.0, None, None)),
+          ("rand_first", "the same for the first time", "/s", (1.0, None, None)))
+      for peer, goal in zip(("bindfs", "mergerfs", "source"), goals)],
+    *[Row(f"fs-{column.replace('_', '-')}-{peer[:3]}", f"20,000 files through a policy: {what}", "fs-meta", f"{column} | moonfence | {peer}",
+          "/s", (">=", goal) if goal else None, of="peer", peer=peer)
+      for column, what in (("create", "made, 4 KiB each"), ("stat", "looked at"), ("open_read", "opened and read"), ("rename", "renamed"),
+                           ("unlink", "removed"))
+      for peer, goal in (("bindfs", 1.2), ("mergerfs", 1.0), ("source", None))],
+    *[Row(f"fs-{column.replace('_', '-')}-cpu-{peer[:3]}", f"20,000 files through a policy: {what}, by processor time of who asks and who serves", "fs-meta",
+          f"{column}_cpu | moonfence | {peer}", "/s", of="peer", peer=peer)
+      for column, what in (("create", "made, 4 KiB each"), ("stat", "looked at"), ("open_read", "opened and read"), ("rename", "renamed"),
+                           ("unlink", "removed"))
+      for peer in ("bindfs", "mergerfs")],
+    *[Row(f"fs-{column.replace('_', '-')}-{peer[:3]}", f"{what} through a policy", "fs-programs", f"{column} | moonfence | {peer}", "s",
+          ("<=", 2.0) if peer == "source" else None, of="peer", peer=peer)
+      for column, what in (("git_status", "`git status` of 50,000 files"), ("npm_ci", "`npm ci` of npm's own packages, twice"),
+                           ("tar_x", "`tar x` of 80,000 files, 1 GB"))
+      for peer in ("source", "bindfs", "mergerfs")],
+    Row("fs-policy", "a file operation: to be asked about and told of, answer known", "fs-policy", "found", "ns", ("<=", 300)),
+    Row("fs-policy-1k", "the same, 1,024 files in random order", "fs-policy", "found_1k", "ns"),
+    Row("fs-policy-new", "the same, of files that were never asked about", "fs-policy", "new", "ns"),
+    Row("fs-policy-mounted", "thirty rules instead of one that allows all, through a mount: the server's processor time, more", "fs-mounted-policy",
+        "rules_more_us", "µs"),
+    Row("events", "events to a file on one core until the last is written, none lost", "events", "moonfence | rate | spdlog", "/s", (">=", 500e3),
+        peer="spdlog"),
+    Row("events-jansson", "the same beside the same objects built by jansson and written through stdio", "events", "moonfence | rate | jansson", "/s",
+        peer="jansson"),
+    Row("events-rotated", "the same with files of 64 MiB, compressed meanwhile on the same core", "events", "moonfence, rotated | rate | spdlog", "/s",
+        peer="spdlog"),
+    Row("events-cpu", "processor time of an event, maker and writer", "events", "moonfence | cpu_ns | spdlog", "ns", peer="spdlog"),
+    Row("fs-keep", "a deleted file is kept, through a mount: more than deleted there", "fs-keep", "more_us", "µs", ("<=", 25)),
+    Row("fs-keep-cpu", "the same in processor time, trashinfos included", "fs-keep", "more_cpu_us", "µs"),
+    Row("daemon-batch", "decisions of the daemon over its socket, batches of 32; nginx: the same bytes, decided by nobody", "daemon",
+        "per_s 32", "/s", (">=", 100e3), peer="nginx"),
+    Row("daemon-batch-cpu", "the daemon's processor time of one of them", "daemon", "server_us 32", "µs", peer="nginx"),
+    Row("daemon-single-p99", "one decision a request, 99th percentile", "daemon", "p99_us 1", "µs", ("<=", 1000), peer="nginx"),
     Row("trash-put", "a deleted file is kept: more than its unlink", "trash", "put_more", "µs", ("<=", 25)),
+    Row("trash-put-all", "the same with what the trash's own thread does afterwards (trashinfos)", "trash", "put_more_all", "µs"),
     Row("trash-unlink", "the unlink alone", "trash", "unlink", "µs"),
     Row("trash-tree", "a tree of 100,000 files is kept", "trash", "tree_large", "µs"),
     Row("trash-tree-small", "a tree of 100 files", "trash", "tree_small", "µs"),
@@ -334,6 +455,22 @@ for n in (1000, 10000):
     for kind in ("dns", "connect", "file"):
         ROWS.append(Row(f"rules-{n}-{kind}", f"`{kind}` decided by {n:,} rules, nothing cached", "rules",
                         f"{kind}_{n}_ns", "ns"))
+for form, name in (("lua", "Lua"), ("yaml", "agentsh's YAML")):
+    ROWS += [Row(f"rules-{form}-load", f"10,000 rules in {name}: a policy loaded", "rules", f"{form}_load_ms", "ms", ("<=", 1000)),
+             Row(f"rules-{form}-cold", f"10,000 rules in {name}: a question never asked before", "rules", f"{form}_cold_us", "µs", ("<=", 50)),
+             Row(f"rules-{form}-cold-p99", "its 99th percentile", "rules", f"{form}_cold_p99_us", "µs", ("<=", 50))]
+ROWS += [
+    Row("reload-longest", "a pack of 1,000,000 names is replaced: the slowest DNS answer meanwhile", "reload", "reload_longest_ms", "ms",
+        ("<=", 5), peer="unbound", pick=max),
+    Row("reload-quiet", "the slowest one in as much time without a reload: the machine's part", "reload", "quiet_longest_ms", "ms",
+        peer="unbound", pick=max),
+    Row("reload-p999", "99.9th percentile of answers during reloads", "reload", "reload_p999_us", "µs", peer="unbound"),
+    Row("reload-took", "until the new list is in force", "reload", "took_ms", "ms", peer="unbound"),
+    Row("reload-bytes", "memory per name, that processes share", "reload", "bytes_per_name", "bytes", peer="unbound"),
+    Row("reload-decide", "the slowest `mf_decide()` in a process that reloads such packs by turns", "reload", "decide_reload_longest_us", "µs",
+        ("<=", 5000), pick=max),
+    Row("reload-decide-quiet", "the slowest one in as much time without a reload", "reload", "decide_quiet_longest_us", "µs", pick=max),
+]
 
 
 def show(v, unit):
@@ -407,8 +544,8 @@ def wait_quiet(limit):
 # --- measuring ------------------------------------------------------------------------------------------------------
 
 class Args(argparse.Namespace):
-    def program(self, name):
-        return os.path.join(self.build, f"bench/{name}/bench_{name}")
+    def program(self, name, file=None):
+        return os.path.join(self.build, f"bench/{name}/{file or 'bench_' + name}")
 
 
 def merge(into, result):

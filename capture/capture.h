@@ -57,6 +57,17 @@ enum mf_capture_backend {
 #define MF_CAPTURE_MTU_MAX	  65535
 #define MF_CAPTURE_TUN_QUEUES_MAX 8
 
+/*
+ * Linux, TPROXY: a session of guests instead of a command. There is a device in the namespace whose other end the caller
+ * gets (mf_capture_take_guests()): IP packets that it writes there, from addresses of these networks, arrive at the listeners as a
+ * command's would; what is for these networks can be read there. Nothing else goes in or out.
+ */
+struct mf_capture_guests {
+	uint8_t net4[4]; /* of a /24, whose first /29 is no guest's */
+	uint8_t net6[6]; /* of a /48, whose first /64 is no guest's */
+	uint16_t mtu;	 /* of the device; 0: 1,500 */
+};
+
 struct mf_capture_options {
 	size_t size; /* of this struct */
 	enum mf_capture_backend backend;
@@ -66,6 +77,11 @@ struct mf_capture_options {
 	char *const *
 		argv; /* the command, NULL-terminated; argv[0] is looked up in PATH; borrowed until free */
 	char *const *envp; /* NULL: the caller's; borrowed until free */
+	/*
+	 * NULL: a command. With guests @argv counts for nothing, mf_capture_exec() is not called, and of the signals only SIGCHLD is
+	 * blocked. Borrowed until free.
+	 */
+	const struct mf_capture_guests *guests;
 	/*
 	 * Unix sockets that the command may reach, beside those that it makes itself: paths of sockets, or of directories
 	 * with all sockets in them. Everything else that listens on the host is masked. Borrowed until free.
@@ -89,13 +105,21 @@ struct mf_capture_options {
 	 */
 	const char *hidden_dir;
 	const char *hidden_trash; /* another such directory */
+	const char *hidden_run;	  /* and another, of sockets: none of them is masked one by one */
 	/*
 	 * Linux: a directory over which a FUSE filesystem is mounted for the command, absolute and without links; NULL for none.
 	 * The caller serves it through mf_capture_take_workspace(), from before mf_capture_exec() on. Borrowed until free.
 	 */
 	const char *workspace;
-	bool own_sighup; /* the caller wants SIGHUP for itself: neither blocked nor forwarded */
-	bool own_sigusr; /* the same for SIGUSR1 and SIGUSR2 */
+	const char *
+		directory; /* Windows: where the command starts, when it starts; NULL: where the caller is. Borrowed until free */
+	bool own_sighup;   /* the caller wants SIGHUP for itself: neither blocked nor forwarded */
+	bool own_sigusr;   /* the same for SIGUSR1 and SIGUSR2 */
+	/*
+	 * Linux: nobody of the session outlives mf_capture_free(). The caller is the parent of all that the command left behind
+	 * (PR_SET_CHILD_SUBREAPER), and has no other children that it wants to wait for. Elsewhere it is so in any case.
+	 */
+	bool own_orphans;
 	/*
 	 * What cannot be judged because something fails passes, instead of being dropped (pipeline.h). Windows' WINDIVERT only:
 	 * the others have no way that passes by us.
@@ -129,6 +153,12 @@ int mf_capture_prove(struct mf_capture *cap, struct mf_err *err);
  * Return: it, or -1: there is none
  */
 int mf_capture_take_workspace(struct mf_capture *cap);
+
+/**
+ * mf_capture_take_guests() - The caller's end of the guests' device, once after mf_capture_prove(); the caller's from then on
+ * Non-blocking; each packet has a struct virtio_net_hdr before it, in both directions. Return: it, or -1: a session of a command
+ */
+int mf_capture_take_guests(struct mf_capture *cap);
 
 /*
  * The @i-th listener of a protocol, non-blocking, borrowed; -1: there are no more. On Linux there is one, in the

@@ -128,8 +128,12 @@ int mf_capture_new(const struct mf_capture_options *options, struct mf_capture *
 	int r;
 
 	err = err ? err : &local;
-	if (options->size != sizeof(*options) || !options->argv || !options->argv[0])
+	if (options->size != sizeof(*options) ||
+	    (!options->guests && (!options->argv || !options->argv[0])))
 		return mf_err_set(err, MF_E_INVAL, "a command is needed");
+	if (options->guests && options->backend != MF_CAPTURE_TPROXY)
+		return mf_err_set(err, MF_E_UNSUPPORTED, "guests are captured with '%s'",
+				  mf_capture_backend_name(MF_CAPTURE_TPROXY));
 	if (options->extra_ca_pem &&
 	    (!strstr(options->extra_ca_pem, "-----BEGIN CERTIFICATE-----") ||
 	     strnlen(options->extra_ca_pem, MF_CAPTURE_CA_MAX + 1) > MF_CAPTURE_CA_MAX))
@@ -173,6 +177,8 @@ int mf_capture_new(const struct mf_capture_options *options, struct mf_capture *
 	if (r == 0 && cap->options.workspace && !getcwd(cap->plan.cwd, sizeof(cap->plan.cwd)))
 		r = mf_err_set(err, MF_E_IO, "cannot tell the working directory: %s",
 			       strerror(errno));
+	if (r == 0)
+		r = mf_capture_orphans_adopt(cap, err);
 	if (r == 0) {
 		cap->opener = fork();
 		if (cap->opener == 0)
@@ -360,7 +366,7 @@ int mf_capture_exec(struct mf_capture *cap, int *ret_exit_code, struct mf_err *e
 
 	if (ret_exit_code)
 		*ret_exit_code = 126;
-	if (cap->state != MF_CAPTURE_PROVEN || cap->drifted)
+	if (cap->state != MF_CAPTURE_PROVEN || cap->drifted || cap->options.guests)
 		return mf_err_set(err, MF_E_INVAL, "the capture of traffic is not proven");
 	if (mf_capture_msg_send(cap->command_sock, &m, NULL, 0) < 0)
 		return helper_gone("command's", err);
@@ -392,6 +398,17 @@ int mf_capture_take_workspace(struct mf_capture *cap)
 	int fd = cap->workspace_fd;
 
 	cap->workspace_fd = -1;
+	return fd;
+}
+
+int mf_capture_take_guests(struct mf_capture *cap)
+{
+	int fd = -1;
+
+	if (cap->options.guests) {
+		fd = cap->fd[MF_CAPTURE_FD_TUN];
+		cap->fd[MF_CAPTURE_FD_TUN] = -1;
+	}
 	return fd;
 }
 
@@ -473,6 +490,7 @@ void mf_capture_free(struct mf_capture *cap)
 		learn_command(cap);
 		reap(&cap->command);
 	}
+	mf_capture_orphans_kill(cap);
 	mf_capture_packets_free(cap);
 	close_fd(&cap->opener_sock);
 	close_fd(&cap->command_sock);

@@ -425,6 +425,8 @@ int mf_capture_exec(struct mf_capture *cap, int *ret_exit_code, struct mf_err *e
 		return mf_err_set(err, MF_E_INVAL, "the capture of traffic is not proven");
 	r = mf_capture_environment(cap, &env, err);
 	if (r == 0)
+		r = mf_job_set_directory(cap->job, cap->options.directory, err);
+	if (r == 0)
 		r = mf_job_spawn(cap->job, cap->options.argv, env, ret_exit_code, err);
 	free(env);
 	if (r < 0)

@@ -444,6 +444,7 @@ static void on_signal(struct mf_capture *cap)
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(*si); i++)
 		mf_capture_signals_forward(cap, &si[i]);
 	wait_command(cap);
+	mf_capture_orphans_reap(cap);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- */

@@ -42,6 +42,8 @@ struct mf_host_redirect_dns {
 
 /**
  * mf_host_redirect_open() - Load the rules
+ * Datagrams to a resolver whose flow the kernel knows from before come to us as well: such flows are forgotten, once they had an
+ * answer. Cost: a list of the host's tracked flows.
  * Return: 0; MF_E_UNSUPPORTED: nftables refuses them; MF_E_NOMEM; MF_E_INVAL: no port
  */
 int mf_host_redirect_open(const struct mf_host_redirect_options *o, struct mf_host_redirect **ret,

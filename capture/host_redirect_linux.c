@@ -3,6 +3,7 @@
 #include "capture/host_redirect.h"
 
 #include <arpa/inet.h>
+#include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 #include <linux/netfilter_ipv4.h>
 #include <netinet/in.h>
 #include <nftables/libnftables.h>
@@ -104,6 +105,74 @@ static void write_rules(struct mf_strbuf *b, const struct mf_host_redirect *r,
 	mf_strbuf_adds(b, "}\n}\n");
 }
 
+/* --- flows from before us ------------------------------------------------------------------------------------------- */
+
+struct stale {
+	const struct mf_host_redirect_options *o;
+	struct nfct_handle *asker, *remover;
+	unsigned family;
+};
+
+static uint16_t find_port(const struct stale *s, const struct nf_conntrack *ct)
+{
+	struct mf_addr to = { .family = s->family == AF_INET6 ? 6 : 4 };
+	const void *bytes =
+		nfct_get_attr(ct, s->family == AF_INET6 ? ATTR_ORIG_IPV6_DST : ATTR_ORIG_IPV4_DST);
+
+	if (!bytes || nfct_get_attr_u8(ct, ATTR_ORIG_L4PROTO) != IPPROTO_UDP ||
+	    nfct_get_attr_u16(ct, ATTR_ORIG_PORT_DST) != htons(53))
+		return 0;
+	memcpy(to.bytes, bytes, s->family == AF_INET6 ? 16 : 4);
+	for (size_t i = 0; i < s->o->dns_cnt; i++)
+		if (mf_addr_eq(&s->o->dns[i].resolver, &to))
+			return s->o->dns[i].port;
+	return 0;
+}
+
+static int on_flow(enum nf_conntrack_msg_type type, struct nf_conntrack *ct, void *ctx)
+{
+	struct stale *s = ctx;
+	uint32_t status = nfct_get_attr_u32(ct, ATTR_STATUS);
+	uint16_t port = find_port(s, ct);
+
+	(void)type;
+	/* What has no answer yet is left to get it, unless it went to listeners of somebody who was here before. */
+	if (port &&
+	    ((status & IPS_DST_NAT) ? nfct_get_attr_u16(ct, ATTR_REPL_PORT_SRC) != htons(port)
+				    : (status & IPS_SEEN_REPLY) != 0))
+		(void)nfct_query(s->remover, NFCT_Q_DESTROY, ct);
+	return NFCT_CB_CONTINUE;
+}
+
+/*
+ * The kernel asks rules about a flow's first packet only. A program that keeps its socket, or a port that is used again within
+ * half a minute, would go on past us; so flows of that kind begin anew. That is for datagrams: a connection that is there stays.
+ * Where it fails there are those flows for a while, no more.
+ */
+static void forget_flows(const struct mf_host_redirect_options *o)
+{
+	static const uint32_t families[] = { AF_INET, AF_INET6 };
+	struct stale s = { .o = o };
+
+	if (!o->dns_cnt)
+		return;
+	s.asker = nfct_open(CONNTRACK, 0);
+	s.remover = nfct_open(CONNTRACK, 0);
+	if (s.asker && s.remover) {
+		nfct_callback_register(s.asker, NFCT_T_ALL, on_flow, &s);
+		for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+			s.family = families[i];
+			(void)nfct_query(s.asker, NFCT_Q_DUMP, &families[i]);
+		}
+	}
+	if (s.asker)
+		nfct_close(s.asker);
+	if (s.remover)
+		nfct_close(s.remover);
+}
+
+/* --- rules ---------------------------------------------------------------------------------------------------------- */
+
 /* Return: the error's first line in *@err, as nftables has it */
 static int load(struct mf_host_redirect *r, const struct mf_host_redirect_options *o, bool change,
 		struct mf_err *err)
@@ -121,6 +190,8 @@ static int load(struct mf_host_redirect *r, const struct mf_host_redirect_option
 				"nftables refuses the rules that redirect connections (are the "
 				"modules nf_tables and nft_redir there?): %.*s",
 				(int)strcspn(why, "\n"), why);
+	} else {
+		forget_flows(o);
 	}
 	mf_strbuf_done(&text);
 	return rc;

@@ -32,6 +32,7 @@
 #define MF_CAPTURE_DNS4	       "198.19.255.53" /* in resolv.conf; nobody has it, so it is captured */
 #define MF_CAPTURE_NFLOG_GROUP 4
 #define MF_CAPTURE_TUN_NAME    "tun0"
+#define MF_CAPTURE_GUEST_NAME  "guest0"
 
 /* paths_linux.c: a bounded, sorted set of paths, and where the host's Unix sockets are */
 
@@ -96,7 +97,7 @@ enum mf_capture_fd_kind {
 	MF_CAPTURE_FD_DIAG,  /* NETLINK_SOCK_DIAG */
 	MF_CAPTURE_FD_ICMP4, /* raw */
 	MF_CAPTURE_FD_ICMP6, /* raw; /dev/null without IPv6 */
-	MF_CAPTURE_FD_TUN, /* the caller's ends of the device, one a queue; none without such a backend */
+	MF_CAPTURE_FD_TUN, /* the caller's ends of the device, one a queue; none without such a backend or guests */
 	MF_CAPTURE_FD_NUM = MF_CAPTURE_FD_TUN + MF_CAPTURE_TUN_QUEUES_MAX
 };
 
@@ -207,13 +208,13 @@ int mf_capture_links_open_udp(int family);
 /* Every device down, through @route_fd; any process may call it that owns the namespace. Return: 0, MF_E_IO */
 int mf_capture_links_down(int route_fd);
 
-/* tunlink_linux.c, in the opener: make the device tun0, up and without addresses, through @route_fd */
+/* tunlink_linux.c, in the opener: make the device tun0 (guest0), up and without addresses, through @route_fd */
 int mf_capture_tun_make(int route_fd, const struct mf_capture_options *options, bool has6,
 			int *ret_fds, int *ret_index, struct mf_err *err);
 /* How many queues, and so descriptors, the session's device has; 0 with another backend */
 static inline unsigned mf_capture_tun_queues(const struct mf_capture_options *o)
 {
-	return o->backend == MF_CAPTURE_TUN ? o->tun_queues : 0;
+	return o->backend == MF_CAPTURE_TUN ? o->tun_queues : o->guests != NULL;
 }
 
 /* trust_linux.c; without options->extra_ca_pem all three do nothing */
@@ -252,7 +253,7 @@ bool mf_capture_netstate_differs(const struct mf_capture_netstate *built,
 				 const struct mf_capture_netstate *now, char *text, size_t size);
 
 /* rules_linux.c */
-int mf_capture_rules_load(enum mf_capture_backend backend, bool has6, bool *ret_logs,
+int mf_capture_rules_load(const struct mf_capture_options *options, bool has6, bool *ret_logs,
 			  struct mf_err *err);
 /* The number that the kernel counts up with each change of rules. Return: 0, MF_E_PERM, MF_E_IO */
 int mf_capture_rules_generation(int nft_fd, uint32_t *ret);
@@ -359,6 +360,11 @@ void mf_capture_signals_restore(struct mf_capture *cap);
 struct signalfd_siginfo;
 void mf_capture_signals_forward(struct mf_capture *cap, const struct signalfd_siginfo *si);
 void mf_capture_signals_note_stop(struct mf_capture *cap);
+
+/* orphans_linux.c: nothing, but where options.own_orphans says it */
+int mf_capture_orphans_adopt(struct mf_capture *cap, struct mf_err *err);
+void mf_capture_orphans_reap(struct mf_capture *cap);
+void mf_capture_orphans_kill(struct mf_capture *cap);
 
 /* ops_linux.c */
 int mf_capture_ops_find_process(void *ctx, const struct mf_session_flow *flow,

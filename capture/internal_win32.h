@@ -6,9 +6,9 @@
 #include "capture/capture.h"
 #include "capture/job_win32.h"
 #include "capture/owner_table.h"
-#include "capture/process_win32.h"
 #include "capture/wake_win32.h"
 #include "core/base/clock.h"
+#include "core/base/process_win32.h"
 
 #define MF_CAPTURE_EVENTS_MAX 64
 

@@ -8,12 +8,13 @@
  */
 #include "capture/job_win32.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <windows.h>
 
-#include "capture/command_line.h"
-#include "capture/process_win32.h"
 #include "capture/program_win32.h"
+#include "core/base/command_line.h"
+#include "core/base/process_win32.h"
 #include "core/base/utf16.h"
 #include "core/base/win32.h"
 
@@ -28,6 +29,7 @@
 
 struct mf_job {
 	HANDLE job, port, thread;
+	wchar_t *directory; /* of the command; NULL: ours */
 	HANDLE process, main_thread, wait;
 	uint32_t pid;
 	bool resumed;
@@ -208,6 +210,7 @@ void mf_job_free(struct mf_job *job)
 		CloseHandle(job->job);
 	if (job->port)
 		CloseHandle(job->port);
+	free(job->directory);
 	free(job);
 }
 
@@ -334,7 +337,7 @@ static int create(struct mf_job *job, struct recipe *r, const char *name, int *r
 	si.StartupInfo.hStdError = r->std[2];
 	si.lpAttributeList = r->attributes;
 	if (!CreateProcessW(r->program, r->line, NULL, NULL, r->inherit_cnt > 0, flags,
-			    r->environment, NULL, &si.StartupInfo, &pi))
+			    r->environment, job->directory, &si.StartupInfo, &pi))
 		return spawn_failed(name, GetLastError(), ret_exit_code, err);
 	job->process = pi.hProcess;
 	job->main_thread = pi.hThread;
@@ -348,6 +351,16 @@ static int create(struct mf_job *job, struct recipe *r, const char *name, int *r
 	if (!RegisterWaitForSingleObject(&job->wait, pi.hProcess, on_process_end, job, INFINITE,
 					 WT_EXECUTEONLYONCE))
 		return win_err(err, "cannot wait for the command");
+	return 0;
+}
+
+int mf_job_set_directory(struct mf_job *job, const char *directory, struct mf_err *err)
+{
+	free(job->directory);
+	job->directory = directory ? mf_win32_wide(directory) : NULL;
+	if (directory && !job->directory)
+		return mf_err_set(err, errno == EILSEQ ? MF_E_SYNTAX : MF_E_NOMEM,
+				  "the command cannot start in %s", directory);
 	return 0;
 }
 

@@ -43,6 +43,9 @@ int mf_job_new(const struct mf_session_wake *wake, struct mf_job **ret, struct m
 int mf_job_spawn(struct mf_job *job, char *const *argv, char *const *envp, int *ret_exit_code,
 		 struct mf_err *err);
 
+/** mf_job_set_directory() - Before spawn: where the command starts, UTF-8; NULL: where the caller is; Return: 0, MF_E_NOMEM, MF_E_SYNTAX */
+int mf_job_set_directory(struct mf_job *job, const char *directory, struct mf_err *err);
+
 /** mf_job_resume() - Let it run; Return: 0, MF_E_INVAL, MF_E_IO */
 int mf_job_resume(struct mf_job *job, struct mf_err *err);
 

@@ -8,6 +8,8 @@
  *
  * TUN: the default routes lead to a device whose other end the caller holds (tunlink_linux.c). Without the caller there is
  * no such device, and no route.
+ *
+ * Guests: as TPROXY, and a device by which their packets come in and go out.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -118,6 +120,52 @@ static int build_device(int fd, int index, bool has6, const char **what)
 	return e ? e : add_default(fd, index, AF_INET6, &own6, sizeof(own6));
 }
 
+/*
+ * To the guests' networks leads their device, but the beginnings of them (what guests take for their router) are ours as everything
+ * else is. These routes stand in the table local as well: what is longer than the default wins there, and every other table
+ * would be looked up too late.
+ */
+static int add_net(int fd, int index, int family, const void *net, unsigned prefix)
+{
+	struct mf_nl_request q;
+	struct rtmsg *m = mf_nl_begin(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*m));
+	bool local = index == 1;
+
+	m->rtm_family = (uint8_t)family;
+	m->rtm_dst_len = (uint8_t)prefix;
+	m->rtm_table = RT_TABLE_LOCAL;
+	m->rtm_protocol = RTPROT_STATIC;
+	m->rtm_scope = family == AF_INET6 ? RT_SCOPE_UNIVERSE
+		       : local		  ? RT_SCOPE_HOST
+					  : RT_SCOPE_LINK;
+	m->rtm_type = local ? RTN_LOCAL : RTN_UNICAST;
+	mf_nl_add(&q, RTA_DST, net, family == AF_INET ? 4 : 16);
+	mf_nl_add(&q, RTA_OIF, &index, sizeof(index));
+	return mf_nl_run(fd, &q);
+}
+
+static int build_guests(int fd, const struct mf_capture_plan *plan, int *ret_fds,
+			struct mf_err *err)
+{
+	const struct mf_capture_guests *g = plan->options->guests;
+	uint8_t net6[16] = { 0 };
+	int index, r = mf_capture_tun_make(fd, plan->options, plan->has6, ret_fds, &index, err), e;
+
+	if (r < 0)
+		return r;
+	memcpy(net6, g->net6, sizeof(g->net6));
+	e = add_net(fd, index, AF_INET, g->net4, 24);
+	if (e == 0)
+		e = add_net(fd, 1, AF_INET, g->net4, 29);
+	if (e == 0 && plan->has6)
+		e = add_net(fd, index, AF_INET6, net6, 48);
+	if (e == 0 && plan->has6)
+		e = add_net(fd, 1, AF_INET6, net6, 64);
+	return e ? mf_err_set(err, mf_capture_errno_code(e), "cannot make the guests' routes: %s",
+			      strerror(e))
+		 : 0;
+}
+
 int mf_capture_links_build(struct mf_capture_plan *plan, int *ret_tun_fds, struct mf_err *err)
 {
 	int fd = mf_nl_open(NETLINK_ROUTE), e, r = 0, index = 1;
@@ -134,6 +182,8 @@ int mf_capture_links_build(struct mf_capture_plan *plan, int *ret_tun_fds, struc
 		r = mf_capture_tun_make(fd, plan->options, plan->has6, ret_tun_fds, &index, err);
 	if (e == 0 && r == 0)
 		e = build_device(fd, index, plan->has6, &what);
+	if (e == 0 && r == 0 && plan->options->guests)
+		r = build_guests(fd, plan, ret_tun_fds, err);
 	close(fd);
 	return e ? mf_err_set(err, mf_capture_errno_code(e),
 			      "cannot give the session's device %s: %s", what, strerror(e))

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/win32.h"
+
 struct mf_minifilter_client {
 	struct mf_minifilter_transport transport;
 	struct mf_minifilter_options options;
@@ -243,7 +245,7 @@ static void take_process(struct mf_minifilter_client *c, const struct mf_minifil
 		.kind = created ? MF_SESSION_CREATED : MF_SESSION_EXITED,
 		.pid = m->process.pid,
 		.parent = m->process.parent,
-		.time_ns = mf_session_time_of_filetime(m->process.create_time),
+		.time_ns = mf_win32_time_of_filetime(m->process.create_time),
 	};
 
 	if (m->process.token != c->options.token || !m->process.pid) {

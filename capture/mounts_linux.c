@@ -33,10 +33,21 @@
 
 /* Directories of sockets that may come and go; %u is the user id. */
 static const char *const hidden_dirs[] = {
-	"/run/dbus",	       "/run/nscd",	      "/run/docker",	      "/run/containerd",
-	"/run/podman",	       "/run/crio",	      "/run/avahi-daemon",    "/run/cups",
-	"/run/libvirt",	       "/run/systemd/userdb", "/run/user/%u/systemd", "/run/user/%u/docker",
+	"/run/dbus",
+	"/run/nscd",
+	"/run/docker",
+	"/run/containerd",
+	"/run/podman",
+	"/run/crio",
+	"/run/avahi-daemon",
+	"/run/cups",
+	"/run/libvirt",
+	"/run/systemd/userdb",
+	"/run/user/%u/systemd",
+	"/run/user/%u/docker",
 	"/run/user/%u/podman",
+	"/run/moonfence",
+	"/run/user/%u/moonfence",
 };
 
 /* Single sockets that exist for a moment only, or in another network namespace, and devices that reach other hosts. */
@@ -237,7 +248,8 @@ static int lock_root(struct mf_err *err)
 	return r;
 }
 
-#define OURS_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+#define CALLERS_DIRS 3 /* that are to be empty */
+#define OURS_FLAGS   (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 /* @fd: the caller's directory that is to be empty, opened before /tmp was covered, in which it may be; -1: none */
 static int hide_callers_dir(int fd, const char *empty, struct mf_err *err)
@@ -250,7 +262,7 @@ static int hide_callers_dir(int fd, const char *empty, struct mf_err *err)
 	return cover(empty, target, err);
 }
 
-static int fill_ours(struct mf_capture_plan *plan, int hidden_fd, int trash_fd, struct mf_err *err)
+static int fill_ours(struct mf_capture_plan *plan, const int *hidden, struct mf_err *err)
 {
 	int r;
 
@@ -263,10 +275,8 @@ static int fill_ours(struct mf_capture_plan *plan, int hidden_fd, int trash_fd, 
 		r = cover_file("/tmp/nsswitch.conf", "/etc/nsswitch.conf", err);
 	if (r == 0)
 		r = hide_dirs(plan, "/tmp/empty", err);
-	if (r == 0)
-		r = hide_callers_dir(hidden_fd, "/tmp/empty", err);
-	if (r == 0)
-		r = hide_callers_dir(trash_fd, "/tmp/empty", err);
+	for (size_t i = 0; r == 0 && i < CALLERS_DIRS; i++)
+		r = hide_callers_dir(hidden[i], "/tmp/empty", err);
 	if (r == 0)
 		r = mf_capture_trust_place(plan, "/tmp", err);
 	/* The files belong to the command's user, who could change their modes and then themselves. */
@@ -276,37 +286,44 @@ static int fill_ours(struct mf_capture_plan *plan, int hidden_fd, int trash_fd, 
 	return r;
 }
 
+/* @fds: an O_PATH descriptor of each directory that the caller wants hidden; -1: there is none */
+static int open_callers_dirs(const struct mf_capture_options *o, int *fds, struct mf_err *err)
+{
+	const char *const paths[CALLERS_DIRS] = { o->hidden_dir, o->hidden_trash, o->hidden_run };
+
+	for (size_t i = 0; i < CALLERS_DIRS; i++) {
+		fds[i] = paths[i] ? open(paths[i], O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+		if (paths[i] && fds[i] < 0 && !is_absent(errno))
+			return mf_err_set(err, MF_E_IO, "cannot put %s out of reach: %s", paths[i],
+					  strerror(errno));
+	}
+	return 0;
+}
+
 /* Our few files live in a small tmpfs that is attached at /tmp for a moment: nobody but us is in the namespace yet. */
 static int cover_with_ours(struct mf_capture_plan *plan, struct mf_err *err)
 {
+	int hidden[CALLERS_DIRS] = { -1, -1, -1 };
 	char options[64];
-	const char *hidden = plan->options->hidden_dir;
-	const char *trash = plan->options->hidden_trash;
-	int hidden_fd, trash_fd;
 	size_t room;
 	int r = mf_capture_trust_open(plan, &room, err);
 
 	if (r < 0)
 		return r;
 	snprintf(options, sizeof(options), "size=%zuk,mode=755", 64 + room / 1024);
-	hidden_fd = hidden ? open(hidden, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-	if (hidden && hidden_fd < 0 && !is_absent(errno))
-		return mf_err_set(err, MF_E_IO, "cannot put %s out of reach: %s", hidden,
-				  strerror(errno));
-	trash_fd = trash ? open(trash, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-	if (trash && trash_fd < 0 && !is_absent(errno))
-		return mf_err_set(err, MF_E_IO, "cannot put %s out of reach: %s", trash,
-				  strerror(errno));
-	if (mount("moonfence", "/tmp", "tmpfs", OURS_FLAGS, options) < 0)
-		return mf_err_set(err, mf_capture_errno_code(errno), "cannot mount a tmpfs: %s",
-				  strerror(errno));
-	r = fill_ours(plan, hidden_fd, trash_fd, err);
-	if (trash_fd >= 0)
-		close(trash_fd);
-	if (hidden_fd >= 0)
-		close(hidden_fd);
+	r = open_callers_dirs(plan->options, hidden, err);
+	if (r == 0 && mount("moonfence", "/tmp", "tmpfs", OURS_FLAGS, options) < 0)
+		r = mf_err_set(err, mf_capture_errno_code(errno), "cannot mount a tmpfs: %s",
+			       strerror(errno));
+	if (r < 0)
+		goto out;
+	r = fill_ours(plan, hidden, err);
 	if (umount2("/tmp", MNT_DETACH) < 0 && r == 0)
 		r = mf_err_set(err, MF_E_IO, "cannot uncover /tmp: %s", strerror(errno));
+out:
+	for (size_t i = 0; i < CALLERS_DIRS; i++)
+		if (hidden[i] >= 0)
+			close(hidden[i]);
 	return r;
 }
 

@@ -199,7 +199,7 @@ static int build(struct mf_capture_plan *plan, int fds[static MF_CAPTURE_FD_NUM]
 		r = mf_capture_links_build(plan, fds + MF_CAPTURE_FD_TUN, err);
 	t->links_ns = lap(&since);
 	if (r == 0)
-		r = mf_capture_rules_load(plan->options->backend, plan->has6, &logs, err);
+		r = mf_capture_rules_load(plan->options, plan->has6, &logs, err);
 	t->rules_ns = lap(&since);
 	if (r == 0)
 		r = mf_capture_mounts_build(plan, err);

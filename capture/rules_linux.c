@@ -47,9 +47,22 @@
 	"reject with icmpx admin-prohibited\n"     \
 	"}\n"
 
-#define CAPTURE                                                       \
-	"chain capture {\n"                                           \
-	"type filter hook prerouting priority mangle; policy drop;\n" \
+/*
+ * What a guest sends is away, whatever it is sent to; what no guest could have sent, or means this machine, is nothing. Pings of
+ * what guests take for their router are answered by the kernel.
+ */
+#define GUEST_BEGIN                                                                    \
+	"chain guest {\n"                                                              \
+	"ip daddr { 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/3, " MF_CAPTURE_OWN4 " } drop\n" \
+	"ip6 daddr { ::/127, fe80::/10, ff00::/8, " MF_CAPTURE_OWN6 " } drop\n"
+#define GUEST_END     \
+	"goto away\n" \
+	"}\n"
+#define CAPTURE_BEGIN       \
+	"chain capture {\n" \
+	"type filter hook prerouting priority mangle; policy drop;\n"
+#define CAPTURE_GUEST "iifname \"" MF_CAPTURE_GUEST_NAME "\" goto guest\n"
+#define CAPTURE_END                                                   \
 	"ip daddr 127.0.0.0/8 th dport 53 goto away\n"                \
 	"ip6 daddr ::1 th dport 53 goto away\n"                       \
 	"ip daddr { 127.0.0.0/8, " MF_CAPTURE_OWN4 " } goto inside\n" \
@@ -118,13 +131,36 @@
 	"oifname \"" MF_CAPTURE_TUN_NAME "\" goto leaving\n"                               \
 	"}\n"
 
-static void write_rules(struct mf_strbuf *b, enum mf_capture_backend backend, bool has6,
+static void write_guest(struct mf_strbuf *b, const struct mf_capture_guests *g)
+{
+	const uint8_t *a = g->net4, *p = g->net6;
+
+	mf_strbuf_adds(b, GUEST_BEGIN);
+	mf_strbuf_addf(b, "ip daddr %u.%u.%u.0/29 icmp type echo-request accept\n", a[0], a[1],
+		       a[2]);
+	mf_strbuf_addf(b, "ip6 daddr %x:%x:%x::/64 icmpv6 type echo-request accept\n",
+		       (unsigned)p[0] << 8 | p[1], (unsigned)p[2] << 8 | p[3],
+		       (unsigned)p[4] << 8 | p[5]);
+	mf_strbuf_adds(b, GUEST_END);
+}
+
+static void write_capture(struct mf_strbuf *b, const struct mf_capture_guests *guests)
+{
+	if (guests)
+		write_guest(b, guests);
+	mf_strbuf_adds(b, CAPTURE_BEGIN);
+	if (guests)
+		mf_strbuf_adds(b, CAPTURE_GUEST);
+	mf_strbuf_adds(b, CAPTURE_END);
+}
+
+static void write_rules(struct mf_strbuf *b, const struct mf_capture_options *o, bool has6,
 			const char *log)
 {
 	const char *pieces[] = { INSIDE, AWAY_BEGIN, has6 ? AWAY_V6 : "",
 				 log,	 AWAY_END,   GROUP_BEGIN,
 				 log,	 GROUP_END };
-	bool tun = backend == MF_CAPTURE_TUN;
+	bool tun = o->backend == MF_CAPTURE_TUN;
 
 	mf_strbuf_adds(b, "table inet moonfence {\n");
 	for (size_t i = 0; i < MF_ARRAY_SIZE(pieces); i++)
@@ -134,18 +170,21 @@ static void write_rules(struct mf_strbuf *b, enum mf_capture_backend backend, bo
 		mf_strbuf_adds(b, log);
 		mf_strbuf_adds(b, REFUSED_END);
 	}
-	mf_strbuf_adds(b, tun ? TUN_IN : CAPTURE);
+	if (tun)
+		mf_strbuf_adds(b, TUN_IN);
+	else
+		write_capture(b, o->guests);
 	mf_strbuf_adds(b, tun ? TUN_OUT : OUT_BEGIN);
 	mf_strbuf_adds(b, "}\n");
 }
 
-static int load(enum mf_capture_backend backend, bool has6, bool logs, struct mf_err *err)
+static int load(const struct mf_capture_options *o, bool has6, bool logs, struct mf_err *err)
 {
 	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
 	struct mf_strbuf text = MF_STRBUF_INIT(16384);
 	int r = 0;
 
-	write_rules(&text, backend, has6, logs ? LOG : "");
+	write_rules(&text, o, has6, logs ? LOG : "");
 	if (!nft || text.failed) {
 		mf_strbuf_done(&text);
 		if (nft)
@@ -168,17 +207,17 @@ static int load(enum mf_capture_backend backend, bool has6, bool logs, struct mf
 	return r;
 }
 
-int mf_capture_rules_load(enum mf_capture_backend backend, bool has6, bool *ret_logs,
+int mf_capture_rules_load(const struct mf_capture_options *options, bool has6, bool *ret_logs,
 			  struct mf_err *err)
 {
 	struct mf_err first;
 
 	/* A kernel without nfnetlink_log still makes a tight fence: refused pings are then not seen in events. */
 	*ret_logs = true;
-	if (load(backend, has6, true, &first) == 0)
+	if (load(options, has6, true, &first) == 0)
 		return 0;
 	*ret_logs = false;
-	return load(backend, has6, false, err);
+	return load(options, has6, false, err);
 }
 
 int mf_capture_rules_generation(int nft_fd, uint32_t *ret)

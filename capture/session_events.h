@@ -50,16 +50,6 @@ static inline void mf_session_wake_call(const struct mf_session_wake *w)
 		w->fn(w->ctx);
 }
 
-/* 100 ns since 1601-01-01T00:00:00Z, as Windows counts, to ns since 1970; 0 for times before */
-static inline uint64_t mf_session_time_of_filetime(uint64_t filetime)
-{
-	const uint64_t epoch = UINT64_C(116444736000000000);
-
-	if (filetime < epoch || filetime - epoch > UINT64_MAX / 100)
-		return 0;
-	return (filetime - epoch) * 100;
-}
-
 /* ---- a bounded queue for one thread that puts and one that takes, without a lock --------------------------------- */
 
 #define MF_SESSION_QUEUE_LEN 4096 /* a power of two */

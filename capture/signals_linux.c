@@ -20,15 +20,17 @@
 
 int mf_capture_signals_block(struct mf_capture *cap, struct mf_err *err)
 {
-	static const int always[] = { SIGINT,  SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN,
-				      SIGTTOU, SIGCONT, SIGCHLD, SIGWINCH };
+	static const int always[] = { SIGINT,  SIGQUIT, SIGTERM, SIGTSTP,
+				      SIGTTIN, SIGTTOU, SIGCONT, SIGWINCH };
+	bool forwards = !cap->options.guests; /* else there is nobody to forward to */
 
 	sigemptyset(&cap->taken);
-	for (size_t i = 0; i < MF_ARRAY_SIZE(always); i++)
+	sigaddset(&cap->taken, SIGCHLD);
+	for (size_t i = 0; forwards && i < MF_ARRAY_SIZE(always); i++)
 		sigaddset(&cap->taken, always[i]);
-	if (!cap->options.own_sighup)
+	if (forwards && !cap->options.own_sighup)
 		sigaddset(&cap->taken, SIGHUP);
-	if (!cap->options.own_sigusr) {
+	if (forwards && !cap->options.own_sigusr) {
 		sigaddset(&cap->taken, SIGUSR1);
 		sigaddset(&cap->taken, SIGUSR2);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tunlink_linux.c - the session's TUN device: made in the namespace, held by the caller alone
+ * tunlink_linux.c - the session's TUN device, or its guests': made in the namespace, held by the caller alone
  *
  * It is not persistent: with the caller its descriptor goes, with the descriptor the device, and with that every route.
  * What the kernel does of its own accord on a new device (link-local addresses, router solicitations) is switched off,
@@ -17,7 +17,8 @@
 #include "capture/internal_linux.h"
 #include "capture/netlink_linux.h"
 
-#define MTU_DEFAULT 65520
+#define MTU_DEFAULT	  65520
+#define GUEST_MTU_DEFAULT 1500
 /* Packets that wait for us. The kernel's 500 are little where each may be one small datagram of a burst. */
 #define QUEUE_LEN 1000
 
@@ -83,39 +84,50 @@ static int configure(int route_fd, int index, uint32_t mtu, bool has6)
 	return mf_nl_run(route_fd, &q);
 }
 
+static const char *name_of(const struct mf_capture_options *o)
+{
+	return o->guests ? MF_CAPTURE_GUEST_NAME : MF_CAPTURE_TUN_NAME;
+}
+
+static uint32_t mtu_of(const struct mf_capture_options *o)
+{
+	if (o->guests)
+		return o->guests->mtu ? o->guests->mtu : GUEST_MTU_DEFAULT;
+	return o->mtu ? o->mtu : MTU_DEFAULT;
+}
+
 /* The first one makes the device, the others join it. Return: 0 or an errno */
-static int attach(int fd, unsigned queues)
+static int attach(int fd, const char *name, unsigned queues)
 {
 	/* Of one queue the kernel makes a plain device, which has less to do for each packet. */
 	struct ifreq ifr = { .ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR |
 						  (queues > 1 ? IFF_MULTI_QUEUE : 0)) };
 
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), MF_CAPTURE_TUN_NAME);
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
 	return ioctl(fd, TUNSETIFF, &ifr) < 0 ? errno : 0;
 }
 
 int mf_capture_tun_make(int route_fd, const struct mf_capture_options *options, bool has6,
 			int *ret_fds, int *ret_index, struct mf_err *err)
 {
-	unsigned cnt = 0;
+	unsigned cnt = 0, queues = mf_capture_tun_queues(options);
 	int e = 0;
 
-	while (e == 0 && cnt < options->tun_queues) {
+	while (e == 0 && cnt < queues) {
 		int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
 		if (fd < 0 && cnt == 0)
 			return open_failed(errno, err);
-		e = fd < 0 ? errno : attach(fd, options->tun_queues);
+		e = fd < 0 ? errno : attach(fd, name_of(options), queues);
 		if (fd >= 0)
 			ret_fds[cnt++] = fd;
 	}
-	if (e == 0)
+	/* A guest's wire takes packets that are whole, and no larger than its MTU. */
+	if (e == 0 && !options->guests)
 		e = set_offload(ret_fds[0]);
 	if (e == 0) {
-		*ret_index = (int)if_nametoindex(MF_CAPTURE_TUN_NAME);
-		e = *ret_index ? configure(route_fd, *ret_index,
-					   options->mtu ? options->mtu : MTU_DEFAULT, has6)
-			       : errno;
+		*ret_index = (int)if_nametoindex(name_of(options));
+		e = *ret_index ? configure(route_fd, *ret_index, mtu_of(options), has6) : errno;
 	}
 	if (e == 0)
 		return 0;

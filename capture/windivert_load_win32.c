@@ -91,55 +91,34 @@ static int load_failed(const wchar_t *path, DWORD code, struct mf_err *err)
 	return r;
 }
 
-static int find_calls(HMODULE module, struct mf_wd_calls *c, struct mf_err *err)
+int mf_wd_load(const char *dir, struct mf_wd_library *ret, struct mf_err *err)
 {
-	const struct {
-		const char *name;
-		void *call;
-	} rows[] = {
+	struct mf_wd_calls *c = &ret->calls;
+	const struct mf_win32_call rows[] = {
 		{ "WinDivertOpen", &c->open },		{ "WinDivertRecv", &c->recv },
 		{ "WinDivertRecvEx", &c->recv_ex },	{ "WinDivertSend", &c->send },
 		{ "WinDivertSendEx", &c->send_ex },	{ "WinDivertShutdown", &c->shutdown },
 		{ "WinDivertClose", &c->close },	{ "WinDivertSetParam", &c->set_param },
 		{ "WinDivertGetParam", &c->get_param },
 	};
-
-	_Static_assert(sizeof(*c) == 9 * sizeof(void *), "every call has a row");
-	for (size_t i = 0; i < MF_ARRAY_SIZE(rows); i++) {
-		FARPROC fn = GetProcAddress(module, rows[i].name);
-
-		if (!fn)
-			return mf_err_set(err, MF_E_UNSUPPORTED,
-					  "WinDivert.dll has no %s: it is older than version 2.0; "
-					  "install WinDivert 2.2",
-					  rows[i].name);
-		memcpy(rows[i].call, &fn, sizeof(fn));
-	}
-	return 0;
-}
-
-int mf_wd_load(const char *dir, struct mf_wd_library *ret, struct mf_err *err)
-{
+	const char *missing;
 	wchar_t *path;
-	HMODULE module;
 	int r;
 
+	_Static_assert(sizeof(*c) == sizeof(rows) / sizeof(rows[0]) * sizeof(void *),
+		       "every call has a row");
 	memset(ret, 0, sizeof(*ret));
 	r = dll_path(dir, &path, err);
 	if (r)
 		return r;
-	/* Its own imports come from its folder or the system's: the current folder and PATH are never looked into. */
-	module = LoadLibraryExW(path, NULL,
-				LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_SYSTEM32);
-	if (!module) {
+	ret->module = mf_win32_load(path, rows, MF_ARRAY_SIZE(rows), &missing);
+	if (missing)
+		r = mf_err_set(err, MF_E_UNSUPPORTED,
+			       "WinDivert.dll has no %s: it is older than version 2.0; "
+			       "install WinDivert 2.2",
+			       missing);
+	else if (!ret->module)
 		r = load_failed(path, GetLastError(), err);
-	} else {
-		r = find_calls(module, &ret->calls, err);
-		if (r)
-			FreeLibrary(module);
-		else
-			ret->module = module;
-	}
 	free(path);
 	return r;
 }

@@ -118,9 +118,8 @@ static void look_at_authority(struct doctor *d)
 	struct mf_err err;
 
 	if (mf_ca_load(d->places.authority, &dir, &d->cert, &err) < 0) {
-		add(d, "authority", false,
-		    "'moonfence ca create' makes one; another user's can only be read by that user",
-		    "%s", err.msg);
+		add(d, "authority", false, "another user's can only be read by that user", "%s",
+		    err.msg);
 		return;
 	}
 	mf_private_dir_close(dir);
@@ -228,7 +227,7 @@ static void print_text(const struct doctor *d)
 		       c->ok ? "good" : "BAD", mf_output_colour(stdout, MF_PLAIN), c->name);
 		mf_output_text(stdout, c->detail);
 		fputc('\n', stdout);
-		if (c->hint)
+		if (c->hint && !strstr(c->detail, c->hint)) /* the detail may say so already */
 			printf("%20s%s\n", "", c->hint);
 	}
 }

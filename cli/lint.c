@@ -87,9 +87,15 @@ static bool same(const struct mf_token *a, const struct mf_token *b)
 	return a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
 }
 
+static void tell(struct lint *l, enum mf_lint_level level, const struct mf_token *at,
+		 const char *message, const char *hint)
+{
+	l->sink->problem(l->sink->ctx, level, at->line, at->column, message, hint);
+}
+
 static void report(struct lint *l, const struct mf_token *at, const char *message, const char *hint)
 {
-	l->sink->problem(l->sink->ctx, at->line, at->column, message, hint);
+	tell(l, MF_LINT_ERROR, at, message, hint);
 }
 
 /* --- the first reading: what encloses what, what is declared ------------------------------------------------------ */
@@ -446,119 +452,145 @@ static void check_hooks(struct lint *l)
 	}
 }
 
-/* --- rules that are never reached ------------------------------------------------------------------------------------- */
+/* --- what is asked anew each time --------------------------------------------------------------------------------------- */
 
-/* One pattern of a redirect: its key, its text as written, and which entry it stands in. */
-struct pattern {
-	const struct mf_token *key, *text;
-	size_t entry;
+/* Decisions that cannot be kept, or not for long; once a function, as one is enough. */
+static void check_cacheable(struct lint *l)
+{
+	size_t told = 0;
+
+	for (size_t i = 1; i < l->tokens.cnt; i++) {
+		size_t function = l->places[i].function;
+
+		if (!is_variable(l, i) || function == SIZE_MAX || function == told)
+			continue;
+		if (is(l, i, "counter") && is(l, i + 1, "(") && !is_declared(l, token(l, i)))
+			tell(l, MF_LINT_NOTE, token(l, i),
+			     "a decision that asks a counter is never cached: the hook runs anew "
+			     "each time",
+			     "let what does not depend on the counter return before it");
+		else if (is(l, i, "now") && is(l, i + 1, ".") && !is_declared(l, token(l, i)) &&
+			 (is(l, i + 2, "second") || is(l, i + 2, "unix")))
+			tell(l, MF_LINT_NOTE, token(l, i),
+			     "a decision that reads the second is cached until the next one only",
+			     "now:between(\"22:00\", \"06:00\") and coarser fields are kept "
+			     "longer");
+		else
+			continue;
+		told = function;
+	}
+}
+
+/* --- where rules stand -------------------------------------------------------------------------------------------------- */
+
+struct mf_lint_text {
+	struct lint l;
+	size_t family[MF_RULE_FAMILY_NUM]; /* its "{"; SIZE_MAX: it is not written as one table */
 };
 
-static int compare_patterns(const void *a, const void *b)
+/* The entry @index (from 1) of the list that opens at @open; SIZE_MAX: there is none. */
+static size_t find_entry(const struct lint *l, size_t open, size_t index)
 {
-	const struct pattern *x = a, *y = b;
-	const struct mf_token *s = x->text, *t = y->text;
-	int order = memcmp(x->key->text, y->key->text,
-			   x->key->len < y->key->len ? x->key->len : y->key->len);
+	size_t i = open + 1;
 
-	if (order == 0)
-		order = memcmp(s->text, t->text, s->len < t->len ? s->len : t->len);
-	if (order == 0 && s->len != t->len)
-		order = s->len < t->len ? -1 : 1;
-	return order ? order : (x->entry > y->entry) - (x->entry < y->entry);
+	while (--index && i < l->places[open].close) {
+		while (i < l->places[open].close && !is(l, i, ",") && !is(l, i, ";"))
+			i = opens(token(l, i)) ? l->places[i].close + 1 : i + 1;
+		i++;
+	}
+	return i < l->places[open].close ? i : SIZE_MAX;
 }
 
-/* A redirect whose pattern stands, word for word, in an entry before: the first match wins. */
-static void check_redirects(struct lint *l, const char *family, size_t open)
+/* The value of a key of the table that opens at @open. */
+static size_t find_value(const struct lint *l, size_t open, const char *key)
 {
-	size_t end = l->places[open].close, cnt = 0, entry = 0;
-	struct pattern *patterns = calloc(end - open, sizeof(*patterns));
-
-	for (size_t i = open + 1; patterns && i < end; i++) {
-		size_t at = l->places[i].open;
-
-		if (is(l, i, "{") && at == open)
-			entry++;
-		if (at == SIZE_MAX || at <= open || l->places[at].open != open || !is_key(l, i) ||
-		    token(l, i + 2)->type != MF_TOKEN_STRING || is(l, i + 3, "..") ||
-		    !(is(l, i, "match") || is(l, i, "regex") || is(l, i, "search")))
-			continue;
-		patterns[cnt++] = (struct pattern){ token(l, i), token(l, i + 2), entry };
-	}
-	if (cnt)
-		qsort(patterns, cnt, sizeof(*patterns), compare_patterns);
-	for (size_t i = 1; i < cnt; i++) {
-		const struct pattern *first = &patterns[i - 1], *second = &patterns[i];
-		char message[160];
-
-		if (!same(first->key, second->key) || !same(first->text, second->text))
-			continue;
-		snprintf(message, sizeof(message),
-			 "%s[%zu] is never reached: %s[%zu] has the same %.*s", family,
-			 second->entry, family, first->entry, (int)first->key->len,
-			 first->key->text);
-		report(l, second->text, message, "the first match wins");
-	}
-	free(patterns);
+	for (size_t i = open + 1; i < l->places[open].close; i++)
+		if (l->places[i].open == open && is(l, i, key) && is_key(l, i))
+			return i + 2;
+	return SIZE_MAX;
 }
 
-/* Whether the entry from "{" at @open selects nothing, and so matches every connection. */
-static bool matches_everything(const struct lint *l, size_t open)
-{
-	static const char *const selectors[] = { "domains", "ports", "cidrs", NULL };
-
-	if (open + 1 == l->places[open].close)
-		return false;
-	for (size_t i = open + 1; i < l->places[open].close; i++) {
-		if (is(l, i, "[") || (l->places[i].open == open && in_list(selectors, token(l, i))))
-			return false;
-		if (is_name(l, i) && l->places[i].open == open && !is_key(l, i) &&
-		    !is(l, i - 1, "="))
-			return false; /* something computed: not for us to tell */
-	}
-	return true;
-}
-
-static void check_network_rules(struct lint *l, size_t open)
-{
-	size_t entry = 0, everything = 0;
-
-	for (size_t i = open + 1; i < l->places[open].close; i++) {
-		char message[160];
-
-		if (!is(l, i, "{") || l->places[i].open != open)
-			continue;
-		entry++;
-		if (everything) {
-			snprintf(message, sizeof(message),
-				 "network_rules[%zu] is never reached: network_rules[%zu] has no "
-				 "domains, "
-				 "ports or cidrs and matches everything",
-				 entry, everything);
-			report(l, token(l, i), message, "the first match wins");
-		} else if (matches_everything(l, i)) {
-			everything = entry;
-		}
-	}
-}
-
-/* The families stand in the table that the chunk returns. */
-static void check_rules(struct lint *l)
+/* Families and hooks are keys of the table that the chunk returns; SIZE_MAX: it is not there, or not in plain words */
+static size_t find_policy_key(const struct lint *l, const char *key)
 {
 	for (size_t i = 1; i < l->tokens.cnt; i++) {
 		size_t open = l->places[i].open;
 
-		if (!is_name(l, i) || !is(l, i + 2, "{") || !is_key(l, i) ||
-		    l->places[i].function != SIZE_MAX || open == 0 || !is(l, open - 1, "return"))
-			continue;
-		if (is(l, i, "dns_redirects"))
-			check_redirects(l, "dns_redirects", i + 2);
-		else if (is(l, i, "connect_redirects"))
-			check_redirects(l, "connect_redirects", i + 2);
-		else if (is(l, i, "network_rules"))
-			check_network_rules(l, i + 2);
+		if (is(l, i, key) && is_key(l, i) && l->places[i].function == SIZE_MAX &&
+		    open > 0 && is(l, open - 1, "return"))
+			return i;
 	}
+	return SIZE_MAX;
 }
+
+static bool place_of(const struct lint *l, size_t i, unsigned *ret_line, unsigned *ret_column)
+{
+	if (i >= l->tokens.cnt)
+		return false;
+	*ret_line = token(l, i)->line;
+	*ret_column = token(l, i)->column;
+	return true;
+}
+
+struct mf_lint_text *mf_lint_text_new(const char *text, size_t len)
+{
+	struct mf_lint_text *t = calloc(1, sizeof(*t));
+
+	if (!t || mf_tokens_read(text, len, &t->l.tokens) < 0) {
+		free(t);
+		return NULL;
+	}
+	t->l.places = calloc(t->l.tokens.cnt, sizeof(*t->l.places));
+	if (!t->l.places) {
+		mf_lint_text_free(t);
+		return NULL;
+	}
+	find_places(&t->l);
+	for (int f = 0; f < MF_RULE_FAMILY_NUM; f++) {
+		size_t key = find_policy_key(&t->l, mf_rule_family_name((enum mf_rule_family)f));
+
+		t->family[f] = key != SIZE_MAX && is(&t->l, key + 2, "{") ? key + 2 : SIZE_MAX;
+	}
+	return t;
+}
+
+void mf_lint_text_free(struct mf_lint_text *t)
+{
+	if (!t)
+		return;
+	free(t->l.places);
+	mf_tokens_done(&t->l.tokens);
+	free(t);
+}
+
+bool mf_lint_find_hook(const struct mf_lint_text *t, enum mf_kind kind, unsigned *ret_line,
+		       unsigned *ret_column)
+{
+	return place_of(&t->l, find_policy_key(&t->l, mf_kind_name(kind)), ret_line, ret_column);
+}
+
+bool mf_lint_find_rule(const struct mf_lint_text *t, enum mf_rule_family family, unsigned index,
+		       const char *field, size_t item, unsigned *ret_line, unsigned *ret_column)
+{
+	static const char *const matches[] = { "match", "regex", "search" };
+	size_t entry, value = SIZE_MAX;
+
+	if (t->family[family] == SIZE_MAX)
+		return false;
+	entry = find_entry(&t->l, t->family[family], index);
+	if (entry == SIZE_MAX || !is(&t->l, entry, "{") || !field)
+		return place_of(&t->l, entry, ret_line, ret_column);
+	for (size_t i = 0; i < MF_ARRAY_SIZE(matches) && value == SIZE_MAX; i++)
+		if (strcmp(field, "match") == 0)
+			value = find_value(&t->l, entry, matches[i]);
+	if (value == SIZE_MAX)
+		value = find_value(&t->l, entry, field);
+	if (value != SIZE_MAX && item != SIZE_MAX && is(&t->l, value, "{"))
+		value = find_entry(&t->l, value, item + 1);
+	return place_of(&t->l, value == SIZE_MAX ? entry : value, ret_line, ret_column);
+}
+
+/* ------------------------------------------------------------------------------------------------------------------------ */
 
 static int lint(const char *text, size_t len, const char *const *globals, bool hooks,
 		const struct mf_lint_sink *sink)
@@ -576,7 +608,7 @@ static int lint(const char *text, size_t len, const char *const *globals, bool h
 		find_declared(&l);
 		if (hooks) {
 			check_hooks(&l);
-			check_rules(&l);
+			check_cacheable(&l);
 		}
 		check_names(&l);
 	} else {

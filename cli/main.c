@@ -22,20 +22,56 @@ static const struct command commands[] = {
 	{ "run", NULL, mf_cmd_run, "run a command behind the fence" },
 	{ "resolver", NULL, mf_cmd_resolver,
 	  "answer DNS questions by the policies: UDP, TCP, HTTPS" },
+	{ "vm-net", NULL, mf_cmd_vm_net, "be the network of virtual machines" },
 	{ "mount", NULL, mf_cmd_mount, "show a directory through the policies" },
+	{ "watch", NULL, mf_cmd_watch,
+	  "tell what happens to files, and what the policies say of it" },
 	{ "trash", "list", mf_cmd_trash_list, "list what was deleted, replaced and truncated" },
 	{ "trash", "show", mf_cmd_trash_show, "show all that is known about one entry" },
 	{ "trash", "restore", mf_cmd_trash_restore, "put entries back where they were" },
 	{ "trash", "diff", mf_cmd_trash_diff, "compare an entry with what is there now" },
 	{ "trash", "purge", mf_cmd_trash_purge, "delete entries for good" },
 	{ "undo", NULL, mf_cmd_undo, "put back all that a session lost" },
+	{ "approvals", "list", mf_cmd_approvals_list, "list what waits for an answer" },
+	{ "approvals", "show", mf_cmd_approvals_show, "show all that is known about one question" },
+	{ "approvals", "allow", mf_cmd_approvals_allow, "let a request that waits go on" },
+	{ "approvals", "deny", mf_cmd_approvals_deny, "refuse a request that waits" },
+	{ "approvals", "watch", mf_cmd_approvals_watch, "print each question as it comes" },
+	{ "nic-host", NULL, mf_cmd_nic_host, "run QEMU with our own network card in it" },
+	{ "daemon", NULL, mf_cmd_daemon, "serve policies to this host over a control socket" },
+	{ "ctl", NULL, mf_cmd_ctl, "ask the daemon" },
 	{ "policy", "check", mf_cmd_policy_check, "find the mistakes in policies before they run" },
+	{ "policy", "convert", mf_cmd_policy_convert, "print a policy of agentsh as Lua" },
 	{ "policy", "test", mf_cmd_policy_test, "run the tests of policies" },
 	{ "policy", "explain", mf_cmd_policy_explain,
 	  "ask one question and show how it was decided" },
+	{ "policy", "trace", mf_cmd_policy_trace,
+	  "show what a running session decides, and by which line" },
+	{ "policy", "diff", mf_cmd_policy_diff,
+	  "show which requests another policy decides otherwise" },
+	{ "policy", "verify", mf_cmd_policy_verify,
+	  "find out whether policies are signed by somebody trusted" },
+	{ "policy", "repl", mf_cmd_policy_repl, "ask policies one question after the other" },
+	{ "policy", "fmt", mf_cmd_policy_fmt, "write policies in one way" },
+	{ "policy", "learn", mf_cmd_policy_learn,
+	  "print the smallest policy that allows what was recorded" },
 	{ "policy", "bench", mf_cmd_policy_bench, "measure decisions per second" },
 	{ "policy", "replay", mf_cmd_policy_replay,
 	  "show what policies decide about captured traffic" },
+	{ "pack", "build", mf_cmd_pack_build, "make the archive of a pack" },
+	{ "pack", "sign", mf_cmd_pack_sign, "sign an archive" },
+	{ "pack", "verify", mf_cmd_pack_verify,
+	  "find out whether an archive, or what is installed, can be trusted" },
+	{ "pack", "install", mf_cmd_pack_install, "let a signed archive in, and put it in force" },
+	{ "pack", "list", mf_cmd_pack_list, "list the packs that are in force" },
+	{ "pack", "remove", mf_cmd_pack_remove, "take a pack out of force" },
+	{ "pack", "rollback", mf_cmd_pack_rollback,
+	  "go back to the packs that were in force before" },
+	{ "pack", "promote", mf_cmd_pack_promote, "put a canary in force for all sessions" },
+	{ "pack", "source", mf_cmd_pack_source, "say where packs come from" },
+	{ "pack", "update", mf_cmd_pack_update, "ask the sources, and do what their channels say" },
+	{ "pack", "publish", mf_cmd_pack_publish, "write and sign the index of a channel" },
+	{ "pack", "trust", mf_cmd_pack_trust, "say whose signatures of packs count" },
 	{ "proxy", "setup", mf_cmd_proxy_setup,
 	  "make what forwarding wants: a user, an authority" },
 	{ "proxy", "enable", mf_cmd_proxy_enable,
@@ -138,10 +174,16 @@ static int dispatch(int argc, char **argv)
 	return unknown_word(group, argc > 2 ? argv[2] : NULL);
 }
 
+static void tell_bug(const char *text)
+{
+	fprintf(stderr, "%s\n", text);
+}
+
 int main(int argc, char **argv)
 {
 	int status;
 
+	mf_must_tell = tell_bug;
 	if (mf_console_start(&argc, &argv) < 0) {
 		fprintf(stderr, "moonfence: out of memory\n");
 		return MF_EXIT_FAULT;

@@ -4,48 +4,40 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/fs_host.h"
+#include "cli/fs_mode.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "cli/policy_host.h"
 #include "cli/trash_options.h"
 #include "fs/mount.h"
 #include "fs/trash_events.h"
 
-#define EXIT_SETUP 125
-#define LABELS_MAX 32
-
 enum {
-	OPT_POLICY = 1,
-	OPT_EVENTS,
-	OPT_SESSION,
-	OPT_LABEL,
-	OPT_ROOT,
-	OPT_FS_MODE,
+	OPT_FS_MODE = MF_FS_HOST_OPTION_NUM,
 	OPT_ALLOW_OTHER,
 	OPT_WRITEBACK,
 	OPT_NO_CACHE,
+	OPT_NO_PASSTHROUGH,
 	OPT_THREADS,
-	OPT_NO_WATCH,
-	OPT_VERBOSE,
+	OPT_APPROVALS,
+	OPT_REPLACE_DEAD,
 	OPT_TRASH, /* and those after it */
 };
 
 static const struct mf_option options[] = {
-	{ OPT_POLICY, 'p', "policy", "PATH",
-	  "policy file or directory; may be repeated, asked in this order (default: the shipped "
-	  "one)" },
-	{ OPT_EVENTS, 'e', "events", "FILE",
-	  "append one JSON object per event to FILE; - for stderr" },
-	{ OPT_SESSION, 's', "session", "NAME", "name in events, policies and the trash" },
-	{ OPT_LABEL, 'l', "label", "KEY=VALUE",
-	  "session.labels.KEY for policies; may be repeated" },
+	{ MF_FS_HOST_POLICY, 'p', "policy", "PATH", MF_POLICY_OPTION_HELP },
+	{ MF_FS_HOST_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
+	{ MF_FS_HOST_TRUST_STORE, 0, "trust-store", "DIR", MF_TRUST_STORE_OPTION_HELP },
+	{ MF_FS_HOST_SIGNING, 0, "signing", "MODE", MF_SIGNING_OPTION_HELP },
+	{ MF_FS_HOST_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
+	{ MF_FS_HOST_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
+	{ MF_FS_HOST_SESSION, 's', "session", "NAME", "name in events, policies and the trash" },
+	{ MF_FS_HOST_LABEL, 'l', "label", "KEY=VALUE", MF_LABEL_OPTION_HELP },
 	MF_TRASH_OPTION_ROWS(OPT_TRASH),
-	{ OPT_ROOT, 0, "root", "PATH",
+	{ MF_FS_HOST_ROOT, 0, "root", "PATH",
 	  "path that policies see for MOUNTPOINT (default: that of SOURCE)" },
 	{ OPT_FS_MODE, 0, "fs-mode", "MODE",
 	  "fuse (default), or disabled: check what was given, then end" },
@@ -54,9 +46,15 @@ static const struct mf_option options[] = {
 	  "let the kernel gather small writes; who writes to SOURCE meanwhile loses" },
 	{ OPT_NO_CACHE, 0, "no-cache", NULL,
 	  "let the kernel keep no names and attributes, not even for a second" },
+	{ OPT_NO_PASSTHROUGH, 0, "no-passthrough", NULL,
+	  "do not let the kernel read and write SOURCE's files by itself" },
 	{ OPT_THREADS, 0, "threads", "N", "that serve at most, 1 to 64 (default: 10)" },
-	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
-	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
+	{ OPT_APPROVALS, 0, "approvals", "WHERE", MF_APPROVALS_OPTION_HELP },
+	{ OPT_REPLACE_DEAD, 0, "replace-dead", NULL,
+	  "Linux: unmount first what a mount left at MOUNTPOINT whose server was killed" },
+	{ MF_FS_HOST_NO_WATCH, 0, "no-watch", NULL,
+	  "do not reload policies when their files change" },
+	{ MF_FS_HOST_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
 };
 
 static const struct mf_usage usage = {
@@ -79,34 +77,16 @@ static const struct mf_usage usage = {
 };
 
 struct mount {
-	struct mf_policy_host host;
+	struct mf_fs_host host;
 	struct mf_fs_mount_options o;
 	struct mf_trash_choice trash_choice;
 	struct mf_trash_teller teller;
-	struct mf_session_label labels[LABELS_MAX];
-	char *label_texts[LABELS_MAX]; /* "KEY\0VALUE" */
-	char id[64];
 	bool disabled;
 	struct mf_trash *trash;
 	struct mf_fs_mount *m;
 };
 
 /* ---- arguments ------------------------------------------------------------------------------------------------- */
-
-static int add_label(struct mount *t, const char *value)
-{
-	char *copy = strdup(value), *eq = copy ? strchr(copy, '=') : NULL;
-
-	if (!eq || eq == copy || t->o.label_cnt == LABELS_MAX) {
-		free(copy);
-		return mf_options_wrong(&usage, "--label wants KEY=VALUE, at most %d times: '%s'",
-					LABELS_MAX, value);
-	}
-	*eq = '\0';
-	t->label_texts[t->o.label_cnt] = copy;
-	t->labels[t->o.label_cnt++] = (struct mf_session_label){ copy, eq + 1 };
-	return 0;
-}
 
 static int set_threads(struct mount *t, const char *value)
 {
@@ -121,32 +101,21 @@ static int set_threads(struct mount *t, const char *value)
 
 static int set_mode(struct mount *t, const char *value)
 {
-	t->disabled = strcmp(value, "disabled") == 0;
-	if (!t->disabled && strcmp(value, "fuse") != 0)
-		return mf_options_wrong(&usage, "--fs-mode knows 'fuse' and 'disabled', not '%s'",
-					value);
+	enum mf_fs_mode mode;
+	int status = mf_fs_mode_take(&usage, &mode, value);
+
+	if (status)
+		return status;
+	if (mode == MF_FS_MODE_MONITOR)
+		return mf_options_wrong(&usage,
+					"a monitor mounts nothing: 'moonfence watch' does it");
+	t->disabled = mode == MF_FS_MODE_DISABLED;
 	return 0;
 }
 
 static int take_option(struct mount *t, int opt, const char *value)
 {
 	switch (opt) {
-	case OPT_POLICY:
-		return mf_policy_host_add(&usage, &t->host, value);
-	case OPT_EVENTS:
-		t->host.events_path = value;
-		return 0;
-	case OPT_SESSION:
-		snprintf(t->id, sizeof(t->id), "%s", value);
-		return 0;
-	case OPT_LABEL:
-		return add_label(t, value);
-	case OPT_ROOT:
-		if (*value != '/')
-			return mf_options_wrong(&usage, "--root wants an absolute path: '%s'",
-						value);
-		t->o.root = value;
-		return 0;
 	case OPT_FS_MODE:
 		return set_mode(t, value);
 	case OPT_ALLOW_OTHER:
@@ -158,15 +127,20 @@ static int take_option(struct mount *t, int opt, const char *value)
 	case OPT_NO_CACHE:
 		t->o.no_cache = true;
 		return 0;
+	case OPT_NO_PASSTHROUGH:
+		t->o.no_passthrough = true;
+		return 0;
+	case OPT_APPROVALS:
+		return mf_approval_options_take(&usage, &t->host.policies.ask, value, false);
+	case OPT_REPLACE_DEAD:
+		t->o.replace_dead = true;
+		return 0;
 	case OPT_THREADS:
 		return set_threads(t, value);
-	case OPT_NO_WATCH:
-		t->host.watch = false;
-		return 0;
-	case OPT_VERBOSE:
-		t->host.verbose = true;
-		return 0;
 	default:
+		if (opt < (int)MF_FS_HOST_OPTION_NUM)
+			return mf_fs_host_take(&usage, &t->host, (enum mf_fs_host_option)opt,
+					       value);
 		return mf_trash_choice_take(&usage, &t->trash_choice,
 					    (enum mf_trash_option)(opt - OPT_TRASH), value);
 	}
@@ -201,9 +175,10 @@ static int open_trash(struct mount *t, struct mf_err *err)
 
 	if (t->trash_choice.none)
 		return 0;
-	t->teller = (struct mf_trash_teller){
-		.events = t->host.events, .log = &t->host.log, .session = t->id, .source = "mount"
-	};
+	t->teller = (struct mf_trash_teller){ .events = t->host.policies.events,
+					      .log = &t->host.policies.log,
+					      .session = t->host.id,
+					      .source = "mount" };
 	o->source = t->o.source;
 	o->background = true;
 	o->event = mf_trash_teller_tell;
@@ -215,31 +190,34 @@ static int set_up(struct mount *t, int *ret_status, struct mf_err *err)
 {
 	int r;
 
-	*ret_status = EXIT_SETUP;
-	if (!*t->id)
-		snprintf(t->id, sizeof(t->id), "mount-%lx-%x", (unsigned long)time(NULL),
-			 (unsigned)getpid());
-	r = t->host.events_path ? mf_policy_host_open_events(&t->host, NULL, err) : 0;
+	*ret_status = MF_EXIT_SETUP;
+	if (!t->disabled)
+		mf_policy_host_listen(&t->host.policies);
+	/* without anybody to take them there are no events, and none are made */
+	r = t->host.policies.events_path || t->host.policies.control
+		    ? mf_policy_host_open_events(&t->host.policies, NULL, err)
+		    : 0;
 	if (r < 0)
 		return r;
-	r = mf_policy_host_load(&t->host, err);
-	if (r < 0) {
-		*ret_status = MF_EXIT_FAULT;
+	r = mf_fs_host_load(&t->host, "mount", t->o.source, ret_status, err);
+	if (r < 0)
 		return r;
-	}
 	if (t->disabled)
 		return 0;
 	r = open_trash(t, err);
 	if (r < 0)
 		return r;
 	t->o.size = sizeof(t->o);
-	t->o.runtime = t->host.runtime;
-	t->o.session_id = t->id;
+	t->o.root = t->host.root;
+	t->o.runtime = t->host.policies.runtime;
+	t->o.session_id = t->host.id;
 	t->o.source_name = "mount";
-	t->o.labels = t->labels;
-	t->o.events = t->host.events;
+	t->o.labels = t->host.labels.rows;
+	t->o.label_cnt = t->host.labels.cnt;
+	t->o.events = t->host.policies.events;
+	t->o.approvals = t->host.policies.approvals;
 	t->o.trash = t->trash;
-	t->o.log = &t->host.log;
+	t->o.log = &t->host.policies.log;
 	t->o.signals = true;
 	return mf_fs_mount_new(&t->o, &t->m, err);
 }
@@ -249,23 +227,20 @@ static void tell_end(struct mount *t)
 	struct mf_fs_mount_stats s = { .size = sizeof(s) };
 
 	mf_fs_mount_get_stats(t->m, &s);
-	mf_log_info(&t->host.log,
+	mf_log_info(&t->host.policies.log,
 		    "%llu operations asked about, %llu refused, %llu kept in the trash, %llu "
 		    "redirected; %llu "
 		    "events left out",
-		    (unsigned long long)s.asked, (unsigned long long)s.refused,
-		    (unsigned long long)s.trashed, (unsigned long long)s.redirected,
-		    (unsigned long long)s.events_left_out);
+		    (unsigned long long)s.ops.asked, (unsigned long long)s.ops.refused,
+		    (unsigned long long)s.ops.trashed, (unsigned long long)s.ops.redirected,
+		    (unsigned long long)s.ops.events_left_out);
 }
 
 static void tear_down(struct mount *t)
 {
 	mf_fs_mount_free(t->m);
 	mf_trash_close(t->trash);
-	mf_policy_host_unload(&t->host);
-	mf_policy_host_close_events(&t->host);
-	for (size_t i = 0; i < t->o.label_cnt; i++)
-		free(t->label_texts[i]);
+	mf_fs_host_done(&t->host);
 	free(t);
 }
 
@@ -276,8 +251,8 @@ int mf_cmd_mount(int argc, char **argv)
 	int status, r;
 
 	if (!t)
-		return EXIT_SETUP;
-	mf_policy_host_init(&t->host);
+		return MF_EXIT_SETUP;
+	mf_fs_host_init(&t->host);
 	mf_trash_choice_init(&t->trash_choice);
 	status = parse(t, argc, argv);
 	if (status >= 0) {
@@ -289,6 +264,13 @@ int mf_cmd_mount(int argc, char **argv)
 		printf("%s is seen at %s\n", t->o.source, t->o.at);
 		if (mf_fs_mount_notice())
 			printf("by %s\n", mf_fs_mount_notice());
+		mf_policy_host_serve(&t->host.policies, &(struct mf_session_card){
+								.kind = "mount",
+								.id = t->host.id,
+								.place = t->o.at,
+								.labels = t->host.labels.rows,
+								.label_cnt = t->host.labels.cnt,
+							});
 		fflush(stdout);
 		r = mf_fs_mount_serve(t->m, &err);
 		tell_end(t);

@@ -44,7 +44,8 @@ static size_t utf8_len(const unsigned char *s)
 	return len;
 }
 
-void mf_output_text(FILE *out, const char *text)
+/* @line: newlines and tabs are control characters as well */
+static void put_text(FILE *out, const char *text, bool line)
 {
 	const unsigned char *s = (const unsigned char *)text;
 
@@ -56,12 +57,17 @@ void mf_output_text(FILE *out, const char *text)
 		if (len > 0 && !control) {
 			fwrite(s, 1, len, out);
 			s += len;
-		} else if (*s == '\n' || *s == '\t') {
+		} else if (!line && (*s == '\n' || *s == '\t')) {
 			fputc(*s++, out);
 		} else {
 			fprintf(out, "\\x%02x", *s++);
 		}
 	}
+}
+
+void mf_output_text(FILE *out, const char *text)
+{
+	put_text(out, text, false);
 }
 
 json_t *mf_output_json_text(const char *text)
@@ -102,6 +108,11 @@ int mf_output_json(json_t *value)
 
 void mf_output_problem(const struct mf_err *err)
 {
+	mf_output_problem_as("error", err);
+}
+
+void mf_output_problem_as(const char *severity, const struct mf_err *err)
+{
 	fputs(mf_output_colour(stderr, MF_BOLD), stderr);
 	if (err->file[0]) {
 		mf_output_text(stderr, err->file);
@@ -111,8 +122,9 @@ void mf_output_problem(const struct mf_err *err)
 			fprintf(stderr, ":%u", err->column);
 		fputs(": ", stderr);
 	}
-	fprintf(stderr, "%s%serror:%s ", mf_output_colour(stderr, MF_PLAIN),
-		mf_output_colour(stderr, MF_RED), mf_output_colour(stderr, MF_PLAIN));
+	fprintf(stderr, "%s%s%s:%s ", mf_output_colour(stderr, MF_PLAIN),
+		mf_output_colour(stderr, strcmp(severity, "error") == 0 ? MF_RED : MF_YELLOW),
+		severity, mf_output_colour(stderr, MF_PLAIN));
 	mf_output_text(stderr, err->msg[0] ? err->msg : mf_strerror(err->code));
 	fputc('\n', stderr);
 }
@@ -190,7 +202,7 @@ void mf_table_print(struct mf_table *t, FILE *out, bool heading)
 		if (t->align[column] == 'r')
 			fprintf(out, "%*s", pad, "");
 		fputs(head ? mf_output_colour(out, MF_BOLD) : "", out);
-		mf_output_text(out, t->cells[i]);
+		put_text(out, t->cells[i], true); // a name with a newline forges no row
 		fputs(head ? mf_output_colour(out, MF_PLAIN) : "", out);
 		if (t->align[column] != 'r' && !last)
 			fprintf(out, "%*s", pad, "");

@@ -35,6 +35,8 @@ json_t *mf_output_json_text(const char *text);
 
 /** mf_output_problem() - Print "FILE:LINE:COLUMN: message" to stderr, coloured; what @err does not know is left out */
 void mf_output_problem(const struct mf_err *err);
+/** mf_output_problem_as() - The same with another word than "error": "warning", "note" */
+void mf_output_problem_as(const char *severity, const struct mf_err *err);
 
 #define MF_TABLE_COLUMNS_MAX 8
 

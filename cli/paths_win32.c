@@ -115,6 +115,33 @@ const char *mf_paths_authority(char buf[MF_PATH_MAX])
 	return find_folder(&FOLDERID_LocalAppData, "moonfence\\ca", buf) ? buf : NULL;
 }
 
+const char *mf_paths_packs(char buf[MF_PATH_MAX])
+{
+	return find_folder(&FOLDERID_LocalAppData, "moonfence\\packs", buf) ? buf : NULL;
+}
+
+const char *mf_paths_control(char buf[MF_PATH_MAX])
+{
+	snprintf(buf, MF_PATH_MAX, "\\\\.\\pipe\\moonfence");
+	return buf;
+}
+
+const char *mf_paths_config(char buf[MF_PATH_MAX])
+{
+	return find_folder(&FOLDERID_ProgramData, "moonfence\\moonfence.yaml", buf) ? buf : NULL;
+}
+
+const char *mf_paths_program(void)
+{
+	return NULL;
+}
+
+const char *mf_paths_sessions(char buf[MF_PATH_MAX])
+{
+	(void)buf;
+	return NULL;
+}
+
 const char *mf_paths_data_places(void)
 {
 	return "looked for beside the program";

@@ -15,6 +15,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/paths.h"
 #include "cli/policies.h"
 #include "cli/question.h"
 #include "core/policy/request.h"
@@ -24,9 +25,10 @@
 #define SAMPLES	      100000
 #define ROUND_MIN     1024 /* decisions between two looks at the clock */
 
-enum { OPT_JSON = 1, OPT_SECONDS };
+enum { OPT_JSON = 1, OPT_SECONDS, OPT_VAR };
 
 static const struct mf_option options[] = {
+	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
 	{ OPT_JSON, 0, "json", NULL, "print the figures as JSON" },
 	{ OPT_SECONDS, 0, "seconds", "N", "measure for about N seconds, 1 to 60 (2)" },
 };
@@ -283,11 +285,15 @@ static int measure_cached(struct bench *b, const char *const *paths, size_t path
 {
 	struct subject s = { 0 };
 	struct mf_runtime *rt;
+	const char **real;
 	int r = mf_runtime_new(runtime_options, &rt, &b->err);
 
 	if (r < 0)
 		return r;
-	r = mf_runtime_load(rt, paths, path_cnt, &b->err);
+	real = mf_paths_policies(paths, path_cnt);
+	r = real ? mf_runtime_load(rt, real, path_cnt, &b->err)
+		 : mf_err_set(&b->err, MF_E_NOMEM, "out of memory");
+	free(real);
 	if (r == 0)
 		r = mf_vm_new(rt, &s.vm, &b->err);
 	if (r == 0) {
@@ -314,10 +320,12 @@ static int measure_lua(struct bench *b, struct mf_policies *p)
 	return 0;
 }
 
-static int measure(struct bench *b, const char *const *paths, size_t path_cnt)
+static int measure(struct bench *b, const char *const *paths, size_t path_cnt,
+		   const struct mf_variables *v)
 {
+	struct mf_runtime_options runtime;
 	struct mf_policies p;
-	int r = mf_policies_read(paths, path_cnt, &p, &b->err);
+	int r = mf_policies_read(paths, path_cnt, v, &p, &b->err);
 
 	if (r < 0)
 		return r;
@@ -325,7 +333,9 @@ static int measure(struct bench *b, const char *const *paths, size_t path_cnt)
 	r = b->samples ? gather(b, &p) : mf_err_set(&b->err, MF_E_NOMEM, "out of memory");
 	if (r == 0) {
 		measure_clock(b);
-		r = measure_cached(b, paths, path_cnt, &p.config.options);
+		runtime = p.config.options;
+		runtime.variables = v->items;
+		r = measure_cached(b, paths, path_cnt, &runtime);
 	}
 	if (r == 0)
 		r = measure_lua(b, &p);
@@ -380,6 +390,7 @@ static bool parse_seconds(const char *text, double *ret)
 int mf_cmd_policy_bench(int argc, char **argv)
 {
 	struct mf_options o = mf_options_of(&usage, argc, argv);
+	struct mf_variables v = { 0 };
 	struct bench *b;
 	double seconds = 2;
 	bool json = false;
@@ -389,7 +400,9 @@ int mf_cmd_policy_bench(int argc, char **argv)
 	while ((opt = mf_options_next(&o, &value)) > 0) {
 		if (opt == OPT_JSON)
 			json = true;
-		else if (!parse_seconds(value, &seconds))
+		else if (opt == OPT_VAR && (status = mf_variables_add(&usage, &v, value)) != 0)
+			return status;
+		else if (opt == OPT_SECONDS && !parse_seconds(value, &seconds))
 			return mf_options_wrong(
 				&usage, "--seconds '%s': expected a number from 1 to 60", value);
 	}
@@ -404,7 +417,7 @@ int mf_cmd_policy_bench(int argc, char **argv)
 	}
 	b->seconds = seconds;
 	status = MF_EXIT_FAULT;
-	if (measure(b, (const char *const *)o.operands, (size_t)o.operand_cnt) < 0)
+	if (measure(b, (const char *const *)o.operands, (size_t)o.operand_cnt, &v) < 0)
 		mf_output_problem(&b->err);
 	else if (json)
 		status = print_json(b);

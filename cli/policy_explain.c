@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/explain.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/policies.h"
@@ -14,10 +15,11 @@
 
 #define PATHS_MAX 64
 
-enum { OPT_POLICY = 1, OPT_JSON };
+enum { OPT_POLICY = 1, OPT_JSON, OPT_VAR };
 
 static const struct mf_option options[] = {
 	{ OPT_POLICY, 'p', "policy", "PATH", "policies to ask; may be given several times" },
+	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
 	{ OPT_JSON, 0, "json", NULL, "print the whole trace as JSON" },
 };
 
@@ -130,7 +132,10 @@ static void print_source(const struct mf_decision *d)
 	if (d->rule)
 		print_row("rule", d->rule);
 	if (d->file && d->file[0]) {
-		snprintf(text, sizeof(text), "%s:%u", d->file, d->line);
+		if (d->line)
+			snprintf(text, sizeof(text), "%s:%u", d->file, d->line);
+		else
+			snprintf(text, sizeof(text), "%s", d->file);
 		print_row("at", text);
 	}
 }
@@ -257,20 +262,13 @@ static int print_json(const struct mf_question *q, const struct mf_decision *d, 
 	return mf_output_json(json_incref(trace));
 }
 
-static int explain(const char *const *paths, size_t path_cnt, struct mf_question *q, bool json)
+int mf_explain_question(const struct mf_policies *p, struct mf_question *q, bool json)
 {
 	struct mf_decision d = MF_DECISION_INIT;
-	struct mf_policies p;
-	struct mf_err err = { 0 };
 	const char *text;
 	json_t *trace;
-	int r = mf_policies_load(paths, path_cnt, &p, &err), status;
+	int r = mf_vm_state_explain(p->state, q->request, &d, &text), status;
 
-	if (r < 0) {
-		mf_output_problem(&err);
-		return MF_EXIT_FAULT;
-	}
-	r = mf_vm_state_explain(p.state, q->request, &d, &text);
 	trace = json_loads(text, 0, NULL);
 	if (!trace)
 		trace = json_object(); /* over its size limit: the decision itself is still known */
@@ -280,8 +278,23 @@ static int explain(const char *const *paths, size_t path_cnt, struct mf_question
 	else
 		print_text(q, &d, trace);
 	if (r < 0)
-		mf_output_problem(mf_vm_state_error(p.state));
+		mf_output_problem(mf_vm_state_error(p->state));
 	json_decref(trace);
+	return status;
+}
+
+static int explain(const char *const *paths, size_t path_cnt, const struct mf_variables *v,
+		   struct mf_question *q, bool json)
+{
+	struct mf_policies p;
+	struct mf_err err = { 0 };
+	int status;
+
+	if (mf_policies_load(paths, path_cnt, v, &p, &err) < 0) {
+		mf_output_problem(&err);
+		return MF_EXIT_FAULT;
+	}
+	status = mf_explain_question(&p, q, json);
 	mf_policies_done(&p);
 	return status;
 }
@@ -290,6 +303,7 @@ int mf_cmd_policy_explain(int argc, char **argv)
 {
 	struct mf_options o = mf_options_of(&usage, argc, argv);
 	const char *paths[PATHS_MAX], *value;
+	struct mf_variables v = { 0 };
 	struct mf_question q;
 	struct mf_err err = { 0 };
 	size_t path_cnt = 0;
@@ -299,6 +313,10 @@ int mf_cmd_policy_explain(int argc, char **argv)
 	while ((opt = mf_options_next(&o, &value)) > 0) {
 		if (opt == OPT_JSON)
 			json = true;
+		else if (opt == OPT_VAR && (status = mf_variables_add(&usage, &v, value)) != 0)
+			return status;
+		else if (opt == OPT_VAR)
+			continue;
 		else if (path_cnt == PATHS_MAX)
 			return mf_options_wrong(&usage, "more than %d --policy", PATHS_MAX);
 		else
@@ -310,7 +328,7 @@ int mf_cmd_policy_explain(int argc, char **argv)
 		return mf_options_wrong(&usage, "which policies? Give --policy PATH");
 	if (mf_question_parse(o.operand_cnt, o.operands, &q, &err) < 0)
 		return mf_options_wrong(&usage, "%s", err.msg);
-	status = explain(paths, path_cnt, &q, json);
+	status = explain(paths, path_cnt, &v, &q, json);
 	mf_question_done(&q);
 	return status;
 }

@@ -5,6 +5,7 @@
 
 #include "capture/pcap_backend.h"
 #include "cli/commands.h"
+#include "cli/label_options.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/paths.h"
@@ -12,24 +13,32 @@
 #include "cli/replay_print.h"
 #include "core/policy/session.h"
 
-#define PATHS_MAX  64
-#define LABELS_MAX 32 /* MF_REQUEST_LABEL_MAX */
+#define PATHS_MAX 64
 
 /* As diff(1): whoever compares must tell "they differ" from "it did not work". */
 enum { EXIT_SAME = 0, EXIT_DIFFERS = 1, EXIT_TROUBLE = 2 };
 
-enum { OPT_POLICY = 1, OPT_AGAINST, OPT_CHANGED, OPT_JSON, OPT_LABEL, OPT_SOURCE, OPT_WRITE };
+enum {
+	OPT_POLICY = 1,
+	OPT_AGAINST,
+	OPT_CHANGED,
+	OPT_JSON,
+	OPT_LABEL,
+	OPT_SOURCE,
+	OPT_WRITE,
+	OPT_VAR
+};
 
 static const struct mf_option options[] = {
 	{ OPT_POLICY, 'p', "policy", "PATH", "policies to ask; may be given several times" },
 	{ OPT_AGAINST, 'a', "against", "PATH",
 	  "policies to compare with; may be given several times" },
 	{ OPT_CHANGED, 'c', "changed", NULL, "with --against: only what differs" },
-	{ OPT_LABEL, 'l', "label", "KEY=VALUE",
-	  "session.labels.KEY for policies; may be repeated" },
+	{ OPT_LABEL, 'l', "label", "KEY=VALUE", MF_LABEL_OPTION_HELP },
 	{ OPT_SOURCE, 0, "source", "NAME", "the source that policies see; replay" },
 	{ OPT_WRITE, 'w', "write", "OUT",
 	  "write a pcapng file of what the packets would have become" },
+	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
 	{ OPT_JSON, 0, "json", NULL, "print JSON" },
 };
 
@@ -66,9 +75,8 @@ struct side {
 struct replay {
 	struct side sides[MF_REPLAY_SIDES_MAX];
 	unsigned side_cnt;
-	struct mf_session_label labels[LABELS_MAX];
-	char *label_texts[LABELS_MAX]; /* "KEY\0VALUE" */
-	size_t label_cnt;
+	struct mf_label_options labels;
+	struct mf_variables variables;
 	const char *source, *capture, *out_path;
 	struct mf_pcapng *out;
 	struct mf_pcap_backend *backend;
@@ -86,21 +94,6 @@ static void log_line(void *ctx, enum mf_log_level level, const char *text)
 	fputs("moonfence: ", stderr);
 	mf_output_text(stderr, text);
 	fputc('\n', stderr);
-}
-
-static int add_label(struct replay *r, const char *value)
-{
-	char *copy = strdup(value), *eq = copy ? strchr(copy, '=') : NULL;
-
-	if (!eq || eq == copy || r->label_cnt == LABELS_MAX) {
-		free(copy);
-		return mf_options_wrong(&usage, "--label wants KEY=VALUE, at most %d times: '%s'",
-					LABELS_MAX, value);
-	}
-	*eq = '\0';
-	r->label_texts[r->label_cnt] = copy;
-	r->labels[r->label_cnt++] = (struct mf_session_label){ copy, eq + 1 };
-	return 0;
 }
 
 static int add_path(struct side *s, const char *option, const char *path)
@@ -127,7 +120,9 @@ static int read_options(struct replay *r, int argc, char **argv, bool *ret_end)
 		else if (opt == OPT_AGAINST)
 			status = add_path(&r->sides[MF_REPLAY_OLD], "--against", value);
 		else if (opt == OPT_LABEL)
-			status = add_label(r, value);
+			status = mf_label_options_add(&usage, &r->labels, value);
+		else if (opt == OPT_VAR)
+			status = mf_variables_add(&usage, &r->variables, value);
 		else if (opt == OPT_SOURCE)
 			r->source = value;
 		else if (opt == OPT_WRITE)
@@ -162,17 +157,21 @@ static int load_side(struct replay *r, struct side *s, struct mf_err *err)
 					.monotonic = r->mf_clock.monotonic,
 					.wall = r->mf_clock.wall,
 					.clock_ctx = r->mf_clock.ctx,
+					.variables = r->variables.items,
 					.stdlib_dir = mf_paths_data("stdlib", r->stdlib) };
+	const char **real = mf_paths_policies(s->paths, s->path_cnt);
 	int rc = mf_runtime_new(&o, &s->runtime, err);
 
 	if (rc == 0)
-		rc = mf_runtime_load(s->runtime, s->paths, s->path_cnt, err);
+		rc = real ? mf_runtime_load(s->runtime, real, s->path_cnt, err)
+			  : mf_err_set(err, MF_E_NOMEM, "out of memory");
+	free(real);
 	if (rc == 0)
 		rc = mf_vm_new(s->runtime, &s->vm, err);
 	s->session = (struct mf_session){ .id = "replay",
 					  .source = r->source,
-					  .labels = r->labels,
-					  .label_cnt = r->label_cnt,
+					  .labels = r->labels.rows,
+					  .label_cnt = r->labels.cnt,
 					  .vm = s->vm };
 	return rc;
 }
@@ -324,8 +323,7 @@ int mf_cmd_policy_replay(int argc, char **argv)
 	status = read_options(r, argc, argv, &end);
 	if (!end)
 		status = replay(r);
-	for (size_t i = 0; i < r->label_cnt; i++)
-		free(r->label_texts[i]);
+	mf_label_options_done(&r->labels);
 	free(r);
 	/* main() would call it a policy's fault */
 	if (fflush(stdout) != 0 || ferror(stdout)) {

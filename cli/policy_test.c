@@ -7,22 +7,40 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/policies.h"
-#include "core/policy/files.h"
-#include "core/policy/pack.h"
+#include "cli/test_coverage.h"
+#include "cli/test_golden.h"
 #include "core/policy/testrun.h"
 
-enum { OPT_COVERAGE = 1, OPT_FILTER, OPT_JSON };
+enum {
+	OPT_COVERAGE = 1,
+	OPT_LCOV,
+	OPT_HTML,
+	OPT_FILTER,
+	OPT_ROUNDS,
+	OPT_SEED,
+	OPT_UPDATE,
+	OPT_VAR,
+	OPT_JSON
+};
 
 static const struct mf_option options[] = {
 	{ OPT_COVERAGE, 0, "coverage", NULL,
 	  "also print the lines and rules that no test reached" },
+	{ OPT_LCOV, 0, "lcov", "FILE",
+	  "write what was reached as a tracefile, for genhtml(1) and editors" },
+	{ OPT_HTML, 0, "html", "FILE", "write what was reached as a page" },
+	{ OPT_ROUNDS, 0, "rounds", "N", "values that t:for_all() tries, 1 to 10000; 100" },
+	{ OPT_SEED, 0, "seed", "N", "try other values; a number gives the same ones each time" },
+	{ OPT_UPDATE, 0, "update", NULL,
+	  "write the explanations that tests compare with (explains_as)" },
 	{ OPT_FILTER, 'f', "filter", "TEXT", "only tests whose name contains TEXT" },
+	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
 	{ OPT_JSON, 0, "json", NULL, "print the results as JSON" },
 };
 
 static const struct mf_usage usage = {
 	.name = "policy test",
-	.synopsis = "[--coverage] [--filter TEXT] [--json] PATH...",
+	.synopsis = "[--coverage] [--filter TEXT] [OPTION]... PATH...",
 	.text = "Run the tests of policies (tests/*.lua and *_test.lua beside them). A failure "
 		"shows what was asked,\n"
 		"what was expected, and which verdict and rule came. Without any test to run it "
@@ -34,74 +52,16 @@ static const struct mf_usage usage = {
 };
 
 struct arguments {
+	struct mf_variables variables;
 	bool coverage, json;
-	const char *filter;
+	const char *filter, *lcov, *html;
+	unsigned rounds;
+	uint64_t seed;
+	struct mf_golden golden;
 };
 
 static const char *const status_names[] = { "passed", "failed", "skipped" };
 _Static_assert(MF_ARRAY_SIZE(status_names) == MF_TEST_STATUS_NUM, "a word for each status");
-
-/* --- coverage --------------------------------------------------------------------------------------------------------- */
-
-/* Whether a line of source has nothing but "end" and brackets: there is nothing on it to reach. */
-static bool is_end(const char *text)
-{
-	text += strspn(text, " \t");
-	if (strncmp(text, "end", 3) != 0)
-		return false;
-	return text[3 + strspn(text + 3, " \t,;)}\r\n")] == '\0';
-}
-
-/*
- * Lua counts the "end" of a function as a line that returns, also where every path has returned before. Drop those that
- * were not reached from report->lines[from, end), which are of one file and in order; Return: the new end
- */
-static size_t drop_ends(struct mf_test_report *report, size_t from, size_t end)
-{
-	size_t len, kept = from, i = from;
-	unsigned number = 1;
-	char *text, *next;
-
-	if (mf_file_read(report->lines[from].file, MF_SOURCE_FILE_MAX, &text, &len, NULL) < 0)
-		return end;
-	for (char *line = text; line && i < end; line = next, number++) {
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = '\0';
-		for (; i < end && report->lines[i].line == number; i++) {
-			if (report->lines[i].hits == 0 && is_end(line))
-				free(report->lines[i].file);
-			else
-				report->lines[kept++] = report->lines[i];
-		}
-	}
-	while (i < end) /* the file has become shorter meanwhile */
-		report->lines[kept++] = report->lines[i++];
-	free(text);
-	return kept;
-}
-
-static size_t file_end(const struct mf_test_report *report, size_t from)
-{
-	size_t end = from;
-
-	while (end < report->line_cnt &&
-	       strcmp(report->lines[end].file, report->lines[from].file) == 0)
-		end++;
-	return end;
-}
-
-static void tidy_coverage(struct mf_test_report *report)
-{
-	for (size_t from = 0; from < report->line_cnt;) {
-		size_t end = file_end(report, from), kept = drop_ends(report, from, end);
-
-		memmove(&report->lines[kept], &report->lines[end],
-			(report->line_cnt - end) * sizeof(*report->lines));
-		report->line_cnt -= end - kept;
-		from = kept;
-	}
-}
 
 /* --- JSON --------------------------------------------------------------------------------------------------------- */
 
@@ -174,70 +134,13 @@ static void print_failure(const struct mf_test_result *r)
 	putchar('\n');
 }
 
-/* "3-5, 9": the lines of report->lines[from, end) that were never hit. */
-static void missing_lines(const struct mf_test_report *report, size_t from, size_t end,
-			  struct mf_strbuf *ret)
-{
-	for (size_t i = from; i < end; i++) {
-		size_t last = i;
-
-		if (report->lines[i].hits)
-			continue;
-		while (last + 1 < end && !report->lines[last + 1].hits)
-			last++;
-		mf_strbuf_addf(ret, "%s%u", ret->len ? ", " : "", report->lines[i].line);
-		if (last > i)
-			mf_strbuf_addf(ret, "-%u", report->lines[last].line);
-		i = last;
-	}
-}
-
-static void print_coverage(const struct mf_test_report *report)
-{
-	struct mf_table t;
-
-	mf_table_init(&t, "lrrl");
-	mf_table_add(&t, "file"), mf_table_add(&t, "lines"), mf_table_add(&t, "reached");
-	mf_table_add(&t, "never reached");
-	for (size_t i = 0, end; i < report->line_cnt; i = end) {
-		struct mf_strbuf missing = MF_STRBUF_INIT(1 << 20);
-		size_t hit = 0;
-
-		end = file_end(report, i);
-		for (size_t line = i; line < end; line++)
-			hit += report->lines[line].hits > 0;
-		missing_lines(report, i, end, &missing);
-		mf_table_add(&t, "%s", report->lines[i].file);
-		mf_table_add(&t, "%zu", end - i);
-		mf_table_add(&t, "%zu %%", hit * 100 / (end - i));
-		mf_table_add(&t, "%s", missing.len ? missing.str : "-");
-		mf_strbuf_done(&missing);
-	}
-	mf_table_print(&t, stdout, true);
-	putchar('\n');
-	if (!report->rule_cnt)
-		return;
-	mf_table_init(&t, "llr");
-	mf_table_add(&t, "policy"), mf_table_add(&t, "rule"), mf_table_add(&t, "hits");
-	for (size_t i = 0; i < report->rule_cnt; i++) {
-		mf_table_add(&t, "%s", report->rules[i].policy);
-		mf_table_add(&t, "%s", report->rules[i].rule);
-		if (report->rules[i].hits)
-			mf_table_add(&t, "%llu", (unsigned long long)report->rules[i].hits);
-		else
-			mf_table_add(&t, "never");
-	}
-	mf_table_print(&t, stdout, true);
-	putchar('\n');
-}
-
 static void print_text(const struct arguments *args, const struct mf_test_report *report)
 {
 	for (size_t i = 0; i < report->result_cnt; i++)
 		if (report->results[i].status == MF_TEST_FAILED)
 			print_failure(&report->results[i]);
 	if (args->coverage)
-		print_coverage(report);
+		mf_coverage_print(report);
 	printf("%s%zu passed%s", mf_output_colour(stdout, report->failed ? MF_PLAIN : MF_GREEN),
 	       report->passed, mf_output_colour(stdout, MF_PLAIN));
 	if (report->failed)
@@ -250,20 +153,29 @@ static void print_text(const struct arguments *args, const struct mf_test_report
 
 /* --- the command ---------------------------------------------------------------------------------------------------- */
 
-static int run(const struct arguments *args, const char *const *paths, size_t path_cnt)
+static int run(struct arguments *args, const char *const *paths, size_t path_cnt)
 {
 	struct mf_test_report report = MF_TEST_REPORT_INIT;
 	struct mf_policies p;
 	struct mf_err err = { 0 };
-	int r = mf_policies_read(paths, path_cnt, &p, &err), status = MF_EXIT_GOOD;
+	int r = mf_policies_read(paths, path_cnt, &args->variables, &p, &err),
+	    status = MF_EXIT_GOOD;
 
-	report.coverage = args->coverage;
+	report.coverage = args->coverage || args->lcov || args->html;
 	report.filter = args->filter;
+	report.rounds = args->rounds;
+	report.seed = args->seed;
+	report.explained = mf_golden_explained;
+	report.explained_ctx = &args->golden;
 	if (r == 0) {
 		r = mf_testrun_all(&p.config, p.set, 0, &report, &err);
 		mf_policies_done(&p);
 	}
-	tidy_coverage(&report);
+	mf_coverage_tidy(&report);
+	if (r == 0 && args->lcov)
+		r = mf_coverage_write_lcov(&report, args->lcov, &err);
+	if (r == 0 && args->html)
+		r = mf_coverage_write_html(&report, args->html, &err);
 	if (r < 0) {
 		mf_output_problem(&err);
 		status = MF_EXIT_FAULT;
@@ -275,10 +187,21 @@ static int run(const struct arguments *args, const char *const *paths, size_t pa
 	if (r == 0 && report.passed + report.failed == 0)
 		fprintf(stderr, "moonfence: there was no test to run%s\n",
 			args->filter ? " that the filter lets through" : "");
+	if (args->golden.written)
+		fprintf(stderr, "%zu explanation%s written\n", args->golden.written,
+			args->golden.written == 1 ? "" : "s");
 	if (report.failed || report.passed == 0)
 		status = MF_EXIT_FAULT;
 	mf_test_report_done(&report);
 	return status;
+}
+
+static bool take_number(const char *text, uint64_t max, uint64_t *ret)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	*ret = digits && digits < 11 && !text[digits] ? strtoull(text, NULL, 10) : 0;
+	return *ret >= 1 && *ret <= max;
 }
 
 int mf_cmd_policy_test(int argc, char **argv)
@@ -286,15 +209,36 @@ int mf_cmd_policy_test(int argc, char **argv)
 	struct mf_options o = mf_options_of(&usage, argc, argv);
 	struct arguments args = { 0 };
 	const char *value;
-	int opt;
+	uint64_t number;
+	int opt, status;
 
 	while ((opt = mf_options_next(&o, &value)) > 0) {
-		if (opt == OPT_COVERAGE)
+		if (opt == OPT_VAR &&
+		    (status = mf_variables_add(&usage, &args.variables, value)) != 0)
+			return status;
+		else if (opt == OPT_VAR)
+			continue;
+		else if (opt == OPT_COVERAGE)
 			args.coverage = true;
 		else if (opt == OPT_JSON)
 			args.json = true;
-		else
+		else if (opt == OPT_UPDATE)
+			args.golden.update = true;
+		else if (opt == OPT_LCOV)
+			args.lcov = value;
+		else if (opt == OPT_HTML)
+			args.html = value;
+		else if (opt == OPT_FILTER)
 			args.filter = value;
+		else if (!take_number(value, opt == OPT_ROUNDS ? MF_TEST_ROUNDS_MAX : UINT32_MAX,
+				      &number))
+			return mf_options_wrong(&usage, "--%s needs a number%s, not \"%s\"",
+						opt == OPT_ROUNDS ? "rounds" : "seed",
+						opt == OPT_ROUNDS ? ", 1 to 10000" : "", value);
+		else if (opt == OPT_ROUNDS)
+			args.rounds = (unsigned)number;
+		else
+			args.seed = number;
 	}
 	if (opt < 0)
 		return o.status;

@@ -17,6 +17,7 @@
 
 #include <jansson.h>
 
+#include "cli/approval_options.h"
 #include "cli/options.h"
 #include "cli/paths.h"
 #include "core/base/addr.h"
@@ -62,6 +63,8 @@ struct mf_proxy_wishes {
 	struct mf_endpoint dns_servers[MF_PROXY_DNS_SERVERS_MAX]; /* none: the system's */
 	size_t dns_server_cnt;
 	const char *events_path;
+	const char *events_rotate;
+	struct mf_approval_options ask;
 };
 
 /** mf_proxy_find_places() - @dir: of --dir, or NULL; Return: 0, MF_E_LIMIT, MF_E_NOENT (no home) */
@@ -87,12 +90,15 @@ int mf_proxy_save(const struct mf_proxy_places *places, json_t *settings, struct
 /* --- the service itself (proxy_service.c): made by mf_proxy_serve(), after whatever needs privileges is done --- */
 
 struct mf_proxy_service;
+struct mf_policy_host;
 struct event_base;
 struct mf_tls_authority;
 
 struct mf_proxy_service_options {
 	const struct mf_proxy_wishes *wishes;
-	int fds[2]; /* listeners */
+	struct mf_policy_host
+		*host; /* made by mf_proxy_host_begin() while there were rights to listen */
+	int fds[2];    /* listeners */
 	size_t fd_cnt;
 	int control_fd;				   /* listening */
 	struct mf_proxy_dns dns[MF_PROXY_DNS_MAX]; /* the service's from now on */
@@ -106,6 +112,11 @@ struct mf_proxy_service_options {
 	void *ctx;
 	bool is_brokered; /* the broker looks for development servers: mf_proxy_service_change_server() */
 };
+
+/** mf_proxy_host_begin() - Have the service's own control socket (cli/control.h): in its process, before it gives up rights */
+void mf_proxy_host_begin(struct mf_policy_host *h, const struct mf_proxy_wishes *wishes);
+/** mf_proxy_service_be_session() - The service serves: whoever asks at that socket is answered from now on */
+void mf_proxy_service_be_session(struct mf_proxy_service *s);
 
 int mf_proxy_service_new(struct event_base *base, const struct mf_proxy_service_options *o,
 			 struct mf_proxy_service **ret, struct mf_err *err);

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/paths.h"
+#include "cli/policy_host.h"
 #include "cli/proxy.h"
 #include "proxies/forward.h"
 
@@ -24,6 +26,8 @@ enum {
 	OPT_DNS,
 	OPT_NO_DETECTION,
 	OPT_EVENTS,
+	OPT_EVENTS_ROTATE,
+	OPT_APPROVALS,
 	OPT_VERBOSE,
 };
 
@@ -53,6 +57,8 @@ static const struct mf_option options[] = {
 	  "resolver for --dns-listen in place of the system's; may be repeated" },
 	{ OPT_NO_DETECTION, 0, "no-detection", NULL, "look for no development servers" },
 	{ OPT_EVENTS, 'e', "events", "FILE", "append one JSON object per event to FILE" },
+	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
+	{ OPT_APPROVALS, 0, "approvals", "WHERE", MF_APPROVALS_OPTION_HELP },
 	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
 };
 
@@ -132,6 +138,11 @@ static int take_option(struct parsed *p, int opt, const char *value)
 	case OPT_FOR_USER:
 		return add(w->for_users, &w->for_user_cnt, MF_PROXY_USERS_MAX, value, "for-user");
 	case OPT_POLICY:
+		value = mf_paths_policy(value);
+		if (!value)
+			return mf_options_wrong(&usage,
+						"--policy: nobody knows where packs are: give the "
+						"store's path");
 		return add(w->policies, &w->policy_cnt, MF_PROXY_POLICIES_MAX, value, "policy");
 	case OPT_MAP:
 		return add(w->maps, &w->map_cnt, MF_ARRAY_SIZE(w->maps), value, "map");
@@ -160,6 +171,11 @@ static int take_option(struct parsed *p, int opt, const char *value)
 	case OPT_EVENTS:
 		w->events_path = value;
 		return 0;
+	case OPT_EVENTS_ROTATE:
+		w->events_rotate = value;
+		return 0;
+	case OPT_APPROVALS:
+		return mf_approval_options_take(&usage, &w->ask, value, false);
 	case OPT_VERBOSE:
 		w->verbose = true;
 		return 0;

@@ -23,7 +23,7 @@ struct mf_proxy_service {
 	json_t *settings;
 	int pid;
 	/* proxy_policies.c; no VM without a policy */
-	struct mf_policy_host host;
+	struct mf_policy_host *host;
 	struct mf_session session;
 	/* proxy_dns.c; NULL without doors */
 	struct mf_dns_split *dns;

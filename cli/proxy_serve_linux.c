@@ -265,6 +265,7 @@ static void on_stop(evutil_socket_t fd, short what, void *ctx)
 static void fill_options(struct mf_proxy_start *s, struct mf_proxy_service_options *o)
 {
 	*o = (struct mf_proxy_service_options){ .wishes = s->wishes,
+						.host = &s->host,
 						.fd_cnt = s->fd_cnt,
 						.control_fd = s->control_fd,
 						.authority = s->authority,
@@ -370,6 +371,8 @@ static int run_service(struct mf_proxy_start *s, struct mf_err *err)
 		if (r == 0)
 			r = watch_authority(s, base, err);
 		if (r == 0)
+			mf_proxy_service_be_session(service);
+		if (r == 0)
 			r = mf_proxy_start_ready(s, err);
 		if (r == 0)
 			event_base_dispatch(base);
@@ -390,9 +393,14 @@ static int run_service(struct mf_proxy_start *s, struct mf_err *err)
 
 int mf_proxy_start_service(struct mf_proxy_start *s, struct mf_err *err)
 {
-	int r = s->brokered ? drop_privileges(s, err) : 0;
+	int r;
 
-	return r == 0 ? run_service(s, err) : r;
+	mf_proxy_host_begin(&s->host, s->wishes);
+	r = s->brokered ? drop_privileges(s, err) : 0;
+	if (r == 0)
+		r = run_service(s, err);
+	mf_policy_host_close_events(&s->host); /* of a service that was never made */
+	return r;
 }
 
 /* --- in the background ------------------------------------------------------------------------------------------------ */

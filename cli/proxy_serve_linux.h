@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "cli/authority_watch.h"
+#include "cli/policy_host.h"
 #include "cli/proxy.h"
 #include "cli/proxy_resolvers_linux.h"
 
@@ -30,6 +31,7 @@ struct mf_proxy_start {
 	struct mf_tls_authority *authority;
 	int broker_fd; /* between service and broker, on either side */
 	/* in the service */
+	struct mf_policy_host host;
 	struct mf_proxy_service *service;
 	struct event *broker_ev;
 	struct mf_authority_watch watch;     /* of who has no broker */

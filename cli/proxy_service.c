@@ -480,6 +480,7 @@ int mf_proxy_service_new(struct event_base *base, const struct mf_proxy_service_
 	if (!s)
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the service");
 	s->o = *o;
+	s->host = o->host;
 	s->base = base;
 	s->pid = mf_proxy_pid();
 	mf_forward_config_init(&config);

@@ -299,6 +299,14 @@ static int parse_kind(struct parse *p, const char *word)
 
 int mf_question_parse(int word_cnt, char *const *words, struct mf_question *ret, struct mf_err *err)
 {
+	static const char *const examples[] = {
+		[MF_DNS] = "dns api.example",
+		[MF_CONNECT] = "connect api.example:443",
+		[MF_SNI] = "sni api.example:443",
+		[MF_FILE] = "file /workspace/notes.txt op=read",
+		[MF_DNS_ANSWER] = "dns_answer api.example",
+	};
+	_Static_assert(MF_ARRAY_SIZE(examples) == MF_KIND_NUM, "an example for each kind");
 	struct parse p = { .q = ret, .err = err };
 	const char *target = NULL;
 	int r;
@@ -326,7 +334,8 @@ int mf_question_parse(int word_cnt, char *const *words, struct mf_question *ret,
 	}
 	if (r == 0 && !target)
 		r = mf_err_set(err, MF_E_INVAL,
-			       "a target is missing: what is the %s request about?", words[0]);
+			       "a target is missing; it stands alone, without FIELD=: '%s'",
+			       examples[ret->kind]);
 	if (r == 0)
 		r = fill_target(&p, target);
 	if (r == 0)

@@ -31,10 +31,12 @@ enum {
 };
 
 /* What a shell exits with when it cannot set up what was asked, as moonfence run. */
-#define EXIT_SETUP 125
 
 enum {
 	OPT_POLICY = 1,
+	OPT_VAR,
+	OPT_TRUST_STORE,
+	OPT_SIGNING,
 	OPT_LISTEN,
 	OPT_DOH,
 	OPT_TLS,
@@ -43,16 +45,19 @@ enum {
 	OPT_DNS_CACHE,
 	OPT_DNS_STALE,
 	OPT_EVENTS,
+	OPT_EVENTS_ROTATE,
 	OPT_SESSION,
 	OPT_USER,
+	OPT_APPROVALS,
 	OPT_NO_WATCH,
 	OPT_VERBOSE,
 };
 
 static const struct mf_option options[] = {
-	{ OPT_POLICY, 'p', "policy", "PATH",
-	  "policy file or directory; may be repeated, asked in this order (default: the shipped "
-	  "one)" },
+	{ OPT_POLICY, 'p', "policy", "PATH", MF_POLICY_OPTION_HELP },
+	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
+	{ OPT_TRUST_STORE, 0, "trust-store", "DIR", MF_TRUST_STORE_OPTION_HELP },
+	{ OPT_SIGNING, 0, "signing", "MODE", MF_SIGNING_OPTION_HELP },
 	{ OPT_LISTEN, 0, "listen", "ADDR[:PORT]",
 	  "answer by UDP and TCP there, port 53, 0 for any that is free; may be repeated" },
 	{ OPT_DOH, 0, "doh", "ADDR[:PORT]",
@@ -64,11 +69,12 @@ static const struct mf_option options[] = {
 	{ OPT_DNS, 0, "dns", "RESOLVER", MF_DNS_OPTION_HELP },
 	{ OPT_DNS_CACHE, 0, "dns-cache", "KIB", MF_DNS_CACHE_OPTION_HELP },
 	{ OPT_DNS_STALE, 0, "dns-stale", "SECONDS", MF_DNS_STALE_OPTION_HELP },
-	{ OPT_EVENTS, 'e', "events", "FILE",
-	  "append one JSON object per event to FILE; - for stderr" },
+	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
+	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
 	{ OPT_SESSION, 's', "session", "NAME", "name in events and policies (default: resolver)" },
 	{ OPT_USER, 'u', "user", "USER",
 	  "who to be once sockets and keys are open; wanted when root starts it" },
+	{ OPT_APPROVALS, 0, "approvals", "WHERE", MF_APPROVALS_OPTION_HELP },
 	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
 	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
 };
@@ -181,6 +187,13 @@ static int take_option(struct resolver *r, int opt, const char *value)
 	switch (opt) {
 	case OPT_POLICY:
 		return mf_policy_host_add(&usage, &r->host, value);
+	case OPT_VAR:
+		return mf_policy_host_add_variable(&usage, &r->host, value);
+	case OPT_TRUST_STORE:
+		r->host.signing.trust_store = value;
+		return 0;
+	case OPT_SIGNING:
+		return mf_policy_signing_take_mode(&usage, &r->host.signing, value);
 	case OPT_LISTEN:
 		return add_place("listen", value, r->listen, &r->listen_cnt, 53);
 	case OPT_DOH:
@@ -199,12 +212,17 @@ static int take_option(struct resolver *r, int opt, const char *value)
 	case OPT_EVENTS:
 		r->host.events_path = value;
 		return 0;
+	case OPT_EVENTS_ROTATE:
+		r->host.events_rotate = value;
+		return 0;
 	case OPT_SESSION:
 		r->session_name = value;
 		return 0;
 	case OPT_USER:
 		r->user = value;
 		return 0;
+	case OPT_APPROVALS:
+		return mf_approval_options_take(&usage, &r->host.ask, value, false);
 	case OPT_NO_WATCH:
 		r->host.watch = false;
 		return 0;
@@ -402,7 +420,8 @@ static int serve(struct resolver *r, struct mf_err *err)
 					  .source = "resolver",
 					  .vm = r->host.vm,
 					  .events = r->host.events,
-					  .log = &r->host.log };
+					  .log = &r->host.log,
+					  .approvals = r->host.approvals };
 	rc = mf_proxy_start(r->base, &r->session, &r->proxy_options, &r->proxy, err);
 	for (size_t i = 0; i < r->listen_cnt && rc == 0; i++) {
 		struct place *p = &r->listen[i];
@@ -431,7 +450,7 @@ static int set_up(struct resolver *r, struct mf_err *err, int *ret_status)
 {
 	int rc = start_loop(r, err);
 
-	*ret_status = EXIT_SETUP;
+	*ret_status = MF_EXIT_SETUP;
 	if (rc == 0 && r->tls_cert)
 		rc = mf_tls_server_open(r->tls_cert, r->tls_key, &r->tls, err);
 	if (rc == 0 && r->ca_dir)
@@ -440,15 +459,18 @@ static int set_up(struct resolver *r, struct mf_err *err, int *ret_status)
 		rc = mf_tls_server_certify(r->authority, &r->tls, err);
 	if (rc == 0)
 		rc = bind_all(r, err);
-	if (rc == 0)
+	if (rc == 0) {
+		mf_policy_host_listen(&r->host);
 		rc = give_up_rights(r, err);
+	}
 	if (rc == 0)
 		rc = watch_authority(r, err);
-	/* without a sink there are no events, and none are written */
-	if (rc == 0 && r->host.events_path)
+	/* without anybody to take them there are no events, and none are made */
+	if (rc == 0 && (r->host.events_path || r->host.control))
 		rc = mf_policy_host_open_events(&r->host, NULL, err);
 	if (rc < 0)
 		return rc;
+	r->host.session = r->session_name;
 	rc = mf_policy_host_load(&r->host, err);
 	if (rc < 0) {
 		*ret_status = MF_EXIT_FAULT;
@@ -496,7 +518,7 @@ int mf_cmd_resolver(int argc, char **argv)
 	int status, rc;
 
 	if (!r)
-		return EXIT_SETUP;
+		return MF_EXIT_SETUP;
 	mf_policy_host_init(&r->host);
 	r->session_name = "resolver";
 	r->proxy_options =
@@ -505,6 +527,10 @@ int mf_cmd_resolver(int argc, char **argv)
 	if (status < 0) {
 		rc = set_up(r, &err, &status);
 		if (rc == 0) {
+			mf_policy_host_serve(&r->host, &(struct mf_session_card){
+							       .kind = "resolver",
+							       .id = r->session_name,
+						       });
 			tell_places(r);
 			event_base_dispatch(r->base);
 			status = MF_EXIT_GOOD;

@@ -15,8 +15,12 @@
 #include <unistd.h>
 
 #include "capture/capture.h"
+#include "cli/approval_terminal.h"
+#include "cli/attach.h"
 #include "cli/commands.h"
 #include "cli/dns_options.h"
+#include "cli/flow_view.h"
+#include "cli/label_options.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/paths.h"
@@ -24,6 +28,7 @@
 #include "cli/run_files.h"
 #include "cli/run_metrics.h"
 #include "cli/run_packets.h"
+#include "cli/run_services.h"
 #include "cli/run_signals.h"
 #include "cli/summary.h"
 #include "core/names/correlation.h"
@@ -32,19 +37,21 @@
 #include "proxies/proxy.h"
 #include "proxies/tls_authority.h"
 
-#define LABELS_MAX   32
 #define UNIX_MAX     64
 #define KEEP_FDS_MAX 64
 
 /* What a shell exits with when it cannot set up what was asked: neither the command's fault nor a policy's. */
-#define EXIT_SETUP 125
 
 /* What --prove-timeout takes at most */
 #define PROVE_TIMEOUT_MAX_MS 600000
 
 enum {
 	OPT_POLICY = 1,
+	OPT_VAR,
+	OPT_TRUST_STORE,
+	OPT_SIGNING,
 	OPT_EVENTS,
+	OPT_EVENTS_ROTATE,
 	OPT_SESSION,
 	OPT_LABEL,
 	OPT_DNS,
@@ -62,20 +69,24 @@ enum {
 	OPT_NO_WATCH,
 	OPT_TRUST_TARGETS,
 	OPT_CA,
+	OPT_APPROVALS,
+	OPT_DAEMON,
 	OPT_WORKSPACE,
+	OPT_WORKSPACE_AT,
+	OPT_FS_MODE,
 	OPT_VERBOSE,
 	OPT_TRASH, /* and those after it */
 };
 
 static const struct mf_option options[] = {
-	{ OPT_POLICY, 'p', "policy", "PATH",
-	  "policy file or directory; may be repeated, asked in this order (default: the shipped "
-	  "one)" },
-	{ OPT_EVENTS, 'e', "events", "FILE",
-	  "append one JSON object per event to FILE; - for stderr" },
+	{ OPT_POLICY, 'p', "policy", "PATH", MF_POLICY_OPTION_HELP },
+	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
+	{ OPT_TRUST_STORE, 0, "trust-store", "DIR", MF_TRUST_STORE_OPTION_HELP },
+	{ OPT_SIGNING, 0, "signing", "MODE", MF_SIGNING_OPTION_HELP },
+	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
+	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
 	{ OPT_SESSION, 's', "session", "NAME", "name of the session in events and policies" },
-	{ OPT_LABEL, 'l', "label", "KEY=VALUE",
-	  "session.labels.KEY for policies; may be repeated" },
+	{ OPT_LABEL, 'l', "label", "KEY=VALUE", MF_LABEL_OPTION_HELP },
 	{ OPT_DNS, 0, "dns", "RESOLVER", MF_DNS_OPTION_HELP },
 	{ OPT_DNS_CACHE, 0, "dns-cache", "KIB", MF_DNS_CACHE_OPTION_HELP },
 	{ OPT_DNS_STALE, 0, "dns-stale", "SECONDS", MF_DNS_STALE_OPTION_HELP },
@@ -104,8 +115,22 @@ static const struct mf_option options[] = {
 	{ OPT_CA, 0, "ca", "DIR",
 	  "certificates that policies need (terminate, rewrite_sni) are signed by the authority of "
 	  "'moonfence ca' in DIR, for its domains only (default: one that ends with the session)" },
+	{ OPT_APPROVALS, 0, "approvals", "WHERE",
+	  "what a policy wants to be approved waits for an answer, asked for here: terminal, "
+	  "control "
+	  "('moonfence approvals'), or both with a comma; off: it is denied (default)" },
+	{ OPT_DAEMON, 0, "daemon", "SOCKET",
+	  "the session registers at the daemon that serves SOCKET, which lists it, can end it and "
+	  "answers "
+	  "what waits in it; default: where this user's daemon serves" },
 	{ OPT_WORKSPACE, 'w', "workspace", "DIR",
 	  "COMMAND sees DIR through a filesystem that asks the policies about its files" },
+	{ OPT_WORKSPACE_AT, 0, "workspace-at", "PLACE",
+	  "on Windows, where COMMAND sees it: a drive, or a directory that is not there yet "
+	  "(default: a free drive)" },
+	{ OPT_FS_MODE, 0, "fs-mode", "MODE",
+	  "of the workspace: fuse (default: the filesystem), monitor (events only, nothing is held "
+	  "back), disabled (as if there were none)" },
 	MF_TRASH_OPTION_ROWS(OPT_TRASH),
 	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
 };
@@ -130,9 +155,7 @@ struct run {
 	/* as asked for */
 	struct mf_policy_host host;
 	const char *metrics_path, *session_name;
-	struct mf_session_label labels[LABELS_MAX];
-	char *label_texts[LABELS_MAX]; /* "KEY\0VALUE" */
-	size_t label_cnt;
+	struct mf_label_options labels;
 	const char *unix_allow[UNIX_MAX];
 	size_t unix_cnt;
 	int keep_fds[KEEP_FDS_MAX];
@@ -157,27 +180,17 @@ struct run {
 	const char *ca_dir; /* NULL: an authority of the session's own */
 	struct mf_tls_authority *authority;
 	struct mf_run_files files;
+	struct mf_run_services services;
+	struct mf_approval_terminal *terminal;
+	const char *daemon; /* to register at; NULL: none */
+	struct mf_attach *attach;
+	struct mf_flow_view *flows;
 	struct mf_capture_event exited;
 	uint64_t started_ns;
 	char id[64];
 };
 
 /* ---- arguments ------------------------------------------------------------------------------------------------- */
-
-static int add_label(struct run *r, const char *value)
-{
-	char *copy = strdup(value), *eq = copy ? strchr(copy, '=') : NULL;
-
-	if (!eq || eq == copy || r->label_cnt == LABELS_MAX) {
-		free(copy);
-		return mf_options_wrong(&usage, "--label wants KEY=VALUE, at most %d times: '%s'",
-					LABELS_MAX, value);
-	}
-	*eq = '\0';
-	r->label_texts[r->label_cnt] = copy;
-	r->labels[r->label_cnt++] = (struct mf_session_label){ copy, eq + 1 };
-	return 0;
-}
 
 static int add_keep_fd(struct run *r, const char *value)
 {
@@ -254,17 +267,32 @@ static int take_option(struct run *r, int opt, const char *value)
 	switch (opt) {
 	case OPT_POLICY:
 		return mf_policy_host_add(&usage, &r->host, value);
+	case OPT_VAR:
+		return mf_policy_host_add_variable(&usage, &r->host, value);
+	case OPT_TRUST_STORE:
+		r->host.signing.trust_store = value;
+		return 0;
+	case OPT_SIGNING:
+		return mf_policy_signing_take_mode(&usage, &r->host.signing, value);
 	case OPT_EVENTS:
 		r->host.events_path = value;
 		return 0;
+	case OPT_EVENTS_ROTATE:
+		r->host.events_rotate = value;
+		return 0;
 	case OPT_CA:
 		r->ca_dir = value;
+		return 0;
+	case OPT_APPROVALS:
+		return mf_approval_options_take(&usage, &r->host.ask, value, true);
+	case OPT_DAEMON:
+		r->daemon = value;
 		return 0;
 	case OPT_SESSION:
 		r->session_name = value;
 		return 0;
 	case OPT_LABEL:
-		return add_label(r, value);
+		return mf_label_options_add(&usage, &r->labels, value);
 	case OPT_DNS:
 		return mf_dns_options_add(&usage, value, &r->proxy_options);
 	case OPT_DNS_CACHE:
@@ -303,6 +331,11 @@ static int take_option(struct run *r, int opt, const char *value)
 	case OPT_WORKSPACE:
 		r->files.workspace = value;
 		return 0;
+	case OPT_WORKSPACE_AT:
+		r->files.workspace_at = value;
+		return 0;
+	case OPT_FS_MODE:
+		return mf_fs_mode_take(&usage, &r->files.mode, value);
 	case OPT_VERBOSE:
 		r->host.verbose = true;
 		return 0;
@@ -344,18 +377,22 @@ static bool parse(struct run *r, int argc, char **argv, char *const **ret_comman
 
 static void notice(void *ctx, const char *text, size_t len)
 {
+	char line[MF_EVENT_NOTICE_MAX + 1];
+
 	(void)ctx;
-	(void)len;
+	snprintf(line, sizeof(line), "%.*s", (int)len, text);
 	fputs("moonfence: ", stderr);
-	mf_output_text(stderr, text);
+	mf_output_text(stderr, line);
 	fputc('\n', stderr);
 }
 
 static int open_events(struct run *r, struct mf_err *err)
 {
 	struct mf_events_options o = { .notice = notice };
-	int rc = mf_policy_host_open_events(&r->host, &o, err);
+	int rc;
 
+	mf_policy_host_listen(&r->host);
+	rc = mf_policy_host_open_events(&r->host, &o, err);
 	if (rc == 0 && r->want_summary) {
 		r->summary = mf_summary_new();
 		rc = r->summary ? mf_events_add_callback(r->host.events, mf_summary_on_event,
@@ -388,13 +425,14 @@ static void fill_session(struct run *r)
 	r->session = (struct mf_session){
 		.id = r->id,
 		.source = "session",
-		.labels = r->labels,
-		.label_cnt = r->label_cnt,
+		.labels = r->labels.rows,
+		.label_cnt = r->labels.cnt,
 		.vm = r->host.vm,
 		.names = r->names,
 		.events = r->host.events,
 		.metrics = r->metrics,
 		.log = &r->host.log,
+		.approvals = r->host.approvals,
 	};
 	mf_capture_get_ops(r->capture, &r->session.ops);
 }
@@ -424,6 +462,8 @@ static void tell_start(struct run *r, char *const *command)
 		argc++;
 	event_of(r, &ev, MF_EV_SESSION_START);
 	mf_event_add_list(&ev, MF_EVF_ARGV, (const char *const *)command, argc);
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(r->backend));
+	mf_event_add_int(&ev, MF_EVF_GENERATION, (int64_t)mf_runtime_generation(r->host.runtime));
 	mf_events_send(r->host.events, &ev);
 }
 
@@ -432,12 +472,14 @@ static void tell_end(struct run *r)
 	struct mf_proxy_stats s = { .size = sizeof(s) };
 	struct mf_event ev;
 
+	mf_run_files_settle(&r->files);
 	// Connections that are still open count, and end before the session does.
 	mf_proxy_cut(r->proxy, "session end");
 	mf_proxy_get_stats(r->proxy, &s);
 	mf_run_metrics_gather(r->metrics, &(struct mf_run_metrics){ r->host.vm, r->names,
 								    r->host.events, r->proxy });
 	mf_capture_gather(r->capture, r->metrics);
+	mf_flow_view_close(r->flows);
 	mf_proxy_stop(r->proxy);
 	r->proxy = NULL;
 	event_of(r, &ev, MF_EV_SESSION_END);
@@ -451,6 +493,8 @@ static void tell_end(struct run *r)
 	mf_event_add_int(&ev, MF_EVF_DNS_QUERIES, (int64_t)s.dns_queries);
 	mf_event_add_int(&ev, MF_EVF_DENIED,
 			 (int64_t)(s.tcp_denied + s.udp_denied + s.dns_denied + s.sni_denied));
+	mf_event_add_int(&ev, MF_EVF_BYTES_SENT, (int64_t)s.bytes_to_server);
+	mf_event_add_int(&ev, MF_EVF_BYTES_RECEIVED, (int64_t)s.bytes_to_client);
 	mf_events_send(r->host.events, &ev);
 }
 
@@ -575,7 +619,30 @@ static int serve(struct run *r, char *const *command, struct mf_err *err, int *r
 	rc = mf_proxy_start(r->base, &r->session, &r->proxy_options, &r->proxy, err);
 	if (rc < 0)
 		goto out;
+	if (r->host.ask.terminal)
+		rc = mf_approval_terminal_begin(r->base, r->host.approvals, &r->terminal, err);
+	if (rc < 0)
+		goto out;
 	rc = mf_run_packets_begin(r->base, r->capture, r->proxy, on_queued, r, &r->packets, err);
+	if (rc < 0)
+		goto out;
+	rc = mf_flow_view_new(r->base, r->proxy, &r->flows, err);
+	if (rc < 0)
+		goto out;
+	mf_policy_host_serve(&r->host, &(struct mf_session_card){
+					       .kind = "run",
+					       .id = r->id,
+					       .backend = mf_capture_backend_name(r->backend),
+					       .command = (const char *const *)command,
+					       .labels = r->labels.rows,
+					       .label_cnt = r->labels.cnt,
+					       .names = r->names,
+					       .flows = mf_flow_view_ask,
+					       .flows_ctx = r->flows,
+				       });
+	if (r->daemon)
+		rc = mf_attach_begin(r->daemon, mf_control_path(r->host.control), &r->host.log,
+				     &r->attach, err);
 	if (rc < 0)
 		goto out;
 	tell_start(r, command);
@@ -587,6 +654,7 @@ static int serve(struct run *r, char *const *command, struct mf_err *err, int *r
 	mf_run_packets_dispatch(r->packets);
 	tell_end(r);
 out:
+	mf_approval_terminal_end(r->terminal);
 	mf_run_packets_end(r->packets);
 	if (on_child)
 		event_free(on_child);
@@ -618,6 +686,8 @@ static int set_up(struct run *r, struct mf_err *err, int *ret_status)
 	rc = mf_names_new(NULL, &r->names, err);
 	if (rc < 0)
 		return rc;
+	r->host.workspace = r->files.workspace;
+	r->host.session = r->id;
 	rc = mf_policy_host_load(&r->host, err);
 	if (rc < 0) {
 		*ret_status = MF_EXIT_FAULT;
@@ -628,17 +698,22 @@ static int set_up(struct run *r, struct mf_err *err, int *ret_status)
 		struct mf_event ev;
 
 		event_of(r, &ev, MF_EV_TRANSPARENT_NET_FAILED);
+		mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(r->backend));
 		mf_event_add_cstr(&ev, MF_EVF_ERROR, err->msg);
 		mf_events_send(r->host.events, &ev);
 		return rc;
 	}
 	fill_session(r);
-	rc = mf_run_files_begin(&r->files, mf_capture_take_workspace(r->capture), &r->host,
-				&r->session, err);
+	rc = mf_run_files_begin(&r->files, mf_capture_take_workspace(r->capture),
+				mf_capture_pid(r->capture), &r->host, &r->session, err);
 	if (rc < 0)
 		return rc;
 	take_listeners(r);
 	r->proxy_options.tls_authority = r->authority;
+	if (r->services.envp) {
+		r->proxy_options.services = mf_run_services_current;
+		r->proxy_options.services_ctx = &r->services;
+	}
 	if (r->backend != MF_CAPTURE_TPROXY) {
 		r->proxy_options.find_flow = mf_capture_find_flow;
 		r->proxy_options.find_flow_ctx = r->capture;
@@ -656,22 +731,25 @@ static void write_metrics(struct run *r)
 
 static void free_run(struct run *r)
 {
-	for (size_t i = 0; i < r->label_cnt; i++)
-		free(r->label_texts[i]);
+	mf_label_options_done(&r->labels);
+	mf_run_services_done(&r->services);
 	free(r);
 }
 
 static void tear_down(struct run *r)
 {
+	mf_flow_view_close(r->flows);
 	mf_proxy_stop(r->proxy);
 	// Whoever of the session is left goes with the capture; its files are served until then.
 	mf_capture_free(r->capture), r->capture = NULL;
 	mf_run_files_end(&r->files);
 	if (r->metrics_path && r->metrics)
 		write_metrics(r);
+	mf_attach_end(r->attach);
 	mf_policy_host_unload(&r->host);
 	// After everything that sends events, before what the sinks write to.
 	mf_policy_host_close_events(&r->host);
+	mf_flow_view_free(r->flows);
 	if (r->summary)
 		mf_summary_print(r->summary, stderr, r->id);
 	mf_summary_free(r->summary);
@@ -692,10 +770,10 @@ int mf_cmd_run(int argc, char **argv)
 	char authority_dir[MF_PATH_MAX];
 	struct mf_err err = { 0 };
 	char *const *command;
-	int status = EXIT_SETUP, rc;
+	int status = MF_EXIT_SETUP, rc;
 
 	if (!r)
-		return EXIT_SETUP;
+		return MF_EXIT_SETUP;
 	mf_policy_host_init(&r->host);
 	mf_trash_choice_init(&r->files.trash_choice);
 	r->backend = mf_capture_backend_default();
@@ -717,16 +795,22 @@ int mf_cmd_run(int argc, char **argv)
 	capture_options.keep_fds = r->keep_fds;
 	capture_options.keep_fd_cnt = r->keep_fd_cnt;
 	capture_options.log = &r->host.log;
+	capture_options.own_orphans = true;
 	// The key of the local authority must not serve those whom the fence holds back.
 	capture_options.hidden_dir = mf_paths_authority(authority_dir);
-	status = EXIT_SETUP;
+	capture_options.hidden_run = mf_control_dir(&r->host.log);
+	status = MF_EXIT_SETUP;
 	rc = r->ca_dir ? mf_tls_authority_open(r->ca_dir, &r->authority, &err)
 		       : mf_tls_authority_new(r->id, &r->authority, &err);
 	if (rc == 0)
 		capture_options.extra_ca_pem = mf_tls_authority_pem(r->authority);
 	if (rc == 0)
-		rc = mf_run_files_prepare(&r->files, &err);
-	capture_options.workspace = r->files.source;
+		rc = mf_run_files_prepare(&r->files, &r->host.log, &err);
+	if (rc == 0)
+		rc = mf_run_services_prepare(&r->services, &r->host, &err);
+	capture_options.envp = r->services.envp;
+	capture_options.workspace = r->files.place.source;
+	capture_options.directory = r->files.place.directory;
 	capture_options.hidden_trash = r->files.trash_path;
 	// It forks, and must do so before there are threads.
 	if (rc == 0)

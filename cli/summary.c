@@ -12,9 +12,9 @@
 /* Rows kept: what does not fit is counted in one line. */
 #define ROWS_MAX 512
 
-enum group { DENIED, REDIRECTED, ALLOWED, GROUP_NUM };
+enum group { DENIED, KEPT, REDIRECTED, ALLOWED, GROUP_NUM };
 
-static const char *const group_names[] = { "denied", "redirected", "allowed" };
+static const char *const group_names[] = { "denied", "kept", "redirected", "allowed" };
 _Static_assert(sizeof(group_names) / sizeof(group_names[0]) == GROUP_NUM, "one name per group");
 
 struct row {
@@ -53,31 +53,69 @@ static const char *text_of(json_t *object, const char *key)
 	return text ? text : "";
 }
 
+static bool is_one_of(const char *type, const char *const *types, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++) {
+		if (strcmp(type, types[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_about_files(const char *type)
+{
+	return strncmp(type, "file_", 5) == 0 || strncmp(type, "dir_", 4) == 0 ||
+	       strncmp(type, "symlink_", 8) == 0 || strcmp(type, "path_redirect") == 0;
+}
+
 /* Which events are decisions, and of which group. */
 static bool classify(const char *type, json_t *policy, enum group *ret)
 {
 	static const char *const decisions[] = { "dns_query", "net_connect", "net_tls_hello" };
-	static const char *const diversions[] = { "dns_redirect", "connect_redirect" };
+	static const char *const diversions[] = { "dns_redirect", "connect_redirect",
+						  "path_redirect" };
 	const char *decision = text_of(policy, "decision");
+	bool denied = strcmp(decision, "deny") == 0;
 
-	for (size_t i = 0; i < MF_ARRAY_SIZE(diversions); i++) {
-		if (strcmp(type, diversions[i]) == 0) {
-			*ret = REDIRECTED;
-			return true;
-		}
+	if (is_one_of(type, diversions, MF_ARRAY_SIZE(diversions)))
+		*ret = REDIRECTED;
+	else if (strcmp(type, "file_soft_delete") == 0)
+		*ret = KEPT;
+	else if (is_about_files(type) && denied)
+		*ret = DENIED; // what is allowed would be a table of all files
+	else if (!is_one_of(type, decisions, MF_ARRAY_SIZE(decisions)))
+		return false;
+	else if (denied)
+		*ret = DENIED;
+	else if (strcmp(decision, "allow") == 0)
+		*ret = ALLOWED;
+	else
+		return false; // its diversion has an event of its own
+	return true;
+}
+
+/* "dns NAME", "connect ADDRESS", "tls NAME", "delete PATH"; and where it was sent instead */
+static void describe(const char *type, json_t *event, char *buf, size_t size)
+{
+	json_t *fields = json_object_get(event, "fields");
+	const char *sni = text_of(fields, "sni"), *to = text_of(fields, "redirect_to");
+	const char *verb = "connect", *object = text_of(event, "remote");
+
+	if (!to[0])
+		to = text_of(fields, "resolved_to");
+	if (!to[0])
+		to = text_of(fields, "to_path");
+	if (is_about_files(type)) {
+		verb = text_of(event, "operation");
+		object = text_of(event, "path");
+	} else if (strncmp(type, "dns", 3) == 0) {
+		verb = "dns";
+		object = text_of(event, "domain");
+	} else if (strcmp(type, "net_tls_hello") == 0) {
+		verb = "tls";
+		object = sni[0] ? sni : object;
 	}
-	for (size_t i = 0; i < MF_ARRAY_SIZE(decisions); i++) {
-		if (strcmp(type, decisions[i]) != 0)
-			continue;
-		if (strcmp(decision, "deny") == 0)
-			*ret = DENIED;
-		else if (strcmp(decision, "allow") == 0)
-			*ret = ALLOWED;
-		else
-			return false; // its diversion has an event of its own
-		return true;
-	}
-	return false;
+	snprintf(buf, size, "%s %s%s%s", verb, object, to[0] ? " -> " : "", to);
 }
 
 static void count(struct mf_summary *s, enum group group, const char *what, const char *why)
@@ -113,26 +151,14 @@ void mf_summary_on_event(void *ctx, const char *json, size_t len)
 	struct mf_summary *s = ctx;
 	json_t *event = json_loadb(json, len, 0, NULL);
 	json_t *policy = json_object_get(event, "policy");
-	json_t *fields = json_object_get(event, "fields");
 	const char *type = text_of(event, "type");
 	enum group group;
 
 	if (event && classify(type, policy, &group)) {
-		const char *domain = text_of(event, "domain"), *remote = text_of(event, "remote");
-		const char *to = text_of(fields, "redirect_to"), *sni = text_of(fields, "sni");
-		const char *target = to[0] ? to : text_of(fields, "resolved_to");
 		const char *reason = text_of(policy, "reason");
-		bool dns = strncmp(type, "dns", 3) == 0, tls = strcmp(type, "net_tls_hello") == 0;
 		char what[512], why[512];
 
-		snprintf(what, sizeof(what), "%s %s%s%s",
-			 dns   ? "dns"
-			 : tls ? "tls"
-			       : "connect",
-			 dns		 ? domain
-			 : tls && sni[0] ? sni
-					 : remote,
-			 target[0] ? " -> " : "", target);
+		describe(type, event, what, sizeof(what));
 		snprintf(why, sizeof(why), "%s %s%s%s", text_of(policy, "name"),
 			 text_of(policy, "rule"), reason[0] ? ": " : "", reason);
 		count(s, group, what, why);
@@ -155,8 +181,11 @@ void mf_summary_print(struct mf_summary *s, FILE *out, const char *session_id)
 {
 	struct mf_table table;
 
-	fprintf(out, "moonfence: session %s: %lu allowed, %lu redirected, %lu denied\n", session_id,
+	fprintf(out, "moonfence: session %s: %lu allowed, %lu redirected, %lu denied", session_id,
 		s->totals[ALLOWED], s->totals[REDIRECTED], s->totals[DENIED]);
+	if (s->totals[KEPT])
+		fprintf(out, ", %lu kept in the trash", s->totals[KEPT]);
+	fputc('\n', out);
 	if (!s->row_cnt)
 		return;
 	qsort(s->rows, s->row_cnt, sizeof(s->rows[0]), compare);

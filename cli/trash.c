@@ -166,14 +166,17 @@ bool mf_cmd_trash_time(const char *text, uint64_t *ret_ns)
 		return false;
 	if (text[n] &&
 	    (sscanf(text + n, "T%2d:%2d:%2d%n", &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &m) != 3 ||
-	     m != 9 || text[n + m]))
+	     m != 9 || (text[n + m] && strcmp(text + n + m, "Z") != 0)))
 		return false;
 	tm.tm_year -= 1900;
 	tm.tm_mon--;
 	t = mktime(&tm);
 	if (t < 0)
 		return false;
-	*ret_ns = (uint64_t)t * MF_NS_PER_S;
+	// As `trash list` writes it.
+	if (text[n] && text[n + m] == 'Z')
+		t += (time_t)mf_clock_utc_offset(t);
+	*ret_ns = t > 0 ? (uint64_t)t * MF_NS_PER_S : 1;
 	return true;
 }
 
@@ -246,6 +249,7 @@ json_t *mf_cmd_trash_json(const struct mf_trash_entry *e)
 	json_object_set_new(o, "policy", text_or_null(e->policy));
 	json_object_set_new(o, "rule", text_or_null(e->rule));
 	json_object_set_new(o, "sha256", text_or_null(e->sha256));
+	json_object_set_new(o, "made_by_session", json_boolean(e->made));
 	json_object_set_new(o, "foreign", json_boolean(e->foreign));
 	return o;
 }

@@ -25,7 +25,8 @@ const char *mf_cmd_trash_path(const char *path, char buf[MF_PATH_MAX]);
 const char *mf_cmd_trash_what(struct mf_trash *trash, const char *operand, char buf[MF_PATH_MAX]);
 
 /**
- * mf_cmd_trash_time() - A moment: "2h" (ago; s, m, h, d, w), "2026-11-21", "2026-11-21T22:30:00" in local time, "@SECONDS"
+ * mf_cmd_trash_time() - A moment: "2h" (ago; s, m, h, d, w), "2026-11-21", "2026-11-21T22:30:00" in local time or, with Z behind it,
+ * as lists have it, "@SECONDS"
  * Return: whether @text is one
  */
 bool mf_cmd_trash_time(const char *text, uint64_t *ret_ns);

@@ -20,9 +20,9 @@ static const struct mf_usage usage = {
 	.name = "trash diff",
 	.synopsis = "[OPTION]... TOKEN|PATH",
 	.text = "Show what differs between a file in the trash and the one in its place now, as "
-		"diff(1) "
+		"'diff -u' "
 		"does, which\n"
-		"must be installed. Where nothing is there now, all of it differs.\n"
+		"must be installed but on Windows. Where nothing is there now, all of it differs.\n"
 		"Exit status: 0 equal, 1 they differ, 2 trouble or wrong usage.\n",
 	.example = "  moonfence trash diff notes.txt\n",
 	.options = options,

@@ -2,6 +2,7 @@
 /* trash_list.c - moonfence trash list, moonfence trash show */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/commands.h"
 #include "cli/options.h"
@@ -69,7 +70,10 @@ static int add_row(void *ctx, const struct mf_trash_entry *e)
 	mf_table_add(&o->table, "%s",
 		     *e->token ? e->token : mf_cmd_trash_line(e->file, name, sizeof(name)));
 	mf_table_add(&o->table, "%s", mf_cmd_trash_when(e->deleted_ns, when));
-	mf_table_add(&o->table, "%llu", (unsigned long long)e->attr.size);
+	if (S_ISDIR(e->attr.mode)) // whose own size says nothing about what is in it
+		mf_table_add(&o->table, "-");
+	else
+		mf_table_add(&o->table, "%llu", (unsigned long long)e->attr.size);
 	mf_table_add(&o->table, "%s", mf_trash_op_names[e->op]);
 	mf_table_add(&o->table, "%s", *e->session ? e->session : "-");
 	mf_table_add(&o->table, "%s", mf_cmd_trash_line(e->path, path, sizeof(path)));

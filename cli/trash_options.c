@@ -7,10 +7,11 @@
 #include "cli/trash.h"
 
 #define HASH_MAX (64u << 20)
+#define COPY_MAX (1u << 30)
 
 void mf_trash_choice_init(struct mf_trash_choice *c)
 {
-	*c = (struct mf_trash_choice){ .options.hash_max = HASH_MAX };
+	*c = (struct mf_trash_choice){ .options.hash_max = HASH_MAX, .options.copy_max = COPY_MAX };
 }
 
 static int set_full(const struct mf_usage *usage, struct mf_trash_choice *c, const char *value)
@@ -50,6 +51,10 @@ int mf_trash_choice_take(const struct mf_usage *usage, struct mf_trash_choice *c
 		if (mf_cmd_trash_count(value, &keep->max_count))
 			return 0;
 		return mf_options_wrong(usage, "--trash-count wants a number: '%s'", value);
+	case MF_TRASH_OPTION_COPY:
+		if (mf_cmd_trash_size(value, &c->options.copy_max))
+			return 0;
+		return mf_options_wrong(usage, "--trash-copy wants bytes, as 1G: '%s'", value);
 	case MF_TRASH_OPTION_FULL:
 		return set_full(usage, c, value);
 	default:

@@ -13,6 +13,7 @@ enum mf_trash_option {
 	MF_TRASH_OPTION_AGE,
 	MF_TRASH_OPTION_SIZE,
 	MF_TRASH_OPTION_COUNT,
+	MF_TRASH_OPTION_COPY,
 	MF_TRASH_OPTION_FULL,
 	MF_TRASH_OPTION_NUM
 };
@@ -32,6 +33,9 @@ enum mf_trash_option {
 		  "purge the oldest when all take more: 5G (default: no limit)" },               \
 		{ (first) + MF_TRASH_OPTION_COUNT, 0, "trash-count", "N",                        \
 		  "purge the oldest when there are more (default: no limit)" },                  \
+		{ (first) + MF_TRASH_OPTION_COPY, 0, "trash-copy", "SIZE",                       \
+		  "copy no larger file before it is truncated or written over, where blocks "    \
+		  "cannot be shared: it counts as no room (default: 1G; 0: no limit)" },         \
 	{                                                                                        \
 		(first) + MF_TRASH_OPTION_FULL, 0, "trash-full", "MODE",                         \
 			"a deletion that the trash has no room for: deny (default) refuses it, " \

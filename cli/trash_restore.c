@@ -253,10 +253,13 @@ int mf_cmd_undo(int argc, char **argv)
 	mf_trash_close(trash);
 	if (r < 0)
 		return mf_cmd_trash_fail(&err);
-	if (undone.restored + undone.failed == 0)
+	if (undone.own)
+		printf("%llu that the session had made itself stay in the trash\n",
+		       (unsigned long long)undone.own);
+	if (undone.restored + undone.failed + undone.own == 0)
 		fprintf(stderr, "moonfence: the trash has nothing of this session\n");
-	else
+	else if (undone.restored + undone.failed > 0)
 		printf("%llu put back, %llu not\n", (unsigned long long)undone.restored,
 		       (unsigned long long)undone.failed);
-	return undone.failed || !undone.restored ? MF_EXIT_FAULT : MF_EXIT_GOOD;
+	return undone.failed || !(undone.restored + undone.own) ? MF_EXIT_FAULT : MF_EXIT_GOOD;
 }

@@ -1,4 +1,4 @@
-# mf_own_sources(VAR): leaves other systems' sources (_linux.c, _win32.c, _darwin.c, _posix.c) out of the list VAR.
+# mf_own_sources(VAR): leaves other systems' sources (_linux.c, _win32.c, _darwin.c, _posix.c, _nolinux.c) out of the list VAR.
 function(mf_own_sources var)
   set(sources ${${var}})
   foreach(system linux win32 darwin)
@@ -9,6 +9,9 @@ function(mf_own_sources var)
   if(WIN32)
     list(FILTER sources EXCLUDE REGEX "_posix\\.c$")
   endif()
+  if(MF_SYSTEM STREQUAL linux)
+    list(FILTER sources EXCLUDE REGEX "_nolinux\\.c$")
+  endif()
   set(${var} ${sources} PARENT_SCOPE)
 endfunction()
 
@@ -16,7 +19,7 @@ endfunction()
 #
 # Makes a static library NAME that tests and fuzzers link alone, so that an include from a higher floor fails to link,
 # and an object library NAME_o from which libmoonfence is put together. Sources of other systems (_linux.c, _win32.c,
-# _darwin.c, _posix.c) are left out.
+# _darwin.c, _posix.c, _nolinux.c) are left out.
 function(mf_floor name)
   cmake_parse_arguments(F "" "" "SOURCES;DEPENDS" ${ARGN})
   mf_own_sources(F_SOURCES)

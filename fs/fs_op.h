@@ -13,6 +13,7 @@
  *	link	read and link on the old name, create on the new one
  *	rename	rename on both names; delete on a file that it replaces	the replaced file
  *	truncate	write						what is cut off
+ *	overwrite	(what opening said to write)			what is written over
  */
 #ifndef MF_FS_FS_OP_H
 #define MF_FS_FS_OP_H
@@ -33,7 +34,8 @@ enum mf_fs_op {
 	MF_FS_OPEN_READ,
 	MF_FS_OPEN_WRITE,
 	MF_FS_OPEN_BOTH,
-	MF_FS_TRUNCATE, /* an open that truncates asks this too */
+	MF_FS_TRUNCATE,	 /* an open that truncates asks this too */
+	MF_FS_OVERWRITE, /* not asked: opening was, see mf_fs_verdict.keeps */
 	MF_FS_CREATE_READ,
 	MF_FS_CREATE_WRITE,
 	MF_FS_CREATE_BOTH,
@@ -51,6 +53,11 @@ enum mf_fs_op {
 	MF_FS_SETXATTR,
 	MF_FS_UNLINK,
 	MF_FS_RMDIR,
+	MF_FS_RENAME_IN, /* of a monitor: from where it does not look */
+	/* of a monitor, which hears of opening before it hears how, and of reading and writing apart from it */
+	MF_FS_OPEN,
+	MF_FS_READ,
+	MF_FS_WRITE,
 	MF_FS_OP_NUM
 };
 
@@ -69,6 +76,9 @@ struct mf_fs_op_info {
 
 /** mf_fs_op_info() - Static storage; NULL out of range */
 const struct mf_fs_op_info *mf_fs_op_info(enum mf_fs_op op);
+
+/** mf_fs_op_changes_content() - Whether it changes what a file holds or says of itself, which all of its names share */
+bool mf_fs_op_changes_content(enum mf_fs_op op);
 
 /** mf_fs_op_open() - The operation that opening is; @write and @read: the access mode */
 static inline enum mf_fs_op mf_fs_op_open(bool read, bool write)

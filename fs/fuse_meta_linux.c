@@ -30,6 +30,9 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (r == 0)
 		r = mf_fuse_entry(&c, mf_fuse_node(c.m, parent), name, &stx, &e);
 	e.entry_timeout = e.attr_timeout = mf_fuse_timeout(c.m, c.act.verdict.cache_ns);
+	if (e.ino)
+		e.attr_timeout = mf_fuse_attr_timeout(mf_fuse_node(c.m, e.ino), stx.stx_mode,
+						      e.attr_timeout);
 	mf_fuse_end(&c, r);
 	// That something is not there may be kept as well.
 	if (r < 0 && !(asked && r == -ENOENT && e.entry_timeout > 0))
@@ -58,25 +61,33 @@ static void op_forget_multi(fuse_req_t req, size_t cnt, struct fuse_forget_data 
 	fuse_reply_none(req);
 }
 
+static void reply_attr(fuse_req_t req, int r, const struct statx *stx, double timeout)
+{
+	struct stat st;
+
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	mf_fs_source_to_stat(stx, &st);
+	fuse_reply_attr(req, &st, timeout);
+}
+
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct mf_fs_op_ctx c;
 	struct statx stx;
-	struct stat st;
 	int r = mf_fuse_begin_node(&c, req, ino, MF_FS_GETATTR, 0, -1);
 	double timeout;
 
 	(void)fi;
 	if (r == 0)
 		r = mf_fuse_stat(&c, &stx);
-	timeout = mf_fuse_timeout(c.m, c.act.verdict.cache_ns);
+	timeout = r < 0 ? 0
+			: mf_fuse_attr_timeout(c.node, stx.stx_mode,
+					       mf_fuse_timeout(c.m, c.act.verdict.cache_ns));
 	mf_fuse_end(&c, r);
-	if (r < 0) {
-		fuse_reply_err(req, -r);
-		return;
-	}
-	mf_fs_source_to_stat(&stx, &st);
-	fuse_reply_attr(req, &st, timeout);
+	reply_attr(req, r, &stx, timeout);
 }
 
 /* ---- changing attributes --------------------------------------------------------------------------------------- */
@@ -88,7 +99,9 @@ static struct timespec time_of(int set, int want, int now, const struct timespec
 	return set & want ? *t : (struct timespec){ .tv_nsec = UTIME_OMIT };
 }
 
-static int cut(struct mf_fs_op_ctx *c, int fd, uint64_t size, char token[MF_TRASH_TOKEN_MAX])
+/* @own: the caller has the file open for writing */
+static int cut(struct mf_fs_op_ctx *c, int fd, uint64_t size, bool own,
+	       char token[MF_TRASH_TOKEN_MAX])
 {
 	char proc[MF_FS_PROC_ROOM];
 	struct mf_fs_handle *h;
@@ -100,18 +113,28 @@ static int cut(struct mf_fs_op_ctx *c, int fd, uint64_t size, char token[MF_TRAS
 	if (r < 0)
 		return r;
 	// Who has opened it for writing may do so although its mode has changed since.
-	h = c->elsewhere ? NULL : mf_fuse_handle_of(c->m, c->node, true);
+	h = c->elsewhere || (c->m->checks_below && !own) ? NULL
+							 : mf_fuse_handle_of(c->m, c->node, true);
+	if (!h && c->unnamed)
+		return -EACCES; // nobody can be asked about it any more, and nobody was
+	mf_fs_source_keep_bits(!mf_fuse_session_kills());
 	r = h ? ftruncate(h->fd, (off_t)size) : truncate(mf_fs_source_proc(fd, proc), (off_t)size);
 	if (r < 0)
 		r = -errno;
+	mf_fs_source_keep_bits(true);
 	if (h)
 		mf_fuse_handle_put(c->m, h);
-	if (r < 0)
+	if (r < 0) {
 		mf_fuse_unkeep(c, token);
+	} else if (*token) {
+		mf_fs_nodes_lock(c->m->nodes);
+		mf_fuse_forget_write(c->node);
+		mf_fs_nodes_unlock(c->m->nodes);
+	}
 	return r;
 }
 
-static int apply(struct mf_fs_op_ctx *c, int fd, const struct stat *attr, int set,
+static int apply(struct mf_fs_op_ctx *c, int fd, const struct stat *attr, int set, bool own,
 		 char token[MF_TRASH_TOKEN_MAX])
 {
 	char proc[MF_FS_PROC_ROOM];
@@ -124,7 +147,7 @@ static int apply(struct mf_fs_op_ctx *c, int fd, const struct stat *attr, int se
 		     set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1, AT_EMPTY_PATH) < 0)
 		return -errno;
 	if (set & FUSE_SET_ATTR_SIZE)
-		r = cut(c, fd, (uint64_t)attr->st_size, token);
+		r = cut(c, fd, (uint64_t)attr->st_size, own, token);
 	if (r == 0 && set & SETATTR_TIMES) {
 		const struct timespec t[2] = {
 			time_of(set, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW, &attr->st_atim),
@@ -142,7 +165,6 @@ static int begin_setattr(struct mf_fs_op_ctx *c, fuse_req_t req, fuse_ino_t ino,
 			 const struct stat *attr, int set)
 {
 	enum mf_fs_op ops[3];
-	struct mf_fs_question q;
 	unsigned cnt = 0;
 	int r;
 
@@ -158,16 +180,18 @@ static int begin_setattr(struct mf_fs_op_ctx *c, fuse_req_t req, fuse_ino_t ino,
 			       set & FUSE_SET_ATTR_SIZE ? MF_FS_FLAG_WRITE | MF_FS_FLAG_TRUNCATE
 							: 0,
 			       set & FUSE_SET_ATTR_SIZE ? attr->st_size : -1);
-	q = c->act.q;
-	for (unsigned i = 1; i < cnt && r == 0 && !c->unnamed; i++) {
-		q.op = ops[i];
-		q.flags = 0;
-		q.size = -1;
-		r = mf_policy_fs_also(c->m->pfs, &c->act, &q);
-	}
+	for (unsigned i = 1; i < cnt && r == 0; i++)
+		r = mf_fuse_ask_also(c, ops[i], 0, -1);
 	if (set & FUSE_SET_ATTR_MODE)
 		c->act.mode = attr->st_mode & 07777;
 	return r;
+}
+
+/* Of a directory. The kernel that does not check goes through names that it keeps without asking. */
+static void rights_changed(struct mf_fs_mount *m)
+{
+	if (m->checks_below)
+		(void)mf_fuse_refresh_names(m);
 }
 
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int set,
@@ -177,18 +201,16 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int se
 	char token[MF_TRASH_TOKEN_MAX] = "";
 	struct mf_fs_op_ctx c;
 	struct statx stx;
-	struct stat st;
 	int r = begin_setattr(&c, req, ino, attr, set), fd;
 	double timeout;
 
-	(void)fi;
 	if (r == 0) {
 		fd = c.unnamed ? -ESTALE : mf_fuse_open_path(&c);
 		if ((fd == -ESTALE || fd == -ENOENT) && !c.elsewhere) {
 			h = mf_fuse_handle_of(c.m, c.node, false);
 			fd = h ? h->fd : -ESTALE;
 		}
-		r = fd < 0 ? fd : apply(&c, fd, attr, set, token);
+		r = fd < 0 ? fd : apply(&c, fd, attr, set, fi != NULL, token);
 		if (r == 0)
 			r = mf_fs_source_stat_fd(fd, &stx);
 		if (h)
@@ -196,14 +218,11 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int se
 		else if (fd >= 0)
 			close(fd);
 	}
-	timeout = r == 0 ? mf_fuse_stat_timeout(&c) : 0;
+	timeout = r == 0 ? mf_fuse_attr_timeout(c.node, stx.stx_mode, mf_fuse_stat_timeout(&c)) : 0;
+	if (r == 0 && c.node && c.node->dir && set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_GID))
+		rights_changed(c.m);
 	mf_fuse_end(&c, r);
-	if (r < 0) {
-		fuse_reply_err(req, -r);
-		return;
-	}
-	mf_fs_source_to_stat(&stx, &st);
-	fuse_reply_attr(req, &st, timeout);
+	reply_attr(req, r, &stx, timeout);
 }
 
 /* ---- links' texts ---------------------------------------------------------------------------------------------- */
@@ -320,6 +339,43 @@ static bool answer_writer(fuse_req_t req, fuse_ino_t ino, const char *name, size
 	return true;
 }
 
+/* trusted.* are shown to root only; the server may be. Return: what is left of the list */
+static ssize_t hide_trusted(char *list, ssize_t len)
+{
+	ssize_t to = 0, n;
+
+	for (ssize_t at = 0; at < len; at += n) {
+		n = (ssize_t)strlen(list + at) + 1;
+		if (strncmp(list + at, "trusted.", 8) == 0)
+			continue;
+		memmove(list + to, list + at, (size_t)n);
+		to += n;
+	}
+	return to;
+}
+
+static ssize_t list_xattrs(const struct mf_fs_op_ctx *c, const char *path, char *buf, size_t size)
+{
+	char *all = NULL;
+	ssize_t n;
+
+	if (c->who.uid == 0 || geteuid() != 0) {
+		n = listxattr(path, buf, size);
+		return n < 0 ? -errno : n;
+	}
+	all = malloc(XATTR_LIST_MAX);
+	if (!all)
+		return -ENOMEM;
+	n = listxattr(path, all, XATTR_LIST_MAX);
+	n = n < 0 ? -errno : hide_trusted(all, n);
+	if (n > 0 && size && (size_t)n > size)
+		n = -ERANGE;
+	if (n > 0 && size)
+		memcpy(buf, all, (size_t)n);
+	free(all);
+	return n;
+}
+
 static void get_xattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	char proc[MF_FS_PROC_ROOM], *buf = size ? malloc(size) : NULL;
@@ -333,8 +389,8 @@ static void get_xattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t s
 	if (r < 0)
 		n = r;
 	if (n == 0) {
-		n = name ? getxattr(proc, name, buf, size) : listxattr(proc, buf, size);
-		n = n < 0 ? -errno : n;
+		n = name ? getxattr(proc, name, buf, size) : list_xattrs(&c, proc, buf, size);
+		n = n < 0 && name ? -errno : n;
 	}
 	let_go(&c, fd, h);
 	mf_fuse_end(&c, n < 0 ? (int)n : 0);
@@ -366,6 +422,8 @@ static void set_xattr(fuse_req_t req, fuse_ino_t ino, const char *name, const ch
 	if (r == 0 &&
 	    (value ? setxattr(proc, name, value, size, flags) : removexattr(proc, name)) < 0)
 		r = -errno;
+	if (r == 0 && c.node && c.node->dir)
+		rights_changed(c.m);
 	let_go(&c, fd, h);
 	mf_fuse_end(&c, r);
 	fuse_reply_err(req, -r);
@@ -382,12 +440,39 @@ static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	set_xattr(req, ino, name, NULL, 0, 0);
 }
 
+/* Asked only where the kernel does not check by itself. */
+static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+	struct mf_fs_handle *h = NULL;
+	struct mf_fs_op_ctx c;
+	int r = mf_fuse_begin_node(&c, req, ino, MF_FS_ACCESS, 0, -1), fd = -1;
+
+	if (r == 0 && c.unnamed) {
+		h = mf_fuse_handle_of(c.m, c.node, false);
+		r = h ? 0 : -ESTALE;
+	}
+	if (r == 0 && !h)
+		r = fd = mf_fuse_open_path(&c);
+	if (r >= 0)
+		r = faccessat(h ? h->fd : fd, "", mask & (R_OK | W_OK | X_OK),
+			      AT_EMPTY_PATH | AT_EACCESS) < 0
+			    ? -errno
+			    : 0;
+	let_go(&c, fd, h);
+	mf_fuse_end(&c, r);
+	fuse_reply_err(req, -r);
+}
+
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
 	struct mf_fs_op_ctx c;
 	struct statvfs st;
 	int r = mf_fuse_begin_node(&c, req, ino, MF_FS_STATFS, 0, -1);
 
+	if (r == 0 && c.unnamed) { // of the file system, whatever the file was called
+		c.dir = mf_fs_nodes_root(c.m->nodes);
+		r = mf_fuse_pin(&c);
+	}
 	if (r == 0 && fstatvfs(c.dir_fd, &st) < 0)
 		r = -errno;
 	mf_fuse_end(&c, r);
@@ -409,5 +494,6 @@ void mf_fuse_meta_ops(struct fuse_lowlevel_ops *ops)
 	ops->listxattr = op_listxattr;
 	ops->setxattr = op_setxattr;
 	ops->removexattr = op_removexattr;
+	ops->access = op_access;
 	ops->statfs = op_statfs;
 }

@@ -10,14 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fs/ask_tree_posix.h"
 #include "fs/fuse_linux.h"
-
-static int become(fuse_req_t req)
-{
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-
-	return mf_fs_source_become(ctx->uid, ctx->gid, ctx->umask);
-}
 
 static void reply_made(fuse_req_t req, struct mf_fs_op_ctx *c, fuse_ino_t parent, const char *name,
 		       int r)
@@ -29,8 +23,11 @@ static void reply_made(fuse_req_t req, struct mf_fs_op_ctx *c, fuse_ino_t parent
 		r = mf_fs_source_stat(c->dir_fd, c->at, &stx);
 	if (r == 0)
 		r = mf_fuse_entry(c, mf_fuse_node(c->m, parent), name, &stx, &e);
-	if (r == 0)
+	if (r == 0) {
+		mf_fuse_node(c->m, e.ino)->made = true;
+		mf_fuse_changed_dir(c);
 		e.entry_timeout = e.attr_timeout = mf_fuse_stat_timeout(c);
+	}
 	mf_fuse_end(c, r);
 	if (r < 0)
 		fuse_reply_err(req, -r);
@@ -45,7 +42,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
 	c.act.mode = mode & 07777;
 	if (r == 0)
-		r = become(req);
+		r = mf_fuse_become(&c);
 	if (r == 0 && mkdirat(c.dir_fd, c.at, mode) < 0)
 		r = -errno;
 	reply_made(req, &c, parent, name, r);
@@ -61,7 +58,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
 	c.act.mode = mode & 07777;
 	if (r == 0)
-		r = become(req);
+		r = mf_fuse_become(&c);
 	if (r == 0 && mknodat(c.dir_fd, c.at, mode, rdev) < 0)
 		r = -errno;
 	reply_made(req, &c, parent, name, r);
@@ -73,7 +70,7 @@ static void op_symlink(fuse_req_t req, const char *text, fuse_ino_t parent, cons
 	int r = mf_fuse_begin_child_with(&c, req, parent, name, MF_FS_SYMLINK, 0, text);
 
 	if (r == 0)
-		r = become(req);
+		r = mf_fuse_become(&c);
 	if (r == 0 && symlinkat(text, c.dir_fd, c.at) < 0)
 		r = -errno;
 	reply_made(req, &c, parent, name, r);
@@ -110,6 +107,24 @@ static int locate_both(struct mf_fs_op_ctx *a, struct mf_fs_op_ctx *b)
 	return r < 0 ? r : mf_fuse_locate(b);
 }
 
+/*
+ * A new name must not be a way to write to a file that may not be written by the name it has: once it is all that the
+ * kernel remembers, nobody would ask about the other one.
+ */
+static int check_writing(struct mf_fs_op_ctx *from, struct mf_fs_op_ctx *to)
+{
+	struct mf_fs_question old = from->act.q, new = to->act.q;
+
+	old.op = new.op = MF_FS_OPEN_WRITE;
+	old.flags = new.flags = MF_FS_FLAG_WRITE;
+	old.target = new.target = NULL;
+	if (!mf_policy_fs_refuses(from->m->pfs, &from->act, &old) ||
+	    mf_policy_fs_refuses(from->m->pfs, &from->act, &new))
+		return 0;
+	// Told as the refusal that it is.
+	return mf_policy_fs_also(from->m->pfs, &from->act, &old);
+}
+
 static int link_to(struct mf_fs_op_ctx *from, struct mf_fs_op_ctx *to)
 {
 	char proc[MF_FS_PROC_ROOM];
@@ -138,6 +153,8 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 	if (r == 0)
 		r = ask_both(&from, MF_FS_LINK_FROM, &to, MF_FS_LINK_TO);
 	if (r == 0)
+		r = check_writing(&from, &to);
+	if (r == 0)
 		r = locate_both(&from, &to);
 	if (r == 0)
 		r = link_to(&from, &to);
@@ -161,7 +178,7 @@ static int keep_replaced(struct mf_fs_op_ctx *from, struct mf_fs_op_ctx *to,
 			 char token[MF_TRASH_TOKEN_MAX])
 {
 	struct statx stx, source;
-	bool dir;
+	bool dir, trash;
 	int r = mf_fs_source_stat(to->dir_fd, to->at, &stx);
 
 	if (r < 0)
@@ -183,12 +200,40 @@ static int keep_replaced(struct mf_fs_op_ctx *from, struct mf_fs_op_ctx *to,
 	r = mf_fuse_ask(to);
 	if (r < 0)
 		return r;
-	to->act.quiet = to->act.verdict.what != MF_FS_TRASH;
+	trash = to->act.verdict.what == MF_FS_TRASH;
+	to->act.quiet = !trash && !to->act.verdict.d.audit;
 	if (to->act.verdict.what == MF_FS_ELSEWHERE)
 		return -EXDEV;
-	return to->act.quiet ? 0
-			     : mf_fuse_keep(to, dir ? MF_TRASH_NOTE_DIR : MF_TRASH_LINK,
-					    MF_TRASH_REPLACE, to->act.verdict.hash, &stx, token);
+	return !trash ? 0
+		      : mf_fuse_keep(to, dir ? MF_TRASH_NOTE_DIR : MF_TRASH_LINK, MF_TRASH_REPLACE,
+				     to->act.verdict.hash, &stx, token);
+}
+
+/* In the seat of @c. */
+static int ask_tree(struct mf_fs_op_ctx *c, const struct mf_fs_op_ctx *from,
+		    const struct mf_fs_op_ctx *to)
+{
+	const struct mf_fs_tree_names names = { .old = from->path,
+						.old_len = from->act.q.path_len,
+						.new = to->path,
+						.new_len = to->act.q.path_len };
+
+	return mf_fs_ask_tree(c->m->pfs, &c->act, c->m->o.trash, from->dir_fd, from->at, &names);
+}
+
+static int do_rename(struct mf_fs_op_ctx *from, const char *name, struct mf_fs_op_ctx *to,
+		     const char *new_name, unsigned flags)
+{
+	struct mf_fs_nodes *nodes = from->m->nodes;
+	int r;
+
+	mf_fs_nodes_moving(nodes, true);
+	r = renameat2(from->dir_fd, from->at, to->dir_fd, to->at, flags) < 0 ? -errno : 0;
+	if (r == 0)
+		mf_fs_nodes_moved(nodes, from->dir, name, to->dir, new_name,
+				  flags & RENAME_EXCHANGE);
+	mf_fs_nodes_moving(nodes, false);
+	return r;
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
@@ -205,15 +250,20 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 		r = ask_both(&from, MF_FS_RENAME_FROM, &to, MF_FS_RENAME_TO);
 	if (r == 0)
 		r = locate_both(&from, &to);
+	if (r == 0)
+		r = ask_tree(&from, &from, &to);
+	if (r == 0 && flags & RENAME_EXCHANGE)
+		r = ask_tree(&from, &to, &from);
 	if (r == 0 && !(flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)))
 		r = keep_replaced(&from, &to, token);
-	if (r == 0 && renameat2(from.dir_fd, from.at, to.dir_fd, to.at, flags) < 0) {
-		r = -errno;
-		mf_fuse_unkeep(&to, token);
-	}
 	if (r == 0)
-		mf_fs_nodes_moved(from.m->nodes, from.dir, name, to.dir, new_name,
-				  flags & RENAME_EXCHANGE);
+		r = do_rename(&from, name, &to, new_name, flags);
+	if (r < 0) {
+		mf_fuse_unkeep(&to, token);
+	} else {
+		mf_fuse_changed_dir(&from);
+		mf_fuse_changed_dir(&to);
+	}
 	mf_fuse_end(&from, r);
 	mf_fuse_end(&to, r);
 	fuse_reply_err(req, -r);
@@ -233,6 +283,7 @@ static int remove_name(struct mf_fs_op_ctx *c, bool dir, char token[MF_TRASH_TOK
 		return r;
 	if (dir != (bool)S_ISDIR(stx.stx_mode))
 		return dir ? -ENOTDIR : -EISDIR;
+	mf_fuse_emptying(c);
 	if (!dir)
 		return mf_fuse_keep(c, MF_TRASH_MOVE, MF_TRASH_DELETE, c->act.verdict.hash, &stx,
 				    token);
@@ -286,7 +337,9 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 
 	c.act.mode = mode & 07777;
 	if (r == 0)
-		r = become(req);
+		r = mf_fuse_become(&c);
+	if (r == 0 && !mf_fuse_may_open(c.m))
+		r = -ENFILE;
 	if (r == 0) {
 		// Somebody else's file of this name is not ours to open: the kernel looks again.
 		fd = mf_fs_source_open_file(c.dir_fd, c.at,
@@ -299,17 +352,23 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	if (r == 0)
 		r = mf_fuse_entry(&c, mf_fuse_node(c.m, parent), name, &stx, &e);
 	if (r == 0) {
+		mf_fuse_node(c.m, e.ino)->made = true;
+		mf_fuse_changed_dir(&c);
 		e.entry_timeout = e.attr_timeout = mf_fuse_stat_timeout(&c);
 		r = mf_fuse_open_created(&c, mf_fuse_node(c.m, e.ino), fd, fi);
 		if (r < 0)
 			mf_fs_nodes_forget(c.m->nodes, mf_fuse_node(c.m, e.ino), 1);
+		else
+			e.attr_timeout = mf_fuse_attr_timeout(mf_fuse_node(c.m, e.ino),
+							      stx.stx_mode, e.attr_timeout);
 	} else if (fd >= 0) {
 		close(fd);
 	}
 	mf_fuse_end(&c, r);
 	if (r < 0)
 		fuse_reply_err(req, -r);
-	else if (fuse_reply_create(req, &e, fi) < 0) {
+	else if (mf_fuse_way_reply_create(req, (struct mf_fs_handle *)(uintptr_t)fi->fh, &e, fi) <
+		 0) {
 		mf_fuse_close(c.m, (struct mf_fs_handle *)(uintptr_t)fi->fh);
 		mf_fs_nodes_forget(c.m->nodes, mf_fuse_node(c.m, e.ino), 1);
 	}

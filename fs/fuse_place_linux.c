@@ -9,8 +9,8 @@
 
 #include "fs/fuse_linux.h"
 
-/* Names of a hard-linked file that are asked about, beside the one it was reached by. */
-#define OTHER_NAMES_MAX 16
+/* Names of a hard-linked file that are asked about, beside the one it was reached by. One that has more is not changed. */
+#define OTHER_NAMES_MAX 1024
 /* What the kernel keeps is looked up again after so long, so that changes behind the mount's back are seen. */
 #define TIMEOUT_S 1.0
 
@@ -33,13 +33,20 @@ static void init(struct mf_fs_op_ctx *c, fuse_req_t req)
 
 	c->m = fuse_req_userdata(req);
 	c->who = (struct mf_fs_caller){ ctx->pid, ctx->uid, ctx->gid };
-	c->act = (struct mf_fs_act){ .q = { .caller = &c->who, .size = -1, .path = c->path } };
+	c->umask = ctx->umask;
+	mf_fs_act_init(&c->act,
+		       &(struct mf_fs_question){ .caller = &c->who, .size = -1, .path = c->path });
 	c->dir = c->node = NULL;
 	c->pin = NULL;
 	c->dir_fd = c->own_fd = -1;
 	c->at = "";
 	c->holds = c->begun = c->elsewhere = c->unnamed = false;
 	c->path[0] = '\0';
+}
+
+int mf_fuse_become(const struct mf_fs_op_ctx *c)
+{
+	return mf_fs_source_become((uid_t)c->who.uid, (gid_t)c->who.gid, c->umask);
 }
 
 static int set_path(struct mf_fs_op_ctx *c, const char *name)
@@ -93,19 +100,23 @@ int mf_fuse_ask(struct mf_fs_op_ctx *c)
 	return mf_policy_fs_begin(c->m->pfs, &c->act);
 }
 
-/* P59: whoever writes to a file writes to all its names. */
-static int ask_other_names(struct mf_fs_op_ctx *c)
+/* P59: whoever changes a file changes what is behind all its names. */
+static int ask_other_names(struct mf_fs_op_ctx *c, const struct mf_fs_question *question)
 {
 	char path[MF_FS_PATH_ROOM], name[MF_FS_NAME_ROOM];
-	struct mf_fs_question q = c->act.q;
+	struct mf_fs_question q = *question;
 	int r = 0;
 
-	for (unsigned i = 1; i <= OTHER_NAMES_MAX && r == 0; i++) {
+	for (unsigned i = 1; r == 0; i++) {
 		struct mf_fs_node *dir;
 		int len;
 
 		if (mf_fs_nodes_name(c->m->nodes, c->node, i, &dir, name) < 0)
 			break;
+		if (i > OTHER_NAMES_MAX) {
+			mf_fs_nodes_drop(c->m->nodes, dir);
+			return -EACCES;
+		}
 		len = mf_fs_nodes_child_path(c->m->nodes, dir, name, path);
 		q.path = path;
 		q.path_len = len > 0 ? (size_t)len : 0;
@@ -114,6 +125,22 @@ static int ask_other_names(struct mf_fs_op_ctx *c)
 		mf_fs_nodes_drop(c->m->nodes, dir);
 	}
 	return r;
+}
+
+int mf_fuse_ask_also(struct mf_fs_op_ctx *c, enum mf_fs_op op, unsigned flags, int64_t size)
+{
+	struct mf_fs_question q = c->act.q;
+	int r;
+
+	if (c->unnamed)
+		return 0;
+	q.op = op;
+	q.flags = flags;
+	q.size = size;
+	r = mf_policy_fs_also(c->m->pfs, &c->act, &q);
+	return r == 0 && c->node && !c->node->dir && mf_fs_op_changes_content(op)
+		       ? ask_other_names(c, &q)
+		       : r;
 }
 
 int mf_fuse_begin_child_with(struct mf_fs_op_ctx *c, fuse_req_t req, fuse_ino_t dir,
@@ -148,9 +175,8 @@ int mf_fuse_begin_node(struct mf_fs_op_ctx *c, fuse_req_t req, fuse_ino_t ino, e
 	c->act.q.flags = flags;
 	c->act.q.size = size;
 	r = mf_fuse_ask(c);
-	if (r == 0 && (op == MF_FS_OPEN_WRITE || op == MF_FS_OPEN_BOTH || op == MF_FS_TRUNCATE) &&
-	    !c->unnamed)
-		r = ask_other_names(c);
+	if (r == 0 && mf_fs_op_changes_content(op) && !c->unnamed && !c->node->dir)
+		r = ask_other_names(c, &c->act.q);
 	return r < 0 ? r : mf_fuse_locate(c);
 }
 
@@ -182,6 +208,9 @@ int mf_fuse_pin(struct mf_fs_op_ctx *c)
 
 int mf_fuse_locate(struct mf_fs_op_ctx *c)
 {
+	// Nobody can be asked about it, although it still has a name.
+	if (c->unnamed && c->node->retired && c->act.q.op != MF_FS_GETATTR)
+		return -ESTALE;
 	if (c->unnamed)
 		return 0;
 	return c->act.verdict.what == MF_FS_ELSEWHERE ? mf_fuse_redirect(c) : mf_fuse_pin(c);
@@ -230,6 +259,9 @@ int mf_fuse_stat(struct mf_fs_op_ctx *c, struct statx *ret)
 	}
 	if ((r == -ESTALE || r == -ENOENT) && c->node && !c->elsewhere) {
 		h = mf_fuse_handle_of(c->m, c->node, false);
+		// What was opened elsewhere need not be there by its name, where only some operations are redirected.
+		if (!h)
+			h = mf_fuse_handle_away(c->m, c->node);
 		if (h) {
 			r = mf_fs_source_stat_fd(h->fd, ret);
 			// The name that it has in the trash does not count here.
@@ -278,122 +310,7 @@ int mf_fuse_entry(struct mf_fs_op_ctx *c, struct mf_fs_node *dir, const char *na
 	if (!node)
 		return -ENOMEM;
 	ret->ino = mf_fuse_ino(c->m, node);
+	ret->generation = node->generation;
 	mf_fs_source_to_stat(stx, &ret->attr);
 	return 0;
-}
-
-/* ---- the trash ------------------------------------------------------------------------------------------------- */
-
-bool mf_fuse_is_trash(const struct mf_fs_mount *m, const struct statx *stx)
-{
-	struct mf_fs_id id;
-
-	if (!m->o.trash || !S_ISDIR(stx->stx_mode))
-		return false;
-	mf_fs_id_of(stx, &id);
-	return mf_trash_is(m->o.trash, id.dev, id.ino);
-}
-
-static struct mf_trash_attr attr_of(const struct statx *stx)
-{
-	struct mf_fs_id id;
-
-	mf_fs_id_of(stx, &id);
-	return (struct mf_trash_attr){ .mode = stx->stx_mode,
-				       .uid = stx->stx_uid,
-				       .gid = stx->stx_gid,
-				       .nlink = stx->stx_nlink,
-				       .size = stx->stx_size,
-				       .mtime_ns = mf_fs_source_ns(&stx->stx_mtime),
-				       .dev = id.dev,
-				       .ino = id.ino };
-}
-
-/* An open handle that may go on writing to an inode; under mf_fs_nodes_lock() */
-static struct mf_fs_handle *writer_of(struct mf_fs_mount *m, const struct statx *stx)
-{
-	struct mf_fs_handle *h;
-	struct mf_fs_node *node;
-	struct mf_fs_id id;
-
-	mf_fs_id_of(stx, &id);
-	node = mf_fs_nodes_find(m->nodes, &id);
-	for (h = node ? node->handles : NULL; h && !h->writes; h = h->next)
-		;
-	return h;
-}
-
-/* The token goes to who may still write to what is in the trash: it is settled when the last of them closes. */
-static void settle_later(struct mf_fs_mount *m, const struct statx *stx, const char *token)
-{
-	struct mf_fs_handle *h;
-	bool now;
-
-	mf_fs_nodes_lock(m->nodes);
-	h = writer_of(m, stx);
-	now = !h || *h->settle;
-	if (!now)
-		memcpy(h->settle, token, sizeof(h->settle));
-	mf_fs_nodes_unlock(m->nodes);
-	if (now)
-		(void)mf_trash_settle(m->o.trash, token);
-}
-
-int mf_fuse_keep(struct mf_fs_op_ctx *c, enum mf_trash_how how, enum mf_trash_op op, bool hash,
-		 const struct statx *stx, char token[MF_TRASH_TOKEN_MAX])
-{
-	const struct mf_decision *d = &c->act.verdict.d;
-	const char *below = c->path + strlen(c->m->root);
-	struct mf_trash_attr attr = attr_of(stx);
-	struct mf_trash_loss loss = { .how = how,
-				      .op = op,
-				      .attr = &attr,
-				      .session = c->m->o.session_id,
-				      .policy = d->policy,
-				      .rule = d->rule,
-				      .no_hash = !hash,
-				      .pid = c->who.pid > 0 ? (uint32_t)c->who.pid : 0 };
-	char path[MF_FS_PATH_ROOM + 4096];
-	int r;
-
-	token[0] = '\0';
-	if (!c->m->o.trash)
-		return -EACCES;
-	snprintf(path, sizeof(path), "%s%s", strcmp(c->m->source, "/") ? c->m->source : "", below);
-	loss.path = path;
-	if (hash && how != MF_TRASH_COPY && S_ISREG(stx->stx_mode)) {
-		mf_fs_nodes_lock(c->m->nodes);
-		loss.busy = writer_of(c->m, stx) != NULL;
-		mf_fs_nodes_unlock(c->m->nodes);
-	}
-	r = mf_trash_put(c->m->o.trash, c->dir_fd, c->at, &loss, token);
-	if (r < 0)
-		return r;
-	if (loss.busy && *token)
-		settle_later(c->m, stx, token);
-	c->act.token = token;
-	c->act.size = (int64_t)stx->stx_size;
-	c->act.nlink = stx->stx_nlink;
-	return 0;
-}
-
-int mf_fuse_keep_before_cut(struct mf_fs_op_ctx *c, const struct statx *stx, uint64_t size,
-			    char token[MF_TRASH_TOKEN_MAX])
-{
-	bool hash = c->act.verdict.hash;
-
-	token[0] = '\0';
-	if (c->unnamed || c->elsewhere || size >= stx->stx_size || !S_ISREG(stx->stx_mode))
-		return 0;
-	if (c->act.verdict.what != MF_FS_TRASH && !mf_policy_fs_keeps(c->m->pfs, &c->act, &hash))
-		return 0;
-	return mf_fuse_keep(c, MF_TRASH_COPY, MF_TRASH_TRUNCATE, hash, stx, token);
-}
-
-void mf_fuse_unkeep(struct mf_fs_op_ctx *c, char token[MF_TRASH_TOKEN_MAX])
-{
-	if (*token)
-		(void)mf_trash_cancel(c->m->o.trash, token);
-	token[0] = '\0';
-	c->act.token = NULL;
 }

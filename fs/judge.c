@@ -9,6 +9,8 @@
 
 #include "core/base/clock.h"
 #include "core/base/err.h"
+#include "core/policy/outcome.h"
+#include "core/policy/request.h"
 
 #define SEATS_DEFAULT 16
 #define LABELS_MAX    32
@@ -26,13 +28,16 @@ struct mf_fs_seat {
 	struct mf_request *request;
 	struct mf_fs_judge *judge;
 	const struct mf_fs_caller *caller; /* of the question being asked */
-	bool fetched;			   /* its answer looked at the caller */
+	bool may_wait;
+	bool fetched; /* its answer looked at the caller */
 	/* Strings of decisions that were kept: of the words of a question; of the questions before. */
 	char text[2][TEXT_ROOM];
 };
 
 struct mf_fs_judge {
 	struct mf_fs_judge_options o;
+	struct mf_fs_hold_ops hold;
+	struct mf_session session; /* of what waits: its id and events */
 	pthread_mutex_t lock;
 	pthread_cond_t free_cond;
 	struct mf_fs_seat *free; /* the one left last on top */
@@ -50,6 +55,9 @@ int mf_fs_judge_new(const struct mf_fs_judge_options *options, struct mf_fs_judg
 	j->o = *options;
 	if (!j->o.seats)
 		j->o.seats = SEATS_DEFAULT;
+	j->session = (struct mf_session){ .id = j->o.session_id ? j->o.session_id : "",
+					  .source = j->o.source,
+					  .events = j->o.events };
 	pthread_mutex_init(&j->lock, NULL);
 	pthread_cond_init(&j->free_cond, NULL);
 	*ret_judge = j;
@@ -86,6 +94,7 @@ static struct mf_fs_seat *make_seat(struct mf_fs_judge *j)
 	if (!seat)
 		return NULL;
 	seat->vm = NULL;
+	seat->may_wait = false;
 	seat->judge = j;
 	seat->request = mf_request_new(MF_FILE);
 	if (!seat->request || (j->o.runtime && mf_vm_new(j->o.runtime, &seat->vm, &err) < 0)) {
@@ -120,6 +129,17 @@ struct mf_fs_seat *mf_fs_judge_sit(struct mf_fs_judge *j)
 	pthread_cond_signal(&j->free_cond);
 	pthread_mutex_unlock(&j->lock);
 	return NULL;
+}
+
+void mf_fs_judge_hold(struct mf_fs_judge *j, const struct mf_fs_hold_ops *ops)
+{
+	j->hold = *ops;
+}
+
+void mf_fs_judge_may_wait(struct mf_fs_seat *seat, bool may)
+{
+	if (seat)
+		seat->may_wait = may;
 }
 
 void mf_fs_judge_leave(struct mf_fs_judge *j, struct mf_fs_seat *seat)
@@ -264,13 +284,14 @@ static void weigh(const struct mf_fs_op_info *info, struct mf_fs_verdict *v)
 		v->what = info->loss == MF_FS_LOSES_NOTHING ? MF_FS_DO : MF_FS_TRASH;
 		v->plain = v->what == MF_FS_DO && !v->d.audit;
 		v->hash = v->d.hash;
+		v->keeps = v->what == MF_FS_DO && strcmp(v->word, "write") == 0;
 		return;
 	case MF_REDIRECT_PATH:
 		v->what = v->d.path_target ? MF_FS_ELSEWHERE : MF_FS_REFUSE;
 		v->cow = v->d.cow;
 		v->error = v->d.path_target ? 0 : LINUX_EACCES;
 		return;
-	default: // deny; ask, for which there is no channel; what no file operation can carry out
+	default: // deny; what no file operation can carry out
 		v->what = MF_FS_REFUSE;
 		v->error = v->d.verdict == MF_DENY && v->d.file_errno > 0 ? v->d.file_errno
 									  : LINUX_EACCES;
@@ -331,19 +352,59 @@ static void keep(struct mf_fs_seat *seat, struct mf_fs_verdict *v, char text[sta
 	d->cname = d->redirect_host = d->redirect_unix = d->sni = NULL;
 }
 
-static void ask_word(struct mf_fs_seat *seat, const struct mf_fs_question *q, const char *word,
-		     struct mf_fs_verdict *v)
+/* One word more of the question that was asked last: only that differs, unless an answer has added something. */
+static int fill_again(struct mf_fs_seat *seat, const struct mf_fs_question *q, const char *word)
 {
-	v->d = (struct mf_decision)MF_DECISION_INIT;
+	return seat->fetched ? fill(seat, q, word)
+			     : mf_request_set_str(seat->request, MF_F_OP, word, strlen(word));
+}
+
+/* What was answered, or will be: then the operation ends for now. */
+static void settle(struct mf_fs_seat *seat, struct mf_fs_verdict *v)
+{
+	struct mf_fs_judge *j = seat->judge;
+	const struct mf_approve_grants *grants =
+		j->hold.grants ? j->hold.grants(j->hold.ctx) : NULL;
+	uint8_t key[MF_APPROVE_KEY_LEN];
+	struct mf_approve_question q = { .session = &j->session,
+					 .request = seat->request,
+					 .decision = &v->d,
+					 .pid = seat->caller && seat->caller->pid > 0
+							? seat->caller->pid
+							: 0,
+					 .key = key };
+
+	if (mf_approve_settle(j->o.approvals, j->session.id, seat->request, grants, &v->d))
+		return;
+	if (!j->hold.wait || !seat->may_wait) {
+		mf_approve_refuse(&v->d, mf_approve_cannot_wait);
+		return;
+	}
+	/* before the process, which nobody has to have read */
+	mf_approve_key(seat->request, &v->d, j->session.id, key);
+	(void)mf_request_get(seat->request, MF_F_PROCESS_NAME);
+	v->held = j->hold.wait(j->hold.ctx, &q);
+	if (!v->held)
+		mf_approve_refuse(&v->d, mf_approve_too_many);
+}
+
+static void ask_word(struct mf_fs_seat *seat, const struct mf_fs_question *q, const char *word,
+		     bool first, struct mf_fs_verdict *v)
+{
+	int r = first ? fill(seat, q, word) : fill_again(seat, q, word);
+
+	v->d.size = sizeof(v->d); // the rest is filled by whoever answers
 	v->word = word;
-	v->hash = v->cow = false;
+	v->hash = v->cow = v->keeps = v->held = false;
 	seat->caller = q->caller;
 	seat->fetched = false;
-	if (fill(seat, q, word) < 0) {
+	if (r < 0) {
 		v->d = own_denial("a path that no policy can be asked about");
 		v->cache_ns = 0;
 	} else {
 		(void)mf_decide(seat->vm, seat->request, &v->d);
+		if (v->d.verdict == MF_ASK)
+			settle(seat, v);
 		v->cache_ns = lasts(seat, &v->d);
 	}
 	v->generation = v->d.generation;
@@ -353,10 +414,12 @@ static void ask_word(struct mf_fs_seat *seat, const struct mf_fs_question *q, co
 static void combine(struct mf_fs_verdict *all, const struct mf_fs_verdict *one)
 {
 	uint64_t cache = all->cache_ns < one->cache_ns ? all->cache_ns : one->cache_ns;
+	bool keeps = all->keeps || one->keeps;
 
 	if (rank(one) >= rank(all))
 		*all = *one;
 	all->cache_ns = cache;
+	all->keeps = keeps;
 }
 
 void mf_fs_judge_ask(struct mf_fs_judge *j, struct mf_fs_seat *seat, const struct mf_fs_question *q,
@@ -373,13 +436,13 @@ void mf_fs_judge_ask(struct mf_fs_judge *j, struct mf_fs_seat *seat, const struc
 		ret->word = info ? info->words[0] : "open";
 		return;
 	}
-	ask_word(seat, q, info->words[0], ret);
+	ask_word(seat, q, info->words[0], true, ret);
 	for (int i = 1; i < MF_FS_WORDS_MAX && info->words[i]; i++) {
 		if (ret->what == MF_FS_REFUSE)
 			return;
 		if (rank(ret) > 0)
 			keep(seat, ret, seat->text[0]);
-		ask_word(seat, q, info->words[i], &v);
+		ask_word(seat, q, info->words[i], false, &v);
 		combine(ret, &v);
 	}
 }

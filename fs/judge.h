@@ -10,7 +10,7 @@
  * caller waits for one.
  *
  * mf_fs_judge_ask() asks every word of the operation (fs_op.h) and keeps the strictest answer: deny 4, redirect and
- * soft_delete 3, ask (denied, there is no channel) 4, audit 1, allow 0. No runtime, no memory and a failing policy are a
+ * soft_delete 3, ask (denied, where nobody can be asked or the request cannot wait) 4, audit 1, allow 0. No runtime, no memory and a failing policy are a
  * denial.
  *
  * What is known of the caller (pid, name, uid, ...) is fetched only when a policy reads it, so an answer that was given
@@ -24,6 +24,7 @@
 
 #include <moonfence/moonfence.h>
 
+#include "core/approve/approve.h"
 #include "core/base/log.h"
 #include "core/policy/session.h"
 #include "fs/fs_op.h"
@@ -60,15 +61,26 @@ enum mf_fs_do { MF_FS_DO, MF_FS_REFUSE, MF_FS_TRASH, MF_FS_ELSEWHERE, MF_FS_DO_N
 
 struct mf_fs_verdict {
 	enum mf_fs_do what;
-	int error;	     /* refuse: a Linux errno, positive */
-	bool plain;	     /* allowed, and nothing to tell of it beyond the ordinary */
-	bool hash;	     /* trash: with a hash of the content */
-	bool cow;	     /* elsewhere: only once somebody writes */
+	int error; /* refuse: a Linux errno, positive */
+	bool held; /* refuse: for the time being; it waits for an answer, and will be asked about again */
+	bool plain; /* allowed, and nothing to tell of it beyond the ordinary */
+	bool hash;  /* trash: with a hash of the content */
+	bool cow;   /* elsewhere: only once somebody writes */
+	bool keeps; /* a soft_delete of `write`: what the opened file holds is kept before it is written over */
 	const char *word;    /* of the answer that counted */
 	uint64_t cache_ns;   /* how long it holds for whoever asks the same; 0: not at all */
 	uint64_t generation; /* of the policies */
 	/* The answer that counted. Its strings live until the seat is left. */
 	struct mf_decision d;
+};
+
+/* How a request of a front end waits for a person. Both are called in the thread that asks. */
+struct mf_fs_hold_ops {
+	/* What the request was given while it waited; NULL: nothing */
+	const struct mf_approve_grants *(*grants)(void *ctx);
+	/* Let it wait; then the operation is to end as a refused one. Return: false: it cannot */
+	bool (*wait)(void *ctx, const struct mf_approve_question *q);
+	void *ctx;
 };
 
 /* All borrowed for the judge's life. */
@@ -82,6 +94,8 @@ struct mf_fs_judge_options {
 	/* Fill in what is known of a process. Return: 0, MF_E_NOENT. Strings live until the thread's next call; NULL: none */
 	int (*find_process)(void *ctx, const struct mf_fs_caller *caller, struct mf_process *ret);
 	void *find_ctx;
+	struct mf_approvals *approvals; /* NULL: nobody can be asked */
+	struct mf_events *events;	/* for what waits; may be NULL */
 	const struct mf_log *log;
 };
 
@@ -92,6 +106,12 @@ int mf_fs_judge_new(const struct mf_fs_judge_options *options, struct mf_fs_judg
 		    struct mf_err *err);
 /** mf_fs_judge_free() - Before its runtime; every seat has been left. NULL is fine */
 void mf_fs_judge_free(struct mf_fs_judge *judge);
+
+/** mf_fs_judge_hold() - From now on, before the first question, requests may wait by @ops (copied) */
+void mf_fs_judge_hold(struct mf_fs_judge *judge, const struct mf_fs_hold_ops *ops);
+
+/** mf_fs_judge_may_wait() - Whether the questions asked in this seat from now on may wait; at first they may not */
+void mf_fs_judge_may_wait(struct mf_fs_seat *seat, bool may);
 
 /** mf_fs_judge_sit() - A seat; waits for one when all are taken. Return: NULL when none could be made: refuse (EIO) */
 struct mf_fs_seat *mf_fs_judge_sit(struct mf_fs_judge *judge);

@@ -14,6 +14,7 @@
 #include "core/base/log.h"
 #include "core/observe/events.h"
 #include "core/policy/session.h"
+#include "fs/policy_fs.h"
 
 struct mf_trash;
 struct mf_fs_mount;
@@ -28,14 +29,17 @@ struct mf_fs_mount_options {
 	const char *session_id, *source_name; /* "mount", "session" */
 	const struct mf_session_label *labels;
 	size_t label_cnt;
-	struct mf_events *events; /* may be NULL */
-	struct mf_trash *trash;	  /* NULL: what would go there is refused (EACCES) */
+	struct mf_events *events;	/* may be NULL */
+	struct mf_approvals *approvals; /* NULL: nobody can be asked */
+	struct mf_trash *trash;		/* NULL: what would go there is refused (EACCES) */
 	bool allow_other; /* other users too; for ordinary users /etc/fuse.conf must permit it */
 	bool writeback;	  /* the kernel gathers writes */
 	bool no_cache;	  /* the kernel keeps nothing */
+	bool no_passthrough; /* bytes of files pass this process, also where the kernel could do without */
 	bool signals; /* SIGTERM, SIGINT and SIGHUP end it, from mf_fs_mount_new() on; of the whole process */
-	unsigned threads; /* 0 for 10 */
-	unsigned fds_max; /* descriptors of directories, 0 for 256 */
+	bool replace_dead; /* Linux: what a killed server left at @at is unmounted first */
+	unsigned threads;  /* 0 for 10 */
+	unsigned fds_max;  /* descriptors of directories, 0 for 256 */
 	const struct mf_log *log;
 };
 
@@ -61,7 +65,7 @@ const char *mf_fs_mount_notice(void);
 
 struct mf_fs_mount_stats {
 	size_t size; /* in: sizeof(struct mf_fs_mount_stats) */
-	uint64_t asked, refused, trashed, redirected, failed, events_left_out;
+	struct mf_policy_fs_stats ops;
 	uint64_t nodes, dir_fds, node_bytes, open_files;
 };
 void mf_fs_mount_get_stats(struct mf_fs_mount *mount, struct mf_fs_mount_stats *ret);

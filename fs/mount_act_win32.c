@@ -6,16 +6,16 @@
 #include <string.h>
 
 #include "fs/mount_int_win32.h"
-#include "fs/trash_win32.h"
 
 typedef struct mf_winfsp_context *(*get_context_fn)(struct mf_winfsp_env *env);
 
 /* Of the one WinFsp that a process can have loaded: the operations are told of no mount, so they must ask it. */
 static _Atomic(get_context_fn) get_context;
-static struct mf_winfsp_env context_env = { .flavour = MF_WINFSP_ENV_WINDOWS };
+static struct mf_winfsp_env context_env; /* every library's is the same */
 
 void mf_mount_set_calls(const struct mf_winfsp_library *lib)
 {
+	context_env = lib->env;
 	atomic_store(&get_context, lib->calls.get_context);
 }
 
@@ -112,26 +112,6 @@ static struct mf_wsource *other_tree(const char *target, const char **ret_path)
 	return mf_wsource_open(drive, &src, &err) < 0 ? NULL : src;
 }
 
-static int copy_bytes(void *from, void *to)
-{
-	const size_t room = 1 << 20;
-	char *buf = malloc(room);
-	int64_t off = 0;
-	int n = buf ? 0 : -ENOMEM;
-
-	while (buf && (n = mf_wsource_read(from, buf, room, off)) > 0) {
-		int put = mf_wsource_write(to, buf, (size_t)n, off);
-
-		if (put != n) {
-			n = put < 0 ? put : -ENOSPC;
-			break;
-		}
-		off += n;
-	}
-	free(buf);
-	return n;
-}
-
 /* cow: the first who writes gets a copy there. */
 static int begin_copy(struct mf_wsource *src, const char *path, void *original)
 {
@@ -143,15 +123,12 @@ static int begin_copy(struct mf_wsource *src, const char *path, void *original)
 		r = mf_wsource_open_parent(src, path, &parent, NULL);
 	if (r < 0)
 		return r;
-	r = mf_wsource_create(parent, path, false, MF_WSOURCE_BOTH, &copy);
+	r = mf_wsource_copy(original, parent, path, false, &copy);
 	mf_wsource_close_handle(parent);
 	if (r < 0)
 		return r == -EEXIST ? 0 : r;
-	r = copy_bytes(original, copy);
-	if (r < 0)
-		(void)mf_wsource_remove(copy); /* half a copy is none */
 	mf_wsource_close_handle(copy);
-	return r;
+	return 0;
 }
 
 /* The target of a redirect: its tree and path in it. */
@@ -255,29 +232,4 @@ int mf_mount_act_make(struct mf_mount_act *act, const char *path, bool dir, enum
 	}
 	mf_wsource_close(e.own);
 	return r;
-}
-
-/* ---- the trash ---- */
-
-int mf_mount_act_keep(struct mf_mount_act *act, void *handle, const char *place,
-		      enum mf_trash_how how, enum mf_trash_op op)
-{
-	const struct mf_mount_winfsp *m = act->m;
-	const struct mf_decision *d = &act->a.verdict.d;
-	const char *inner = mf_mount_inside(m, place);
-	char path[MF_MOUNT_PATH_MAX + 8];
-	struct mf_trash_loss loss = { .how = how, .op = op, .path = path };
-
-	if (!m->o.trash || !inner)
-		return -EACCES;
-	/* "C:\work" and "/a" are "/C:/work/a" there. */
-	snprintf(path, sizeof(path), "/%s%s", mf_wsource_path(m->source), inner);
-	for (char *p = path; *p; p++)
-		if (*p == '\\')
-			*p = '/';
-	loss.pid = act->who.pid > 0 ? (uint32_t)act->who.pid : 0;
-	loss.session = m->o.session;
-	loss.policy = d->policy;
-	loss.rule = d->rule;
-	return mf_trash_put_handle(m->o.trash, handle, &loss, act->token);
 }

@@ -17,12 +17,25 @@ static enum mf_wsource_how how_of(int flags)
 	}
 }
 
-static int keep_open(struct mf_mount_act *act, struct mf_winfsp_file_info *fi)
+/* @st: NULL: it is new */
+static int keep_open(struct mf_mount_act *act, struct mf_winfsp_file_info *fi, bool write,
+		     const struct mf_winfsp_stat *st)
 {
+	struct mf_mount_winfsp *m = act->m;
 	struct mf_mount_file *f = mf_mount_file_new(act, false);
+	struct mf_winfsp_stat own;
+	int r = f ? 0 : -ENOMEM;
 
+	if (r == 0 && write && !st)
+		r = mf_wsource_stat(f->handle, &own, NULL);
+	if (r == 0 && write)
+		r = mf_mount_expect_write(act, f, st ? st : &own, !st);
+	if (r < 0) {
+		mf_mount_file_free(m, f);
+		return r;
+	}
 	fi->fh = (uint64_t)(uintptr_t)f;
-	return f ? 0 : -ENOMEM;
+	return 0;
 }
 
 static int do_open(const char *path, struct mf_winfsp_file_info *fi)
@@ -44,7 +57,7 @@ static int do_open(const char *path, struct mf_winfsp_file_info *fi)
 	if (r == 0 && mf_wsource_is_link(act->handle))
 		r = -EACCES;
 	if (r == 0)
-		r = keep_open(act, fi);
+		r = keep_open(act, fi, write, &st);
 	return mf_mount_act_end(act, r);
 }
 
@@ -59,8 +72,10 @@ static int do_create(const char *path, uint32_t mode, struct mf_winfsp_file_info
 		MF_FS_FLAG_READ | MF_FS_FLAG_WRITE | MF_FS_FLAG_CREATE | MF_FS_FLAG_EXCLUSIVE;
 	act->a.mode = (int64_t)mode;
 	r = mf_mount_act_make(act, path, false, MF_WSOURCE_BOTH);
-	if (r == 0)
-		r = keep_open(act, fi);
+	if (r == 0) {
+		mf_mount_made(act->m, act->handle);
+		r = keep_open(act, fi, true, NULL);
+	}
 	return mf_mount_act_end(act, r);
 }
 
@@ -68,14 +83,9 @@ static int do_read(const char *path, char *buf, size_t size, int64_t off,
 		   struct mf_winfsp_file_info *fi)
 {
 	struct mf_mount_file *f = mf_mount_file_of(fi);
-	struct mf_fs_caller who;
-	int r;
 
 	(void)path;
-	if (!f || f->dir)
-		return -EBADF;
-	r = mf_mount_file_ask(mf_mount_here(&who), f);
-	return r < 0 ? r : mf_wsource_read(f->handle, buf, size, off);
+	return f && !f->dir ? mf_wsource_read(f->handle, buf, size, off) : -EBADF;
 }
 
 static int do_write(const char *path, const char *buf, size_t size, int64_t off,
@@ -83,20 +93,21 @@ static int do_write(const char *path, const char *buf, size_t size, int64_t off,
 {
 	struct mf_mount_file *f = mf_mount_file_of(fi);
 	struct mf_fs_caller who;
-	int r;
+	int r = 0;
 
 	(void)path;
 	if (!f || f->dir)
 		return -EBADF;
-	r = mf_mount_file_ask(mf_mount_here(&who), f);
-	return r < 0 ? r : mf_wsource_write(f->handle, buf, size, off);
+	if (f->content && size)
+		r = mf_mount_keep_pending(mf_mount_here(&who), f, off);
+	return r < 0 ? -mf_wsource_errno(-r) : mf_wsource_write(f->handle, buf, size, off);
 }
 
 /* What is cut off goes to the trash first where the policy keeps the file when it is deleted. */
-static int cut(struct mf_mount_act *act, void *handle, int64_t size)
+static int cut(struct mf_mount_act *act, struct mf_mount_file *f, void *handle, int64_t size)
 {
 	struct mf_winfsp_stat st;
-	bool hash, keep;
+	bool hash = act->a.verdict.hash, keep;
 	int r = mf_wsource_stat(handle, &st, NULL);
 
 	if (r < 0)
@@ -106,7 +117,8 @@ static int cut(struct mf_mount_act *act, void *handle, int64_t size)
 		mf_policy_fs_keeps(act->m->o.policy, &act->a, &hash));
 	act->a.size = size;
 	if (keep)
-		r = mf_mount_act_keep(act, handle, act->real, MF_TRASH_COPY, MF_TRASH_TRUNCATE);
+		r = mf_mount_keep(act, handle, act->real, MF_TRASH_COPY, MF_TRASH_TRUNCATE, hash,
+				  NULL);
 	if (r < 0)
 		return r;
 	r = mf_wsource_truncate(handle, size);
@@ -114,6 +126,8 @@ static int cut(struct mf_mount_act *act, void *handle, int64_t size)
 		(void)mf_trash_cancel(act->m->o.trash, act->token);
 		act->token[0] = '\0';
 	}
+	if (r == 0 && f && act->token[0])
+		mf_mount_forget_write(f);
 	return r;
 }
 
@@ -133,11 +147,11 @@ static int do_truncate(const char *path, int64_t size, struct mf_winfsp_file_inf
 		mf_mount_file_place(act->m, f, act->real);
 		r = mf_mount_act_ask(act);
 		if (r == 0)
-			r = cut(act, f->handle, size);
+			r = cut(act, f, f->handle, size);
 	} else {
 		r = mf_mount_act_open(act, path, MF_WSOURCE_BOTH);
 		if (r == 0)
-			r = cut(act, act->handle, size);
+			r = cut(act, NULL, act->handle, size);
 	}
 	return mf_mount_act_end(act, r);
 }

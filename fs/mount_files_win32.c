@@ -51,9 +51,7 @@ struct mf_mount_file *mf_mount_file_new(struct mf_mount_act *act, bool dir)
 	f->handle = act->handle;
 	act->handle = NULL;
 	f->dir = dir;
-	f->op = act->a.q.op;
 	f->who = act->who;
-	atomic_init(&f->generation, act->a.verdict.generation);
 	pthread_mutex_init(&f->list_lock, NULL);
 	pthread_mutex_lock(&m->lock);
 	link_file(m, f);
@@ -70,6 +68,7 @@ void mf_mount_file_free(struct mf_mount_winfsp *m, struct mf_mount_file *f)
 	unlink_file(f);
 	m->file_cnt--;
 	pthread_mutex_unlock(&m->lock);
+	mf_mount_end_write(m, f);
 	mf_wsource_close_handle(f->handle);
 	pthread_mutex_destroy(&f->list_lock);
 	free(f->path);
@@ -139,27 +138,4 @@ bool mf_mount_file_who(struct mf_mount_winfsp *m, const char *place, struct mf_f
 		*ret = f->who;
 	pthread_mutex_unlock(&m->lock);
 	return f != NULL;
-}
-
-int mf_mount_file_ask(struct mf_mount_winfsp *m, struct mf_mount_file *f)
-{
-	struct mf_fs_judge *judge = mf_policy_fs_judge(m->o.policy);
-	uint64_t now = mf_fs_judge_generation(judge);
-	char place[MF_MOUNT_PATH_MAX];
-	struct mf_fs_act a = { .q = { .op = f->op, .path = place, .size = -1, .caller = &f->who },
-			       .quiet = true };
-	int r;
-
-	if (now == atomic_load_explicit(&f->generation, memory_order_relaxed))
-		return 0;
-	mf_mount_file_place(m, f, place);
-	a.q.path_len = strlen(place);
-	/* What was made by its open is there by now: it is opened, not made. */
-	if (f->op == MF_FS_CREATE_BOTH)
-		a.q.op = MF_FS_OPEN_BOTH;
-	r = mf_policy_fs_begin(m->o.policy, &a);
-	if (r == 0)
-		atomic_store_explicit(&f->generation, now, memory_order_relaxed);
-	mf_policy_fs_end(m->o.policy, &a, r);
-	return r < 0 ? -mf_wsource_errno_from_linux(-r) : 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * mount_int_win32.h - inside the mount of Windows: mount_winfsp_win32.c its life, mount_act_win32.c from a path to a judged
- * handle, mount_files_win32.c files that are open, mount_names_win32.c and mount_data_win32.c operations
+ * handle, mount_files_win32.c files that are open, mount_keep_win32.c what goes to the trash before it is lost,
+ * mount_names_win32.c and mount_data_win32.c operations
  */
 #ifndef MF_FS_MOUNT_INT_WIN32_H
 #define MF_FS_MOUNT_INT_WIN32_H
@@ -9,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "fs/id_set.h"
 #include "fs/mount_winfsp_win32.h"
 #include "fs/trash.h"
 #include "fs/winfsp_win32.h"
@@ -17,15 +19,17 @@
 /* A path as policies see it. */
 #define MF_MOUNT_PATH_MAX (MF_WSOURCE_PATH_MAX + MF_MOUNT_ROOT_MAX)
 
+/* A file that may be written to, by any number of handles: mount_keep_win32.c */
+struct mf_mount_content;
+
 /* What is open; its address is fh. */
 struct mf_mount_file {
 	struct mf_mount_file *next, **prev; /* of its bucket */
 	void *handle;
 	bool dir;
-	enum mf_fs_op op; /* that it was opened by */
 	struct mf_fs_caller who;
-	_Atomic uint64_t generation; /* of the policies that were asked last */
-	pthread_mutex_t list_lock;   /* a directory's place in its listing */
+	struct mf_mount_content *content; /* of what may be written to; NULL: it is nobody's loss */
+	pthread_mutex_t list_lock;	  /* a directory's place in its listing */
 	uint32_t hash;
 	char *path; /* as policies see it; changed under the mount's lock */
 };
@@ -45,6 +49,8 @@ struct mf_mount_winfsp {
 	pthread_mutex_t lock;			       /* of what follows */
 	struct mf_mount_file *files[MF_MOUNT_BUCKETS]; /* by path, the latest first */
 	uint64_t file_cnt;
+	struct mf_mount_content *contents[MF_MOUNT_BUCKETS]; /* by identity */
+	struct mf_id_set made; /* through this mount, and so by its session */
 };
 
 /* ---- mount_act_win32.c: one operation ---- */
@@ -76,9 +82,6 @@ int mf_mount_act_make(struct mf_mount_act *act, const char *path, bool dir,
 		      enum mf_wsource_how how);
 /** mf_mount_act_ask() - Ask about act->real, set already; Return: 0 or a negative errno that WinFsp knows */
 int mf_mount_act_ask(struct mf_mount_act *act);
-/** mf_mount_act_keep() - Put into the trash what the operation destroys; Return: 0 or a negative errno */
-int mf_mount_act_keep(struct mf_mount_act *act, void *handle, const char *path,
-		      enum mf_trash_how how, enum mf_trash_op op);
 /** mf_mount_act_end() - Tell of it and free it; Return: @result as WinFsp knows it */
 int mf_mount_act_end(struct mf_mount_act *act, int result);
 
@@ -98,9 +101,6 @@ bool mf_mount_file_who(struct mf_mount_winfsp *m, const char *place, struct mf_f
 void mf_mount_file_place(struct mf_mount_winfsp *m, struct mf_mount_file *f, char *buf);
 /** mf_mount_files_renamed() - What is open as @from, or below it, is @to, or below that, from now on */
 void mf_mount_files_renamed(struct mf_mount_winfsp *m, const char *from, const char *to);
-/** mf_mount_file_ask() - Before bytes go through: asks again once the policies have changed; Return: 0 or a negative errno */
-int mf_mount_file_ask(struct mf_mount_winfsp *m, struct mf_mount_file *f);
-
 /** mf_mount_files_open() - How many there are */
 uint64_t mf_mount_files_open(struct mf_mount_winfsp *m);
 
@@ -109,7 +109,33 @@ static inline struct mf_mount_file *mf_mount_file_of(const struct mf_winfsp_file
 	return fi ? (struct mf_mount_file *)(uintptr_t)fi->fh : NULL;
 }
 
-/** mf_mount_find_process() - For struct mf_fs_judge_options: program and parent */
+/* ---- mount_keep_win32.c ---- */
+
+/**
+ * mf_mount_keep() - Put into the trash what the operation destroys
+ * @path: as policies see it; @then: for a copy: of when it was opened; may be NULL. Return: 0 or a negative errno
+ */
+int mf_mount_keep(struct mf_mount_act *act, void *handle, const char *path, enum mf_trash_how how,
+		  enum mf_trash_op op, bool hash, const struct mf_trash_attr *then);
+/** mf_mount_made() - The session made what @handle is: an undo leaves it in the trash */
+void mf_mount_made(struct mf_mount_winfsp *m, void *handle);
+/** mf_mount_unmade() - It is destroyed: its number may become another file's */
+void mf_mount_unmade(struct mf_mount_winfsp *m, const struct mf_winfsp_stat *st);
+
+/**
+ * mf_mount_expect_write() - @f may be written to; where the answer was to keep, so will be what it holds now
+ * @made: it is new, and holds nothing. Return: 0 or a negative errno
+ */
+int mf_mount_expect_write(struct mf_mount_act *act, struct mf_mount_file *f,
+			  const struct mf_winfsp_stat *st, bool made);
+/** mf_mount_keep_pending() - Before bytes from @off on are written: what they lose is kept first; Return: 0 or a negative errno */
+int mf_mount_keep_pending(struct mf_mount_winfsp *m, struct mf_mount_file *f, int64_t off);
+/** mf_mount_forget_write() - All of it has just been kept */
+void mf_mount_forget_write(struct mf_mount_file *f);
+/** mf_mount_end_write() - @f is being closed */
+void mf_mount_end_write(struct mf_mount_winfsp *m, struct mf_mount_file *f);
+
+/** mf_mount_find_process() - For struct mf_fs_judge_options: program, user, parent, arguments */
 int mf_mount_find_process(void *ctx, const struct mf_fs_caller *caller, struct mf_process *ret);
 
 /* ---- operations ---- */

@@ -106,8 +106,8 @@ static int do_opendir(const char *path, struct mf_winfsp_file_info *fi)
 }
 
 struct listing {
-	struct mf_mount_winfsp *m;
-	const struct mf_mount_file *dir;
+	const struct mf_trash *hidden; /* may be NULL */
+	uint64_t dev;		       /* of the directory */
 	void *buf;
 	mf_winfsp_fill_fn fill;
 };
@@ -117,6 +117,8 @@ static int tell_entry(void *ctx, const char *name, const struct mf_winfsp_stat *
 	struct listing *l = ctx;
 	struct mf_winfsp_stat_ex ex = { .st = *st };
 
+	if (l->hidden && mf_trash_is(l->hidden, l->dev, st->ino))
+		return 0;
 	return l->fill(l->buf, name, &ex.st, 0, MF_WINFSP_FILL_DIR_PLUS) ? 1 : 0;
 }
 
@@ -124,19 +126,23 @@ static int do_readdir(const char *path, void *buf, mf_winfsp_fill_fn fill, int64
 		      struct mf_winfsp_file_info *fi, int flags)
 {
 	struct mf_mount_file *f = mf_mount_file_of(fi);
-	struct listing l = { .dir = f, .buf = buf, .fill = fill };
+	struct listing l = { .buf = buf, .fill = fill };
 	struct mf_fs_caller who;
-	int r;
+	struct mf_winfsp_stat st;
+	int r = 0;
 
 	(void)path;
 	(void)off; /* a whole listing each time: the filler's offset is 0 */
 	(void)flags;
 	if (!f || !f->dir)
 		return -EBADF;
-	l.m = mf_mount_here(&who);
-	r = mf_mount_file_ask(l.m, f);
-	if (r < 0)
-		return r;
+	l.hidden = mf_mount_here(&who)->o.trash;
+	if (l.hidden) {
+		r = mf_wsource_stat(f->handle, &st, NULL);
+		if (r < 0)
+			return r;
+		l.dev = st.dev;
+	}
 	pthread_mutex_lock(&f->list_lock);
 	r = mf_wsource_list(f->handle, tell_entry, &l);
 	pthread_mutex_unlock(&f->list_lock);
@@ -156,11 +162,15 @@ static int do_releasedir(const char *path, struct mf_winfsp_file_info *fi)
 static int do_mkdir(const char *path, uint32_t mode)
 {
 	struct mf_mount_act *act = mf_mount_act_new(MF_FS_MKDIR);
+	int r;
 
 	if (!act)
 		return -ENOMEM;
 	act->a.mode = (int64_t)mode;
-	return mf_mount_act_end(act, mf_mount_act_make(act, path, true, MF_WSOURCE_LOOK));
+	r = mf_mount_act_make(act, path, true, MF_WSOURCE_LOOK);
+	if (r == 0)
+		mf_mount_made(act->m, act->handle);
+	return mf_mount_act_end(act, r);
 }
 
 /* ---- deleting ---- */
@@ -209,13 +219,15 @@ static int remove_name(const char *path, enum mf_fs_op op)
 		act->a.nlink = st.nlink;
 	}
 	if (r == 0 && act->a.verdict.what == MF_FS_TRASH)
-		r = mf_mount_act_keep(act, act->handle, act->real,
-				      dir ? MF_TRASH_NOTE_DIR : MF_TRASH_MOVE,
-				      dir ? MF_TRASH_RMDIR : MF_TRASH_DELETE);
+		r = mf_mount_keep(
+			act, act->handle, act->real, dir ? MF_TRASH_NOTE_DIR : MF_TRASH_MOVE,
+			dir ? MF_TRASH_RMDIR : MF_TRASH_DELETE, act->a.verdict.hash, NULL);
 	if (r == 0 && (act->a.verdict.what != MF_FS_TRASH || dir)) {
 		r = mf_wsource_remove(act->handle);
 		if (r < 0 && act->token[0])
 			(void)mf_trash_cancel(act->m->o.trash, act->token);
+		if (r == 0)
+			mf_mount_unmade(act->m, &st);
 	}
 	return mf_mount_act_end(act, r);
 }
@@ -265,7 +277,8 @@ static int clear_target(struct mf_mount_act *act, const char *to, const struct m
 			r = -mf_wsource_errno_from_linux(-r);
 	}
 	if (r == 0 && act->a.verdict.what == MF_FS_TRASH)
-		r = mf_mount_act_keep(act, h, place, MF_TRASH_MOVE, MF_TRASH_REPLACE);
+		r = mf_mount_keep(act, h, place, MF_TRASH_MOVE, MF_TRASH_REPLACE,
+				  act->a.verdict.hash, NULL);
 	mf_wsource_close_handle(h);
 	return r;
 }

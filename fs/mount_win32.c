@@ -162,15 +162,7 @@ const char *mf_fs_mount_notice(void)
 
 void mf_fs_mount_get_stats(struct mf_fs_mount *m, struct mf_fs_mount_stats *ret)
 {
-	struct mf_policy_fs_stats p;
-
-	mf_policy_fs_get_stats(m->policy, &p);
 	*ret = (struct mf_fs_mount_stats){ .size = sizeof(*ret),
-					   .asked = p.asked,
-					   .refused = p.refused,
-					   .trashed = p.trashed,
-					   .redirected = p.redirected,
-					   .failed = p.failed,
-					   .events_left_out = p.events_left_out,
 					   .open_files = mf_mount_files_open(m->winfsp) };
+	mf_policy_fs_get_stats(m->policy, &ret->ops);
 }

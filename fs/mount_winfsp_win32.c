@@ -169,6 +169,7 @@ void mf_mount_winfsp_free(struct mf_mount_winfsp *m)
 	for (size_t i = 0; i < MF_MOUNT_BUCKETS; i++)
 		while (m->files[i])
 			mf_mount_file_free(m, m->files[i]);
+	mf_id_set_done(&m->made);
 	mf_winfsp_unload(&m->lib);
 	mf_wsource_close(m->source);
 	pthread_mutex_destroy(&m->lock);

@@ -5,18 +5,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "fs/source_linux.h"
 
 #define BUCKETS_MIN 1024
 /* Directories above one another: a path has no more, and names that changed behind our back may form a circle. */
 #define DEPTH_MAX (MF_FS_PATH_ROOM / 2)
+/*
+ * A directory's descriptor is used for so long after the way to it was last found to be there: who moves one out of the
+ * source has it out of reach by then, also for those who stand in it.
+ */
+#define FRESH_NS MF_NS_PER_S
+#define LOST_MAX 100 /* times that a directory is looked for again while renames are on their way */
 
 struct mf_fs_link {
 	struct mf_fs_node *parent, *child;
@@ -29,6 +38,7 @@ struct mf_fs_link {
 
 struct mf_fs_dir {
 	struct mf_fs_dirfd *fd;
+	uint64_t seen_ns;		  /* when the whole way to it was there */
 	struct mf_fs_node *older, *newer; /* of those that have a descriptor */
 	char *path;			  /* as policies see it; NULL: not known */
 	uint32_t path_len;
@@ -41,10 +51,11 @@ struct mf_fs_nodes {
 	struct mf_fs_node **by_id;
 	struct mf_fs_link **by_name;
 	size_t id_mask, name_mask, node_cnt, link_cnt, bytes;
-	uint64_t seed;
+	uint64_t seed, made;
 	uint32_t renames; /* of directories */
 	struct mf_fs_node *newest, *oldest;
 	unsigned fd_cnt, fds_max;
+	unsigned moving; /* renames that the table does not know yet */
 };
 
 /* ---- identity -------------------------------------------------------------------------------------------------- */
@@ -118,7 +129,7 @@ static struct mf_fs_node *find_id(const struct mf_fs_nodes *ns, const struct mf_
 {
 	struct mf_fs_node *n = ns->by_id[hash_id(ns, id) & ns->id_mask];
 
-	while (n && !mf_fs_id_same(&n->id, id))
+	while (n && (n->retired || !mf_fs_id_same(&n->id, id)))
 		n = n->next;
 	return n;
 }
@@ -217,7 +228,9 @@ static void free_unused(struct mf_fs_nodes *ns, struct mf_fs_node *node)
 	while (node && node != ns->root && !node->lookups && !node->refs) {
 		struct mf_fs_node *up = node->links ? node->links->parent : NULL;
 
-		/* A file's other parents go when they are forgotten themselves, or at the end. */
+		/* A file's other parents may lie in the first one, and take it along. */
+		if (up)
+			up->refs++;
 		while (node->links) {
 			struct mf_fs_node *parent = node->links->parent;
 
@@ -225,6 +238,8 @@ static void free_unused(struct mf_fs_nodes *ns, struct mf_fs_node *node)
 			if (parent != up)
 				free_unused(ns, parent);
 		}
+		if (up)
+			up->refs--;
 		unhash_node(ns, node);
 		take_fd(ns, node);
 		ns->bytes -= sizeof(*node);
@@ -249,6 +264,7 @@ static struct mf_fs_node *make_node(struct mf_fs_nodes *ns, const struct mf_fs_i
 		return NULL;
 	n->id = *id;
 	n->type = type;
+	n->generation = ns->made++;
 	if (S_ISDIR(type)) {
 		n->dir = calloc(1, sizeof(*n->dir));
 		if (!n->dir) {
@@ -425,6 +441,13 @@ static struct mf_fs_node *child_of(struct mf_fs_nodes *ns, struct mf_fs_node *di
 	return l ? l->child : NULL;
 }
 
+void mf_fs_nodes_moving(struct mf_fs_nodes *ns, bool begins)
+{
+	pthread_mutex_lock(&ns->lock);
+	ns->moving += begins ? 1 : -1u;
+	pthread_mutex_unlock(&ns->lock);
+}
+
 void mf_fs_nodes_moved(struct mf_fs_nodes *ns, struct mf_fs_node *from, const char *name,
 		       struct mf_fs_node *to, const char *to_name, bool exchange)
 {
@@ -459,9 +482,30 @@ void mf_fs_nodes_moved(struct mf_fs_nodes *ns, struct mf_fs_node *from, const ch
 
 /* ---- pinning --------------------------------------------------------------------------------------------------- */
 
-/* The highest directory without a descriptor on the way to @node (held), the one above it pinned. Under the lock. */
-static int next_to_open(struct mf_fs_node *node, struct mf_fs_node **ret,
-			struct mf_fs_dirfd **ret_above, char name[MF_FS_NAME_ROOM])
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * MF_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static bool is_fresh(const struct mf_fs_nodes *ns, const struct mf_fs_node *n, uint64_t now)
+{
+	return n->dir->fd && (n == ns->root || n->dir->seen_ns + FRESH_NS > now);
+}
+
+/* One directory that is to be opened, from the one above it. */
+struct step {
+	struct mf_fs_node *node, *parent; /* @node is held */
+	struct mf_fs_dirfd *above;	  /* pinned */
+	uint64_t seen_ns;		  /* of @above */
+	char name[MF_FS_NAME_ROOM];
+};
+
+/* The highest directory without a fresh descriptor on the way to @node. Under the lock. */
+static int next_to_open(struct mf_fs_nodes *ns, struct mf_fs_node *node, uint64_t now,
+			struct step *ret)
 {
 	struct mf_fs_node *n = node;
 
@@ -470,17 +514,27 @@ static int next_to_open(struct mf_fs_node *node, struct mf_fs_node **ret,
 
 		if (!l)
 			return -ESTALE;
-		if (l->parent->dir->fd) {
-			*ret = n;
+		if (is_fresh(ns, l->parent, now)) {
+			ret->node = n;
 			n->refs++;
-			*ret_above = l->parent->dir->fd;
-			(*ret_above)->refs++;
-			memcpy(name, l->name, (size_t)l->len + 1);
+			ret->parent = l->parent;
+			ret->above = l->parent->dir->fd;
+			ret->above->refs++;
+			ret->seen_ns = l->parent == ns->root ? now : l->parent->dir->seen_ns;
+			memcpy(ret->name, l->name, (size_t)l->len + 1);
 			return 0;
 		}
 		n = l->parent;
 	}
 	return -ELOOP;
+}
+
+/* It was not there: whether that may be because a rename is on its way. Under the lock. */
+static bool has_moved(const struct mf_fs_nodes *ns, const struct step *s)
+{
+	const struct mf_fs_link *l = s->node->links;
+
+	return ns->moving || (l && (l->parent != s->parent || strcmp(l->name, s->name) != 0));
 }
 
 static int open_below(int above, const char *name, const struct mf_fs_id *id)
@@ -503,13 +557,45 @@ static int open_below(int above, const char *name, const struct mf_fs_id *id)
 	return fd;
 }
 
+/* A directory that was removed has no way to it; it is empty, and nothing can be made in it. Under the lock. */
+static bool is_removed(const struct mf_fs_node *dir)
+{
+	struct statx stx;
+
+	return !dir->links && dir->dir->fd && mf_fs_source_stat_fd(dir->dir->fd->fd, &stx) == 0 &&
+	       stx.stx_nlink == 0;
+}
+
+/* @fd of the step, or why there is none. Under the lock. Return: whether to go on */
+static bool take_step(struct mf_fs_nodes *ns, struct step *s, int fd, struct mf_fs_dirfd *made,
+		      uint64_t now)
+{
+	bool again = fd >= 0 || (fd == -ESTALE && has_moved(ns, s));
+
+	unref_fd(s->above);
+	if (!is_fresh(ns, s->node, now) && (fd >= 0 || !again))
+		take_fd(ns, s->node);
+	if (fd >= 0) {
+		*made = (struct mf_fs_dirfd){ .fd = fd, .refs = 1 };
+		if (!s->node->dir->fd) {
+			give_fd(ns, s->node, made);
+			s->node->dir->seen_ns = s->seen_ns;
+		}
+	} else {
+		free(made);
+	}
+	return again;
+}
+
 int mf_fs_nodes_pin(struct mf_fs_nodes *ns, struct mf_fs_node *dir, struct mf_fs_dirfd **ret_fd)
 {
-	char name[MF_FS_NAME_ROOM];
+	const uint64_t now = now_ns();
+	unsigned lost = 0;
 
 	for (int tries = 0; tries < 2 * DEPTH_MAX; tries++) {
-		struct mf_fs_dirfd *above, *made;
-		struct mf_fs_node *n;
+		struct mf_fs_dirfd *made;
+		struct step s;
+		bool again, last;
 		int r, fd;
 
 		pthread_mutex_lock(&ns->lock);
@@ -517,7 +603,7 @@ int mf_fs_nodes_pin(struct mf_fs_nodes *ns, struct mf_fs_node *dir, struct mf_fs
 			pthread_mutex_unlock(&ns->lock);
 			return -ENOTDIR;
 		}
-		if (dir->dir->fd) {
+		if (is_fresh(ns, dir, now) || is_removed(dir)) {
 			*ret_fd = dir->dir->fd;
 			(*ret_fd)->refs++;
 			if (dir != ns->root && ns->newest != dir) {
@@ -527,34 +613,29 @@ int mf_fs_nodes_pin(struct mf_fs_nodes *ns, struct mf_fs_node *dir, struct mf_fs
 			pthread_mutex_unlock(&ns->lock);
 			return 0;
 		}
-		r = next_to_open(dir, &n, &above, name);
+		r = next_to_open(ns, dir, now, &s);
 		pthread_mutex_unlock(&ns->lock);
 		if (r < 0)
 			return r;
 		made = malloc(sizeof(*made));
-		fd = made ? open_below(above->fd, name, &n->id) : -ENOMEM;
+		fd = made ? open_below(s.above->fd, s.name, &s.node->id) : -ENOMEM;
 		pthread_mutex_lock(&ns->lock);
-		unref_fd(above);
-		if (fd >= 0) {
-			*made = (struct mf_fs_dirfd){ .fd = fd, .refs = 1 };
-			if (!n->dir->fd)
-				give_fd(ns, n, made);
-			/* The cache may be too small to keep it until the next turn. */
-			if (n == dir)
-				*ret_fd = made;
-			else
-				unref_fd(made);
-		} else {
-			free(made);
-		}
-		r = n == dir;
-		n->refs--;
-		free_unused(ns, n);
+		again = take_step(ns, &s, fd, made, now);
+		/* The cache may be too small to keep it until the next turn. */
+		last = fd >= 0 && s.node == dir;
+		if (last)
+			*ret_fd = made;
+		else if (fd >= 0)
+			unref_fd(made);
+		s.node->refs--;
+		free_unused(ns, s.node);
 		pthread_mutex_unlock(&ns->lock);
-		if (fd < 0)
-			return fd;
-		if (r)
+		if (last)
 			return 0;
+		if (!again || (fd < 0 && ++lost > LOST_MAX))
+			return fd;
+		if (fd < 0)
+			sched_yield();
 	}
 	return -ELOOP;
 }

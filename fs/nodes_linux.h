@@ -12,12 +12,13 @@
  * Files hold no descriptor unless they are open. Directories have one (O_PATH) in a cache of limited size, the least
  * recently used one goes; a directory without is opened again from the nearest one above that has one, component by component, links refused, and
  * must be the same inode: a descriptor that is pinned is the directory that the policy was asked about, whatever
- * happens to names meanwhile.
+ * happens to names meanwhile. It is opened anew, and so found to be there still, when the way to it was last gone a second ago.
  *
  * The path that policies see is put together from links and kept by each directory until a directory is renamed.
  * A name that changed behind the mount's back is noticed when the kernel looks it up again, after a second at most.
  *
- * Threads: one lock, held for memory only, never for a system call but close() of a descriptor that goes.
+ * Threads: one lock, held for memory only, never for a system call but close() of a descriptor that goes and a look at a
+ * removed directory.
  * Memory: about 200 bytes a file and 350 a directory that the kernel refers to.
  */
 #ifndef MF_FS_NODES_LINUX_H
@@ -44,6 +45,8 @@ struct mf_fs_id {
 };
 
 struct mf_fs_handle;
+struct mf_fs_write_note;
+struct mf_fuse_ways;
 
 /* Read only outside, but for what says so. */
 struct mf_fs_node {
@@ -53,13 +56,24 @@ struct mf_fs_node {
 	struct mf_fs_dir *dir; /* of a directory; NULL otherwise */
 	uint64_t lookups;
 	uint32_t refs;
-	uint32_t type; /* S_IFMT */
+	uint32_t type;	     /* S_IFMT */
+	uint64_t generation; /* no other node that had this address has the same */
 	bool hashed;
+	_Atomic bool
+		made; /* by the front end: through this mount; an undo of its session does not bring it back */
+	/* By the front end, under mf_fs_nodes_lock(): who looks the inode up is given another node. */
+	bool retired;
+	bool strayed; /* its pages may be another file's, to which somebody was led: nobody else gets it */
+	_Atomic bool mappable; /* somebody may change it by mapping, unseen */
 	/* By the front end, under mf_fs_nodes_lock(): open files, newest first. */
 	struct mf_fs_handle *handles;
-	/* What the kernel's pages were read from: they are kept while it is the same. 0: unknown */
-	int64_t seen_mtime_ns, seen_ctime_ns;
+	struct mf_fs_write_note
+		*_Atomic pending; /* what writing over it would lose; fuse_keep_linux.c */
+	/* What the kernel's pages were read from: they are kept while it is the same. 0: unknown. Of a directory: its time before the
+	 * first of the names that went to the trash from it in a row, which is what a restored one gets. */
+	int64_t seen_mtime_ns;
 	uint64_t seen_size;
+	struct mf_fuse_ways *ways; /* how it is open, while it is: fuse_session_linux.c */
 };
 
 /* A directory's descriptor, alive while somebody has it pinned. */
@@ -97,6 +111,8 @@ void mf_fs_nodes_drop(struct mf_fs_nodes *nodes, struct mf_fs_node *node);
 
 /* Names that changed through the mount. */
 void mf_fs_nodes_gone(struct mf_fs_nodes *nodes, struct mf_fs_node *dir, const char *name);
+/* Around a rename and mf_fs_nodes_moved(): what is not where the table has it meanwhile is looked for again. */
+void mf_fs_nodes_moving(struct mf_fs_nodes *nodes, bool begins);
 void mf_fs_nodes_moved(struct mf_fs_nodes *nodes, struct mf_fs_node *from, const char *name,
 		       struct mf_fs_node *to, const char *to_name, bool exchange);
 

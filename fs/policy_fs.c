@@ -72,35 +72,44 @@ static bool may_tell(struct rate *r, uint32_t per_s)
 	return atomic_fetch_add_explicit(&r->cnt, 1, memory_order_relaxed) < per_s;
 }
 
-static bool has_field(enum mf_event_type type, enum mf_event_field field)
-{
-	const struct mf_event_type_info *info = mf_event_type_info(type);
-
-	for (size_t i = 0; i < info->field_cnt; i++)
-		if (info->fields[i] == field)
-			return true;
-	return false;
-}
-
 static void add_int(struct mf_event *ev, enum mf_event_field field, int64_t value)
 {
-	if (value > 0 && has_field(ev->type, field))
+	if (value > 0 && mf_event_type_has(ev->type, field))
 		mf_event_add_int(ev, field, value);
 }
 
 static void add_text(struct mf_event *ev, enum mf_event_field field, const char *text, size_t len)
 {
-	if (text && len && has_field(ev->type, field))
+	if (text && len && mf_event_type_has(ev->type, field))
 		mf_event_add_str(ev, field, text, len);
 }
+
+static const char *const actions[MF_FS_DO_NUM] = {
+	[MF_FS_DO] = "allowed",
+	[MF_FS_REFUSE] = "blocked",
+	[MF_FS_TRASH] = "diverted",
+	[MF_FS_ELSEWHERE] = "redirected",
+};
 
 static enum mf_event_type type_of(const struct mf_fs_act *a, int result)
 {
 	if (result >= 0 && a->token && *a->token)
 		return MF_EV_FILE_SOFT_DELETE;
-	if (result >= 0 && a->verdict.what == MF_FS_ELSEWHERE)
+	if (result >= 0 && a->verdict.what == MF_FS_ELSEWHERE && !a->observed)
 		return MF_EV_PATH_REDIRECT;
 	return mf_fs_op_info(a->q.op)->event;
+}
+
+/* All that one operation asks for, where that is more than the event's one word. */
+static void add_asked(struct mf_event *ev, enum mf_fs_op op)
+{
+	const char *const *words = mf_fs_op_info(op)->words;
+	size_t cnt = 0;
+
+	while (cnt < MF_FS_WORDS_MAX && words[cnt])
+		cnt++;
+	if (cnt > 1 && mf_event_type_has(ev->type, MF_EVF_ASKED))
+		mf_event_add_list(ev, MF_EVF_ASKED, words, cnt);
 }
 
 static void add_fields(struct mf_event *ev, const struct mf_fs_act *a, int result)
@@ -116,8 +125,10 @@ static void add_fields(struct mf_event *ev, const struct mf_fs_act *a, int resul
 		add_text(ev, MF_EVF_RESTORE_HINT, hint, strlen(hint));
 	}
 	if (two)
-		add_text(ev, MF_EVF_FROM_PATH, a->q.path, a->q.path_len);
-	if (two && a->q.target)
+		add_text(ev, a->q.op == MF_FS_RENAME_IN ? MF_EVF_TO_PATH : MF_EVF_FROM_PATH,
+			 a->q.path, a->q.path_len);
+	add_asked(ev, a->q.op);
+	if (a->q.target && (two || a->q.op == MF_FS_LINK_FROM))
 		add_text(ev, MF_EVF_TO_PATH, a->q.target, a->q.target_len);
 	else if (v->what == MF_FS_ELSEWHERE && to)
 		add_text(ev, MF_EVF_TO_PATH, to, strlen(to));
@@ -128,7 +139,9 @@ static void add_fields(struct mf_event *ev, const struct mf_fs_act *a, int resul
 	add_int(ev, MF_EVF_MODE, a->mode);
 	add_int(ev, MF_EVF_SIZE, a->size);
 	add_int(ev, MF_EVF_NLINK, a->nlink);
-	if (v->what == MF_FS_REFUSE && has_field(ev->type, MF_EVF_BLOCKED))
+	if (a->observed)
+		add_text(ev, MF_EVF_WOULD, actions[v->what], strlen(actions[v->what]));
+	else if (v->what == MF_FS_REFUSE && mf_event_type_has(ev->type, MF_EVF_BLOCKED))
 		mf_event_add_bool(ev, MF_EVF_BLOCKED, true);
 	else if (result < 0)
 		add_text(ev, MF_EVF_ERROR, strerror(-result), strlen(strerror(-result)));
@@ -136,36 +149,34 @@ static void add_fields(struct mf_event *ev, const struct mf_fs_act *a, int resul
 
 static void tell(struct mf_policy_fs *p, const struct mf_fs_act *a, int result)
 {
-	static const char *const actions[MF_FS_DO_NUM] = {
-		[MF_FS_DO] = "allowed",
-		[MF_FS_REFUSE] = "blocked",
-		[MF_FS_TRASH] = "diverted",
-		[MF_FS_ELSEWHERE] = "redirected",
-	};
 	const struct mf_fs_verdict *v = &a->verdict;
-	bool refused = v->what == MF_FS_REFUSE;
+	bool refused = v->what == MF_FS_REFUSE && !a->observed;
+	const char *action = actions[a->observed ? MF_FS_DO : v->what];
+	const char *carried_out = NULL;
 	struct mf_event ev;
+
+	if (a->observed && v->d.verdict != MF_ALLOW)
+		carried_out = mf_verdict_name(MF_ALLOW);
+	else if (refused && v->d.verdict != MF_DENY)
+		carried_out = mf_verdict_name(MF_DENY);
 
 	if (!may_tell(v->plain ? &p->plain : &p->urgent,
 		      v->plain ? MF_POLICY_FS_EVENTS_PER_S : MF_POLICY_FS_URGENT_PER_S)) {
 		count(&p->left_out);
 		return;
 	}
-	mf_event_begin(
-		&ev,
-		&(struct mf_event_head){
-			.type = type_of(a, result),
-			.session_id = p->session_id,
-			.source = p->source,
-			.pid = a->q.caller && a->q.caller->pid > 0 ? a->q.caller->pid : 0,
-			.path = a->q.path,
-			.path_len = a->q.path_len,
-			.operation = v->word,
-			.effective_action = result < 0 && !refused ? "error" : actions[v->what],
-			.decision = &v->d,
-			.effective_decision = refused && v->d.verdict != MF_DENY
-						      ? mf_verdict_name(MF_DENY)
-						      : NULL });
+	mf_event_begin(&ev,
+		       &(struct mf_event_head){
+			       .type = type_of(a, result),
+			       .session_id = p->session_id,
+			       .source = p->source,
+			       .pid = a->q.caller && a->q.caller->pid > 0 ? a->q.caller->pid : 0,
+			       .path = a->q.path,
+			       .path_len = a->q.path_len,
+			       .operation = v->word,
+			       .effective_action = result < 0 && !refused ? "error" : action,
+			       .decision = &v->d,
+			       .effective_decision = carried_out });
 	add_fields(&ev, a, result);
 	mf_events_send(p->events, &ev);
 }
@@ -176,14 +187,18 @@ int mf_policy_fs_begin(struct mf_policy_fs *p, struct mf_fs_act *a)
 {
 	count(&p->asked);
 	a->seat = mf_fs_judge_sit(p->judge);
+	mf_fs_judge_may_wait(a->seat, !a->observed);
 	mf_fs_judge_ask(p->judge, a->seat, &a->q, &a->verdict);
+	mf_fs_judge_may_wait(a->seat, false);
 	return a->verdict.what == MF_FS_REFUSE ? -a->verdict.error : 0;
 }
 
 int mf_policy_fs_also(struct mf_policy_fs *p, struct mf_fs_act *a, const struct mf_fs_question *q)
 {
 	count(&p->asked);
+	mf_fs_judge_may_wait(a->seat, !a->observed);
 	mf_fs_judge_ask_also(p->judge, a->seat, q, &a->verdict);
+	mf_fs_judge_may_wait(a->seat, false);
 	return a->verdict.what == MF_FS_REFUSE ? -a->verdict.error : 0;
 }
 
@@ -202,16 +217,32 @@ bool mf_policy_fs_keeps(struct mf_policy_fs *p, struct mf_fs_act *a, bool *ret_h
 	return v.what == MF_FS_TRASH;
 }
 
+bool mf_policy_fs_refuses(struct mf_policy_fs *p, struct mf_fs_act *a,
+			  const struct mf_fs_question *q)
+{
+	struct mf_fs_verdict v;
+
+	count(&p->asked);
+	mf_fs_judge_keep(a->seat, &a->verdict);
+	mf_fs_judge_ask(p->judge, a->seat, q, &v);
+	return v.what == MF_FS_REFUSE;
+}
+
 void mf_policy_fs_end(struct mf_policy_fs *p, struct mf_fs_act *a, int result)
 {
 	const struct mf_fs_verdict *v = &a->verdict;
 	bool kept = a->token && *a->token;
 
+	if (v->held) { /* it will be asked about again */
+		mf_fs_judge_leave(p->judge, a->seat);
+		a->seat = NULL;
+		return;
+	}
 	if (v->what == MF_FS_REFUSE)
 		count(&p->refused);
 	else if (result < 0)
 		count(&p->failed);
-	else if (kept)
+	else if (kept || (a->observed && v->what == MF_FS_TRASH))
 		count(&p->trashed);
 	else if (v->what == MF_FS_ELSEWHERE)
 		count(&p->redirected);

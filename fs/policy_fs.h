@@ -4,13 +4,13 @@
  *
  *	struct mf_fs_act a = { .q = { .op = MF_FS_UNLINK, .path = path, .path_len = len, .caller = &who } };
  *
- *	r = mf_policy_fs_begin(pfs, &a);            // asked; a refusal (-errno) has been told of already
+ *	r = mf_policy_fs_begin(pfs, &a);            // asked; -errno: refused
  *	if (r == 0) {
  *		if (a.verdict.what == MF_FS_TRASH)  // soft_delete where the operation loses something
  *			... keep it; a.token tells the event where
  *		r = ... the real thing, at a.verdict.d.path_target for MF_FS_ELSEWHERE
  *	}
- *	mf_policy_fs_end(pfs, &a, r);               // always after begin; leaves the seat, sends the event
+ *	mf_policy_fs_end(pfs, &a, r);               // always, after a refusal too: leaves the seat, sends the event
  *
  * A soft_delete for what can lose nothing (open, stat, ...) is an allow. Losses that have no word of their own are asked
  * about as `delete`: a file that a rename replaces (mf_fs_op MF_FS_REPLACE), and for what truncation cuts off
@@ -37,8 +37,34 @@ struct mf_fs_act {
 	const char *token; /* of the trash */
 	int64_t size, mode, nlink;
 	const char *to_path; /* redirect: where it went, if not verdict.d.path_target */
-	bool quiet; /* no event but for a refusal: part of an operation that tells of itself */
+	bool observed; /* it has happened already: the event says what would have become of it */
+	bool quiet;    /* no event but for a refusal: part of an operation that tells of itself */
 };
+
+/* What a front end fills in before mf_policy_fs_begin(). Of the verdict, which is large, only what may be looked at unasked is set. */
+static inline void mf_fs_act_init(struct mf_fs_act *a, const struct mf_fs_question *q)
+{
+	a->q = *q;
+	a->seat = NULL;
+	a->token = a->to_path = NULL;
+	a->size = a->mode = a->nlink = 0;
+	a->observed = a->quiet = false;
+	a->verdict.what = MF_FS_DO;
+	a->verdict.cache_ns = 0;
+	a->verdict.keeps = a->verdict.held = false;
+}
+
+/* As it was answered when a file was opened: what is written over is kept. @policy and @rule are borrowed. */
+static inline void mf_fs_act_overwrite(struct mf_fs_act *a, const char *policy, const char *rule)
+{
+	a->q.op = MF_FS_OVERWRITE;
+	a->verdict = (struct mf_fs_verdict){ .what = MF_FS_TRASH, .word = "write" };
+	a->verdict.d = (struct mf_decision)MF_DECISION_INIT;
+	a->verdict.d.verdict = MF_SOFT_DELETE;
+	a->verdict.d.matched = true;
+	a->verdict.d.policy = policy;
+	a->verdict.d.rule = rule;
+}
 
 struct mf_policy_fs_stats {
 	uint64_t asked, refused, trashed, redirected, failed; /* failed: of those carried out */
@@ -62,6 +88,10 @@ int mf_policy_fs_also(struct mf_policy_fs *pfs, struct mf_fs_act *a,
 
 /** mf_policy_fs_keeps() - Whether the policy answers a `delete` of a->q.path with soft_delete; @ret_hash: with a hash */
 bool mf_policy_fs_keeps(struct mf_policy_fs *pfs, struct mf_fs_act *a, bool *ret_hash);
+
+/** mf_policy_fs_refuses() - Whether @q would be refused; nothing is told of it */
+bool mf_policy_fs_refuses(struct mf_policy_fs *pfs, struct mf_fs_act *a,
+			  const struct mf_fs_question *q);
 
 /** mf_policy_fs_end() - @result: 0 or more, or the negative errno that the operation failed with */
 void mf_policy_fs_end(struct mf_policy_fs *pfs, struct mf_fs_act *a, int result);

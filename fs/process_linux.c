@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fs/fuse_linux.h"
+#include "fs/process_posix.h"
 
 #define ARGS_ROOM 8192
 #define ARGS_MAX  64

@@ -16,6 +16,13 @@
 #define DISPOSITION_DELETE    0x1u
 #define DISPOSITION_POSIX     0x2u
 #define DISPOSITION_IGNORE_RO 0x10u
+/* The same of FileRenameInformationEx. */
+#define RENAME_EX		((FILE_INFORMATION_CLASS)65)
+#define RENAME_REPLACE		0x1u
+#define RENAME_POSIX		0x2u
+#define RENAME_IGNORE_RO	0x40u
+
+#define STATUS_NOT_SAME_DEVICE_ ((NTSTATUS)0xc00000d4)
 
 /* Attributes as BSD's file flags have them, which WinFsp took over. */
 #define UF_SYSTEM   0x00000080u
@@ -76,6 +83,18 @@ int mf_wsource_flush(void *handle)
 	/* A handle that may not write has nothing to write out. */
 	return FlushFileBuffers(handle) || GetLastError() == ERROR_ACCESS_DENIED
 		       ? 0
+		       : mf_wsource_last_error();
+}
+
+int mf_wsource_lock(void *handle, bool wait)
+{
+	OVERLAPPED o = at(0);
+	DWORD how = LOCKFILE_EXCLUSIVE_LOCK | (wait ? 0 : LOCKFILE_FAIL_IMMEDIATELY);
+
+	if (LockFileEx(handle, how, 0, 1, 0, &o))
+		return 0;
+	return GetLastError() == ERROR_LOCK_VIOLATION || GetLastError() == ERROR_IO_PENDING
+		       ? -EAGAIN
 		       : mf_wsource_last_error();
 }
 
@@ -217,6 +236,7 @@ int mf_wsource_rename(void *handle, void *parent, const char *path, bool replace
 	} to;
 	IO_STATUS_BLOCK io;
 	unsigned units;
+	NTSTATUS s;
 	ULONG len;
 	int r = mf_wname_read(path, &name);
 
@@ -226,7 +246,6 @@ int mf_wsource_rename(void *handle, void *parent, const char *path, bool replace
 	if (!units)
 		return -EBUSY;
 	memset(&to, 0, sizeof(to));
-	to.info.ReplaceIfExists = replace;
 	to.info.RootDirectory = parent;
 	to.info.FileNameLength = units * (ULONG)sizeof(wchar_t);
 	memcpy((char *)&to + offsetof(FILE_RENAME_INFORMATION, FileName), name.name + name.leaf,
@@ -235,8 +254,20 @@ int mf_wsource_rename(void *handle, void *parent, const char *path, bool replace
 	/* A short name ends within the structure's padding: less than all of it is refused. */
 	if (len < sizeof(to.info))
 		len = sizeof(to.info);
-	return mf_wsource_status(
-		NtSetInformationFile(handle, &io, &to, len, FileRenameInformation));
+	if (replace) {
+		/* Also over a file that somebody has open: who has it keeps it. */
+		ULONG how = RENAME_REPLACE | RENAME_POSIX | RENAME_IGNORE_RO;
+
+		memcpy(&to, &how, sizeof(how)); /* in the place of ReplaceIfExists */
+		s = NtSetInformationFile(handle, &io, &to, len, RENAME_EX);
+		if (s >= 0)
+			return 0;
+		/* Older Windows, and file systems that are not NTFS. */
+		memset(&to, 0, sizeof(how));
+		to.info.ReplaceIfExists = TRUE;
+	}
+	s = NtSetInformationFile(handle, &io, &to, len, FileRenameInformation);
+	return s == STATUS_NOT_SAME_DEVICE_ ? -EXDEV : mf_wsource_status(s);
 }
 
 /* ---- directories ---- */

@@ -89,7 +89,10 @@ void mf_fs_source_to_stat(const struct statx *stx, struct stat *ret)
 	};
 }
 
-/* Whom the kernel takes a thread for is the thread's own matter; so is what we remember of it. */
+/*
+ * Whom the kernel takes a thread for is the thread's own matter; so is what we remember of it. A thread begins as the one that
+ * made it was just then, which may have been serving somebody: it has to ask.
+ */
 static __thread struct {
 	bool known, root;
 	uid_t uid;
@@ -97,35 +100,93 @@ static __thread struct {
 	mode_t umask;
 } self;
 
+/* Of this thread: what the kernel would tell, so that it need not be asked each time. */
+static __thread struct {
+	bool known, no_fsetid; /* CAP_FSETID was put aside */
+	struct __user_cap_data_struct now[2];
+} rights;
+
+static struct __user_cap_header_struct of_thread(void)
+{
+	return (struct __user_cap_header_struct){ .version = _LINUX_CAPABILITY_VERSION_3 };
+}
+
+static int learn_rights(void)
+{
+	struct __user_cap_header_struct h = of_thread();
+
+	if (syscall(SYS_capget, &h, rights.now) < 0)
+		return -errno;
+	rights.known = true;
+	rights.no_fsetid = rights.now[0].permitted & ~rights.now[0].effective & 1u << CAP_FSETID;
+	return 0;
+}
+
+static int set_rights(uint32_t effective)
+{
+	struct __user_cap_header_struct h = of_thread();
+	uint32_t before = rights.now[0].effective;
+
+	rights.now[0].effective = effective;
+	if (syscall(SYS_capset, &h, rights.now) == 0)
+		return 0;
+	rights.now[0].effective = before;
+	return -errno;
+}
+
 /* A change of the user id takes the rights over files away, which are still permitted: the kernel has checked already. */
 static int regain_rights(void)
 {
 	const uint32_t files = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE |
-			       1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER | 1u << CAP_FSETID;
-	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct caps[2];
+			       1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER | 1u << CAP_FSETID |
+			       1u << CAP_LINUX_IMMUTABLE;
+	int r = learn_rights();
 
-	if (syscall(SYS_capget, &h, caps) < 0)
+	if (r == 0)
+		r = set_rights(rights.now[0].effective | (rights.now[0].permitted & files));
+	if (r == 0)
+		rights.no_fsetid = false;
+	return r;
+}
+
+void mf_fs_source_keep_bits(bool keep)
+{
+	int saved = errno;
+
+	// Who never had the right has nothing to put aside.
+	if ((!rights.known && learn_rights() < 0) || keep == !rights.no_fsetid ||
+	    !(rights.now[0].permitted & 1u << CAP_FSETID))
+		;
+	else if (keep && set_rights(rights.now[0].effective | 1u << CAP_FSETID) == 0)
+		rights.no_fsetid = false;
+	else if (!keep && rights.now[0].effective & 1u << CAP_FSETID &&
+		 set_rights(rights.now[0].effective & ~(1u << CAP_FSETID)) == 0)
+		rights.no_fsetid = true;
+	errno = saved;
+}
+
+static int learn_self(void)
+{
+	if (self.known)
+		return 0;
+	/* The umask of one thread, not of all. */
+	if (unshare(CLONE_FS) < 0)
 		return -errno;
-	caps[0].effective |= caps[0].permitted & files;
-	return syscall(SYS_capset, &h, caps) < 0 ? -errno : 0;
+	self.known = true;
+	self.root = geteuid() == 0;
+	self.uid = (uid_t)setfsuid((uid_t)-1);
+	self.gid = (gid_t)setfsgid((gid_t)-1);
+	self.umask = umask(0);
+	(void)umask(self.umask);
+	return 0;
 }
 
 int mf_fs_source_become(uid_t uid, gid_t gid, mode_t mask)
 {
-	int r = 0;
+	int r = learn_self();
 
-	if (!self.known) {
-		/* The umask of one thread, not of all. */
-		if (unshare(CLONE_FS) < 0)
-			return -errno;
-		self.known = true;
-		self.uid = geteuid();
-		self.root = self.uid == 0;
-		self.gid = getegid();
-		(void)umask(mask);
-		self.umask = mask;
-	}
+	if (r < 0)
+		return r;
 	if (self.umask != mask) {
 		(void)umask(mask);
 		self.umask = mask;
@@ -139,4 +200,12 @@ int mf_fs_source_become(uid_t uid, gid_t gid, mode_t mask)
 	if ((gid_t)setfsgid((gid_t)-1) != gid || (uid_t)setfsuid((uid_t)-1) != uid)
 		r = -EPERM;
 	return r < 0 ? r : regain_rights();
+}
+
+int mf_fs_source_become_self(void)
+{
+	int r = learn_self();
+
+	mf_fs_source_keep_bits(true);
+	return r == 0 && self.root ? mf_fs_source_become(0, getegid(), self.umask) : r;
 }

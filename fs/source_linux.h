@@ -43,10 +43,19 @@ static inline int64_t mf_fs_source_ns(const struct statx_timestamp *t)
 }
 
 /**
+ * mf_fs_source_keep_bits() - With false the source takes set-user-id bits from what this thread changes from now on, as it does for
+ * ordinary users; true ends it. errno stays as it is
+ */
+void mf_fs_source_keep_bits(bool keep);
+
+/**
  * mf_fs_source_become() - Make what the calling thread creates from now on belong to @uid and @gid, with @umask
  * Nothing but what a root server does for others: it keeps its rights over files (whoever may do what was checked by the
  * kernel before it asked). Remembered by thread: a call that changes nothing costs nothing. Return: 0 or a negative errno
  */
 int mf_fs_source_become(uid_t uid, gid_t gid, mode_t umask);
+
+/** mf_fs_source_become_self() - What the thread creates is the server's own again: the trash's, not a caller's */
+int mf_fs_source_become_self(void);
 
 #endif

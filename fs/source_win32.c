@@ -15,6 +15,7 @@
 #define OBJ_DONT_REPARSE 0x1000 /* Windows 10 1607: no reparse point is followed on the way */
 #endif
 #define STATUS_REPARSE_POINT_ENCOUNTERED_ ((NTSTATUS)0xc000050b)
+#define STATUS_SHARING_VIOLATION_	  ((NTSTATUS)0xc0000043)
 
 /* Others may do to a file what they like while it is open here: who may do what is settled above us. */
 #define SHARE_ALL (FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
@@ -118,10 +119,16 @@ static int check_place(struct mf_wsource *s, HANDLE h, char *ret_path)
 	return n < 0 ? n : 0;
 }
 
+int mf_wsource_place(struct mf_wsource *s, void *handle, char *ret_path)
+{
+	return check_place(s, handle, ret_path);
+}
+
 /* ---- opening ---- */
 
-static int nt_open(HANDLE dir, const wchar_t *name, unsigned units, ACCESS_MASK access,
-		   ULONG disposition, ULONG options, HANDLE *ret)
+int mf_wsource_nt_open(void *dir, const wchar_t *name, unsigned units, unsigned long access,
+		       unsigned long share, unsigned long disposition, unsigned long options,
+		       void **ret)
 {
 	UNICODE_STRING text = { .Length = (USHORT)(units * sizeof(wchar_t)),
 				.MaximumLength = (USHORT)(units * sizeof(wchar_t)),
@@ -135,11 +142,22 @@ static int nt_open(HANDLE dir, const wchar_t *name, unsigned units, ACCESS_MASK 
 
 	options |= FILE_OPEN_REPARSE_POINT | FILE_SYNCHRONOUS_IO_NONALERT |
 		   FILE_OPEN_FOR_BACKUP_INTENT;
-	r = NtCreateFile(ret, access | SYNCHRONIZE, &attrs, &io, NULL, FILE_ATTRIBUTE_NORMAL,
-			 SHARE_ALL, disposition, options, NULL, 0);
+	r = NtCreateFile((HANDLE *)ret, access | SYNCHRONIZE, &attrs, &io, NULL,
+			 FILE_ATTRIBUTE_NORMAL, share, disposition, options, NULL, 0);
 	if (r == STATUS_REPARSE_POINT_ENCOUNTERED_)
 		return -EACCES;
+	if (r == STATUS_SHARING_VIOLATION_)
+		return -EBUSY;
 	return mf_wsource_status(r);
+}
+
+static int nt_open(HANDLE dir, const wchar_t *name, unsigned units, ACCESS_MASK access,
+		   ULONG disposition, ULONG options, HANDLE *ret)
+{
+	int r = mf_wsource_nt_open(dir, name, units, access, SHARE_ALL, disposition, options, ret);
+
+	/* As Windows' own functions have it. */
+	return r == -EBUSY ? -EACCES : r;
 }
 
 static ACCESS_MASK access_of(enum mf_wsource_how how)
@@ -156,6 +174,8 @@ static ACCESS_MASK access_of(enum mf_wsource_how how)
 		return DELETE | FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES;
 	case MF_WSOURCE_SET:
 		return FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES;
+	case MF_WSOURCE_NEW:
+		return FILE_GENERIC_READ | FILE_GENERIC_WRITE | DELETE | WRITE_DAC;
 	}
 	return FILE_READ_ATTRIBUTES;
 }
@@ -170,7 +190,12 @@ int mf_wsource_open_at(struct mf_wsource *s, const char *path, enum mf_wsource_h
 	r = mf_wname_read(path, &name);
 	if (r < 0)
 		return r;
-	r = nt_open(s->root, name.name, name.units, access_of(how), FILE_OPEN, 0, &h);
+	/* What is moved to another volume is read; where that is not allowed, it cannot be. */
+	r = how == MF_WSOURCE_REMOVE ? nt_open(s->root, name.name, name.units,
+					       access_of(how) | FILE_GENERIC_READ, FILE_OPEN, 0, &h)
+				     : -EACCES;
+	if (r == -EACCES)
+		r = nt_open(s->root, name.name, name.units, access_of(how), FILE_OPEN, 0, &h);
 	if (r < 0)
 		return r;
 	r = check_place(s, h, ret_path);
@@ -236,6 +261,18 @@ int mf_wsource_create(void *parent, const char *path, bool dir, enum mf_wsource_
 	if (r == 0)
 		*ret_handle = h;
 	return r;
+}
+
+int mf_wsource_claim(void *parent, const char *path, bool make, void **ret_handle)
+{
+	struct mf_wname name;
+	int r = mf_wname_read(path, &name);
+
+	if (r < 0)
+		return r;
+	return mf_wsource_nt_open(parent, name.name + name.leaf, name.units - name.leaf,
+				  FILE_GENERIC_READ | DELETE, 0, make ? FILE_OPEN_IF : FILE_OPEN,
+				  FILE_NON_DIRECTORY_FILE, ret_handle);
 }
 
 int mf_wsource_make_dirs(struct mf_wsource *s, const char *path)

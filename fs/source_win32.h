@@ -54,8 +54,9 @@ enum mf_wsource_how {
 	MF_WSOURCE_READ, /* content of a file, entries of a directory */
 	MF_WSOURCE_WRITE,
 	MF_WSOURCE_BOTH,
-	MF_WSOURCE_REMOVE, /* delete or rename it */
+	MF_WSOURCE_REMOVE, /* delete or rename it; what may be read as well can be */
 	MF_WSOURCE_SET,	   /* attributes and times */
+	MF_WSOURCE_NEW,	   /* all that making a copy of something needs */
 };
 
 /**
@@ -73,11 +74,30 @@ int mf_wsource_open_at(struct mf_wsource *src, const char *path, enum mf_wsource
 int mf_wsource_open_parent(struct mf_wsource *src, const char *path, void **ret_handle,
 			   char *ret_path);
 
+/** mf_wsource_place() - Where an open file is by now, as mf_wsource_open_at() tells it; Return: -EACCES: not below the root, -ENOENT: hidden */
+int mf_wsource_place(struct mf_wsource *src, void *handle, char *ret_path);
+
 /** mf_wsource_create() - Make a new file or directory in @parent; the name is the last component of @path; -EEXIST */
 int mf_wsource_create(void *parent, const char *path, bool dir, enum mf_wsource_how how,
 		      void **ret_handle);
 /** mf_wsource_make_dirs() - Make the directories above @path that are missing */
 int mf_wsource_make_dirs(struct mf_wsource *src, const char *path);
+
+/**
+ * mf_wsource_claim() - Open or make a file that nobody else has open, and that nobody else can open until this handle is closed
+ * @make: make it where there is none. Return: 0; -EBUSY: somebody has it
+ */
+int mf_wsource_claim(void *parent, const char *path, bool make, void **ret_handle);
+/** mf_wsource_lock() - Lock a file until its handle is closed; Return: 0, -EAGAIN: not @wait, and somebody has it */
+int mf_wsource_lock(void *handle, bool wait);
+
+/**
+ * mf_wsource_copy() - A whole new copy of a file in @parent: content with its holes, named streams, attributes, times, access list
+ * The access list and what the volume of the copy cannot keep of the attributes are left out where they cannot be set; content
+ * and streams never: then there is no copy.
+ * @flush: on the disk when it returns. Return: 0 and a handle as of MF_WSOURCE_NEW; -EEXIST
+ */
+int mf_wsource_copy(void *from, void *parent, const char *path, bool flush, void **ret_handle);
 
 int mf_wsource_read(void *handle, void *buf, size_t size, int64_t off);
 int mf_wsource_write(void *handle, const void *buf, size_t size, int64_t off);

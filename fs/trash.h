@@ -16,8 +16,9 @@
  *	LINK       record, trashinfo, link(object -> files/NAME); the caller then renames over the object
  *	COPY       record, copy to moonfence/.tmp-TOKEN, fsync, trashinfo, rename(-> files/NAME); the caller then truncates or writes
  *	NOTE_DIR   record; the caller then removes the (empty) directory
- * A record is one symbolic link whose target is the text: one system call makes it, whole or not at all, and file systems with a
- * journal keep it in order with the renames around it, so that MOVE and LINK need no fsync. Whatever step is the last that was
+ * A record is a symbolic link whose target is the text, or a name of one (trash_record.h): one system call makes it, whole or not at
+ * all, and file systems with a journal keep it in order with the renames around it, so that MOVE and LINK need no fsync. The trashinfo
+ * of MOVE and LINK is for other programs; with a background thread it comes some hundredths of a second later. Whatever step is the last that was
  * made, the object is in its place or in files/ with a record, or both. A record without payload never happened; a payload whose
  * trashinfo is missing or damaged gets another. Repair (at open, and mf_trash_repair()) does both.
  *
@@ -88,13 +89,14 @@ struct mf_trash_loss {
 	const char *session, *process, *policy, *rule; /* NULL where there is none */
 	uint32_t pid;
 	bool no_hash; /* nobody wants one */
+	bool made; /* the session itself made it: an undo of the session leaves it in the trash */
 	bool busy; /* somebody has it open and may go on writing: no hash until mf_trash_settle() */
 };
 
 enum mf_trash_place { MF_TRASH_HOME, MF_TRASH_TOP, MF_TRASH_NAMED, MF_TRASH_PLACE_NUM };
 
 enum mf_trash_on_full {
-	MF_TRASH_FULL_DENY, /* put returns -ENOSPC or -EDQUOT and nothing has happened */
+	MF_TRASH_FULL_DENY, /* put returns -ENOSPC, -EDQUOT or, beyond copy_max, -EFBIG and nothing has happened */
 	MF_TRASH_FULL_DELETE, /* put removes what it should MOVE (no directories) and returns 0 with an empty token */
 	MF_TRASH_FULL_NUM
 };
@@ -137,6 +139,8 @@ struct mf_trash_options {
 	bool no_sync; /* COPY does without fsync: safe against kill, not against power loss */
 	enum mf_trash_on_full on_full;
 	uint64_t hash_max; /* files up to so many bytes get a SHA-256 in the background; 0: none */
+	uint64_t
+		copy_max; /* COPY: a larger file is kept only where blocks can be shared; else @on_full; 0: no limit */
 	struct mf_trash_keep keep;
 	mf_trash_event_fn event; /* may be NULL */
 	void *event_ctx;
@@ -166,12 +170,20 @@ bool mf_trash_is(const struct mf_trash *trash, uint64_t dev, uint64_t ino);
  * MOVE: the object has left @dir_fd when this returns 0. LINK: replaced by MOVE for what cannot be linked on this file system and is
  * no regular file (then it has left its place), by COPY for regular files. LINK, COPY: when the caller's own operation fails
  * afterwards it calls mf_trash_cancel().
- * Cost of MOVE and LINK on one file system: 5 system calls, 6 without @attr; COPY: the file's length, less with reflinks. Thread-safe.
+ * Cost of MOVE and LINK on one file system: 2 system calls, 3 without @attr, and 3 for the trashinfo, by the background thread where
+ * there is one; COPY: the file's length, less with reflinks. Thread-safe.
  * Return: 0 or a negative errno: -ENOENT, -EPERM, -EACCES, -ENOSPC, -EDQUOT, -EIO, -EINVAL: @name or @path is none; -EBUSY: it changed
  * while it was copied to another file system
  */
 int mf_trash_put(struct mf_trash *trash, int dir_fd, const char *name,
 		 const struct mf_trash_loss *loss, char token[MF_TRASH_TOKEN_MAX]);
+
+/**
+ * mf_trash_put_open() - COPY of the open regular file @fd, which can be read; its name is the last component of loss->path
+ * With loss->attr it is kept as it was then: no longer than attr->size, with attr->mtime_ns.
+ */
+int mf_trash_put_open(struct mf_trash *trash, int fd, const struct mf_trash_loss *loss,
+		      char token[MF_TRASH_TOKEN_MAX]);
 
 /** mf_trash_cancel() - Forget a LINK, COPY or NOTE_DIR whose operation did not happen; Return: 0 or a negative errno */
 int mf_trash_cancel(struct mf_trash *trash, const char *token);
@@ -208,6 +220,7 @@ struct mf_trash_entry {
 	uint64_t deleted_ns;	   /* since 1970 */
 	const char *sha256;	   /* "" while there is none */
 	bool foreign;		   /* put by another program */
+	bool made;		   /* by the session that lost it */
 };
 
 /* What to list, restore or purge; NULL and 0 mean "all". */
@@ -248,8 +261,9 @@ int mf_trash_open_payload(struct mf_trash *trash, const char *token_or_file, str
 struct mf_trash_target {
 	const char *
 		to; /* absolute: this path, or into this directory where it is one; NULL: where it was */
-	bool replace;	     /* what is there goes to the trash; else MF_E_EXIST */
-	bool no_verify;	     /* restore although its hash is not the one that was taken */
+	bool replace;	/* what is there goes to the trash; else MF_E_EXIST */
+	bool no_verify; /* restore although its hash, or its kind, is not the one that was taken */
+	bool anywhere; /* to where it was, also when that is not on the file system at whose top the trash is */
 	const char *session; /* of the entry that replacing makes; NULL: "restore" */
 };
 
@@ -264,8 +278,8 @@ struct mf_trash_result {
  * @what: token, or name in files/
  * Missing directories above are made, with mode and owner of their own entries in this trash where there are any. Links in the path
  * are not followed.
- * Return: 0; MF_E_NOENT; MF_E_EXIST; MF_E_PERM: a link in the path, no right; MF_E_BAD: the hash differs, or the record is not
- * well-formed; MF_E_FULL: no room; MF_E_IO
+ * Return: 0; MF_E_NOENT; MF_E_EXIST; MF_E_PERM: a link in the path, no right, another file system than the trash's own; MF_E_BAD: the
+ * hash or kind differs, or the record is not well-formed; MF_E_FULL: no room; MF_E_IO. What was replaced is in its place again then
  */
 int mf_trash_restore(struct mf_trash *trash, const char *what, const struct mf_trash_target *target,
 		     struct mf_trash_result *ret, struct mf_err *err);
@@ -281,6 +295,7 @@ struct mf_trash_undo {
 };
 struct mf_trash_undone {
 	uint64_t restored, failed;
+	uint64_t own; /* of what the session had made itself: left in the trash */
 };
 /**
  * mf_trash_undo() - Put back what a session lost, the latest first; of a path that was lost several times the oldest content

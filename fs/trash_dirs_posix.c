@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/fs_sys.h"
 #include "fs/trash_int.h"
 
 #ifdef O_PATH
@@ -38,30 +39,6 @@ static int step(int fd, const char *name, bool make, bool *ret_made)
 		next = openat(fd, name, LOOK);
 	}
 	return next < 0 ? -errno : next;
-}
-
-int mf_trash_made_add(struct mf_trash_made *made, const char *path,
-		      const struct mf_trash_attr *attr, const char *token)
-{
-	struct mf_trash_made_dir *d;
-
-	if (made->cnt == made->room) {
-		size_t room = made->room ? 2 * made->room : 16;
-		struct mf_trash_made_dir *dirs = realloc(made->dirs, room * sizeof(*dirs));
-
-		if (!dirs)
-			return -ENOMEM;
-		made->dirs = dirs;
-		made->room = room;
-	}
-	d = &made->dirs[made->cnt];
-	d->path = strdup(path);
-	if (!d->path)
-		return -ENOMEM;
-	d->attr = *attr;
-	snprintf(d->token, sizeof(d->token), "%s", token);
-	made->cnt++;
-	return 0;
 }
 
 /* The directory @fd was just made at @path: its own entry tells what it was. */
@@ -120,41 +97,66 @@ int mf_trash_go(struct mf_trash *t, struct mf_trash_made *made, const char *path
 	}
 }
 
-static void finish(struct mf_trash *t, const struct mf_trash_made_dir *d)
+/* Extended attributes and access lists, where the directory had some; 0 or a negative errno */
+static int bring_attributes(const struct mf_trash *t, const char *token, int to)
 {
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
-	char name[256];
-	int fd, dir = mf_trash_go(t, NULL, d->path, name);
+	char name[MF_TRASH_OWN_NAME_MAX];
+	int from = openat(t->own_fd, mf_trash_dir_name(token, name),
+			  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
 
-	fd = dir < 0 ? -1 : openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0) {
-		uint32_t mode = d->attr.mode & 07777;
-
-		if (d->attr.ino && (d->attr.uid != geteuid() || d->attr.gid != getegid()) &&
-		    fchown(fd, (uid_t)d->attr.uid, (gid_t)d->attr.gid) < 0)
-			mode &= 01777;
-		(void)!fchmod(fd, (mode_t)mode);
-		if (d->attr.ino) {
-			times[1].tv_sec = (time_t)(d->attr.mtime_ns / (int64_t)MF_NS_PER_S);
-			times[1].tv_nsec = (long)(d->attr.mtime_ns % (int64_t)MF_NS_PER_S);
-			(void)futimens(fd, times);
-		}
-		// Its entry was kept until now: whatever happened before, the mode was known.
-		if (*d->token)
-			mf_trash_forget(t, d->token, "");
-		close(fd);
-	}
-	if (dir >= 0)
-		close(dir);
+	if (from < 0)
+		return errno == ENOENT ? 0 : -errno;
+	r = mf_fs_sys_xattrs(from, to);
+	close(from);
+	return r;
 }
 
-void mf_trash_made_finish(struct mf_trash *t, struct mf_trash_made *made)
+/* What this user may not set is left as it is; 0 or a negative errno */
+static int bring_all(const struct mf_trash *t, const struct mf_trash_made_dir *d, int fd)
 {
-	// The innermost first: its mode may not close the way to it, its own changes not the times above.
-	while (made->cnt > 0) {
-		finish(t, &made->dirs[--made->cnt]);
-		free(made->dirs[made->cnt].path);
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+	uint32_t mode = d->attr.mode & 07777;
+	int r = 0;
+
+	if (d->attr.ino && (d->attr.uid != geteuid() || d->attr.gid != getegid()) &&
+	    fchown(fd, (uid_t)d->attr.uid, (gid_t)d->attr.gid) < 0) {
+		if (errno != EPERM && errno != EINVAL)
+			return -errno;
+		mode &= 01777;
 	}
-	free(made->dirs);
-	memset(made, 0, sizeof(*made));
+	if (*d->token)
+		r = bring_attributes(t, d->token, fd);
+	if (r == 0 && fchmod(fd, (mode_t)mode) < 0 && errno != EPERM)
+		r = -errno;
+	if (r < 0 || !d->attr.ino)
+		return r;
+	times[1].tv_sec = (time_t)(d->attr.mtime_ns / (int64_t)MF_NS_PER_S);
+	times[1].tv_nsec = (long)(d->attr.mtime_ns % (int64_t)MF_NS_PER_S);
+	return futimens(fd, times) == 0 || errno == EPERM ? 0 : -errno;
+}
+
+static int finish(struct mf_trash *t, const struct mf_trash_made_dir *d)
+{
+	char name[256];
+	int r = 0, fd, dir = mf_trash_go(t, NULL, d->path, name);
+
+	fd = dir < 0 ? dir : openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		r = dir < 0 ? dir : -errno;
+	else
+		r = bring_all(t, d, fd);
+	// Its entry is kept until all that it tells of is in its place.
+	if (r == 0 && *d->token)
+		r = mf_trash_forget(t, d->token, "");
+	if (fd >= 0)
+		close(fd);
+	if (dir >= 0)
+		close(dir);
+	return r;
+}
+
+size_t mf_trash_made_finish(struct mf_trash *t, struct mf_trash_made *made)
+{
+	return mf_trash_made_each(made, finish, t);
 }

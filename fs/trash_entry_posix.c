@@ -3,15 +3,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/trash_hash.h"
 #include "fs/trash_int.h"
-
-#define JSON_MAX 8192
 
 static int code_of(int error)
 {
@@ -59,7 +57,22 @@ int mf_trash_read_small(int dir, const char *name, size_t max, char **ret_text, 
 	return 0;
 }
 
-int mf_trash_load(const struct mf_trash *t, const char *token, struct mf_trash_loaded *ret)
+/* The text that a record's name and the link's own are together. */
+static int expand(const char *name, const char *link, size_t len, char **ret_text, size_t *ret_len)
+{
+	struct mf_strbuf b = MF_STRBUF_INIT(MF_TRASH_RECORD_MAX - 1);
+	int r = mf_trash_record_name_expand(&b, name, link, len);
+
+	if (r < 0) {
+		mf_strbuf_done(&b);
+		return r;
+	}
+	*ret_text = b.str;
+	*ret_len = b.len;
+	return 0;
+}
+
+int mf_trash_load(struct mf_trash *t, const char *token, struct mf_trash_loaded *ret)
 {
 	char link[4096];
 	size_t len;
@@ -67,11 +80,19 @@ int mf_trash_load(const struct mf_trash *t, const char *token, struct mf_trash_l
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
-	if (!mf_trash_token_ok(token))
+	if (mf_trash_record_name_ok(token))
+		snprintf(ret->record, sizeof(ret->record), "%s", token);
+	else if (!mf_trash_record_of(t, token, ret->record))
 		return MF_E_NOENT;
-	memcpy(ret->token, token, MF_TRASH_TOKEN_MAX);
-	n = readlinkat(t->own_fd, token, link, sizeof(link));
-	if (n >= 0 && (size_t)n < sizeof(link)) {
+	memcpy(ret->token, token, MF_TRASH_TOKEN_LEN);
+	n = readlinkat(t->own_fd, ret->record, link, sizeof(link));
+	if (ret->record[MF_TRASH_TOKEN_LEN]) {
+		if (n < 0 || (size_t)n == sizeof(link))
+			return n < 0 && errno != EINVAL ? code_of(errno) : MF_E_BAD;
+		r = expand(ret->record, link, (size_t)n, &ret->text, &len);
+		if (r < 0)
+			return r;
+	} else if (n >= 0 && (size_t)n < sizeof(link)) {
 		len = (size_t)n;
 		ret->text = malloc(len + 1);
 		if (!ret->text)
@@ -81,7 +102,8 @@ int mf_trash_load(const struct mf_trash *t, const char *token, struct mf_trash_l
 	} else {
 		if (n < 0 && errno != EINVAL)
 			return code_of(errno);
-		r = mf_trash_read_small(t->own_fd, token, MF_TRASH_RECORD_MAX, &ret->text, &len);
+		r = mf_trash_read_small(t->own_fd, ret->record, MF_TRASH_RECORD_MAX, &ret->text,
+					&len);
 		if (r < 0)
 			return r;
 	}
@@ -161,48 +183,25 @@ int mf_trash_load_foreign(const struct mf_trash *t, const char *file, struct mf_
 	return 0;
 }
 
+const char *mf_trash_dir_name(const char *token, char buf[MF_TRASH_OWN_NAME_MAX])
+{
+	snprintf(buf, MF_TRASH_OWN_NAME_MAX, "%s.dir", token);
+	return buf;
+}
+
 bool mf_trash_load_hash(const struct mf_trash *t, const char *token, char ret[MF_TRASH_HASH_HEX])
 {
 	char name[MF_TRASH_OWN_NAME_MAX], *text;
-	const char *hash;
-	bool ok = false;
-	json_t *json;
+	bool ok;
 	size_t len;
 
 	ret[0] = '\0';
 	snprintf(name, sizeof(name), "%s.json", token);
-	if (mf_trash_read_small(t->own_fd, name, JSON_MAX, &text, &len) < 0)
+	if (mf_trash_read_small(t->own_fd, name, MF_TRASH_HASH_FILE_MAX, &text, &len) < 0)
 		return false;
-	json = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	ok = mf_trash_hash_parse(text, len, ret);
 	free(text);
-	hash = json_string_value(json_object_get(json, "sha256"));
-	if (hash && strlen(hash) == MF_TRASH_HASH_HEX - 1 &&
-	    strspn(hash, "0123456789abcdef") == MF_TRASH_HASH_HEX - 1) {
-		memcpy(ret, hash, MF_TRASH_HASH_HEX);
-		ok = true;
-	}
-	json_decref(json);
 	return ok;
-}
-
-static int compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-int mf_trash_names_add(struct mf_trash_names *n, const char *name)
-{
-	if (n->cnt == n->room) {
-		size_t room = n->room ? 2 * n->room : 64;
-		char **names = realloc(n->names, room * sizeof(*names));
-
-		if (!names)
-			return MF_E_NOMEM;
-		n->names = names;
-		n->room = room;
-	}
-	n->names[n->cnt] = strdup(name);
-	return n->names[n->cnt] ? (n->cnt++, 0) : MF_E_NOMEM;
 }
 
 int mf_trash_names_read(int dir, bool (*want)(const char *name), struct mf_trash_names *ret)
@@ -229,23 +228,4 @@ int mf_trash_names_read(int dir, bool (*want)(const char *name), struct mf_trash
 	else
 		mf_trash_names_sort(ret);
 	return r;
-}
-
-void mf_trash_names_sort(struct mf_trash_names *n)
-{
-	if (n->cnt)
-		qsort(n->names, n->cnt, sizeof(*n->names), compare);
-}
-
-bool mf_trash_names_has(const struct mf_trash_names *n, const char *name)
-{
-	return n->cnt && bsearch(&name, n->names, n->cnt, sizeof(*n->names), compare);
-}
-
-void mf_trash_names_done(struct mf_trash_names *n)
-{
-	for (size_t i = 0; i < n->cnt; i++)
-		free(n->names[i]);
-	free(n->names);
-	memset(n, 0, sizeof(*n));
 }

@@ -36,6 +36,16 @@ static void tell_purged(const struct mf_trash_teller *t, const struct mf_trash_e
 	mf_events_send(t->events, &ev);
 }
 
+static void tell_restored(const struct mf_trash_teller *t, const struct mf_trash_event *e)
+{
+	struct mf_event ev = begin(t, e, MF_EV_TRASH_RESTORE, "restore");
+
+	add_text(&ev, MF_EVF_TRASH_TOKEN, e->token);
+	add_text(&ev, MF_EVF_TO_PATH, e->path);
+	mf_event_add_int(&ev, MF_EVF_SIZE, (int64_t)e->size);
+	mf_events_send(t->events, &ev);
+}
+
 static void tell_full(const struct mf_trash_teller *t, const struct mf_trash_event *e)
 {
 	struct mf_event ev = begin(t, e, MF_EV_TRASH_FULL, e->text);
@@ -52,13 +62,17 @@ void mf_trash_teller_tell(void *ctx, const struct mf_trash_event *e)
 
 	if (e->type == MF_TRASH_EVENT_FULL && t->log)
 		mf_log_warning(t->log, "the trash has no room for %s: %s", e->path,
-			       e->lost ? "deleted all the same" : "it was not deleted");
+			       e->lost				? "it is lost all the same"
+			       : strcmp(e->text, "delete") == 0 ? "it was not deleted"
+								: "it was not changed");
 	if (e->type == MF_TRASH_EVENT_REPAIRED && t->log)
 		mf_log_info(t->log, "trash: %s: %s", e->path, e->text);
 	if (!t->events)
 		return;
 	if (e->type == MF_TRASH_EVENT_PURGED)
 		tell_purged(t, e);
+	else if (e->type == MF_TRASH_EVENT_RESTORED)
+		tell_restored(t, e);
 	else if (e->type == MF_TRASH_EVENT_FULL)
 		tell_full(t, e);
 }

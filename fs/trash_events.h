@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* trash_events.h - what a trash does by itself, told to the audit log: purges, and losses that it has no room for */
+/* trash_events.h - what a trash does by itself, told to the audit log: purges, what comes back, and losses that it has no room for */
 #ifndef MF_FS_TRASH_EVENTS_H
 #define MF_FS_TRASH_EVENTS_H
 

@@ -2,9 +2,9 @@
 /*
  * trash_int.h - inside the trash of Linux and macOS
  *
- * trash_posix.c open, close, place · trash_put_posix.c losses · trash_copy_posix.c bytes of files and trees ·
+ * trash_posix.c open, close, place · trash_put_posix.c losses · trash_store_posix.c records · trash_info_posix.c trashinfos · trash_tree_posix.c trees ·
  * trash_entry_posix.c reading records and trashinfos · trash_list_posix.c · trash_restore_posix.c · trash_undo_posix.c ·
- * trash_repair_posix.c · trash_purge_posix.c · trash_worker_posix.c the background thread
+ * trash_repair_posix.c · trash_purge_posix.c · trash_worker_posix.c what the background thread does (trash_worker.c)
  */
 #ifndef MF_FS_TRASH_INT_H
 #define MF_FS_TRASH_INT_H
@@ -12,15 +12,20 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
+#include "fs/trash_loss.h"
+#include "fs/trash_made.h"
 #include "fs/trash_record.h"
+#include "fs/trash_worker.h"
 
 #define MF_TRASH_LOCK ".lock"
 #define MF_TRASH_TMP  ".tmp-" /* followed by WRITER-TOKEN: not yet what it will be */
 #define MF_TRASH_GONE \
 	".purge-" /* followed by WRITER-TOKEN: no longer in the trash, being deleted */
+#define MF_TRASH_SHARED \
+	".by-" /* followed by WRITER-TOKEN: the text that records share which are names of it */
+#define MF_TRASH_LATE_MAX 4096 /* trashinfos that wait to be written */
 #define MF_TRASH_WRITERS \
 	"writers" /* directory of files named by writers' IDs, each locked while its writer lives */
-#define MF_TRASH_QUEUE_MAX 4096 /* tokens that wait for their hash */
 
 /* A put that has begun and not ended: repair leaves it alone. On the stack of its thread. */
 struct mf_trash_flight {
@@ -42,16 +47,11 @@ struct mf_trash {
 	pthread_mutex_t lock; /* of what follows */
 	uint64_t last_ns;     /* time in the latest token */
 	struct mf_trash_flight *flights;
+	struct mf_trash_late *late, **late_end; /* trashinfos to be written, the oldest first */
+	size_t late_cnt;
+	struct mf_trash_store *store; /* what trash_store_posix.c knows of records */
 
-	pthread_cond_t wake, idle;
-	pthread_t worker;
-	bool working, stop;
-	unsigned busy;			   /* hashes being computed */
-	char (*queue)[MF_TRASH_TOKEN_MAX]; /* ring of tokens to be hashed */
-	size_t queue_at, queue_cnt;
-	uint64_t dropped;	     /* hashes that found the queue full: tick finds them */
-	uint64_t new_bytes, new_cnt; /* put since the last tick */
-	bool due;		     /* a tick need not wait for its time */
+	struct mf_trash_worker worker;
 };
 
 /* A record with the memory that its strings lie in. */
@@ -59,6 +59,7 @@ struct mf_trash_loaded {
 	struct mf_trash_record r;
 	char *text;
 	char token[MF_TRASH_TOKEN_MAX];
+	char record[MF_TRASH_NAME_ROOM]; /* its name in moonfence/ */
 	char sha256[MF_TRASH_HASH_HEX];
 	char file[256];		      /* foreign: name in files/ */
 	char path[MF_TRASH_PATH_MAX]; /* foreign: original path */
@@ -74,7 +75,8 @@ static inline uint64_t mf_trash_now(const struct mf_trash *t)
 const char *mf_trash_own_name(const struct mf_trash *t, char buf[MF_TRASH_OWN_NAME_MAX],
 			      const char *prefix, const char *token);
 void mf_trash_attr_of(const struct stat *st, struct mf_trash_attr *ret);
-void mf_trash_tell(const struct mf_trash *t, const struct mf_trash_event *event);
+/** mf_trash_stat_set_mtime() - As if it had been changed then */
+void mf_trash_stat_set_mtime(struct stat *st, int64_t ns);
 /** mf_trash_new_token() - Later than every other of this handle; Return: 0, -EIO: no random bytes */
 int mf_trash_new_token(struct mf_trash *t, char token[MF_TRASH_TOKEN_MAX]);
 
@@ -94,23 +96,38 @@ int mf_trash_place_find(struct mf_trash *t, const struct mf_trash_options *o, st
 /* trash_put_posix.c */
 /** mf_trash_write_all() - Return: 0 or a negative errno */
 int mf_trash_write_all(int fd, const char *data, size_t len);
-int mf_trash_write_record(const struct mf_trash *t, const struct mf_trash_record *r);
+bool mf_trash_in_flight(struct mf_trash *t, const char *token);
+/* trash_info_posix.c */
 int mf_trash_write_info(const struct mf_trash *t, const char *file, const char *path,
 			uint64_t deleted_ns, const char *token);
-/** mf_trash_forget() - trashinfo, hash and record of what has no payload any more */
-void mf_trash_forget(const struct mf_trash *t, const char *token, const char *file);
-bool mf_trash_in_flight(struct mf_trash *t, const char *token);
+/**
+ * mf_trash_forget() - trashinfo, hash, attributes and record of what has no payload any more
+ * Return: 0; a negative errno: the record stays, and with it what it tells of a directory. Of others without payload repair removes it.
+ */
+int mf_trash_forget(struct mf_trash *t, const char *token, const char *file);
+/** mf_trash_inform() - Other programs shall learn of an entry whose trashinfo announcing it has put off: soon, or at once */
+void mf_trash_inform(struct mf_trash *t, const struct mf_trash_entry *e, const char *record);
+/** mf_trash_write_late() - The trashinfos that were put off; what fails waits for the next time */
+void mf_trash_write_late(struct mf_trash *t);
+void mf_trash_free_late(struct mf_trash *t);
 
-/* trash_copy_posix.c: 0 or a negative errno */
-int mf_trash_copy_file(const struct mf_trash *t, int from_dir, const char *from, int to_dir,
-		       const char *to, bool *ret_cloned);
-/** mf_trash_copy_open() - The same of files that are open; @st: of @from */
-int mf_trash_copy_open(const struct mf_trash *t, int from, const struct stat *st, int to,
-		       bool *ret_cloned);
-
-/** mf_trash_copy_attrs() - Owner, extended attributes, mode, times; @st: of @from */
-int mf_trash_copy_attrs(int from, int to, const struct stat *st);
-void mf_trash_times_of(const struct stat *st, struct timespec ret[2]);
+/* trash_store_posix.c: where records lie */
+int mf_trash_store_new(struct mf_trash *t);
+void mf_trash_store_free(struct mf_trash *t);
+/** mf_trash_write_record() - @name: where it lies; Return: 0 or a negative errno */
+int mf_trash_write_record(struct mf_trash *t, const struct mf_trash_record *r,
+			  char name[MF_TRASH_NAME_ROOM]);
+/** mf_trash_record_ok() - Whether a name in moonfence/ may be a record's */
+bool mf_trash_record_ok(const char *name);
+/** mf_trash_record_of() - The name of a token's record: known, or looked for; Return: false: there is none */
+bool mf_trash_record_of(struct mf_trash *t, const char *token, char ret[MF_TRASH_NAME_ROOM]);
+/** mf_trash_remove_record() - Return: 0, also when there is none; or a negative errno */
+int mf_trash_remove_record(struct mf_trash *t, const char *token);
+/** mf_trash_index_begin() - Many records will be looked for: know their names until _end(); Return: whether _end() is to be called */
+bool mf_trash_index_begin(struct mf_trash *t);
+void mf_trash_index_end(struct mf_trash *t);
+/** mf_trash_index_drop() - Forget what looking for many one by one has made remembered */
+void mf_trash_index_drop(struct mf_trash *t);
 
 /* trash_tree_posix.c: 0 or a negative errno */
 /** mf_trash_copy_tree() - Anything at all, from one file system to another; on the disk when it returns */
@@ -125,8 +142,8 @@ int mf_trash_tree_bytes(int dir, const char *name, uint64_t *ret);
 int mf_trash_remove_tree(int dir, const char *name);
 
 /* trash_entry_posix.c */
-/** mf_trash_load() - The record of @token; Return: 0, MF_E_NOENT, MF_E_BAD, MF_E_NOMEM, MF_E_IO */
-int mf_trash_load(const struct mf_trash *t, const char *token, struct mf_trash_loaded *ret);
+/** mf_trash_load() - The record of a token, or by its name; Return: 0, MF_E_NOENT, MF_E_BAD, MF_E_NOMEM, MF_E_IO */
+int mf_trash_load(struct mf_trash *t, const char *token, struct mf_trash_loaded *ret);
 /** mf_trash_load_foreign() - The trashinfo of @file; the same */
 int mf_trash_load_foreign(const struct mf_trash *t, const char *file, struct mf_trash_loaded *ret);
 void mf_trash_loaded_done(struct mf_trash_loaded *l);
@@ -135,20 +152,12 @@ int mf_trash_read_info(const struct mf_trash *t, const char *file, struct mf_tra
 		       char **ret_text);
 /** mf_trash_read_small() - A regular file as text of at most @max bytes; the same, and MF_E_BAD for another kind */
 int mf_trash_read_small(int dir, const char *name, size_t max, char **ret_text, size_t *ret_len);
+/** mf_trash_dir_name() - "TOKEN.dir": a directory with the extended attributes of a noted one that had some; Return: @buf */
+const char *mf_trash_dir_name(const char *token, char buf[MF_TRASH_OWN_NAME_MAX]);
 bool mf_trash_load_hash(const struct mf_trash *t, const char *token, char ret[MF_TRASH_HASH_HEX]);
 
-/* A list of names in a directory, sorted. */
-struct mf_trash_names {
-	char **names;
-	size_t cnt, room;
-};
-/** mf_trash_names_add() - Append a copy, unsorted; Return: 0, MF_E_NOMEM */
-int mf_trash_names_add(struct mf_trash_names *n, const char *name);
-void mf_trash_names_sort(struct mf_trash_names *n);
-/** mf_trash_names_read() - The names in @dir that @want accepts; Return: 0, MF_E_NOMEM, MF_E_IO */
+/** mf_trash_names_read() - The names in @dir that @want accepts, sorted; Return: 0, MF_E_NOMEM, MF_E_IO */
 int mf_trash_names_read(int dir, bool (*want)(const char *name), struct mf_trash_names *ret);
-bool mf_trash_names_has(const struct mf_trash_names *n, const char *name);
-void mf_trash_names_done(struct mf_trash_names *n);
 
 /* trash_list_posix.c */
 /** mf_trash_look_up() - The entry of a token, name in files/, or path (see mf_trash_find()) */
@@ -159,25 +168,18 @@ bool mf_trash_is_whole(const struct mf_trash *t, const struct mf_trash_entry *e)
 /** mf_trash_open_file() - A regular file in files/; Return: a descriptor, MF_E_NOENT, MF_E_UNSUPPORTED, MF_E_IO */
 int mf_trash_open_file(const struct mf_trash *t, const char *file, struct stat *ret);
 
-/* trash_dirs_posix.c: directories that a restore made, and what they will be when it is done */
-struct mf_trash_made {
-	struct mf_trash_made_dir {
-		char *path;
-		struct mf_trash_attr attr;	/* .ino 0: only the mode is known */
-		char token[MF_TRASH_TOKEN_MAX]; /* of its entry, which then goes; "" */
-	} * dirs;
-	size_t cnt, room;
-};
+/* trash_dirs_posix.c */
 /**
  * mf_trash_go() - Open what @path lies in, following no link; @name: its last component
  * @made: directories that are missing are made and put down there; NULL: they are not made
  * Return: a descriptor, only for *at() calls, or a negative errno: -ELOOP, -ENOTDIR: a link in the path
  */
 int mf_trash_go(struct mf_trash *t, struct mf_trash_made *made, const char *path, char name[256]);
-int mf_trash_made_add(struct mf_trash_made *made, const char *path,
-		      const struct mf_trash_attr *attr, const char *token);
-/** mf_trash_made_finish() - Give them their modes, owners and times, and forget them */
-void mf_trash_made_finish(struct mf_trash *t, struct mf_trash_made *made);
+/**
+ * mf_trash_made_finish() - Give them their modes, owners and times, and forget them
+ * Return: how many did not get them: their entries stay in the trash
+ */
+size_t mf_trash_made_finish(struct mf_trash *t, struct mf_trash_made *made);
 
 /* trash_restore_posix.c, under the lock */
 int mf_trash_restore_locked(struct mf_trash *t, const char *what,
@@ -209,10 +211,7 @@ int mf_trash_purge_locked(struct mf_trash *t, const struct mf_trash_purge *purge
 int mf_trash_delete_entry(struct mf_trash *t, const struct mf_trash_entry *e);
 
 /* trash_worker_posix.c */
-int mf_trash_worker_start(struct mf_trash *t);
-void mf_trash_worker_end(struct mf_trash *t);
-void mf_trash_worker_put(struct mf_trash *t, const struct mf_trash_loss *loss,
-			 const struct mf_trash_attr *a, const char *token);
+extern const struct mf_trash_worker_ops mf_trash_worker_ops;
 /** mf_trash_hash_fd() - SHA-256 of a file; Return: 0, -EIO */
 int mf_trash_hash_fd(int fd, char ret[MF_TRASH_HASH_HEX]);
 

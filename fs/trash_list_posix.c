@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/match/glob.h"
+#include "fs/trash_choose.h"
 #include "fs/trash_int.h"
 
 struct listing {
@@ -19,26 +19,6 @@ struct listing {
 	struct mf_trash_names own; /* names in files/ that have records */
 };
 
-static bool is_below(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	while (len > 0 && dir[len - 1] == '/')
-		len--;
-	return strncmp(path, dir, len) == 0 && (path[len] == '\0' || path[len] == '/');
-}
-
-static bool wanted(const struct listing *l, const struct mf_trash_entry *e)
-{
-	const struct mf_trash_filter *f = l->filter;
-
-	return (!f->session || strcmp(f->session, e->session) == 0) &&
-	       (!f->path || is_below(e->path, f->path)) &&
-	       (!f->since_ns || e->deleted_ns >= f->since_ns) &&
-	       (!f->until_ns || e->deleted_ns <= f->until_ns) &&
-	       (!l->glob || mf_glob_match(l->glob, e->path, strlen(e->path)));
-}
-
 bool mf_trash_is_whole(const struct mf_trash *t, const struct mf_trash_entry *e)
 {
 	struct stat st;
@@ -47,18 +27,19 @@ bool mf_trash_is_whole(const struct mf_trash *t, const struct mf_trash_entry *e)
 	       fstatat(t->files_fd, e->file, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static int list_own(struct listing *l, const char *token)
+static int list_own(struct listing *l, const char *record)
 {
 	struct mf_trash_loaded e;
-	int r = mf_trash_load(l->t, token, &e);
+	int r = mf_trash_load(l->t, record, &e);
 
 	// One that is damaged, or has gone meanwhile, hides no other.
 	if (r < 0)
 		return r == MF_E_NOMEM ? r : 0;
 	if (!l->filter->no_foreign && *e.r.e.file)
 		r = mf_trash_names_add(&l->own, e.r.e.file);
-	if (r == 0 && wanted(l, &e.r.e) && mf_trash_is_whole(l->t, &e.r.e)) {
-		if (l->filter->hashes && mf_trash_load_hash(l->t, token, e.sha256))
+	if (r == 0 && mf_trash_wants(l->filter, l->glob, &e.r.e, false) &&
+	    mf_trash_is_whole(l->t, &e.r.e)) {
+		if (l->filter->hashes && mf_trash_load_hash(l->t, e.token, e.sha256))
 			e.r.e.sha256 = e.sha256;
 		r = l->fn(l->ctx, &e.r.e);
 	}
@@ -80,7 +61,7 @@ static int list_foreign(struct listing *l)
 		if (mf_trash_names_has(&l->own, files.names[i]) ||
 		    mf_trash_load_foreign(l->t, files.names[i], &e) < 0)
 			continue;
-		if (wanted(l, &e.r.e))
+		if (mf_trash_wants(l->filter, l->glob, &e.r.e, false))
 			r = l->fn(l->ctx, &e.r.e);
 		mf_trash_loaded_done(&e);
 	}
@@ -100,7 +81,7 @@ int mf_trash_list(struct mf_trash *t, const struct mf_trash_filter *filter, mf_t
 		if (r < 0)
 			return r;
 	}
-	r = mf_trash_names_read(t->own_fd, mf_trash_token_ok, &tokens);
+	r = mf_trash_names_read(t->own_fd, mf_trash_record_ok, &tokens);
 	if (r < 0)
 		mf_err_set(err, r, "Cannot read the records in %s.", t->path);
 	for (size_t i = 0; r == 0 && i < tokens.cnt; i++)
@@ -113,45 +94,22 @@ int mf_trash_list(struct mf_trash *t, const struct mf_trash_filter *filter, mf_t
 	return r;
 }
 
-/* Of a path: the newest, or the first that was lost after @at. */
-struct search {
-	const char *path;
-	bool at, found;
-	uint64_t best_ns;
-	char token[MF_TRASH_TOKEN_MAX], file[256];
-};
-
-static int consider(void *ctx, const struct mf_trash_entry *e)
-{
-	struct search *s = ctx;
-
-	if (strcmp(e->path, s->path) != 0 ||
-	    (s->found && (s->at ? e->deleted_ns >= s->best_ns : e->deleted_ns < s->best_ns)))
-		return 0;
-	s->found = true;
-	s->best_ns = e->deleted_ns;
-	snprintf(s->token, sizeof(s->token), "%s", e->token);
-	snprintf(s->file, sizeof(s->file), "%s", e->file);
-	return 0;
-}
-
 /* The token of the entry whose payload has the name @file; Return: false: it has no record. */
 static bool token_of_file(struct mf_trash *t, const char *file, char ret[MF_TRASH_TOKEN_MAX])
 {
 	struct mf_trash_names tokens;
 	bool found = false;
 
-	if (mf_trash_names_read(t->own_fd, mf_trash_token_ok, &tokens) < 0)
+	if (mf_trash_names_read(t->own_fd, mf_trash_record_ok, &tokens) < 0)
 		return false;
 	for (size_t i = 0; i < tokens.cnt && !found; i++) {
 		struct mf_trash_loaded e;
 
-		if (!mf_trash_file_bears(file, tokens.names[i]) ||
-		    mf_trash_load(t, tokens.names[i], &e) < 0)
+		memcpy(ret, tokens.names[i], MF_TRASH_TOKEN_LEN);
+		ret[MF_TRASH_TOKEN_LEN] = '\0';
+		if (!mf_trash_file_bears(file, ret) || mf_trash_load(t, tokens.names[i], &e) < 0)
 			continue;
 		found = strcmp(e.r.e.file, file) == 0;
-		if (found)
-			memcpy(ret, tokens.names[i], MF_TRASH_TOKEN_MAX);
 		mf_trash_loaded_done(&e);
 	}
 	mf_trash_names_done(&tokens);
@@ -161,9 +119,9 @@ static bool token_of_file(struct mf_trash *t, const char *file, char ret[MF_TRAS
 static int find_path(struct mf_trash *t, const char *path, uint64_t at_ns,
 		     struct mf_trash_loaded *ret)
 {
-	struct search s = { .path = path, .at = at_ns != 0 };
+	struct mf_trash_search s = { .path = path, .at = at_ns != 0 };
 	struct mf_trash_filter filter = { .path = path, .since_ns = at_ns };
-	int r = mf_trash_list(t, &filter, consider, &s, NULL);
+	int r = mf_trash_list(t, &filter, mf_trash_search_entry, &s, NULL);
 
 	if (r < 0)
 		return r;

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/fs_sys.h"
 #include "fs/trash_int.h"
-#include "fs/trash_sys.h"
 
 #define LOOK_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 
@@ -35,7 +35,7 @@ static int mount_of(const char *path, uint64_t *ret)
 		int r, fd = open(buf, LOOK_FLAGS);
 
 		if (fd >= 0) {
-			r = mf_trash_sys_mount_id(fd, ret);
+			r = mf_fs_sys_mount_id(fd, ret);
 			close(fd);
 			return r;
 		}

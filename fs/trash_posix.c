@@ -9,7 +9,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "core/base/cond.h"
 #include "fs/trash_int.h"
 
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -41,27 +40,25 @@ void mf_trash_attr_of(const struct stat *st, struct mf_trash_attr *ret)
 	};
 }
 
-void mf_trash_tell(const struct mf_trash *t, const struct mf_trash_event *event)
+void mf_trash_stat_set_mtime(struct stat *st, int64_t ns)
 {
-	if (t->options.event)
-		t->options.event(t->options.event_ctx, event);
+	struct timespec t = { .tv_sec = (time_t)(ns / (int64_t)MF_NS_PER_S),
+			      .tv_nsec = (long)(ns % (int64_t)MF_NS_PER_S) };
+
+	if (t.tv_nsec < 0) {
+		t.tv_sec--;
+		t.tv_nsec += (long)MF_NS_PER_S;
+	}
+#ifdef __APPLE__
+	st->st_mtimespec = t;
+#else
+	st->st_mtim = t;
+#endif
 }
 
 int mf_trash_new_token(struct mf_trash *t, char token[MF_TRASH_TOKEN_MAX])
 {
-	uint8_t random[16];
-	uint64_t now = mf_trash_now(t);
-
-	if (RAND_bytes(random, sizeof(random)) != 1)
-		return -EIO;
-	pthread_mutex_lock(&t->lock);
-	// What was lost later has the greater token, however coarse the clock is.
-	if (now <= t->last_ns)
-		now = t->last_ns + 1;
-	t->last_ns = now;
-	pthread_mutex_unlock(&t->lock);
-	mf_trash_token_format(now, random, token);
-	return 0;
+	return mf_trash_token_new(t->clock, &t->lock, &t->last_ns, token);
 }
 
 int mf_trash_lock_dir(const struct mf_trash *t, bool wait)
@@ -246,8 +243,6 @@ int mf_trash_open(const struct mf_trash_options *o, struct mf_trash **ret_trash,
 	t->options.dir = t->options.source = NULL;
 	t->clock = o->clock ? o->clock : &mf_clock_system;
 	pthread_mutex_init(&t->lock, NULL);
-	mf_cond_init(&t->wake);
-	pthread_cond_init(&t->idle, NULL);
 	if (o->dir) {
 		size_t len = strlen(o->dir);
 
@@ -264,12 +259,12 @@ int mf_trash_open(const struct mf_trash_options *o, struct mf_trash **ret_trash,
 	}
 	if (r == 0)
 		r = open_dirs(t, !o->no_create, err);
+	if (r == 0 && mf_trash_store_new(t) < 0)
+		r = mf_err_set(err, MF_E_NOMEM, "Out of memory.");
 	if (r == 0)
 		r = repair_after_dead(t, err);
-	if (r == 0 && (o->background || o->hash_max))
-		r = mf_trash_worker_start(t) == 0
-			    ? 0
-			    : mf_err_set(err, MF_E_NOMEM, "Cannot start a thread.");
+	if (r == 0 && mf_trash_worker_start(&t->worker, t, &mf_trash_worker_ops, &t->options) < 0)
+		r = mf_err_set(err, MF_E_NOMEM, "Cannot start a thread.");
 	if (r == 0)
 		*ret_trash = t;
 	else
@@ -283,18 +278,20 @@ void mf_trash_close(struct mf_trash *t)
 
 	if (!t)
 		return;
-	mf_trash_worker_end(t);
+	mf_trash_worker_end(&t->worker);
+	mf_trash_store_free(t);
 	if (t->writer_fd >= 0) {
-		(void)unlinkat(t->writers_fd, t->writer, 0);
+		// Where a trashinfo could not be written, whoever opens the trash next makes it as for a dead one.
+		if (!t->late)
+			(void)unlinkat(t->writers_fd, t->writer, 0);
 		close(t->writer_fd);
 	}
+	mf_trash_free_late(t);
 	memcpy(fds, (int[]){ t->root_fd, t->files_fd, t->info_fd, t->own_fd, t->writers_fd },
 	       sizeof(fds));
 	for (size_t i = 0; i < MF_ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	pthread_cond_destroy(&t->idle);
-	pthread_cond_destroy(&t->wake);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }

@@ -8,25 +8,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/trash_choose.h"
 #include "fs/trash_int.h"
-
-struct candidate {
-	uint64_t deleted_ns, bytes;
-	char token[MF_TRASH_TOKEN_MAX];
-	char *file;	 /* of a foreign entry */
-	const char *why; /* it goes, in the word of the event; NULL: it stays */
-};
 
 struct purge {
 	struct mf_trash *t;
 	const struct mf_trash_purge *p;
-	struct candidate *list;
-	size_t cnt, room;
-	uint64_t bytes; /* of all */
+	struct mf_trash_candidates all;
 	struct mf_trash_sizes sizes;
 };
 
@@ -49,73 +40,25 @@ int mf_trash_delete_entry(struct mf_trash *t, const struct mf_trash_entry *e)
 			return -errno;
 		}
 	}
-	mf_trash_forget(t, e->token, e->file);
+	r = mf_trash_forget(t, e->token, e->file);
+	if (r < 0 && !*e->file)
+		return r;
 	return *gone ? mf_trash_remove_tree(t->own_fd, gone) : 0;
 }
 
 static int collect(void *ctx, const struct mf_trash_entry *e)
 {
 	struct purge *p = ctx;
-	struct candidate *c;
+	uint64_t bytes = e->attr.size;
 
 	if (p->p->token && strcmp(p->p->token, *e->token ? e->token : e->file) != 0)
 		return 0;
-	if (p->cnt == p->room) {
-		size_t room = p->room ? 2 * p->room : 256;
-		struct candidate *list = realloc(p->list, room * sizeof(*list));
-
-		if (!list)
-			return MF_E_NOMEM;
-		p->list = list;
-		p->room = room;
-	}
-	c = &p->list[p->cnt];
-	*c = (struct candidate){ .deleted_ns = e->deleted_ns, .bytes = e->attr.size };
 	if (S_ISDIR(e->attr.mode))
-		c->bytes = *e->file ? mf_trash_dir_bytes(p->t, &p->sizes, e->file) : 0;
-	memcpy(c->token, e->token, strlen(e->token) + 1);
-	if (e->foreign && !(c->file = strdup(e->file)))
-		return MF_E_NOMEM;
-	p->bytes += c->bytes;
-	p->cnt++;
-	return 0;
+		bytes = *e->file ? mf_trash_dir_bytes(p->t, &p->sizes, e->file) : 0;
+	return mf_trash_candidates_add(&p->all, e, bytes);
 }
 
-static int older_first(const void *a, const void *b)
-{
-	const struct candidate *x = a, *y = b;
-
-	return x->deleted_ns < y->deleted_ns ? -1 : x->deleted_ns > y->deleted_ns;
-}
-
-static void choose(struct purge *p)
-{
-	const struct mf_trash_keep *keep = &p->p->keep;
-	bool limited = keep->age_s || keep->max_bytes || keep->max_count || keep->keep_last;
-	bool all = p->p->all || p->p->token || (p->p->session && !limited);
-	// With nothing but a number to keep, all the others are what is to go.
-	bool rest = limited && !keep->age_s && !keep->max_bytes && !keep->max_count;
-	uint64_t now = mf_trash_now(p->t), left = p->cnt, bytes = p->bytes;
-
-	for (size_t i = 0; i < p->cnt; i++) {
-		struct candidate *c = &p->list[i];
-		uint64_t age = now > c->deleted_ns ? now - c->deleted_ns : 0;
-
-		if (keep->keep_last && p->cnt - i <= keep->keep_last)
-			break;
-		c->why = all || rest						      ? "user"
-			 : keep->age_s && age / MF_NS_PER_S >= keep->age_s	      ? "expired"
-			 : keep->max_count && left > keep->max_count		      ? "count"
-			 : keep->max_bytes && bytes > keep->max_bytes && c->bytes > 0 ? "size"
-										      : NULL;
-		if (c->why) {
-			left--;
-			bytes -= c->bytes;
-		}
-	}
-}
-
-static int load_candidate(const struct purge *p, const struct candidate *c,
+static int load_candidate(const struct purge *p, const struct mf_trash_candidate *c,
 			  struct mf_trash_loaded *ret)
 {
 	return c->file ? mf_trash_load_foreign(p->t, c->file, ret)
@@ -126,8 +69,8 @@ static int carry_out(struct purge *p, struct mf_trash_purged *ret, struct mf_err
 {
 	int r = 0;
 
-	for (size_t i = 0; i < p->cnt && r == 0; i++) {
-		struct candidate *c = &p->list[i];
+	for (size_t i = 0; i < p->all.cnt && r == 0; i++) {
+		struct mf_trash_candidate *c = &p->all.list[i];
 		struct mf_trash_loaded l;
 		int gone = 0;
 
@@ -145,12 +88,7 @@ static int carry_out(struct purge *p, struct mf_trash_purged *ret, struct mf_err
 				r = p->p->report(p->p->ctx, &l.r.e);
 		}
 		if (gone == 0 && !p->p->dry_run)
-			mf_trash_tell(p->t, &(struct mf_trash_event){ .type = MF_TRASH_EVENT_PURGED,
-								      .token = l.r.e.token,
-								      .path = l.r.e.path,
-								      .session = l.r.e.session,
-								      .text = c->why,
-								      .size = c->bytes });
+			mf_trash_tell_purged(&p->t->options, &l.r.e, c->why, c->bytes);
 		mf_trash_loaded_done(&l);
 	}
 	return r;
@@ -163,6 +101,7 @@ int mf_trash_purge_locked(struct mf_trash *t, const struct mf_trash_purge *purge
 	// What a limit of a session's counts is the session's alone.
 	struct mf_trash_filter filter = { .session = purge->session,
 					  .no_foreign = !purge->foreign };
+	bool indexed;
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
@@ -174,14 +113,14 @@ int mf_trash_purge_locked(struct mf_trash *t, const struct mf_trash_purge *purge
 	mf_trash_sizes_done(&p.sizes);
 	if (r == MF_E_NOMEM)
 		mf_err_set(err, r, "Out of memory.");
-	if (r == 0 && p.cnt) {
-		qsort(p.list, p.cnt, sizeof(*p.list), older_first);
-		choose(&p);
+	if (r == 0) {
+		mf_trash_candidates_choose(&p.all, purge, mf_trash_now(t));
+		indexed = mf_trash_index_begin(t);
 		r = carry_out(&p, ret, err);
+		if (indexed)
+			mf_trash_index_end(t);
 	}
-	for (size_t i = 0; i < p.cnt; i++)
-		free(p.list[i].file);
-	free(p.list);
+	mf_trash_candidates_done(&p.all);
 	return r;
 }
 

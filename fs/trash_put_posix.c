@@ -10,8 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/file_copy_posix.h"
+#include "fs/fs_sys.h"
 #include "fs/trash_int.h"
-#include "fs/trash_sys.h"
 
 /* One put on its way. */
 struct put {
@@ -19,9 +20,11 @@ struct put {
 	const struct mf_trash_loss *loss;
 	int dir_fd;
 	const char *name;
+	int fd;	     /* of the object where it is open; -1 */
 	char *token; /* the caller's */
 	char file[MF_TRASH_FILE_MAX + 1];
 	struct mf_trash_record record;
+	char record_name[MF_TRASH_NAME_ROOM]; /* in moonfence/ */
 	struct mf_trash_flight flight;
 };
 
@@ -38,100 +41,6 @@ int mf_trash_write_all(int fd, const char *data, size_t len)
 		len -= (size_t)n;
 	}
 	return 0;
-}
-
-/* The record as a file: for file systems without links, and for texts that no link holds. */
-static int write_record_file(const struct mf_trash *t, const char *token, const struct mf_strbuf *b)
-{
-	char tmp[MF_TRASH_OWN_NAME_MAX];
-	int r, fd;
-
-	mf_trash_own_name(t, tmp, MF_TRASH_TMP, token);
-	fd = openat(t->own_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	r = mf_trash_write_all(fd, b->str, b->len);
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	if (r == 0 && renameat(t->own_fd, tmp, t->own_fd, token) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlinkat(t->own_fd, tmp, 0);
-	return r;
-}
-
-int mf_trash_write_record(const struct mf_trash *t, const struct mf_trash_record *record)
-{
-	struct mf_strbuf b = MF_STRBUF_INIT(MF_TRASH_RECORD_MAX - 1);
-	int r;
-
-	mf_trash_record_format(&b, record);
-	if (b.failed)
-		r = -ENAMETOOLONG;
-	else if (symlinkat(b.str, t->own_fd, record->e.token) == 0)
-		r = 0;
-	else if (errno == ENAMETOOLONG || errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
-		r = write_record_file(t, record->e.token, &b);
-	else
-		r = -errno;
-	mf_strbuf_done(&b);
-	return r;
-}
-
-static bool info_name(const char *file, char buf[256])
-{
-	int n = snprintf(buf, 256, "%s" MF_TRASH_INFO_SUFFIX, file);
-
-	return n > 0 && n < 256;
-}
-
-/* The path as the trash's kind wants it. */
-static const char *info_path(const struct mf_trash *t, const char *path)
-{
-	size_t len = strlen(t->top);
-
-	if (len == 0)
-		return path;
-	if (len == 1)
-		return path + 1;
-	return strncmp(path, t->top, len) == 0 && path[len] == '/' ? path + len + 1 : path;
-}
-
-int mf_trash_write_info(const struct mf_trash *t, const char *file, const char *path,
-			uint64_t deleted_ns, const char *token)
-{
-	struct mf_strbuf b = MF_STRBUF_INIT(MF_TRASH_INFO_MAX - 1);
-	char name[256];
-	int r, fd;
-
-	mf_trash_info_format(&b, info_path(t, path), deleted_ns, token);
-	if (b.failed || !info_name(file, name)) {
-		mf_strbuf_done(&b);
-		return -ENAMETOOLONG;
-	}
-	fd = openat(t->info_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	r = fd < 0 ? -errno : mf_trash_write_all(fd, b.str, b.len);
-	if (fd >= 0) {
-		close(fd);
-		if (r < 0)
-			(void)unlinkat(t->info_fd, name, 0);
-	}
-	mf_strbuf_done(&b);
-	return r;
-}
-
-void mf_trash_forget(const struct mf_trash *t, const char *token, const char *file)
-{
-	char name[256];
-
-	if (*file && info_name(file, name))
-		(void)unlinkat(t->info_fd, name, 0);
-	if (!*token)
-		return;
-	snprintf(name, sizeof(name), "%s.json", token);
-	(void)unlinkat(t->own_fd, name, 0);
-	(void)unlinkat(t->own_fd, token, 0);
 }
 
 bool mf_trash_in_flight(struct mf_trash *t, const char *token)
@@ -176,23 +85,13 @@ static int announce(struct put *p, enum mf_trash_how how)
 	if (how != MF_TRASH_NOTE_DIR)
 		mf_trash_file_of(p->name, p->token, p->file);
 	p->record.writer = p->t->writer;
-	e->token = p->token;
-	e->how = how;
-	e->op = loss->op;
-	e->file = p->file;
-	e->path = loss->path;
-	e->session = loss->session;
-	e->process = loss->process;
-	e->policy = loss->policy;
-	e->rule = loss->rule;
-	e->pid = loss->pid;
-	e->deleted_ns = mf_trash_token_time(p->token);
-	r = mf_trash_write_record(p->t, &p->record);
+	mf_trash_entry_of_loss(loss, how, p->token, p->file, e);
+	r = mf_trash_write_record(p->t, &p->record, p->record_name);
 	// A copy is announced to other programs when it is complete.
-	if (r == 0 && (how == MF_TRASH_MOVE || how == MF_TRASH_LINK)) {
+	if (r == 0 && (how == MF_TRASH_MOVE || how == MF_TRASH_LINK) && !p->t->options.background) {
 		r = mf_trash_write_info(p->t, p->file, loss->path, e->deleted_ns, p->token);
 		if (r < 0)
-			mf_trash_forget(p->t, p->token, "");
+			(void)mf_trash_forget(p->t, p->token, "");
 	}
 	return r;
 }
@@ -212,7 +111,35 @@ static int publish_copy(struct put *p, const char *tmp)
 	int r = mf_trash_write_info(t, p->file, p->loss->path, p->record.e.deleted_ns, p->token);
 
 	if (r == 0)
-		r = mf_trash_sys_rename_new(t->own_fd, tmp, t->files_fd, p->file);
+		r = mf_fs_sys_rename_new(t->own_fd, tmp, t->files_fd, p->file);
+	return r;
+}
+
+/* The bytes of what is in its place, or of what is open: this as it was when its caller looked. */
+static int copy_object(struct put *p, const char *tmp)
+{
+	const struct mf_trash_attr *then = p->loss->attr;
+	struct mf_trash *t = p->t;
+	struct stat st;
+	bool cloned;
+	int r, fd = p->fd;
+
+	if (fd < 0)
+		fd = openat(p->dir_fd, p->name,
+			    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = fstat(fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? 0 : -EINVAL;
+	if (r == 0 && p->fd >= 0 && then) {
+		if ((uint64_t)st.st_size > then->size)
+			st.st_size = (off_t)then->size;
+		mf_trash_stat_set_mtime(&st, then->mtime_ns);
+	}
+	if (r == 0)
+		r = mf_file_copy(fd, &st, t->own_fd, tmp, t->options.copy_max, !t->options.no_sync,
+				 &cloned);
+	if (p->fd < 0)
+		close(fd);
 	return r;
 }
 
@@ -220,13 +147,12 @@ static int put_copy(struct put *p)
 {
 	struct mf_trash *t = p->t;
 	char tmp[MF_TRASH_OWN_NAME_MAX];
-	bool cloned;
 	int r = announce(p, MF_TRASH_COPY);
 
 	if (r < 0)
 		return r;
 	mf_trash_own_name(t, tmp, MF_TRASH_TMP, p->token);
-	r = mf_trash_copy_file(t, p->dir_fd, p->name, t->own_fd, tmp, &cloned);
+	r = copy_object(p, tmp);
 	if (r == 0)
 		r = publish_copy(p, tmp);
 	// The caller's operation is ordered after the rename only by a journal that both are in.
@@ -235,7 +161,7 @@ static int put_copy(struct put *p)
 	if (r < 0) {
 		(void)unlinkat(t->own_fd, tmp, 0);
 		(void)unlinkat(t->files_fd, p->file, 0);
-		mf_trash_forget(t, p->token, p->file);
+		(void)mf_trash_forget(t, p->token, p->file);
 	}
 	return r;
 }
@@ -254,7 +180,7 @@ static int move_across(struct put *p, bool *ret_stays)
 	mf_trash_own_name(t, tmp, MF_TRASH_TMP, p->token);
 	r = mf_trash_copy_tree(t, p->dir_fd, p->name, t->own_fd, tmp);
 	if (r == 0)
-		r = mf_trash_sys_rename_new(t->own_fd, tmp, t->files_fd, p->file);
+		r = mf_fs_sys_rename_new(t->own_fd, tmp, t->files_fd, p->file);
 	if (r < 0) {
 		(void)mf_trash_remove_tree(t->own_fd, tmp);
 		return r;
@@ -276,13 +202,15 @@ static int put_move(struct put *p)
 
 	if (r < 0)
 		return r;
-	r = mf_trash_sys_rename_new(p->dir_fd, p->name, t->files_fd, p->file);
+	r = mf_fs_sys_rename_new(p->dir_fd, p->name, t->files_fd, p->file);
 	if (r == -ENOTSUP) // nobody else has this name: it bears eighty random bits
 		r = renameat(p->dir_fd, p->name, t->files_fd, p->file) == 0 ? 0 : -errno;
 	if (r == -EXDEV)
 		r = move_across(p, &stays);
 	if (r < 0 && !stays)
-		mf_trash_forget(t, p->token, p->file);
+		(void)mf_trash_forget(t, p->token, p->file);
+	else
+		mf_trash_inform(t, &p->record.e, p->record_name);
 	return r;
 }
 
@@ -293,10 +221,12 @@ static int put_link(struct put *p)
 
 	if (r < 0)
 		return r;
-	if (linkat(p->dir_fd, p->name, t->files_fd, p->file, 0) == 0)
+	if (linkat(p->dir_fd, p->name, t->files_fd, p->file, 0) == 0) {
+		mf_trash_inform(t, &p->record.e, p->record_name);
 		return 0;
+	}
 	r = -errno;
-	mf_trash_forget(t, p->token, p->file);
+	(void)mf_trash_forget(t, p->token, p->file);
 	return r;
 }
 
@@ -305,6 +235,37 @@ static bool wants_other_way(int r)
 {
 	return r == -EXDEV || r == -EPERM || r == -EACCES || r == -EMLINK || r == -EOPNOTSUPP ||
 	       r == -ENOSYS;
+}
+
+/* What a note cannot hold, where there is any. A directory that we may not read keeps what it has for itself. */
+static int put_note(struct put *p)
+{
+	struct mf_trash *t = p->t;
+	char name[MF_TRASH_OWN_NAME_MAX];
+	int to, r = announce(p, MF_TRASH_NOTE_DIR), dir;
+
+	if (r < 0)
+		return r;
+	dir = openat(p->dir_fd, p->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0 && (errno == EACCES || errno == EPERM))
+		return 0;
+	r = dir < 0 ? -errno : 0;
+	if (r == 0 && mf_fs_sys_has_xattrs(dir)) {
+		mf_trash_dir_name(p->token, name);
+		r = mkdirat(t->own_fd, name, 0700) < 0 ? -errno : 0;
+		to = r < 0 ? -1
+			   : openat(t->own_fd, name,
+				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (r == 0)
+			r = to < 0 ? -errno : mf_fs_sys_xattrs(dir, to);
+		if (to >= 0)
+			close(to);
+	}
+	if (dir >= 0)
+		close(dir);
+	if (r < 0)
+		(void)mf_trash_forget(t, p->token, "");
+	return r;
 }
 
 static int put_as(struct put *p, enum mf_trash_how how)
@@ -317,7 +278,7 @@ static int put_as(struct put *p, enum mf_trash_how how)
 	case MF_TRASH_COPY:
 		return put_copy(p);
 	case MF_TRASH_NOTE_DIR:
-		return announce(p, MF_TRASH_NOTE_DIR);
+		return put_note(p);
 	case MF_TRASH_LINK:
 		r = put_link(p);
 		if (!wants_other_way(r))
@@ -342,55 +303,46 @@ static int look(struct put *p)
 		p->record.e.attr = *p->loss->attr;
 		return 0;
 	}
-	if (fstatat(p->dir_fd, p->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if ((p->fd >= 0 ? fstat(p->fd, &st)
+			: fstatat(p->dir_fd, p->name, &st, AT_SYMLINK_NOFOLLOW)) < 0)
 		return -errno;
 	mf_trash_attr_of(&st, &p->record.e.attr);
 	return 0;
-}
-
-static bool is_full(int r)
-{
-	return r == -ENOSPC || r == -EDQUOT;
 }
 
 /* The trash has no room: what the options say. */
 static int put_full(struct put *p, int r)
 {
 	const struct mf_trash_loss *loss = p->loss;
-	struct mf_trash_event event = { .type = MF_TRASH_EVENT_FULL,
-					.token = "",
-					.path = loss->path,
-					.session = loss->session ? loss->session : "",
-					.text = mf_trash_op_names[loss->op],
-					.size = p->record.e.attr.size,
-					.error = -r };
+	const struct mf_trash_options *o = &p->t->options;
+	uint32_t mode = p->record.e.attr.mode;
+	int error = r;
 
-	if (p->t->options.on_full == MF_TRASH_FULL_DELETE &&
-	    !(loss->how == MF_TRASH_MOVE && S_ISDIR(p->record.e.attr.mode))) {
+	if (mf_trash_lets_go(o, loss, mode)) {
 		r = 0;
 		if (loss->how == MF_TRASH_MOVE && unlinkat(p->dir_fd, p->name, 0) < 0)
 			r = -errno;
-		event.lost = r == 0;
 	}
-	mf_trash_tell(p->t, &event);
+	mf_trash_tell_full(o, loss, p->record.e.attr.size, error, r == 0);
 	return r;
 }
 
-int mf_trash_put(struct mf_trash *t, int dir_fd, const char *name, const struct mf_trash_loss *loss,
-		 char token[MF_TRASH_TOKEN_MAX])
+static int put(struct put *p)
 {
-	struct put p = { .t = t, .loss = loss, .dir_fd = dir_fd, .name = name, .token = token };
-	const struct mf_trash_attr *a = &p.record.e.attr;
+	const struct mf_trash_loss *loss = p->loss;
+	const struct mf_trash_attr *a = &p->record.e.attr;
+	struct mf_trash *t = p->t;
+	char *token = p->token;
 	int r, tries = 0;
 
 	token[0] = '\0';
-	if (!mf_trash_name_ok(name) || !mf_trash_path_ok(loss->path))
+	if (!mf_trash_path_ok(loss->path) || !mf_trash_name_ok(p->name))
 		return -EINVAL;
-	r = look(&p);
+	r = look(p);
 	if (r == 0)
 		r = mf_trash_writer_ready(t);
 	if (r < 0)
-		return is_full(r) ? put_full(&p, r) : r;
+		return mf_trash_is_full(r) ? put_full(p, r) : r;
 	if (mf_trash_is(t, a->dev, a->ino))
 		return -EBUSY;
 	if (loss->how == MF_TRASH_COPY && (!S_ISREG(a->mode) || a->size == 0))
@@ -404,18 +356,38 @@ int mf_trash_put(struct mf_trash *t, int dir_fd, const char *name, const struct 
 			r = mf_trash_new_token(t, token);
 			if (r < 0)
 				break;
-			flight_begin(&p);
-			r = put_as(&p, loss->how);
-			flight_end(&p);
+			flight_begin(p);
+			r = put_as(p, loss->how);
+			flight_end(p);
 		} while (r == -EEXIST && ++tries < 3);
 	}
 	if (r < 0)
 		token[0] = '\0';
-	if (is_full(r))
-		return put_full(&p, r);
+	if (mf_trash_is_full(r))
+		return put_full(p, r);
 	if (r == 0)
-		mf_trash_worker_put(t, loss, a, token);
+		mf_trash_worker_put(&t->worker, loss, a, token);
 	return r;
+}
+
+int mf_trash_put(struct mf_trash *t, int dir_fd, const char *name, const struct mf_trash_loss *loss,
+		 char token[MF_TRASH_TOKEN_MAX])
+{
+	struct put p = {
+		.t = t, .loss = loss, .dir_fd = dir_fd, .name = name, .fd = -1, .token = token
+	};
+
+	return put(&p);
+}
+
+int mf_trash_put_open(struct mf_trash *t, int fd, const struct mf_trash_loss *loss,
+		      char token[MF_TRASH_TOKEN_MAX])
+{
+	const char *slash = strrchr(loss->path, '/');
+	struct put p = { .t = t, .loss = loss, .dir_fd = -1, .fd = fd, .token = token };
+
+	p.name = slash ? slash + 1 : "";
+	return loss->how == MF_TRASH_COPY ? put(&p) : -EINVAL;
 }
 
 int mf_trash_cancel(struct mf_trash *t, const char *token)
@@ -441,7 +413,7 @@ int mf_trash_cancel(struct mf_trash *t, const char *token)
 	if (*l.r.e.file && unlinkat(t->files_fd, l.r.e.file, 0) < 0 && errno != ENOENT)
 		r = -errno;
 	if (r == 0)
-		mf_trash_forget(t, token, l.r.e.file);
+		(void)mf_trash_forget(t, token, l.r.e.file);
 	mf_trash_loaded_done(&l);
 	return r;
 }

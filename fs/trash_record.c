@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/hex.h"
 #include "core/base/utf8.h"
 
 #define TAIL_LEN 16 /* of a token, in names of files: 80 random bits */
@@ -147,7 +148,7 @@ bool mf_trash_path_ok(const char *path)
 	return true;
 }
 
-static void add_escaped(struct mf_strbuf *b, const char *key, const char *text, size_t max)
+void mf_trash_record_add_text(struct mf_strbuf *b, const char *key, const char *text, size_t max)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	size_t len = text ? strnlen(text, max) : 0, plain = 0;
@@ -181,20 +182,14 @@ void mf_trash_record_format(struct mf_strbuf *b, const struct mf_trash_record *r
 		       mf_trash_how_names[e->how], mf_trash_op_names[e->op], r->writer,
 		       e->deleted_ns, a->mode, a->uid, a->gid, a->nlink, a->size, a->mtime_ns,
 		       a->dev, a->ino, e->pid);
-	add_escaped(b, " file=", e->file, MF_TRASH_FILE_MAX);
-	add_escaped(b, " path=", e->path, MF_TRASH_PATH_MAX);
-	add_escaped(b, " session=", e->session, MF_TRASH_WORD_MAX);
-	add_escaped(b, " process=", e->process, MF_TRASH_WORD_MAX);
-	add_escaped(b, " policy=", e->policy, MF_TRASH_WORD_MAX);
-	add_escaped(b, " rule=", e->rule, MF_TRASH_WORD_MAX);
-}
-
-static int hex_value(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-				      : -1;
+	mf_trash_record_add_text(b, " file=", e->file, MF_TRASH_FILE_MAX);
+	mf_trash_record_add_text(b, " path=", e->path, MF_TRASH_PATH_MAX);
+	mf_trash_record_add_text(b, " session=", e->session, MF_TRASH_WORD_MAX);
+	mf_trash_record_add_text(b, " process=", e->process, MF_TRASH_WORD_MAX);
+	mf_trash_record_add_text(b, " policy=", e->policy, MF_TRASH_WORD_MAX);
+	mf_trash_record_add_text(b, " rule=", e->rule, MF_TRASH_WORD_MAX);
+	if (e->made)
+		mf_strbuf_adds(b, " made=1");
 }
 
 bool mf_trash_unescape(char *text)
@@ -208,8 +203,8 @@ bool mf_trash_unescape(char *text)
 			*out++ = *text;
 			continue;
 		}
-		high = hex_value(text[1]);
-		low = high < 0 ? -1 : hex_value(text[2]);
+		high = mf_hex_digit(text[1]);
+		low = high < 0 ? -1 : mf_hex_digit(text[2]);
 		if (low < 0 || (high == 0 && low == 0))
 			return false;
 		*out++ = (char)(high << 4 | low);
@@ -267,11 +262,12 @@ enum key {
 	KEY_PROCESS,
 	KEY_POLICY,
 	KEY_RULE,
+	KEY_MADE,
 	KEY_NUM
 };
 static const char *const key_names[] = {
 	"how", "op",  "by",  "at",   "mode", "uid",	"gid",	   "nlink",  "size", "mtime",
-	"dev", "ino", "pid", "file", "path", "session", "process", "policy", "rule",
+	"dev", "ino", "pid", "file", "path", "session", "process", "policy", "rule", "made",
 };
 _Static_assert(MF_ARRAY_SIZE(key_names) == KEY_NUM, "a name for each");
 
@@ -333,6 +329,9 @@ static bool read_value(enum key key, char *value, struct mf_trash_record *r)
 		return true;
 	case KEY_MTIME:
 		return read_mtime(value, &a->mtime_ns);
+	case KEY_MADE:
+		r->e.made = strcmp(value, "1") == 0;
+		return true;
 	default:
 		return false;
 	}

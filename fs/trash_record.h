@@ -5,7 +5,15 @@
  * Record: "mf1 KEY=VALUE KEY=VALUE ...", in any order, each key once, unknown keys skipped. In values every byte up to 0x20, '%'
  * and every byte from 0x7f stands as %XX, so that a record is one line of ASCII whatever was in the path.
  *
- *	how op file by path at mode uid gid nlink size mtime dev ino pid session process policy rule
+ *	how op file by path at mode uid gid nlink size mtime dev ino pid session process policy rule made
+ *
+ * Where it can, a record needs no file of its own: the part that many share (by, session, process, policy, rule) is the text of one
+ * symbolic link, and each record is one more name of that link, which holds all the rest:
+ *
+ *	TOKEN=<how><op><made>MODE.UID.GID.NLINK.SIZE.MTIME.DEV.INO.PID=PATH
+ *
+ * numbers in hexadecimal, in PATH '|' for '/' and %XX for what is neither printable ASCII nor one of "%|". A name costs a third of a new
+ * link on ext4, where long texts take an inode and a block each. What does not fit into 255 bytes has a text of its own.
  *
  * Nothing of it is believed: a record is refused unless its file is one component that bears its own token.
  */
@@ -49,6 +57,21 @@ bool mf_trash_path_ok(const char *path);
 
 /** mf_trash_unescape() - Turn %XX into bytes, in place; Return: false for a wrong one, and for a zero byte */
 bool mf_trash_unescape(char *text);
+
+/** mf_trash_record_add_text() - Append @key and @text, escaped and cut to @max bytes; nothing where there is no text */
+void mf_trash_record_add_text(struct mf_strbuf *b, const char *key, const char *text, size_t max);
+
+#define MF_TRASH_NAME_ROOM 256
+/** mf_trash_record_name_ok() - Whether a name begins as a record that is a name does */
+bool mf_trash_record_name_ok(const char *name);
+/** mf_trash_record_shared_format() - What the names of many records share */
+void mf_trash_record_shared_format(struct mf_strbuf *b, const struct mf_trash_record *record);
+/** mf_trash_record_name_format() - The rest as a name; Return: false: it does not fit */
+bool mf_trash_record_name_format(const struct mf_trash_record *record,
+				 char ret[MF_TRASH_NAME_ROOM]);
+/** mf_trash_record_name_expand() - Append the text that both are, for mf_trash_record_parse(); Return: 0, MF_E_BAD, MF_E_NOMEM */
+int mf_trash_record_name_expand(struct mf_strbuf *b, const char *name, const char *shared,
+				size_t shared_len);
 
 /** mf_trash_record_format() - Append the record's text to @b (b->failed when it is too long) */
 void mf_trash_record_format(struct mf_strbuf *b, const struct mf_trash_record *record);

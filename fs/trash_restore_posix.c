@@ -13,8 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/fs_sys.h"
+#include "fs/trash_choose.h"
 #include "fs/trash_int.h"
-#include "fs/trash_sys.h"
 
 struct restore {
 	struct mf_trash *t;
@@ -75,6 +76,13 @@ static int choose_target(struct restore *r)
 	if (n < 0 || n >= (int)sizeof(r->path) || !mf_trash_path_ok(r->path))
 		return mf_err_set(r->err, MF_E_INVAL, "%s is no path to restore to.",
 				  to ? to : r->l.r.e.path);
+	// What lies on a disk that came from elsewhere may not say where on the others it wants to be.
+	if (!to && !r->target->anywhere && *r->t->top &&
+	    !mf_trash_path_below(r->path, r->t->top, false))
+		return mf_err_set(
+			r->err, MF_E_PERM,
+			"%s is not on the file system of the trash %s: say where to restore to.",
+			r->path, r->t->path);
 	return 0;
 }
 
@@ -140,7 +148,7 @@ static int bring_across(struct restore *r)
 	if (error == 0)
 		error = mf_trash_copy_tree(t, t->files_fd, r->l.r.e.file, r->dir, tmp);
 	if (error == 0)
-		error = mf_trash_sys_rename_new(r->dir, tmp, r->dir, r->name);
+		error = mf_fs_sys_rename_new(r->dir, tmp, r->dir, r->name);
 	if (error < 0) {
 		if (error != -EEXIST || faccessat(r->dir, tmp, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 			(void)mf_trash_remove_tree(r->dir, tmp);
@@ -164,7 +172,7 @@ static int bring_back(struct restore *r, bool over)
 	if (over)
 		error = renameat(t->files_fd, file, r->dir, r->name) == 0 ? 0 : -errno;
 	else
-		error = mf_trash_sys_rename_new(t->files_fd, file, r->dir, r->name);
+		error = mf_fs_sys_rename_new(t->files_fd, file, r->dir, r->name);
 	if (error ==
 	    -ENOTSUP) { // no rename that spares what is there: a name is made first, or it is looked for
 		if (linkat(t->files_fd, file, r->dir, r->name, 0) == 0)
@@ -178,9 +186,12 @@ static int bring_back(struct restore *r, bool over)
 	return error == -EXDEV ? bring_across(r) : error;
 }
 
-/* What is there goes to the trash; files are replaced in one step. Return: 0, or a negative errno; @ret_over: by a rename over it */
+/*
+ * What is there goes to the trash, @token; files are replaced in one step
+ * Return: 0, or a negative errno; @ret_over: by a rename over it
+ */
 static int make_room(struct restore *r, const struct stat *there, const struct stat *payload,
-		     bool *ret_over)
+		     char token[MF_TRASH_TOKEN_MAX], bool *ret_over)
 {
 	bool in_one = !S_ISDIR(there->st_mode) && !S_ISDIR(payload->st_mode) &&
 		      there->st_dev == payload->st_dev;
@@ -192,23 +203,38 @@ static int make_room(struct restore *r, const struct stat *there, const struct s
 		.pid = (uint32_t)getpid(),
 		.process = "moonfence",
 	};
-	char token[MF_TRASH_TOKEN_MAX];
 	int error = mf_trash_put(r->t, r->dir, r->name, &loss, token);
 
 	*ret_over = in_one;
 	if (error == 0 && r->ret)
-		memcpy(r->ret->replaced, token, sizeof(token));
+		memcpy(r->ret->replaced, token, MF_TRASH_TOKEN_MAX);
 	return error;
+}
+
+/* What was put aside for it, and nothing came in its place. */
+static void put_back(struct restore *r, const char *token)
+{
+	const struct mf_trash_target there = { .anywhere = true, .no_verify = true };
+
+	if (*token && mf_trash_restore_locked(r->t, token, &there, NULL, r->made, NULL) == 0 &&
+	    r->ret)
+		r->ret->replaced[0] = '\0';
 }
 
 static int restore_object(struct restore *r)
 {
+	char aside[MF_TRASH_TOKEN_MAX] = "";
 	struct stat there, payload;
 	bool over = false;
 	int error;
 
 	if (fstatat(r->t->files_fd, r->l.r.e.file, &payload, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail(r, -errno);
+	if (!r->target->no_verify && (payload.st_mode & S_IFMT) != (r->l.r.e.attr.mode & S_IFMT))
+		return mf_err_set(r->err, MF_E_BAD,
+				  "What is kept of %s is not what came into the trash: it is "
+				  "another kind of file.",
+				  r->l.r.e.path);
 	if (fstatat(r->dir, r->name, &there, AT_SYMLINK_NOFOLLOW) == 0) {
 		// A link to itself: the rename that was to replace it did not take place.
 		if (there.st_dev == payload.st_dev && there.st_ino == payload.st_ino) {
@@ -217,11 +243,13 @@ static int restore_object(struct restore *r)
 		}
 		if (!r->target->replace)
 			return fail(r, -EEXIST);
-		error = make_room(r, &there, &payload, &over);
+		error = make_room(r, &there, &payload, aside, &over);
 		if (error < 0)
 			return fail(r, error);
 	}
 	error = bring_back(r, over);
+	if (error < 0)
+		put_back(r, aside);
 	return error < 0 ? fail(r, error) : 0;
 }
 
@@ -256,15 +284,16 @@ int mf_trash_restore_locked(struct mf_trash *t, const char *what,
 		code = r->l.r.e.how == MF_TRASH_NOTE_DIR ? restore_dir(r) : restore_object(r);
 	if (code == 0) {
 		if (r->l.r.e.how != MF_TRASH_NOTE_DIR)
-			mf_trash_forget(t, r->l.token, r->l.r.e.file);
+			(void)mf_trash_forget(t, r->l.token, r->l.r.e.file);
 		if (ret)
 			memcpy(ret->path, r->path, sizeof(r->path));
-		mf_trash_tell(t, &(struct mf_trash_event){ .type = MF_TRASH_EVENT_RESTORED,
-							   .token = r->l.token,
-							   .path = r->path,
-							   .session = r->l.r.e.session,
-							   .text = "",
-							   .size = r->l.r.e.attr.size });
+		mf_trash_tell_event(&t->options,
+				    &(struct mf_trash_event){ .type = MF_TRASH_EVENT_RESTORED,
+							      .token = r->l.token,
+							      .path = r->path,
+							      .session = r->l.r.e.session,
+							      .text = "",
+							      .size = r->l.r.e.attr.size });
 	}
 	if (r->dir >= 0)
 		close(r->dir);
@@ -282,7 +311,12 @@ int mf_trash_restore(struct mf_trash *t, const char *what, const struct mf_trash
 	if (lock < 0)
 		return mf_err_set(err, MF_E_IO, "Cannot lock %s: %s.", t->path, strerror(-lock));
 	r = mf_trash_restore_locked(t, what, target, ret, &made, err);
-	mf_trash_made_finish(t, &made);
+	if (mf_trash_made_finish(t, &made) > 0 && r == 0)
+		r = mf_err_set(
+			err, MF_E_IO,
+			"%s is there, but not with all that it, or a directory above it, had: that "
+			"stays in the trash.",
+			ret ? ret->path : what);
 	close(lock);
 	return r;
 }

@@ -8,8 +8,9 @@
 #include <unistd.h>
 
 #include "core/base/hash.h"
+#include "fs/file_copy_posix.h"
+#include "fs/fs_sys.h"
 #include "fs/trash_int.h"
-#include "fs/trash_sys.h"
 
 #define DEPTH_MAX 4096	    /* directories in each other */
 #define LINKS_MAX (1 << 20) /* files with several names that are remembered; more become copies */
@@ -302,7 +303,7 @@ static int copy_link(struct walk *w, const char *name, const struct stat *st)
 	target[n] = '\0';
 	if (symlinkat(target, w->b, to) < 0)
 		return -errno;
-	mf_trash_times_of(st, times);
+	mf_file_times_of(st, times);
 	if (fchownat(w->b, to, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 && errno != EPERM)
 		return -errno;
 	return utimensat(w->b, to, times, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -errno;
@@ -320,7 +321,7 @@ static int copy_special(struct walk *w, const char *name, const struct stat *st)
 	if (mknodat(w->b, to, st->st_mode, st->st_rdev) < 0)
 		return -errno;
 #endif
-	mf_trash_times_of(st, times);
+	mf_file_times_of(st, times);
 	owned = fchownat(w->b, to, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) == 0;
 	if (fchmodat(w->b, to, st->st_mode & (owned ? 07777 : 0777), 0) < 0 ||
 	    utimensat(w->b, to, times, AT_SYMLINK_NOFOLLOW) < 0)
@@ -328,10 +329,26 @@ static int copy_special(struct walk *w, const char *name, const struct stat *st)
 	return 0;
 }
 
+static int copy_regular(struct walk *w, const char *name)
+{
+	int r, in = openat(w->a, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+	bool cloned;
+
+	if (in < 0)
+		return -errno;
+	if (fstat(in, &st) < 0 || !S_ISREG(st.st_mode))
+		r = -EINVAL;
+	else
+		r = mf_file_copy(in, &st, w->b, image_name(w, name), 0, !w->t->options.no_sync,
+				 &cloned);
+	close(in);
+	return r;
+}
+
 static int copy_leaf(struct walk *w, const char *name, const struct stat *st)
 {
 	const struct link *known;
-	bool cloned;
 	int r;
 
 	if (S_ISLNK(st->st_mode))
@@ -344,7 +361,7 @@ static int copy_leaf(struct walk *w, const char *name, const struct stat *st)
 		    linkat(w->image_dir, known->path, w->b, image_name(w, name), 0) == 0)
 			return 0;
 	}
-	r = mf_trash_copy_file(w->t, w->a, name, w->b, image_name(w, name), &cloned);
+	r = copy_regular(w, name);
 	if (r == 0 && st->st_nlink > 1)
 		links_add(w, name, st->st_ino);
 	return r;
@@ -358,7 +375,7 @@ static int copy_enter(struct walk *w, const char *name, const struct stat *st)
 
 static int copy_leave(struct walk *w, const struct level *level)
 {
-	int r = mf_trash_copy_attrs(w->a, w->b, &level->a);
+	int r = mf_file_copy_attrs(w->a, w->b, &level->a);
 
 	return r < 0 ? r : w->t->options.no_sync || fsync(w->b) == 0 ? 0 : -errno;
 }

@@ -122,12 +122,10 @@ static int load_failed(const wchar_t *path, DWORD code, struct mf_err *err)
 	return r;
 }
 
-static int find_calls(HMODULE module, struct mf_winfsp_calls *c, struct mf_err *err)
+int mf_winfsp_load(struct mf_winfsp_library *ret, struct mf_err *err)
 {
-	const struct {
-		const char *name;
-		void *call;
-	} rows[] = {
+	struct mf_winfsp_calls *c = &ret->calls;
+	const struct mf_win32_call rows[] = {
 		{ "fsp_fuse3_new", &c->make },
 		{ "fsp_fuse3_mount", &c->mount },
 		{ "fsp_fuse3_loop_mt", &c->loop_mt },
@@ -136,45 +134,25 @@ static int find_calls(HMODULE module, struct mf_winfsp_calls *c, struct mf_err *
 		{ "fsp_fuse3_destroy", &c->destroy },
 		{ "fsp_fuse3_get_context", &c->get_context },
 	};
+	const char *missing;
+	wchar_t *path = NULL;
+	int r;
 
 	_Static_assert(sizeof(*c) == sizeof(rows) / sizeof(rows[0]) * sizeof(void *),
 		       "every call has a row");
-	for (size_t i = 0; i < MF_ARRAY_SIZE(rows); i++) {
-		FARPROC fn = GetProcAddress(module, rows[i].name);
-
-		if (!fn)
-			return mf_err_set(err, MF_E_UNSUPPORTED,
-					  "the installed WinFsp has no %s, so it is older than its "
-					  "FUSE 3 layer: %s",
-					  rows[i].name, MF_WINFSP_INSTALL);
-		memcpy(rows[i].call, &fn, sizeof(fn));
-	}
-	return 0;
-}
-
-int mf_winfsp_load(struct mf_winfsp_library *ret, struct mf_err *err)
-{
-	wchar_t *path = NULL;
-	HMODULE module;
-	int r;
-
 	memset(ret, 0, sizeof(*ret));
 	r = read_folder(&path, err);
 	if (r)
 		return r;
 	wcscat(path, DLL);
-	/* Its own imports come from its folder or the system's: the current folder and PATH are never looked into. */
-	module = LoadLibraryExW(path, NULL,
-				LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_SYSTEM32);
-	if (!module) {
+	ret->module = mf_win32_load(path, rows, MF_ARRAY_SIZE(rows), &missing);
+	if (missing)
+		r = mf_err_set(err, MF_E_UNSUPPORTED,
+			       "the installed WinFsp has no %s, so it is older than its "
+			       "FUSE 3 layer: %s",
+			       missing, MF_WINFSP_INSTALL);
+	else if (!ret->module)
 		r = load_failed(path, GetLastError(), err);
-	} else {
-		r = find_calls(module, &ret->calls, err);
-		if (r)
-			FreeLibrary(module);
-		else
-			ret->module = module;
-	}
 	free(path);
 	ret->env = (struct mf_winfsp_env){ .flavour = MF_WINFSP_ENV_WINDOWS,
 					   .allocate = malloc,

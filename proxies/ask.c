@@ -7,25 +7,15 @@
 
 #include "proxies/proxy_int.h"
 
-static bool has_field(enum mf_event_type type, enum mf_event_field field)
-{
-	const struct mf_event_type_info *info = mf_event_type_info(type);
-
-	for (size_t i = 0; i < info->field_cnt; i++)
-		if (info->fields[i] == field)
-			return true;
-	return false;
-}
-
 void mf_ask_add(struct mf_event *ev, enum mf_event_field field, const char *text)
 {
-	if (has_field(ev->type, field))
+	if (mf_event_type_has(ev->type, field))
 		mf_event_add_cstr(ev, field, text);
 }
 
 static void add_int(struct mf_event *ev, enum mf_event_field field, int64_t value)
 {
-	if (has_field(ev->type, field))
+	if (mf_event_type_has(ev->type, field))
 		mf_event_add_int(ev, field, value);
 }
 
@@ -88,18 +78,36 @@ static void add_plan(struct mf_event *ev, const struct mf_decision *d)
 	mf_ask_add(ev, MF_EVF_REDIRECT_TO_UNIX, d->redirect_unix);
 	mf_ask_add(ev, MF_EVF_TLS_MODE,
 		   d->tls_mode == MF_TLS_REWRITE_SNI ? "rewrite_sni" : "passthrough");
-	mf_ask_add(ev, MF_EVF_REDIRECT_TLS,
-		   d->tls_mode == MF_TLS_REWRITE_SNI ? "rewrite_sni" : NULL);
 	mf_ask_add(ev, MF_EVF_REDIRECT_SNI, d->sni);
 	mf_ask_add(ev, MF_EVF_SNI, d->sni);
 	mf_ask_add(ev, MF_EVF_VISIBILITY, mf_visibility_name(d->visibility));
 }
 
+/* Whom this session's own answers said to be there. */
+static void add_names(struct mf_proxy *p, struct mf_event *ev, const struct mf_addr *addr)
+{
+	struct mf_names_item items[MF_ASK_NAMES_MAX];
+	const char *names[MF_ASK_NAMES_MAX];
+	size_t cnt = p->session->names
+			     ? mf_names_list(p->session->names, addr, items, MF_ARRAY_SIZE(items))
+			     : 0;
+
+	for (size_t i = 0; i < cnt; i++)
+		names[i] = items[i].name;
+	if (cnt)
+		mf_event_add_list(ev, MF_EVF_NAMES, names, cnt);
+}
+
+static bool leads_elsewhere(const struct mf_decision *d)
+{
+	return d && (d->verdict == MF_REDIRECT || d->verdict == MF_ROUTE);
+}
+
 void mf_ask_announce_connect(struct mf_proxy *p, const struct mf_session_flow *flow,
 			     const char *host, const char *action, const struct mf_decision *d)
 {
-	bool redirect = d->verdict == MF_REDIRECT || d->verdict == MF_ROUTE;
-	char text[MF_ADDR_TEXT_MAX];
+	bool redirect = leads_elsewhere(d);
+	char text[MF_ADDR_TEXT_MAX], original[MF_NAME_ROOM + MF_ENDPOINT_TEXT_MAX];
 
 	if (!p->session->events)
 		return;
@@ -107,8 +115,16 @@ void mf_ask_announce_connect(struct mf_proxy *p, const struct mf_session_flow *f
 			   flow, host, "connect", action, d);
 	mf_ask_add(&p->event, MF_EVF_RESOLVED_IP,
 		   mf_addr_format(&flow->server.addr, text, sizeof(text)));
-	if (redirect)
+	if (redirect) {
+		if (host && *host)
+			snprintf(original, sizeof(original), "%s:%u", host, flow->server.port);
+		else
+			mf_endpoint_format(&flow->server, original, sizeof(original));
+		mf_ask_add(&p->event, MF_EVF_ORIGINAL, original);
 		add_plan(&p->event, d);
+	} else {
+		add_names(p, &p->event, &flow->server.addr);
+	}
 	mf_ask_send(p, &p->event);
 }
 
@@ -147,6 +163,9 @@ void mf_ask_announce_hello(struct mf_proxy *p, const struct mf_session_flow *flo
 	mf_event_add_bool(ev, MF_EVF_QUIC, flow->proto == MF_UDP);
 	mf_ask_add(ev, MF_EVF_RESOLVED_IP,
 		   mf_addr_format(&flow->server.addr, address, sizeof(address)));
+	add_names(p, ev, &flow->server.addr);
+	if (leads_elsewhere(d))
+		add_plan(ev, d);
 	mf_ask_send(p, ev);
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/clock.h"
 #include "proxies/dns_proxy_int.h"
 #include "proxies/proxy_int.h"
 
@@ -20,7 +21,11 @@ struct mf_dns_job {
 	mf_dns_reply_fn
 		reply; /* NULL: was answered with something stale, the rest is for the cache */
 	void *ctx;
+	/* what its client was given while it waited; NULL: nobody was asked. Once the job is linked, a copy: own_grants */
+	const struct mf_approve_grants *grants;
+	struct mf_approve_grants *own_grants;
 	struct mf_kept *kept; /* the decision that let it pass, for its event */
+	uint64_t begun_ns;
 	bool cname; /* resolve{cname=}: asked about the target, answered for the question */
 	struct mf_dns_name target;
 	char name[MF_DNS_TEXT_MAX]; /* the question's, as text */
@@ -48,6 +53,7 @@ static void link_job(struct mf_dns_job *j)
 static void end_job(struct mf_dns_job *j)
 {
 	mf_timeout_disarm(&j->patience);
+	free(j->own_grants);
 	free(j->kept);
 	free(j);
 }
@@ -71,6 +77,10 @@ static void send_answer_event(struct mf_dns_job *j, const struct mf_dns_chain *c
 			   j->kept ? &j->kept->d : NULL);
 	mf_ask_add(&p->event, MF_EVF_RCODE, mf_dns_rcode_name(rcode));
 	mf_ask_add(&p->event, MF_EVF_UPSTREAM, server);
+	mf_event_add_int(&p->event, MF_EVF_ELAPSED_US,
+			 (int64_t)((mf_clock_now(&mf_clock_system) - j->begun_ns) / MF_NS_PER_US));
+	if (c->cnt || c->addr_cnt)
+		mf_event_add_int(&p->event, MF_EVF_TTL, c->ttl_s);
 	if (c->cnt)
 		mf_event_add_list(&p->event, MF_EVF_ALIASES, c->list, c->cnt);
 	if (c->addr_cnt)
@@ -202,8 +212,26 @@ static bool may_answer(struct mf_dns_job *j, const struct mf_dns_chain *c, unsig
 	       d->verdict == MF_ALLOW;
 }
 
+/* The answer waits in the cache, mostly, until the question is asked once more. */
+static bool hold_job(struct mf_dns_job *j, struct mf_decision *d)
+{
+	struct mf_dns_turn t = { .dns = j->dns,
+				 .p = j->dns->proxy,
+				 .flow = &j->flow,
+				 .q = j->query,
+				 .reply = j->reply,
+				 .ctx = j->ctx,
+				 .grants = j->grants };
+
+	snprintf(t.name, sizeof(t.name), "%s", j->name);
+	mf_dns_type_format(t.q.type, t.type, sizeof(t.type));
+	mf_dns_class_format(t.q.class, t.class, sizeof(t.class));
+	return mf_dns_hold(&t, d);
+}
+
 /* An answer, wherever it comes from: nothing here knows whether it was asked for just now. */
-static void deliver(struct mf_dns_job *j, const struct mf_dns_result *res, enum mf_dns_ede ede)
+static void judge_and_deliver(struct mf_dns_job *j, const struct mf_dns_result *res,
+			      enum mf_dns_ede ede)
 {
 	struct mf_dns_chain *c = j->dns->chain;
 	struct mf_dns_query asked = asked_of(j);
@@ -223,10 +251,23 @@ static void deliver(struct mf_dns_job *j, const struct mf_dns_result *res, enum 
 		return;
 	}
 	if (!may_answer(j, c, res->walk->rcode, &d)) {
+		if (d.verdict == MF_ASK && hold_job(j, &d))
+			return;
 		refuse_job(j, &d, mf_decision_reason(&d));
 		return;
 	}
 	reply_response(j, c, res, ede);
+}
+
+static void deliver(struct mf_dns_job *j, const struct mf_dns_result *res, enum mf_dns_ede ede)
+{
+	struct mf_asker *a = &j->dns->proxy->asker;
+
+	a->may_hold = true;
+	a->grants = j->grants;
+	judge_and_deliver(j, res, ede);
+	a->may_hold = false;
+	a->grants = NULL;
 }
 
 /* Return: false when the cache has nothing for it */
@@ -304,6 +345,8 @@ static void fill_job(struct mf_dns_job *j, struct mf_dns_turn *t, const struct m
 {
 	j->dns = t->dns;
 	j->prev = j->next = NULL;
+	j->grants = t->grants;
+	j->own_grants = NULL;
 	j->flow = *t->flow;
 	j->query = t->q;
 	j->ask = NULL;
@@ -312,6 +355,7 @@ static void fill_job(struct mf_dns_job *j, struct mf_dns_turn *t, const struct m
 	j->ctx = t->ctx;
 	/* only events speak of it */
 	j->kept = t->p->session->events ? mf_kept_new(d) : NULL;
+	j->begun_ns = t->p->session->events ? mf_clock_now(&mf_clock_system) : 0;
 	j->cname = target != NULL;
 	if (target)
 		j->target = *target;
@@ -335,6 +379,12 @@ bool mf_dns_forward(struct mf_dns_turn *t, const struct mf_decision *d,
 		return false;
 	}
 	*j = now;
+	if (now.grants) {
+		/* without memory it is asked once more */
+		j->grants = j->own_grants = malloc(sizeof(*j->own_grants));
+		if (j->own_grants)
+			*j->own_grants = *now.grants;
+	}
 	asked = asked_of(j);
 	if (mf_dns_upstream_ask(t->p->upstream, &asked, on_answer, j, &j->ask) < 0) {
 		end_job(j);
@@ -355,6 +405,7 @@ void mf_dns_proxy_cancel(struct mf_dns_proxy *dns, void *ctx)
 		if (j->reply && j->ctx == ctx)
 			free_job(j);
 	}
+	mf_dns_held_cancel(dns, ctx);
 }
 
 int mf_dns_forward_init(struct mf_dns_proxy *dns, struct mf_err *err)
@@ -381,6 +432,7 @@ void mf_dns_forward_done(struct mf_dns_proxy *dns)
 {
 	while (dns->jobs)
 		free_job(dns->jobs);
+	mf_dns_held_cancel(dns, NULL);
 	mf_dns_cache_free(dns->own_cache);
 	free(dns->chain);
 	free(dns->kept);

@@ -116,7 +116,7 @@ static size_t load_addrs(const struct mf_decision *d, struct mf_addr *ret)
 }
 
 static void send_redirect_event(struct mf_dns_turn *t, const struct mf_decision *d,
-				const struct mf_addr *addrs, size_t cnt)
+				const struct mf_addr *addrs, size_t cnt, uint32_t ttl_s)
 {
 	char text[MF_ADDR_TEXT_MAX] = "";
 
@@ -127,6 +127,9 @@ static void send_redirect_event(struct mf_dns_turn *t, const struct mf_decision 
 	if (cnt)
 		mf_addr_format(&addrs[0], text, sizeof(text));
 	mf_ask_add(&t->p->event, MF_EVF_RESOLVED_TO, cnt ? text : d->cname);
+	if (cnt)
+		mf_event_add_addrs(&t->p->event, MF_EVF_IPS, addrs, cnt);
+	mf_event_add_int(&t->p->event, MF_EVF_TTL, ttl_s);
 	mf_ask_add(&t->p->event, MF_EVF_VISIBILITY, mf_visibility_name(d->visibility));
 	mf_ask_send(t->p, &t->p->event);
 }
@@ -143,7 +146,7 @@ static void answer_resolve(struct mf_dns_turn *t, const struct mf_decision *d)
 
 	t->p->stats.dns_redirected++;
 	a.ttl_s = d->ttl_s ? d->ttl_s : TTL_S;
-	send_redirect_event(t, d, addrs, cnt);
+	send_redirect_event(t, d, addrs, cnt, a.ttl_s);
 	if (d->cname && mf_dns_parse_name(d->cname, &target) == 0) {
 		if (wants_addr && cnt == 0) {
 			if (!mf_dns_forward(t, d, &target))
@@ -180,7 +183,7 @@ static int judge(struct mf_dns_turn *t, struct mf_decision *d)
 				t->p->opt.dns_default == MF_PROXY_DNS_RESOLVE_KNOWN, d);
 }
 
-static void serve(struct mf_dns_turn *t)
+static void judge_and_answer(struct mf_dns_turn *t)
 {
 	struct mf_decision d;
 	/* before dns, whose strings the next question would replace */
@@ -198,6 +201,8 @@ static void serve(struct mf_dns_turn *t)
 		answer_resolve(t, &d);
 		return;
 	}
+	if (d.verdict == MF_ASK && mf_dns_hold(t, &d))
+		return;
 	if (d.verdict != MF_ALLOW) {
 		mf_dns_refuse(t, &d, mf_decision_reason(&d));
 		return;
@@ -216,6 +221,17 @@ static void serve(struct mf_dns_turn *t)
 	t->p->stats.dns_failed++;
 	mf_dns_reply_error(t->dns, &t->q, t->flow, MF_DNS_SERVFAIL, MF_DNS_EDE_OTHER,
 			   "too many questions are open", t->reply, t->ctx);
+}
+
+void mf_dns_serve(struct mf_dns_turn *t)
+{
+	struct mf_asker *a = &t->p->asker;
+
+	a->may_hold = true;
+	a->grants = t->grants;
+	judge_and_answer(t);
+	a->may_hold = false;
+	a->grants = NULL;
 }
 
 /* What cannot be read is answered as far as its header could be. */
@@ -267,7 +283,7 @@ void mf_dns_proxy_ask(struct mf_dns_proxy *dns, const struct mf_session_flow *fl
 				   "the name has bytes that no host name has", reply, ctx);
 		return;
 	}
-	serve(&t);
+	mf_dns_serve(&t);
 }
 
 int mf_dns_proxy_new(struct mf_proxy *p, struct mf_dns_proxy **ret, struct mf_err *err)

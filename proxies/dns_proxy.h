@@ -32,6 +32,9 @@ void mf_dns_proxy_ask(struct mf_dns_proxy *dns, const struct mf_session_flow *fl
 /** mf_dns_proxy_cancel() - @ctx has gone: none of its questions is answered any more */
 void mf_dns_proxy_cancel(struct mf_dns_proxy *dns, void *ctx);
 
+/** mf_dns_proxy_waits() - Whether a question of @ctx waits until a person has answered */
+bool mf_dns_proxy_waits(const struct mf_dns_proxy *dns, const void *ctx);
+
 /** mf_dns_tcp_serve() - Take over an accepted connection to port 53; owns @fd */
 void mf_dns_tcp_serve(struct mf_dns_proxy *dns, int fd, const struct mf_session_flow *flow);
 

@@ -9,12 +9,14 @@
 #include "proxies/dns_proxy.h"
 #include "proxies/timeouts.h"
 
+struct mf_dns_held;
 struct mf_dns_job;
 struct mf_dns_tcp;
 
 struct mf_dns_proxy {
 	struct mf_proxy *proxy;
 	struct mf_dns_job *jobs;
+	struct mf_dns_held *held;		/* dns_held.c: questions that wait for a person */
 	struct mf_dns_chain *chain;		/* of the answer being read: too big for a stack */
 	struct mf_dns_cache *cache, *own_cache; /* own_cache: ours to free */
 	struct mf_timeout_queue patience;
@@ -38,6 +40,8 @@ struct mf_dns_turn {
 	char name[MF_DNS_TEXT_MAX], type[16], class[16];
 	mf_dns_reply_fn reply;
 	void *ctx;
+	const struct mf_approve_grants
+		*grants; /* what it was given while it waited; NULL: nothing */
 };
 
 /* --- dns_proxy.c ---------------------------------------------------------------------------------------------------- */
@@ -61,6 +65,16 @@ void mf_dns_refuse(struct mf_dns_turn *t, const struct mf_decision *d, const cha
 /* Tie addresses to names for the session. Return: 0, MF_E_* (then nothing may be answered) */
 int mf_dns_learn(struct mf_proxy *p, const char *question, const char *const *aliases,
 		 size_t alias_cnt, const struct mf_addr *addrs, size_t cnt, uint32_t ttl_s);
+
+/* Judge and answer a question that was read. */
+void mf_dns_serve(struct mf_dns_turn *t);
+
+/* --- dns_held.c ----------------------------------------------------------------------------------------------------- */
+
+/* Wait for an answer to what was asked last; @d becomes a denial where that cannot be. Return: whether it waits */
+bool mf_dns_hold(struct mf_dns_turn *t, struct mf_decision *d);
+/* Questions of @ctx; NULL: all */
+void mf_dns_held_cancel(struct mf_dns_proxy *dns, const void *ctx);
 
 /* --- dns_forward.c -------------------------------------------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "proxies/http_service_int.h"
+#include "proxies/tls_io.h"
 
 enum {
 	ACCEPT_BATCH = 32,
@@ -29,42 +30,18 @@ static void pump(struct mf_http_conn *c);
 
 /* --- sockets and TLS ------------------------------------------------------------------------------------------------ */
 
-/* Bytes, 0 at the end, MF_E_AGAIN, MF_E_CLOSED */
-static ssize_t tls_result(struct mf_http_conn *c, int n)
-{
-	switch (SSL_get_error(c->ssl, n)) {
-	case SSL_ERROR_WANT_READ:
-	case SSL_ERROR_WANT_WRITE:
-		return MF_E_AGAIN;
-	case SSL_ERROR_ZERO_RETURN:
-		return 0;
-	default:
-		return MF_E_CLOSED;
-	}
-}
-
 static ssize_t conn_recv(struct mf_http_conn *c, uint8_t *buf, size_t len)
 {
-	int n;
-
-	if (!c->ssl)
-		return mf_sock_recv(c->fd, buf, len);
-	ERR_clear_error();
-	n = SSL_read(c->ssl, buf, (int)len);
-	return n > 0 ? n : tls_result(c, n);
+	return c->ssl ? mf_tls_recv(c->ssl, buf, len) : mf_sock_recv(c->fd, buf, len);
 }
 
 static ssize_t conn_send(struct mf_http_conn *c, const uint8_t *buf, size_t len)
 {
-	int n;
+	ssize_t n;
 
 	if (!c->ssl)
 		return mf_sock_send(c->fd, buf, len);
-	ERR_clear_error();
-	n = SSL_write(c->ssl, buf, (int)len);
-	if (n > 0)
-		return n;
-	n = (int)tls_result(c, n);
+	n = mf_tls_send(c->ssl, buf, len);
 	return n == 0 ? MF_E_CLOSED : n;
 }
 
@@ -84,7 +61,7 @@ static void shake_hands(struct mf_http_conn *c)
 	ERR_clear_error();
 	n = SSL_accept(c->ssl);
 	if (n != 1) {
-		r = tls_result(c, n);
+		r = mf_tls_result(c->ssl, n);
 		if (r != MF_E_AGAIN) {
 			c->s->stats.handshakes_failed++;
 			c->broken = true;
@@ -155,7 +132,7 @@ static size_t out_len(const struct mf_http_conn *c)
 /* Return: whether something was sent */
 static bool send_some(struct mf_http_conn *c)
 {
-	bool moved = false;
+	bool moved = false, waited = out_len(c) > 0;
 
 	while (out_len(c) && !c->broken) {
 		size_t len = out_len(c);
@@ -173,10 +150,13 @@ static bool send_some(struct mf_http_conn *c)
 		evbuffer_drain(c->out, (size_t)n);
 		moved = true;
 	}
-	if (out_len(c) == 0)
+	if (out_len(c) == 0) {
 		mf_timeout_disarm(&c->sending);
-	else if (moved || !mf_timeout_armed(&c->sending))
+		if (waited && !c->broken)
+			mf_http_exchange_room(c);
+	} else if (moved || !mf_timeout_armed(&c->sending)) {
 		mf_timeout_arm(&c->sending, &c->s->send);
+	}
 	return moved;
 }
 
@@ -187,7 +167,8 @@ static void tell_protocol(struct mf_http_conn *c)
 	struct mf_http_h1 *h = &c->h1;
 	size_t len = h->len < sizeof(preface) - 1 ? h->len : sizeof(preface) - 1;
 
-	if (memcmp(h->in, preface, len) != 0 || !mf_http_service_has_http2()) {
+	if (memcmp(h->in, preface, len) != 0 || c->s->opt.http1_only ||
+	    !mf_http_service_has_http2()) {
 		c->spoken = true;
 		return;
 	}
@@ -265,8 +246,8 @@ static bool has_ended(struct mf_http_conn *c)
 		return c->drained && c->eof;
 	if (c->h2)
 		return c->eof || mf_http_h2_ended(c);
-	/* a client that has only half closed still gets the answers to what came whole */
-	return c->eof && !c->exchanges;
+	/* a client that has only half closed still gets the answers to what came whole; not one that may never end */
+	return c->eof && (!c->exchanges || c->exchanges->streams);
 }
 
 static void set_deadline(struct mf_http_conn *c)
@@ -279,14 +260,15 @@ static void set_deadline(struct mf_http_conn *c)
 		wait = MF_HTTP_WAIT_REQUEST;
 	else if (!c->exchanges && !out_len(c))
 		wait = MF_HTTP_WAIT_IDLE;
+	/* who waits for an answer has all the time that it takes; @wait alone was reset when its request was whole */
+	if (wait == MF_HTTP_WAIT_NONE)
+		mf_timeout_disarm(&c->reading);
 	if (wait == c->wait)
 		return;
 	c->wait = wait;
 	if (wait == MF_HTTP_WAIT_NONE)
-		mf_timeout_disarm(&c->reading);
-	else
-		mf_timeout_arm(&c->reading,
-			       wait == MF_HTTP_WAIT_REQUEST ? &c->s->request : &c->s->idle);
+		return;
+	mf_timeout_arm(&c->reading, wait == MF_HTTP_WAIT_REQUEST ? &c->s->request : &c->s->idle);
 }
 
 static void pump(struct mf_http_conn *c)
@@ -440,6 +422,15 @@ int mf_http_service_take(struct mf_http_service *s, int fd, SSL_CTX *tls,
 	s->stats.connections++;
 	mf_sockwatch_kick(&c->watch);
 	return 0;
+}
+
+int mf_http_service_take_tagged(struct mf_http_service *s, int fd, uint64_t tag)
+{
+	int r = mf_http_service_take(s, fd, NULL, NULL);
+
+	if (r == 0)
+		s->conns->tag = tag;
+	return r;
 }
 
 static void watch_listeners(struct mf_http_service *s, bool watch)

@@ -57,6 +57,7 @@ struct mf_http_service_options {
 	uint32_t request_ms;  /* first to last byte of a request, and a TLS handshake: 10,000 */
 	uint32_t idle_ms;     /* between requests: 30,000 */
 	uint32_t send_ms;     /* without a byte taken while an answer is sent: 20,000 */
+	bool http1_only;      /* in cleartext: the preface of HTTP/2 is a bad request */
 };
 
 #define MF_HTTP_FIELDS_MAX 64 /* of a request; with more it is answered by 431 */
@@ -77,6 +78,7 @@ struct mf_http_request {
 	const struct mf_http_field *fields; /* without HTTP/2's pseudo-fields */
 	size_t field_cnt;
 	struct mf_endpoint peer; /* family 0: not known (Unix sockets) */
+	uint64_t tag;		 /* of the connection: mf_http_service_take_tagged() */
 	bool head;		 /* HEAD: its answer has no body */
 	bool tls, http2;
 };
@@ -146,6 +148,9 @@ void mf_http_service_change_tls(struct mf_http_service *s, SSL_CTX *tls);
 int mf_http_service_take(struct mf_http_service *s, int fd, SSL_CTX *tls,
 			 const struct mf_endpoint *peer);
 
+/** mf_http_service_take_tagged() - The same in cleartext; @tag is the owner's, and is in every request of the connection */
+int mf_http_service_take_tagged(struct mf_http_service *s, int fd, uint64_t tag);
+
 void mf_http_service_get_stats(const struct mf_http_service *s, struct mf_http_service_stats *ret);
 
 /**
@@ -156,6 +161,20 @@ void mf_http_answer(struct mf_http_exchange *x, const struct mf_http_answer *a);
 /** mf_http_answer_text() - The same with a text and Cache-Control: no-store */
 void mf_http_answer_text(struct mf_http_exchange *x, int status, const char *type,
 			 const char *text);
+
+/*
+ * An answer in pieces, of a length that nobody knows: chunked in HTTP/1.1, up to the connection's end in HTTP/1.0. HTTP/2 has none
+ * here, and a client that closes its half of the connection has left. mf_http_answer_end() ends it and @x; a client that left is told of by mf_http_exchange_on_gone(), and @x still wants its end.
+ */
+/** mf_http_answer_begin() - Head of the answer; no body of @a. Return: 0; MF_E_UNSUPPORTED (HTTP/2): @x still waits */
+int mf_http_answer_begin(struct mf_http_exchange *x, const struct mf_http_answer *a);
+/** mf_http_answer_send() - Return: bytes that the client has not taken yet; MF_E_CLOSED: it left */
+int64_t mf_http_answer_send(struct mf_http_exchange *x, struct mf_span bytes);
+/** mf_http_answer_end() - @x is gone afterwards */
+void mf_http_answer_end(struct mf_http_exchange *x);
+/** mf_http_answer_on_room() - Call @fn each time when all that was sent has been taken */
+void mf_http_answer_on_room(struct mf_http_exchange *x,
+			    void (*fn)(void *ctx, struct mf_http_exchange *x), void *ctx);
 
 /** mf_http_exchange_is_gone() - The client left (or the service was freed): the answer will not be sent */
 bool mf_http_exchange_is_gone(const struct mf_http_exchange *x);

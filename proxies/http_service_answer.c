@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "core/base/hex.h"
 #include "proxies/http_service_int.h"
 
 static const struct {
@@ -12,6 +13,7 @@ static const struct {
 } reasons[] = {
 	{ 200, "OK" },
 	{ 201, "Created" },
+	{ 202, "Accepted" },
 	{ 204, "No Content" },
 	{ 301, "Moved Permanently" },
 	{ 302, "Found" },
@@ -26,10 +28,12 @@ static const struct {
 	{ 405, "Method Not Allowed" },
 	{ 408, "Request Timeout" },
 	{ 409, "Conflict" },
+	{ 410, "Gone" },
 	{ 413, "Content Too Large" },
 	{ 414, "URI Too Long" },
 	{ 415, "Unsupported Media Type" },
 	{ 421, "Misdirected Request" },
+	{ 422, "Unprocessable Content" },
 	{ 429, "Too Many Requests" },
 	{ 431, "Request Header Fields Too Large" },
 	{ 500, "Internal Server Error" },
@@ -37,6 +41,7 @@ static const struct {
 	{ 502, "Bad Gateway" },
 	{ 503, "Service Unavailable" },
 	{ 504, "Gateway Timeout" },
+	{ 505, "HTTP Version Not Supported" },
 };
 
 const char *mf_http_reason(int status)
@@ -150,6 +155,72 @@ void mf_http_answer_text(struct mf_http_exchange *x, int status, const char *typ
 						    .field_cnt = 1 });
 }
 
+/* --- answers in pieces ---------------------------------------------------------------------------------------------- */
+
+int mf_http_answer_begin(struct mf_http_exchange *x, const struct mf_http_answer *a)
+{
+	struct mf_http_conn *c = x->conn;
+
+	if (mf_bug(x->streams || !may_be_sent(a)))
+		return MF_E_BUG;
+	if (c && c->h2)
+		return MF_E_UNSUPPORTED;
+	x->streams = true;
+	if (!c)
+		return 0;
+	x->ends_conn |= x->http10;
+	(void)mf_http_h1_head(c, a, -1, x->http10, x->ends_conn);
+	mf_http_conn_kick(c);
+	return 0;
+}
+
+int64_t mf_http_answer_send(struct mf_http_exchange *x, struct mf_span bytes)
+{
+	struct mf_http_conn *c = x->conn;
+
+	if (!c)
+		return MF_E_CLOSED;
+	if (bytes.len && !x->head) {
+		if (!x->http10)
+			evbuffer_add_printf(c->out, "%lx\r\n", (unsigned long)bytes.len);
+		evbuffer_add(c->out, bytes.ptr, bytes.len);
+		if (!x->http10)
+			evbuffer_add(c->out, "\r\n", 2);
+	}
+	mf_http_conn_kick(c);
+	return (int64_t)evbuffer_get_length(c->out);
+}
+
+void mf_http_answer_end(struct mf_http_exchange *x)
+{
+	struct mf_http_conn *c = x->conn;
+
+	if (c) {
+		unlink_exchange(x);
+		if (!x->http10 && !x->head)
+			evbuffer_add(c->out, "0\r\n\r\n", 5);
+		if (x->ends_conn)
+			c->closing = true;
+		mf_http_conn_kick(c);
+	}
+	free(x);
+}
+
+void mf_http_answer_on_room(struct mf_http_exchange *x,
+			    void (*fn)(void *ctx, struct mf_http_exchange *x), void *ctx)
+{
+	x->room = fn;
+	x->room_ctx = ctx;
+}
+
+void mf_http_exchange_room(struct mf_http_conn *c)
+{
+	struct mf_http_exchange *x = c->exchanges;
+
+	if (x && x->streams && x->room)
+		x->room(x->room_ctx, x);
+}
+
 /* --- routes --------------------------------------------------------------------------------------------------------- */
 
 static bool leads(const struct mf_http_route *r, struct mf_span path)
@@ -202,7 +273,7 @@ static const struct mf_http_route *find_route(const struct mf_http_service *s,
 }
 
 void mf_http_dispatch(struct mf_http_conn *c, struct mf_http_request *req, int32_t stream,
-		      bool ends_conn)
+		      bool ends_conn, bool http10)
 {
 	const struct mf_http_route *route;
 	struct mf_http_exchange *x;
@@ -211,6 +282,7 @@ void mf_http_dispatch(struct mf_http_conn *c, struct mf_http_request *req, int32
 
 	c->s->stats.requests++;
 	req->peer = c->peer;
+	req->tag = c->tag;
 	req->head = mf_span_eq(req->method, mf_span_str("HEAD"));
 	req->tls = c->ssl != NULL;
 	req->http2 = c->h2 != NULL;
@@ -223,6 +295,7 @@ void mf_http_dispatch(struct mf_http_conn *c, struct mf_http_request *req, int32
 	x->stream = stream;
 	x->head = req->head;
 	x->ends_conn = ends_conn;
+	x->http10 = http10;
 	x->next = c->exchanges;
 	if (x->next)
 		x->next->prev = x;
@@ -266,14 +339,6 @@ struct mf_span mf_http_find_field(const struct mf_http_request *req, const char 
 	return mf_span_of(NULL, 0);
 }
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Return: bytes written, MF_E_BAD, MF_E_LIMIT */
 static int decode(struct mf_span s, char *buf, size_t size)
 {
@@ -285,8 +350,8 @@ static int decode(struct mf_span s, char *buf, size_t size)
 		if (c == '+') {
 			c = ' ';
 		} else if (c == '%') {
-			int a = s.len - i > 2 ? hex_digit(s.ptr[i + 1]) : -1;
-			int b = s.len - i > 2 ? hex_digit(s.ptr[i + 2]) : -1;
+			int a = s.len - i > 2 ? mf_hex_digit(s.ptr[i + 1]) : -1;
+			int b = s.len - i > 2 ? mf_hex_digit(s.ptr[i + 2]) : -1;
 
 			if (a < 0 || b < 0)
 				return MF_E_BAD;

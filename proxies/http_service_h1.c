@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "core/base/hex.h"
 #include "core/wire/http_head.h"
 #include "proxies/http_service_int.h"
 
@@ -208,14 +209,6 @@ static size_t line_len(const struct mf_http_h1 *h, size_t at)
 	return nl ? (size_t)(nl - h->in) - at + 1 : 0;
 }
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* chunk-size [ chunk-ext ] CRLF; Return: 0 or MF_E_BAD */
 static int read_chunk_line(struct mf_span line, uint64_t *ret)
 {
@@ -227,10 +220,10 @@ static int read_chunk_line(struct mf_span line, uint64_t *ret)
 	line.len -= 2;
 	if (memchr(line.ptr, '\r', line.len) || memchr(line.ptr, 0, line.len))
 		return MF_E_BAD;
-	for (; i < line.len && hex_digit(line.ptr[i]) >= 0; i++) {
+	for (; i < line.len && mf_hex_digit(line.ptr[i]) >= 0; i++) {
 		if (i == 15)
 			return MF_E_BAD;
-		*ret = *ret << 4 | (uint64_t)hex_digit(line.ptr[i]);
+		*ret = *ret << 4 | (uint64_t)mf_hex_digit(line.ptr[i]);
 	}
 	if (i == 0 || (i < line.len && line.ptr[i] != ';'))
 		return MF_E_BAD;
@@ -348,20 +341,22 @@ bool mf_http_h1_run(struct mf_http_conn *c)
 	req.authority = head.host;
 	req.body = mf_span_of(h->in + h->head_len, h->body_len);
 	c->wait = MF_HTTP_WAIT_NONE; /* what comes next has its own time */
-	mf_http_dispatch(c, &req, 0, m.close || m.http10);
+	mf_http_dispatch(c, &req, 0, m.close || m.http10, m.http10);
 	remove_bytes(h, 0, h->head_len + h->body_len);
 	h->head_len = h->body_len = h->scanned = 0;
 	return true;
 }
 
-void mf_http_h1_answer(struct mf_http_conn *c, const struct mf_http_answer *a, bool head,
-		       bool ends_conn)
+bool mf_http_h1_head(struct mf_http_conn *c, const struct mf_http_answer *a, int64_t len,
+		     bool http10, bool ends_conn)
 {
 	bool bodiless = a->status == 204 || a->status == 304;
 
 	evbuffer_add_printf(c->out, "HTTP/1.1 %d %s\r\n", a->status, mf_http_reason(a->status));
-	if (!bodiless)
-		evbuffer_add_printf(c->out, "content-length: %lu\r\n", (unsigned long)a->body.len);
+	if (!bodiless && len >= 0)
+		evbuffer_add_printf(c->out, "content-length: %lld\r\n", (long long)len);
+	else if (!bodiless && !http10)
+		evbuffer_add_printf(c->out, "transfer-encoding: chunked\r\n");
 	if (a->type)
 		evbuffer_add_printf(c->out, "content-type: %s\r\n", a->type);
 	for (size_t i = 0; i < a->field_cnt; i++)
@@ -369,11 +364,19 @@ void mf_http_h1_answer(struct mf_http_conn *c, const struct mf_http_answer *a, b
 				    (const char *)a->fields[i].name.ptr,
 				    (int)a->fields[i].value.len,
 				    (const char *)a->fields[i].value.ptr);
-	if (ends_conn) {
+	if (ends_conn)
 		evbuffer_add_printf(c->out, "connection: close\r\n");
-		c->closing = true;
-	}
 	evbuffer_add(c->out, "\r\n", 2);
-	if (!head && !bodiless)
+	return !bodiless;
+}
+
+void mf_http_h1_answer(struct mf_http_conn *c, const struct mf_http_answer *a, bool head,
+		       bool ends_conn)
+{
+	bool body = mf_http_h1_head(c, a, (int64_t)a->body.len, false, ends_conn);
+
+	if (ends_conn)
+		c->closing = true;
+	if (body && !head)
 		evbuffer_add(c->out, a->body.ptr, a->body.len);
 }

@@ -157,7 +157,7 @@ static void dispatch(struct stream *s)
 		return;
 	}
 	req.body = mf_span_of(s->bytes + s->head_len, s->len - s->head_len);
-	mf_http_dispatch(s->h->conn, &req, s->id, false);
+	mf_http_dispatch(s->h->conn, &req, s->id, false, false);
 	forget_request(s);
 }
 

@@ -52,6 +52,7 @@ struct mf_http_conn {
 	struct mf_timeout reading, sending;
 	enum mf_http_wait wait;
 	struct mf_endpoint peer;
+	uint64_t tag;
 	int fd;
 	SSL *ssl;	       /* NULL: cleartext */
 	bool shaking, spoken;  /* TLS; which HTTP it is has been told */
@@ -70,6 +71,9 @@ struct mf_http_exchange {
 	struct mf_http_exchange *prev, *next;
 	int32_t stream; /* HTTP/2 */
 	bool head, ends_conn;
+	bool streams, http10; /* its answer has begun; which is not chunked */
+	void (*room)(void *ctx, struct mf_http_exchange *x);
+	void *room_ctx;
 	void (*gone)(void *ctx, struct mf_http_exchange *x);
 	void *gone_ctx;
 };
@@ -103,11 +107,13 @@ void mf_http_conn_kick(struct mf_http_conn *c);
 
 /* Find the route of @req, make an exchange and call its handler; or answer. @req->head is filled in here. */
 void mf_http_dispatch(struct mf_http_conn *c, struct mf_http_request *req, int32_t stream,
-		      bool ends_conn);
+		      bool ends_conn, bool http10);
 /* The service's own answer to what never became a request. */
 void mf_http_reject(struct mf_http_conn *c, int32_t stream, int status, const char *allow);
 /* The exchange's client is gone. */
 void mf_http_exchange_detach(struct mf_http_exchange *x);
+/* All that was sent has been taken: whoever sends in pieces may go on. */
+void mf_http_exchange_room(struct mf_http_conn *c);
 const char *mf_http_reason(int status);
 
 /* --- http_service_h1.c ---------------------------------------------------------------------------------------------- */
@@ -119,6 +125,9 @@ bool mf_http_h1_run(struct mf_http_conn *c);
 /* Whether more bytes have a place. */
 bool mf_http_h1_has_room(const struct mf_http_conn *c);
 bool mf_http_h1_in_request(const struct mf_http_conn *c);
+/* The head of an answer; @len: of its body, -1: in pieces. Return: whether a body may follow */
+bool mf_http_h1_head(struct mf_http_conn *c, const struct mf_http_answer *a, int64_t len,
+		     bool http10, bool ends_conn);
 void mf_http_h1_answer(struct mf_http_conn *c, const struct mf_http_answer *a, bool head,
 		       bool ends_conn);
 

@@ -12,6 +12,7 @@
 
 #include "core/base/hash.h"
 #include "proxies/proxy_int.h"
+#include "proxies/service_gateway.h"
 
 enum {
 	SLOTS = 1024,
@@ -134,14 +135,20 @@ void mf_proxy_judge(struct mf_proxy *p, const struct mf_session_flow *flow,
 	memset(ret, 0, sizeof(*ret));
 	if (p->cut)
 		return;
-	if (flow->server.port == 53) {
-		ret->serve = true; /* names are judged one by one */
+	if (flow->server.port == 53 || mf_service_gateway_is(p->gateway, flow)) {
+		ret->serve = true; /* names and requests are judged one by one */
 		return;
 	}
+	p->asker.may_hold = true;
 	if (flow->proto == MF_UDP)
 		mf_ask_udp(&p->asker, flow, &d, &res);
 	else
 		mf_ask_connect_names(&p->asker, flow, &d, &res);
+	p->asker.may_hold = false;
+	if (d.verdict == MF_ASK) {
+		ret->serve = true; /* it waits where it arrives, and is asked about there */
+		return;
+	}
 	/*
 	 * Where names disagree the client's own words decide; until then it is served. So is QUIC that is denied: it is refused
 	 * in its own words, which every client understands.

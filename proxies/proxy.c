@@ -8,6 +8,7 @@
 #include "proxies/dns_proxy.h"
 #include "proxies/hostconf.h"
 #include "proxies/proxy_int.h"
+#include "proxies/service_gateway.h"
 #include "proxies/tls_sessions.h"
 
 static void set_defaults(struct mf_proxy_options *o)
@@ -40,13 +41,17 @@ static int start_parts(struct mf_proxy *p, struct mf_err *err)
 		p->opt.hosts_file = mf_hostconf_hosts_file(p->hosts_file, sizeof(p->hosts_file));
 	if (!p->opt.hosts_file)
 		p->opt.hosts_file = "";
-	r = mf_dns_upstream_new(p, &p->upstream, err);
+	r = mf_held_start(p, err);
+	if (r == 0)
+		r = mf_dns_upstream_new(p, &p->upstream, err);
 	if (r == 0)
 		r = mf_dns_proxy_new(p, &p->dns, err);
 	if (r == 0 && !p->opt.names_only)
 		r = mf_tcp_proxy_new(p, &p->tcp, err);
 	if (r == 0 && !p->opt.names_only)
 		r = mf_udp_proxy_new(p, &p->udp, err);
+	if (r == 0 && p->opt.services)
+		r = mf_service_gateway_new(p, &p->gateway, err);
 	return r;
 }
 
@@ -95,7 +100,9 @@ void mf_proxy_stop(struct mf_proxy *p)
 		return;
 	mf_tcp_proxy_free(p->tcp);
 	mf_udp_proxy_free(p->udp);
+	mf_service_gateway_free(p->gateway);
 	mf_dns_proxy_free(p->dns);
+	mf_held_stop(p);
 	mf_dns_upstream_free(p->upstream);
 	mf_timeouts_free(p->timeouts);
 	mf_request_free(p->asker.request);
@@ -115,6 +122,7 @@ void mf_proxy_cut(struct mf_proxy *p, const char *reason)
 		return;
 	mf_tcp_proxy_cut(p->tcp);
 	mf_udp_proxy_cut(p->udp);
+	mf_service_gateway_cut(p->gateway);
 }
 
 void mf_proxy_get_stats(const struct mf_proxy *p, struct mf_proxy_stats *ret)

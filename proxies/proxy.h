@@ -27,6 +27,7 @@
 struct event_base;
 struct mf_proxy;
 struct mf_dns_cache;
+struct mf_api_services;	 /* core/policy/api_services.h */
 struct mf_router;	 /* router.h */
 struct mf_tls_authority; /* tls_authority.h */
 
@@ -111,6 +112,12 @@ struct mf_proxy_options {
 	 */
 	const struct mf_router *router;
 	bool router_asks;
+	/*
+	 * The services that policies declare now, valid until the loop's next turn; NULL: they cannot be had. Connections to
+	 * their gateway (service_gateway.h) are then requests for them; without the function there is no gateway.
+	 */
+	const struct mf_api_services *(*services)(void *ctx);
+	void *services_ctx;
 	/* Skip the check of redirect targets by connect (P21). */
 	bool redirect_target_trusted;
 	/* Relay by copying even where the system can splice: what systems without splice() do, to be tested here. */

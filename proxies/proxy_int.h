@@ -11,12 +11,14 @@
 
 #include "core/observe/metrics.h"
 #include "proxies/ask.h"
+#include "proxies/held.h"
 #include "proxies/proxy.h"
 #include "proxies/relay.h"
 #include "proxies/router.h"
 #include "proxies/sock.h"
 #include "proxies/timeouts.h"
 
+struct mf_service_gateway;
 struct mf_tcp_proxy;
 struct mf_tls_sessions;
 struct mf_udp_proxy;
@@ -28,6 +30,7 @@ struct mf_proxy {
 	struct mf_session *session;
 	struct mf_proxy_options opt;
 	struct mf_proxy_stats stats;
+	uint64_t last_id; /* of connections and flows, as they begin */
 	struct mf_timeouts *timeouts;
 	struct mf_asker asker;
 	struct mf_relay_pool pool;
@@ -35,7 +38,8 @@ struct mf_proxy {
 	struct mf_dns_proxy *dns;
 	struct mf_tcp_proxy *tcp;
 	struct mf_udp_proxy *udp;
-	struct mf_judged *judged; /* judged.c; made with the first */
+	struct mf_service_gateway *gateway; /* NULL: there is none */
+	struct mf_judged *judged;	    /* judged.c; made with the first */
 	SSL_CTX *tls_servers; /* of bridges to servers, with their tickets; made with the first */
 	struct mf_tls_sessions *tls_sessions;
 	SSL_CTX *tls_upstream; /* of bridges; made with the first */
@@ -43,7 +47,11 @@ struct mf_proxy {
 		tls_unverified; /* towards servers that a router vouches for; made with the first */
 	struct mf_event event;	/* being written; big, so not on the stack of every handler */
 	char hosts_file[300];	/* the system's; opt.hosts_file may point at it */
-	const char *cut;	/* not NULL: nothing is served any more, and why */
+	/* held.c: flows that wait for a person, and how the loop hears that they need not any longer */
+	struct mf_held *held;
+	struct mf_loop_wake *held_wake; /* NULL: nothing is held */
+	struct event held_timer;
+	const char *cut; /* not NULL: nothing is served any more, and why */
 };
 
 /* judged.c: answers of connect that came before the flow itself */

@@ -32,6 +32,8 @@ void mf_sock_prepare_listener(int fd);
 int mf_sock_accept(int listener, struct mf_endpoint *ret_client);
 /** mf_sock_local() - The socket's own address; Return: false for a family that is not IP */
 bool mf_sock_local(int fd, struct mf_endpoint *ret);
+/** mf_sock_peer() - The same of the other end; false where there is none */
+bool mf_sock_peer(int fd, struct mf_endpoint *ret);
 
 /** mf_sock_dial() - Begin to connect; the result shows when the socket becomes writable (mf_sock_error()) */
 int mf_sock_dial(const struct mf_endpoint *to);

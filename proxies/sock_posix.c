@@ -108,6 +108,15 @@ bool mf_sock_local(int fd, struct mf_endpoint *ret)
 	       mf_endpoint_from_sockaddr(ret, (struct sockaddr *)&ss);
 }
 
+bool mf_sock_peer(int fd, struct mf_endpoint *ret)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	return getpeername(fd, (struct sockaddr *)&ss, &len) == 0 &&
+	       mf_endpoint_from_sockaddr(ret, (struct sockaddr *)&ss);
+}
+
 static int start_connect(int fd, const struct sockaddr *sa, socklen_t len)
 {
 	if (connect(fd, sa, len) < 0 && errno != EINPROGRESS) {

@@ -168,6 +168,15 @@ bool mf_sock_local(int fd, struct mf_endpoint *ret)
 	       mf_endpoint_from_sockaddr(ret, (struct sockaddr *)&ss);
 }
 
+bool mf_sock_peer(int fd, struct mf_endpoint *ret)
+{
+	struct sockaddr_storage ss;
+	int len = sizeof(ss);
+
+	return getpeername(socket_of(fd), (struct sockaddr *)&ss, &len) == 0 &&
+	       mf_endpoint_from_sockaddr(ret, (struct sockaddr *)&ss);
+}
+
 static int start_connect(int fd, const struct sockaddr *sa, int len)
 {
 	if (fd < 0)

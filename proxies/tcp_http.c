@@ -215,7 +215,7 @@ static void alert(struct mf_tcp_http *h, enum mf_tls_alert what)
 	(void)mf_relay_queue(&h->conn->relay, 1, record, sizeof(record));
 }
 
-bool mf_tcp_http_judge(struct mf_tcp_http *h, const struct mf_http_said *heard, struct mf_span from)
+static bool judge(struct mf_tcp_http *h, const struct mf_http_said *heard, struct mf_span from)
 {
 	struct mf_ask_said said = { .name = heard->host,
 				    .alpn = alpn_of(h, heard->by),
@@ -250,6 +250,18 @@ bool mf_tcp_http_judge(struct mf_tcp_http *h, const struct mf_http_said *heard, 
 			mf_tcp_http_announce(h->conn, from);
 	}
 	return true;
+}
+
+bool mf_tcp_http_judge(struct mf_tcp_http *h, const struct mf_http_said *heard, struct mf_span from)
+{
+	struct mf_asker *a = &h->conn->tcp->proxy->asker;
+	bool may_hold = a->may_hold, goes_on;
+
+	a->may_hold =
+		false; /* in the middle of a connection: only what was answered already counts */
+	goes_on = judge(h, heard, from);
+	a->may_hold = may_hold;
+	return goes_on;
 }
 
 static bool append(struct mf_tcp_http *h, struct mf_span in)

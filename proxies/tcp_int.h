@@ -37,6 +37,7 @@
 #ifndef MF_PROXIES_TCP_INT_H
 #define MF_PROXIES_TCP_INT_H
 
+#include "core/wire/http_watch.h"
 #include "core/wire/tls_hello.h"
 #include "proxies/dns_upstream.h"
 #include "proxies/proxy_int.h"
@@ -88,6 +89,8 @@ struct mf_tcp_setup {
 	bool connected;
 	bool dialling; /* the socket exists and waits */
 	bool started;  /* opening has begun */
+	uint8_t stage; /* enum mf_tcp_stage: what is being judged; MF_TCP_STAGE_NUM: it cannot wait there */
+	const struct mf_http_said *judging; /* AT_REQUEST */
 	struct mf_addr addrs[MF_RESOLVE_ADDRS_MAX];
 	struct mf_endpoint dialled;
 };
@@ -97,6 +100,27 @@ static inline bool mf_tcp_setup_reads(const struct mf_tcp_setup *s)
 {
 	return !s->judged && !s->client_eof && s->in_len <= MF_TLS_WIRE_MAX;
 }
+
+/* Where a connection that waits for a person goes on, asked anew. */
+enum mf_tcp_stage {
+	MF_TCP_AT_BEGIN,   /* connect */
+	MF_TCP_AT_BYTES,   /* the client's first bytes */
+	MF_TCP_AT_REQUEST, /* a request that was read out of them */
+	MF_TCP_AT_SILENCE, /* it says nothing that names anybody */
+	MF_TCP_AT_ROUTE,   /* whatever its first words are, its route is known */
+	MF_TCP_STAGE_NUM
+};
+
+/* Made with the first ask; what was given holds for the connection. */
+struct mf_tcp_held {
+	struct mf_held held; /* first */
+	struct mf_tcp_conn *conn;
+	enum mf_tcp_stage stage;
+	char *host; /* AT_REQUEST: what it said */
+	struct mf_http_said said;
+	struct mf_router_route route; /* AT_ROUTE */
+	enum mf_router_speech speech;
+};
 
 struct mf_tcp_conn {
 	struct mf_tcp_proxy *tcp;
@@ -108,10 +132,11 @@ struct mf_tcp_conn {
 	struct mf_tcp_setup *setup;
 	struct mf_tls_bridge *bridge;	    /* state BRIDGE only */
 	struct mf_tcp_intercept *intercept; /* NULL: its TLS is not looked into */
+	struct mf_tcp_held *asked;	    /* NULL: nobody had to be asked so far */
 	struct mf_tcp_http *http;	    /* NULL: no HTTP, or none that can be seen */
 	char *host;			    /* for events; NULL: none */
 	uint64_t seen_bytes;		    /* when idleness was checked last */
-	uint64_t start_ms;
+	uint64_t id, start_ms;
 	uint64_t way;	    /* where it goes: mf_decision_way() */
 	void *tag;	    /* of the router */
 	uint64_t routed_ns; /* when it was routed; 0: not (yet) */
@@ -178,6 +203,20 @@ bool mf_tcp_conn_watch_requests(struct mf_tcp_conn *c);
 /* A request that could be read in two ways, told and counted */
 void mf_tcp_http_announce_bad(struct mf_tcp_conn *c);
 
+/* tcp_held.c: waiting for a person */
+/* @d, an ask, is the answer to what was asked last. Return: false: it cannot wait, and @d is a denial */
+bool mf_tcp_conn_hold(struct mf_tcp_conn *c, struct mf_decision *d);
+void mf_tcp_conn_end_hold(struct mf_tcp_conn *c);
+/* The client has ended its side while it waits: if nobody has its socket any more, so does it */
+void mf_tcp_conn_left_while_held(struct mf_tcp_conn *c);
+static inline bool mf_tcp_conn_waits(const struct mf_tcp_conn *c)
+{
+	return c->asked && mf_held_waits(&c->asked->held);
+}
+/* tcp_judge.c: from where it stood; @said: of AT_REQUEST */
+void mf_tcp_conn_judge_again(struct mf_tcp_conn *c, enum mf_tcp_stage stage,
+			     const struct mf_http_said *said);
+
 /* tcp_refuse.c: refusing */
 /* Refuse, whatever was decided before; @d: borrowed, rank 4 */
 void mf_tcp_conn_deny(struct mf_tcp_conn *c, const struct mf_decision *d, enum mf_tls_alert alert);
@@ -191,6 +230,8 @@ void mf_tcp_route_begin(struct mf_tcp_conn *c);
 void mf_tcp_route_bytes(struct mf_tcp_conn *c);
 /* What came so far is all that will be looked at */
 void mf_tcp_route_late(struct mf_tcp_conn *c, bool was_held);
+/* A person has answered: its policies are asked anew, the way is the one that it has */
+void mf_tcp_route_again(struct mf_tcp_conn *c);
 /* No server: the router may have something to say to the client. Return: whether it was told, or is closed */
 bool mf_tcp_route_unreached(struct mf_tcp_conn *c, const char *error);
 void mf_tcp_route_reached(struct mf_tcp_conn *c);

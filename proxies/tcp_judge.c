@@ -122,10 +122,18 @@ static void go_on(struct mf_tcp_conn *c)
 	mf_tcp_conn_open(c);
 }
 
-/* A connect verdict that stands. Return: false when the connection is refused. */
+/* A connect verdict that stands. Return: false when the connection is refused, or waits for an answer. */
 static bool take_connect(struct mf_tcp_conn *c, const struct mf_decision *d, const char *host)
 {
 	struct mf_tcp_setup *s = c->setup;
+	struct mf_decision refused;
+
+	if (d->verdict == MF_ASK) {
+		refused = *d;
+		if (mf_tcp_conn_hold(c, &refused))
+			return false;
+		d = &refused;
+	}
 
 	set_host(c, host);
 	announce(c, d);
@@ -203,6 +211,9 @@ static bool judge_said(struct mf_tcp_conn *c, const char *said, size_t len, bool
 	if (*ret_verified)
 		return true;
 	mf_ask_connect_said(&p->asker, &c->flow, said, len, &d, &res, ret_verified);
+	/* what waits is asked in the same way once more */
+	if (d.verdict == MF_ASK && mf_tcp_conn_hold(c, &d))
+		return false;
 	c->setup->differ = false;
 	/* already on its way to where connect sent it: only a denial can change that, or that it is to be looked into */
 	if (c->setup->started && d.verdict == MF_TERMINATE)
@@ -229,7 +240,7 @@ static bool take_sni(struct mf_tcp_conn *c, const struct mf_decision *d)
 	/* Where no policy has an opinion on the name, what connect said stands. */
 	if (mf_ask_is_silent(d))
 		return true;
-	if (mf_verdict_rank(d) == 4) {
+	if (mf_verdict_rank(d) == 4) { /* an ask has waited before */
 		p->stats.sni_denied++;
 		mf_tcp_conn_deny(c, d, MF_TLS_UNRECOGNIZED_NAME);
 		return false;
@@ -271,13 +282,20 @@ static bool follow(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 	return false;
 }
 
+/* Whether it has waited there: what is counted once was counted then. */
+static bool was_at(const struct mf_tcp_conn *c, enum mf_tcp_stage stage)
+{
+	return c->asked && c->asked->stage == stage;
+}
+
 static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 {
 	struct mf_proxy *p = c->tcp->proxy;
 	struct mf_decision d;
 	bool verified = false;
 
-	p->stats.tls_hellos++;
+	p->stats.tls_hellos += !was_at(c, MF_TCP_AT_BYTES);
+	c->setup->stage = MF_TCP_AT_BYTES;
 	if (mf_ask_unnameable(h->sni, &d)) {
 		mf_ask_announce_hello(p, &c->flow, c->host, h, false, &d, "blocked");
 		mf_tcp_conn_deny(c, &d, MF_TLS_UNRECOGNIZED_NAME);
@@ -289,6 +307,8 @@ static void judge_hello(struct mf_tcp_conn *c, const struct mf_tls_hello *h)
 	if (!judge_target(c, &(struct mf_ask_said){ .name = h->sni }))
 		return;
 	mf_ask_sni(&p->asker, &c->flow, h, verified, &d);
+	if (d.verdict == MF_ASK && mf_tcp_conn_hold(c, &d))
+		return;
 	mf_ask_announce_hello(p, &c->flow, c->host, h, verified, mf_ask_is_silent(&d) ? NULL : &d,
 			      action_of(&d));
 	if (take_sni(c, &d) && rewrite(c, h) && intercept(c, h) && follow(c, h))
@@ -347,7 +367,9 @@ static void judge_request(struct mf_tcp_conn *c, const struct mf_http_said *hear
 	struct mf_decision d;
 	bool verified;
 
-	p->stats.http_requests++;
+	p->stats.http_requests += !was_at(c, MF_TCP_AT_REQUEST);
+	c->setup->stage = MF_TCP_AT_REQUEST;
+	c->setup->judging = heard;
 	if (heard->blind) {
 		deny_ourselves(c, mf_tcp_http_blind, MF_TLS_ACCESS_DENIED);
 		return;
@@ -364,6 +386,8 @@ static void judge_request(struct mf_tcp_conn *c, const struct mf_http_said *hear
 		return;
 	if (said.name.len) {
 		mf_ask_host(&p->asker, &c->flow, &said, &d);
+		if (d.verdict == MF_ASK && mf_tcp_conn_hold(c, &d))
+			return;
 		if (strcmp(action_of(&d), "blocked") == 0)
 			announce(c, &d);
 		if (!take_sni(c, &d))
@@ -418,6 +442,8 @@ static void judge_text(struct mf_tcp_conn *c)
 		wait_for_request(c);
 		return;
 	}
+	/* a hello behind other words is judged with them, or not at all */
+	s->stage = r == 1 ? MF_TCP_STAGE_NUM : MF_TCP_AT_SILENCE;
 	if (s->differ && !judge_said(c, "", 0, &verified))
 		return;
 	mf_tcp_conn_note_way(c);
@@ -517,7 +543,7 @@ static bool read_and_judge(struct mf_tcp_conn *c)
 	bool first = s->in_len == 0;
 
 	/* judged bytes wait for the server; more are not needed before */
-	if (!mf_tcp_setup_reads(s) || !read_some(c))
+	if (!mf_tcp_setup_reads(s) || mf_tcp_conn_waits(c) || !read_some(c))
 		return false;
 	if (c->state == MF_TCP_GRACE) {
 		if (s->client_eof)
@@ -551,6 +577,22 @@ void mf_tcp_conn_grace_over(struct mf_tcp_conn *c)
 		go_on(c);
 }
 
+/* Whoever says no name goes where connect has sent it. */
+static void go_on_unnamed(struct mf_tcp_conn *c)
+{
+	struct mf_tcp_setup *s = c->setup;
+
+	if (s->in_len || s->client_eof) {
+		go_on(c);
+	} else if (s->connected) {
+		s->judged = true;
+		if (mf_tcp_conn_watch_requests(c))
+			mf_tcp_conn_start_relay(c);
+	} else { /* it waits for the server: then it speaks no TLS, and says no name */
+		mf_tcp_conn_open(c);
+	}
+}
+
 void mf_tcp_conn_hello_late(struct mf_tcp_conn *c)
 {
 	struct mf_tcp_setup *s = c->setup;
@@ -570,16 +612,39 @@ void mf_tcp_conn_hello_late(struct mf_tcp_conn *c)
 			       MF_TLS_DECODE_ERROR);
 		return;
 	}
+	s->stage = MF_TCP_AT_SILENCE;
 	if (s->differ && !judge_said(c, "", 0, &verified))
 		return;
-	if (s->in_len) {
-		go_on(c);
-	} else if (s->connected) {
-		s->judged = true;
-		if (mf_tcp_conn_watch_requests(c))
-			mf_tcp_conn_start_relay(c);
-	} else { /* it waits for the server: then it speaks no TLS, and says no name */
-		mf_tcp_conn_open(c);
+	go_on_unnamed(c);
+}
+
+void mf_tcp_conn_judge_again(struct mf_tcp_conn *c, enum mf_tcp_stage stage,
+			     const struct mf_http_said *said)
+{
+	struct mf_tcp_setup *s = c->setup;
+	bool verified;
+
+	switch (stage) {
+	case MF_TCP_AT_BEGIN:
+		mf_tcp_conn_begin(c);
+		return;
+	case MF_TCP_AT_BYTES:
+		memset(&s->scan, 0, sizeof(s->scan));
+		judge_bytes(c);
+		return;
+	case MF_TCP_AT_REQUEST:
+		judge_request(c, said);
+		return;
+	case MF_TCP_AT_SILENCE:
+		if (!s->differ || judge_said(c, "", 0, &verified))
+			go_on_unnamed(c);
+		return;
+	case MF_TCP_AT_ROUTE:
+		memset(&s->scan, 0, sizeof(s->scan));
+		mf_tcp_route_again(c);
+		return;
+	case MF_TCP_STAGE_NUM:
+		return;
 	}
 }
 
@@ -601,6 +666,7 @@ void mf_tcp_conn_begin(struct mf_tcp_conn *c)
 			       MF_TLS_ACCESS_DENIED);
 		return;
 	}
+	s->stage = MF_TCP_AT_BEGIN;
 	kept = mf_judged_take(tcp->proxy, &c->flow, &res);
 	if (kept)
 		d = kept->d;

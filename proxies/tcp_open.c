@@ -54,6 +54,7 @@ static bool fall_back(struct mf_tcp_conn *c, const char *error)
 	} else {
 		mf_ask_connect_names(&c->tcp->proxy->asker, &c->flow, &d, &res);
 	}
+	mf_approve_refuse(&d, mf_approve_cannot_wait);
 	denied = mf_verdict_rank(&d) == 4;
 	send_fallback_event(c, error, denied);
 	if (denied)
@@ -290,7 +291,7 @@ void mf_tcp_conn_server_ready(struct mf_tcp_conn *c, short what)
 			mf_timeout_arm(&c->timeout, &c->tcp->idle);
 		}
 	}
-	if (!s->connected)
+	if (!s->connected || mf_tcp_conn_waits(c))
 		return;
 	/*
 	 * The server speaks first, and the client has said nothing: no TLS, and no HTTP/1. But servers of HTTP/2 may be the

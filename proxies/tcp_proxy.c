@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proxies/dns_proxy.h"
+#include "proxies/service_gateway.h"
 #include "proxies/tcp_int.h"
 
 enum {
@@ -45,9 +46,13 @@ static short wants_of(const struct mf_tcp_conn *c, unsigned side)
 
 struct mf_tcp_proxy *mf_tcp_enter(struct mf_tcp_conn *c)
 {
+	struct mf_asker *a = &c->tcp->proxy->asker;
+
 	if (c->tcp->current == c)
 		return NULL;
 	c->tcp->current = c;
+	a->may_hold = true;
+	a->grants = c->asked ? c->asked->held.grants : NULL;
 	return c->tcp;
 }
 
@@ -55,6 +60,10 @@ void mf_tcp_leave(struct mf_tcp_proxy *entered)
 {
 	struct mf_tcp_conn *c = entered ? entered->current : NULL;
 
+	if (entered) {
+		entered->proxy->asker.may_hold = false;
+		entered->proxy->asker.grants = NULL;
+	}
 	if (!c)
 		return;
 	entered->current = NULL;
@@ -162,6 +171,7 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 	mf_tls_bridge_free(c->bridge);
 	mf_tcp_http_free(c->http);
 	mf_tcp_intercept_drop(c);
+	mf_tcp_conn_end_hold(c);
 	if (c->held)
 		mf_names_release(p->session->names, &c->flow.server.addr);
 	mf_timeout_disarm(&c->timeout);
@@ -333,7 +343,9 @@ static void take_readiness(struct mf_tcp_conn *c, unsigned side, short what)
 		return;
 	case MF_TCP_HELLO:
 	case MF_TCP_OPENING:
-		if (side)
+		if (!side && c->relay.ended[0] && mf_tcp_conn_waits(c))
+			mf_tcp_conn_left_while_held(c);
+		else if (side)
 			mf_tcp_conn_server_ready(c, what);
 		else if (what & EV_READ)
 			mf_tcp_conn_read_client(c);
@@ -399,6 +411,10 @@ static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_en
 		mf_dns_tcp_serve(p->dns, fd, &flow);
 		return;
 	}
+	if (mf_service_gateway_is(p->gateway, &flow)) {
+		mf_service_gateway_take(p->gateway, fd, &flow);
+		return;
+	}
 	c = p->stats.tcp_open < p->opt.tcp_connections_max ? calloc(1, sizeof(*c)) : NULL;
 	if (c)
 		c->setup = calloc(1, sizeof(*c->setup));
@@ -411,6 +427,7 @@ static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_en
 	}
 	c->tcp = tcp;
 	c->flow = flow;
+	c->id = ++p->last_id;
 	c->start_ms = mf_now_ms();
 	mf_relay_init(&c->relay, fd, -1);
 	c->relay.readable[0] = c->relay.writable[0] = true;

@@ -53,14 +53,33 @@ static bool take_decision(struct mf_tcp_conn *c, const struct mf_decision *d, bo
 	return true;
 }
 
+/* Return: whether a person is asked: then it goes on in mf_tcp_route_again(), to the route that it has */
+static bool hold(struct mf_tcp_conn *c, struct mf_decision *d, const struct mf_router_words *w,
+		 const struct mf_router_route *r)
+{
+	struct mf_tcp_setup *s = c->setup;
+
+	if (d->verdict != MF_ASK || !mf_tcp_conn_hold(c, d))
+		return false;
+	s->judged = false;
+	free(s->plan);
+	s->plan = NULL;
+	c->asked->route = *r;
+	c->asked->speech = w->speech;
+	return true;
+}
+
+/* Return: false: refused, or it waits */
 static bool ask_policies(struct mf_tcp_conn *c, const struct mf_router_words *w,
-			 const struct mf_tls_hello *hello, bool *ret_redirected)
+			 const struct mf_router_route *r, const struct mf_tls_hello *hello,
+			 bool *ret_redirected)
 {
 	struct mf_asker *a = &c->tcp->proxy->asker;
 	struct mf_decision d;
 
+	c->setup->stage = MF_TCP_AT_ROUTE;
 	mf_ask_connect(a, &c->flow, c->host, &d);
-	if (!take_decision(c, &d, ret_redirected))
+	if (hold(c, &d, w, r) || !take_decision(c, &d, ret_redirected))
 		return false;
 	if (hello)
 		mf_ask_sni(a, &c->flow, hello, false, &d);
@@ -69,7 +88,7 @@ static bool ask_policies(struct mf_tcp_conn *c, const struct mf_router_words *w,
 			    &(struct mf_ask_said){ .name = w->name, .alpn = "http/1.1" }, &d);
 	else
 		return true;
-	return take_decision(c, &d, ret_redirected);
+	return !hold(c, &d, w, r) && take_decision(c, &d, ret_redirected);
 }
 
 /* --- the route ------------------------------------------------------------------------------------------------------ */
@@ -130,6 +149,12 @@ static void take_policys_way(struct mf_tcp_setup *s, struct mf_router_route *r, 
 	*r = (struct mf_router_route){ .way = MF_ROUTER_PASS, .fd = -1 };
 }
 
+/* It has waited for a person: what is done once has been done. */
+static bool was_routed(const struct mf_tcp_conn *c)
+{
+	return c->asked && c->asked->stage == MF_TCP_AT_ROUTE;
+}
+
 static void take_words(struct mf_tcp_conn *c, enum mf_router_speech speech, struct mf_span name,
 		       const struct mf_tls_hello *hello)
 {
@@ -144,18 +169,22 @@ static void take_words(struct mf_tcp_conn *c, enum mf_router_speech speech, stru
 	mf_timeout_disarm(&c->timeout);
 	s->judged = true;
 	set_name(c, name);
-	router->route(router->ctx, &w, &r);
-	c->tag = r.tag;
-	c->routed_ns = mf_clock_now(&mf_clock_system);
-	if (r.fd >= 0)
-		s->given_fd = r.fd;
+	if (was_routed(c)) {
+		r = c->asked->route;
+	} else {
+		router->route(router->ctx, &w, &r);
+		c->tag = r.tag;
+		c->routed_ns = mf_clock_now(&mf_clock_system);
+		if (r.fd >= 0)
+			s->given_fd = r.fd;
+	}
 	if (speech == MF_ROUTER_LATE) {
 		refuse(c, "the client's first message did not come to its end in time",
 		       MF_TLS_DECODE_ERROR);
 		return;
 	}
 	if (p->opt.router_asks && !r.firm && r.way != MF_ROUTER_REFUSE &&
-	    !ask_policies(c, &w, hello, &redirected))
+	    !ask_policies(c, &w, &r, hello, &redirected))
 		return;
 	if (r.way == MF_ROUTER_REFUSE) {
 		refuse(c, r.why ? r.why : "refused", MF_TLS_UNRECOGNIZED_NAME);
@@ -184,7 +213,7 @@ static void take_words(struct mf_tcp_conn *c, enum mf_router_speech speech, stru
 /* --- the client's words --------------------------------------------------------------------------------------------- */
 
 /* What may be the beginning of a request waits: a moment where it may still be anything, else for its head. */
-static void hold(struct mf_tcp_conn *c, bool sure)
+static void wait_for_head(struct mf_tcp_conn *c, bool sure)
 {
 	struct mf_tcp_setup *s = c->setup;
 
@@ -208,7 +237,7 @@ static void read_text(struct mf_tcp_conn *c)
 
 	s->not_tls = true;
 	if (speech == MF_SPEECH_UNKNOWN && !s->client_eof) {
-		hold(c, false);
+		wait_for_head(c, false);
 		return;
 	}
 	if (speech != MF_SPEECH_HTTP) {
@@ -217,7 +246,7 @@ static void read_text(struct mf_tcp_conn *c)
 	}
 	r = mf_http_find_host(in, &name);
 	if (r == MF_E_AGAIN && !s->client_eof)
-		hold(c, true);
+		wait_for_head(c, true);
 	else if (r == MF_E_BAD || r == MF_E_AGAIN) /* no HTTP that we would answer for */
 		take_words(c, MF_ROUTER_OTHER, mf_span_of("", 0), NULL);
 	else
@@ -237,7 +266,7 @@ void mf_tcp_route_bytes(struct mf_tcp_conn *c)
 	if (r == 0)
 		r = mf_tls_read_hello(&s->scan, in, joined, &hello);
 	if (r == 0) {
-		c->tcp->proxy->stats.tls_hellos++;
+		c->tcp->proxy->stats.tls_hellos += !was_routed(c);
 		take_words(c, MF_ROUTER_TLS, hello.has_sni ? hello.sni : none, &hello);
 	} else if (r == MF_E_BAD || (r == MF_E_AGAIN && s->in_len)) {
 		c->tcp->proxy->stats.tls_bad++;
@@ -245,6 +274,16 @@ void mf_tcp_route_bytes(struct mf_tcp_conn *c)
 	} else {
 		read_text(c);
 	}
+}
+
+void mf_tcp_route_again(struct mf_tcp_conn *c)
+{
+	enum mf_router_speech speech = c->asked->speech;
+
+	if (speech == MF_ROUTER_TLS || speech == MF_ROUTER_HTTP)
+		mf_tcp_route_bytes(c);
+	else
+		take_words(c, speech, mf_span_of("", 0), NULL);
 }
 
 void mf_tcp_route_late(struct mf_tcp_conn *c, bool was_held)

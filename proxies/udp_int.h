@@ -27,6 +27,19 @@
 struct mf_quic_crypto;
 struct mf_udp_quic;
 
+#define MF_UDP_ASKED_MAX 16 /* datagrams that wait with a flow; further ones are lost */
+
+/* A flow that waits for a person: nothing but its ends is known yet. */
+struct mf_udp_asked {
+	struct mf_held held; /* first */
+	struct mf_udp_flow *flow;
+	unsigned cnt;
+	struct mf_udp_waiting {
+		uint8_t *bytes;
+		size_t len;
+	} waiting[MF_UDP_ASKED_MAX];
+};
+
 struct mf_udp_flow {
 	struct mf_udp_proxy *udp;
 	struct mf_udp_flow *chain;	   /* in its bucket */
@@ -41,11 +54,12 @@ struct mf_udp_flow {
 	int listener;	  /* that its datagrams arrive at */
 	bool dns;
 	bool holding;
-	bool differ;		  /* names disagree: each hello chooses */
-	bool announced;		  /* that connect allows it */
-	bool held;		  /* the names of the address are held */
-	struct mf_udp_quic *quic; /* NULL: no long header was seen */
-	uint64_t last_ms;
+	bool differ;		    /* names disagree: each hello chooses */
+	bool announced;		    /* that connect allows it */
+	bool held;		    /* the names of the address are held */
+	struct mf_udp_asked *asked; /* NULL: it waits for nobody */
+	struct mf_udp_quic *quic;   /* NULL: no long header was seen */
+	uint64_t id, last_ms;
 	uint64_t sent, received;
 	char *host;
 };
@@ -74,6 +88,17 @@ void mf_udp_flow_refuse(struct mf_udp_flow *f, const uint8_t *buf, size_t len, c
 /* The event of a connect decision, once for an allowance */
 void mf_udp_flow_announce(struct mf_udp_flow *f, const struct mf_decision *d);
 void mf_udp_flow_set_host(struct mf_udp_flow *f, const char *host);
+
+/* udp_held.c */
+/* Let a new flow wait; @d becomes a denial where it cannot. Return: whether it waits */
+bool mf_udp_flow_hold(struct mf_udp_flow *f, struct mf_decision *d);
+void mf_udp_flow_keep(struct mf_udp_flow *f, const uint8_t *buf, size_t len);
+void mf_udp_flow_end_hold(struct mf_udp_flow *f);
+void mf_udp_asked_free(struct mf_udp_asked *asked); /* NULL is fine */
+/* Whether a process still has the flow's socket; true where that cannot be told */
+bool mf_udp_flow_is_wanted(const struct mf_udp_flow *f);
+/* udp_proxy.c: judged anew, with what it was given and what it has sent; @f is over */
+void mf_udp_flow_judge_again(struct mf_udp_flow *f);
 
 /* udp_quic.c */
 #define MF_UDP_FOREIGN "this version of QUIC cannot be read"

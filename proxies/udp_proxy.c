@@ -124,6 +124,7 @@ static void close_flow(struct mf_udp_flow *f, const char *reason)
 	unlink_age(f);
 	mf_timeout_disarm(&f->timeout);
 	mf_udp_quic_free(f);
+	mf_udp_flow_end_hold(f);
 	if (f->held)
 		mf_names_release(udp->proxy->session->names, &f->ends.server.addr);
 	if (f->inner >= 0) {
@@ -147,7 +148,9 @@ static void on_idle(struct mf_timeout *t, void *ctx)
 		(struct mf_udp_flow *)((char *)t - offsetof(struct mf_udp_flow, timeout));
 
 	(void)ctx;
-	if (mf_now_ms() < f->last_ms + t->queue->after_ms)
+	if (mf_now_ms() < f->last_ms + t->queue->after_ms ||
+	    ((f->asked || (f->dns && mf_dns_proxy_waits(f->udp->proxy->dns, f))) &&
+	     mf_udp_flow_is_wanted(f)))
 		mf_timeout_arm(t, t->queue);
 	else
 		close_flow(f, "idle");
@@ -177,6 +180,7 @@ static struct mf_udp_flow *new_flow(struct mf_udp_proxy *udp, const struct mf_se
 	if (!f)
 		return NULL;
 	f->udp = udp;
+	f->id = ++p->last_id;
 	f->ends = *ends;
 	f->inner = f->outer = -1;
 	f->dns = dns;
@@ -297,6 +301,10 @@ bool mf_udp_flow_open(struct mf_udp_flow *f)
 static bool serve(struct mf_udp_flow *f, const uint8_t *buf, size_t len)
 {
 	touch(f);
+	if (f->asked) {
+		mf_udp_flow_keep(f, buf, len);
+		return true;
+	}
 	if (f->dns) {
 		mf_dns_proxy_ask(f->udp->proxy->dns, &f->ends, mf_span_of(buf, len), on_dns_reply,
 				 f);
@@ -390,8 +398,23 @@ struct judgement {
 	bool quic;   /* a hello will come, and is waited for */
 	bool differ; /* it chooses */
 	char *host;
-	char why[64]; /* denied */
+	char why[64];		  /* denied */
+	struct mf_udp_flow *held; /* ... but for the time being: it waits for an answer */
 };
+
+/* A flow of which nothing is known yet. Return: NULL: it cannot wait, and @d is a denial */
+static struct mf_udp_flow *hold(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
+				struct mf_decision *d)
+{
+	struct mf_udp_flow *f = new_flow(udp, ends, false);
+
+	if (f && mf_udp_flow_hold(f, d))
+		return f;
+	if (f)
+		close_flow(f, "denied");
+	mf_approve_refuse(d, mf_approve_too_many);
+	return NULL;
+}
 
 /* Judge a new flow, unless it was judged before it came. Return: false: denied, and told so in the event */
 static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, const uint8_t *buf,
@@ -408,6 +431,8 @@ static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, 
 	else
 		mf_ask_udp(&p->asker, ends, &d, &res);
 	*ret = (struct judgement){ .to = ends->server, .quic = mf_quic_may_begin(buf, len) };
+	if (d.verdict == MF_ASK && mf_quic_has_long_header(buf, len))
+		mf_approve_refuse(&d, mf_approve_cannot_wait);
 	ret->differ = ret->quic && mf_ask_hello_chooses(ends, &res);
 	if (!ret->differ) {
 		mf_ask_udp_limit(ends, &d); /* of the strictest, where names disagree */
@@ -415,6 +440,10 @@ static bool judge(struct mf_udp_proxy *udp, const struct mf_session_flow *ends, 
 		    mf_quic_is_foreign(buf, len))
 			d = mf_ask_own_denial("this version of QUIC cannot be read; its clients "
 					      "fall back to TCP");
+		if (d.verdict == MF_ASK && (ret->held = hold(udp, ends, &d))) {
+			free(kept);
+			return false;
+		}
 		announce(p, ends, res.host, &d);
 	}
 	denied = !ret->differ && mf_verdict_rank(&d) == 4;
@@ -436,9 +465,14 @@ static struct mf_udp_flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_
 {
 	struct judgement j = { .quic = false };
 	struct mf_udp_flow *f;
-	bool dns = ends->server.port == 53;
+	bool dns = ends->server.port == 53, allowed;
 
-	if (!dns && !judge(udp, ends, d->buf, d->len, &j)) {
+	udp->proxy->asker.may_hold = true;
+	allowed = dns || judge(udp, ends, d->buf, d->len, &j);
+	udp->proxy->asker.may_hold = false;
+	if (j.held)
+		return j.held;
+	if (!allowed) {
 		refuse(udp, ends, d, listener, j.why);
 		return NULL;
 	}
@@ -499,6 +533,35 @@ static void on_datagrams(evutil_socket_t fd, short what, void *ctx)
 		if (cnt < BATCH)
 			return;
 	}
+}
+
+void mf_udp_flow_judge_again(struct mf_udp_flow *f)
+{
+	struct mf_udp_proxy *udp = f->udp;
+	struct mf_asker *a = &udp->proxy->asker;
+	struct mf_udp_asked *asked = f->asked;
+	struct mf_session_flow ends = f->ends;
+	struct mf_datagram d = { .client = f->peer, .server = f->local };
+	int listener = f->listener;
+
+	f->asked = NULL;
+	close_flow(f, "idle");
+	for (unsigned i = 0; i < asked->cnt; i++) {
+		d.buf = asked->waiting[i].bytes;
+		d.len = asked->waiting[i].len;
+		f = find_flow(udp, &ends);
+		a->grants = asked->held.grants;
+		if (!f)
+			f = begin_flow(udp, &ends, &d, listener);
+		a->grants = NULL;
+		if (!f)
+			break; /* denied; what it has said besides needs no answer of its own */
+		f->peer = d.client;
+		f->local = d.server;
+		f->listener = listener;
+		(void)serve(f, d.buf, d.len);
+	}
+	mf_udp_asked_free(asked);
 }
 
 /* --- life ----------------------------------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@ set -euo pipefail
 self=$(readlink -f "$0")
 cc=x86_64-w64-mingw32-gcc-posix
 host=x86_64-w64-mingw32
-packages=(lua5.4 libevent openssl pcre2 jansson libidn2 cmocka)
+packages=(lua5.4 libevent openssl pcre2 jansson libyaml libidn2 cmocka)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/moonfence
 script_key=$(sha256sum <"$self" | cut -c1-16)
 flags="-O2 -g0 -D_WIN32_WINNT=0x0A00 -ffunction-sections -fdata-sections -fstack-protector-strong"
@@ -214,6 +214,12 @@ build_jansson() {
   with_cmake jansson -DJANSSON_BUILD_DOCS=OFF -DJANSSON_WITHOUT_TESTS=ON -DJANSSON_EXAMPLES=OFF
 }
 
+build_libyaml() {
+  with_cmake libyaml -DBUILD_TESTING=OFF
+  # The archive's name differs between its versions.
+  [ -e "$out/lib/libyaml.a" ] || cp "$(find "$temp/src/libyaml/_build" -name 'libyaml*.a' | head -n 1)" "$out/lib/libyaml.a"
+}
+
 build_cmocka() {
   with_cmake cmocka -DWITH_STATIC_LIB=ON -DWITH_EXAMPLES=OFF -DUNIT_TESTING=OFF -DWITH_CMOCKERY_SUPPORT=OFF
   rm -f "$out"/lib/libcmocka.dll.a
@@ -274,9 +280,10 @@ pc libcrypto "$(version openssl)" -lcrypto "-lws2_32 -lcrypt32 -ladvapi32 -luser
 pc libssl "$(version openssl)" "-lssl -lcrypto" "-lws2_32 -lcrypt32 -ladvapi32 -luser32 -lgdi32" ""
 pc libpcre2-8 "$(version pcre2)" -lpcre2-8 "" -DPCRE2_STATIC
 pc jansson "$(version jansson)" -ljansson "" ""
+pc yaml-0.1 "$(version libyaml)" -lyaml "" -DYAML_DECLARE_STATIC
 pc libidn2 "$(version libidn2)" -lidn2 "" -DIDN2_STATIC
 pc cmocka "$(version cmocka)" -lcmocka "" ""
-for lib in lua5.4 event_core event_extra crypto ssl pcre2-8 jansson idn2 cmocka; do
+for lib in lua5.4 event_core event_extra crypto ssl pcre2-8 jansson yaml idn2 cmocka; do
   [ -s "$out/lib/lib$lib.a" ] || fail "lib$lib.a was not made"
 done
 { echo "script $script_key"; cat "$temp/versions"; } >"$out/$complete"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Runs every libFuzzer target of build/fuzz for SECONDS each, from its kept corpus; new inputs stay in build/fuzz.
+# MF_FUZZ_SEED=N: always the same inputs from a clean build/fuzz (how many, the machine decides); else others each time.
 #
 #   tools/fuzz.sh [SECONDS] [TARGET]...
 set -euo pipefail
@@ -14,7 +15,7 @@ fuzz_one() {
   name=${target##*/fuzz_}
   work=build/fuzz/corpus/$name
   mkdir -p "$work" "build/fuzz/findings"
-  if ! "$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=1024 -print_final_stats=1 \
+  if ! "$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=1024 -seed="${MF_FUZZ_SEED:-0}" -print_final_stats=1 \
       -artifact_prefix="build/fuzz/findings/$name-" "$work" "tests/fuzz/corpus/$name" >"$work.log" 2>&1; then
     tail -40 "$work.log"
     echo "FINDING: $name (build/fuzz/findings)"

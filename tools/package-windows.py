@@ -18,7 +18,7 @@ import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What is linked into the program, and the Debian source package that it was built from.
-LIBRARIES = ("jansson", "libevent", "libidn2", "lua5.4", "openssl", "pcre2")
+LIBRARIES = ("jansson", "libevent", "libidn2", "libyaml", "lua5.4", "openssl", "pcre2")
 # The compiler's own libraries, from the machine that builds: libgcc, and mingw-w64 with winpthreads.
 RUNTIMES = {"gcc": "/usr/share/doc/gcc-mingw-w64-base/copyright",
             "mingw-w64": "/usr/share/doc/mingw-w64-x86-64-dev/copyright"}

@@ -68,14 +68,13 @@ fi
 
 export WINEPREFIX
 WINEPREFIX=$(cd "$prefix" && pwd -P)
-# One starts the server and the system's services, the others wait for that: not each in its own way.
+# One starts the server and the system's services, the others wait until both are there: a program that found the server alone
+# would start services by itself, and they would keep its standard output open for as long as they live.
+exec 8>"$WINEPREFIX/start.lock"
+flock 8
 if ! "$server" -k0 2>/dev/null; then
-  exec 8>"$WINEPREFIX/start.lock"
-  flock 8
-  if ! "$server" -k0 2>/dev/null; then
-    "$server" -p60 8>&- </dev/null >/dev/null 2>&1
-    "$wine" wineboot.exe 8>&- </dev/null >/dev/null 2>&1 || true
-  fi
-  exec 8>&-
+  "$server" -p60 8>&- </dev/null >/dev/null 2>&1
+  "$wine" wineboot.exe 8>&- </dev/null >/dev/null 2>&1 || true
 fi
+exec 8>&-
 exec "$wine" "$@"

@@ -115,6 +115,56 @@ static uint64_t find_domains(void *ctx, const struct ask *a)
 	return mf_domain_set_find(ctx, a->text, a->len);
 }
 
+/* The peer: the names in order, each suffix of a question looked for by bsearch(3). */
+struct sorted {
+	char *text;
+	char **names;
+	size_t cnt;
+};
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static uint64_t ask_sorted(void *ctx, const struct ask *a)
+{
+	const struct sorted *s = ctx;
+	const char *at = a->text;
+
+	for (;;) {
+		if (bsearch(&at, s->names, s->cnt, sizeof(*s->names), compare_names))
+			return 1;
+		at = strchr(at, '.');
+		if (!at)
+			return 0;
+		at++;
+	}
+}
+
+static void bench_sorted(uint32_t names)
+{
+	struct sorted s = { .text = malloc((size_t)names * 40),
+			    .names = malloc(names * sizeof(*s.names)),
+			    .cnt = names };
+	char *at = s.text;
+
+	if (!s.text || !s.names)
+		exit(1);
+	for (uint32_t i = 0; i < names; i++) {
+		s.names[i] = at;
+		at += make_name(i, at) + 1;
+	}
+	qsort(s.names, s.cnt, sizeof(*s.names), compare_names);
+	bench_row(&rows, "sorted_names_bytes_per_name",
+		  (double)((size_t)(at - s.text) + names * sizeof(*s.names)) / names, "bytes",
+		  "text and pointers in order");
+	bench_row(&rows, "sorted_names_ns", measure(ask_sorted, &s), "ns",
+		  "each suffix by bsearch()");
+	free(s.names);
+	free(s.text);
+}
+
 static void bench_domains(uint32_t names)
 {
 	const struct mf_domain_set_options options = { .canon = mf_name_canon };
@@ -151,6 +201,7 @@ static void bench_domains(uint32_t names)
 	prepare_names(names);
 	bench_row(&rows, "domain_set_under_ns", measure(ask_domains, set), "ns",
 		  "half of the questions are hits");
+	bench_sorted(names);
 	bench_row(&rows, "domain_set_find_ns", measure(find_domains, set), "ns", "lowest value");
 	ask_cnt = 1024;
 	bench_row(&rows, "domain_set_hot_ns", measure(find_domains, set), "ns",

@@ -89,7 +89,7 @@ static int read_rules(lua_State *L)
 	uint64_t start = now();
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, l->ref);
-	l->code = mf_rules_from_lua(L, -1, "bench", &l->chunk, &l->rules, &l->err);
+	l->code = mf_rules_from_lua(L, -1, "bench", &l->chunk, NULL, &l->rules, &l->err);
 	l->ns = now() - start;
 	return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "core/ask/registered.h"
 #include "core/base/hash.h"
+#include "core/policy/outcome.h"
 #include "core/policy/request.h"
 
 /* A name that no policy means: what it gets, any name gets. RFC 2606 keeps it from ever existing. */
@@ -65,7 +66,7 @@ int mf_verdict_rank(const struct mf_decision *d)
 	case MF_ROUTE:
 		return 3;
 	default:
-		/* ask has no channel yet (P4), and what a connection cannot carry out must not pass */
+		/* what a connection cannot carry out must not pass */
 		return 4;
 	}
 }
@@ -122,13 +123,21 @@ void mf_ask_decide(struct mf_asker *a, struct mf_decision *d)
 	*d = (struct mf_decision)MF_DECISION_INIT;
 	/* The verdict is there even when the policy failed; that it failed is the VM's to count and report. */
 	(void)mf_decide(a->session->vm, a->request, d);
+	if (d->verdict == MF_ASK &&
+	    !mf_approve_settle(a->session->approvals, a->session->id, a->request, a->grants, d) &&
+	    !a->may_hold)
+		mf_approve_refuse(d, mf_approve_cannot_wait);
 }
 
 /* What would be decided of a flow that nobody has asked for: no counter counts it. */
 static void decide_dry(struct mf_asker *a, struct mf_decision *d)
 {
+	bool may_hold = a->may_hold;
+
 	mf_request_set_dry(a->request);
+	a->may_hold = true; /* what would have to wait is for the caller to weigh */
 	mf_ask_decide(a, d);
+	a->may_hold = may_hold;
 }
 
 /* Fields that cost something; the session's own are its to fetch. */
@@ -244,7 +253,8 @@ bool mf_ask_name_known(struct mf_asker *a, const struct mf_session_flow *flow, c
 	for (size_t i = 0; i < MF_ARRAY_SIZE(known_ports); i++) {
 		probe.server.port = known_ports[i];
 		ask_connect_dry(a, &probe, name, d);
-		if (d->matched && mf_verdict_rank(d) < 4)
+		/* what waits for an answer when it connects has to get there */
+		if (d->matched && (mf_verdict_rank(d) < 4 || d->verdict == MF_ASK))
 			return true;
 	}
 	return false;
@@ -270,9 +280,11 @@ bool mf_ask_alias_denied(struct mf_asker *a, const struct mf_session_flow *flow,
 
 	if (mf_ask_dns_dry(a, flow, nobody, "A", "IN", &any) < 0)
 		return false;
+	mf_approve_refuse(&any, mf_approve_cannot_wait);
 	place = place_of(&any);
 	if (mf_ask_dns_dry(a, flow, alias, "A", "IN", d) < 0)
 		return false;
+	mf_approve_refuse(d, mf_approve_cannot_wait);
 	return d->verdict == MF_DENY && d->matched && place_of(d) != place;
 }
 
@@ -315,7 +327,8 @@ static void ask_candidate(struct mf_asker *a, const struct mf_session_flow *flow
 	}
 	for (size_t i = 0; i < chain_cnt; i++) {
 		mf_ask_connect(a, flow, chain[i].name, d);
-		if (d->verdict == MF_DENY && d->matched && place_of(d) != place)
+		if ((d->verdict == MF_DENY || d->verdict == MF_ASK) && d->matched &&
+		    place_of(d) != place)
 			return;
 	}
 	fill_connect(a, MF_CONNECT, flow, name->name, items, cnt);
@@ -420,6 +433,8 @@ void mf_ask_connect_said(struct mf_asker *a, const struct mf_session_flow *flow,
 }
 
 static const char quic_stays[] = "QUIC is not redirected; its clients fall back to TCP, which is";
+static const char quic_asks[] =
+	"QUIC waits for no answer; its clients fall back to TCP, which does";
 static const char quic_unseen[] = "QUIC is not intercepted; its clients fall back to TCP, which is";
 
 /*
@@ -434,6 +449,8 @@ static const char *udp_cannot(const struct mf_session_flow *flow, const struct m
 	if (d->verdict == MF_TERMINATE)
 		return flow->server.port == MF_ASK_QUIC_PORT ? quic_unseen
 							     : "UDP is not intercepted";
+	if (d->verdict == MF_ASK)
+		return flow->server.port == MF_ASK_QUIC_PORT ? quic_asks : NULL;
 	if (d->verdict != MF_REDIRECT && d->verdict != MF_ROUTE)
 		return NULL;
 	if (flow->server.port == MF_ASK_QUIC_PORT)
@@ -444,24 +461,29 @@ static const char *udp_cannot(const struct mf_session_flow *flow, const struct m
 	return NULL;
 }
 
+/* What terminate was to look into is denied in any case: redirect_unsupported is about redirects. */
+static void cannot(struct mf_decision *d, const char *why)
+{
+	d->else_allow &= d->verdict != MF_TERMINATE && d->verdict != MF_ASK;
+	mf_decision_settle(d, why);
+	d->message = NULL;
+}
+
 void mf_ask_udp_limit(const struct mf_session_flow *flow, struct mf_decision *d)
 {
 	const char *why = udp_cannot(flow, d);
 
-	if (!why)
-		return;
-	d->verdict = MF_DENY;
-	d->reason = why;
-	d->message = NULL;
+	if (why)
+		cannot(d, why);
 }
 
 void mf_ask_quic_limit(struct mf_decision *d)
 {
+	if (d->verdict == MF_ASK)
+		cannot(d, quic_asks);
 	if (mf_ask_is_silent(d) || mf_verdict_rank(d) < 2 || mf_verdict_rank(d) == 4)
 		return;
-	d->reason = d->verdict == MF_TERMINATE ? quic_unseen : quic_stays;
-	d->verdict = MF_DENY;
-	d->message = NULL;
+	cannot(d, d->verdict == MF_TERMINATE ? quic_unseen : quic_stays);
 }
 
 bool mf_ask_hello_chooses(const struct mf_session_flow *flow, const struct mf_ask_result *res)

@@ -15,6 +15,7 @@
 #ifndef MF_ASK_ASK_H
 #define MF_ASK_ASK_H
 
+#include "core/approve/approve.h"
 #include "core/names/correlation.h"
 #include "core/policy/session.h"
 #include "core/wire/tls_hello.h"
@@ -26,6 +27,12 @@ struct mf_asker {
 	struct mf_session *session;		/* its vm is asked */
 	struct mf_request *request;		/* the asker's own, reused for every question */
 	const struct mf_tls_hello *asked_hello; /* of the sni question being decided */
+	const struct mf_approve_grants *grants; /* of the flow that is asked about; NULL: none */
+	/*
+	 * Whoever asks can wait: an ask that nobody has answered stays one, and counts as a denial wherever answers are compared.
+	 * The last question is then the one that it is about. Else it becomes a denial.
+	 */
+	bool may_hold;
 };
 
 /* A decision that outlives the next question: strings are copies. */

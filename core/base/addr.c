@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* addr.c - see addr.h */
 #include "core/base/addr.h"
+#include "core/base/hex.h"
 
 #include <stdio.h>
 
@@ -52,24 +53,15 @@ static bool parse_v4(const char *p, const char *end, uint8_t bytes[4])
 	return p == end;
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* One to four hexadecimal digits; Return: how many were read, 0 if there are none or too many */
 static unsigned parse_group(const char *p, const char *end, uint8_t bytes[2])
 {
 	unsigned v = 0, n = 0;
 
-	for (; p + n < end && hex_value(p[n]) >= 0; n++) {
+	for (; p + n < end && mf_hex_digit(p[n]) >= 0; n++) {
 		if (n == 4)
 			return 0;
-		v = v << 4 | (unsigned)hex_value(p[n]);
+		v = v << 4 | (unsigned)mf_hex_digit(p[n]);
 	}
 	bytes[0] = (uint8_t)(v >> 8);
 	bytes[1] = (uint8_t)v;

@@ -100,8 +100,19 @@ const char *mf_err_format(const struct mf_err *err, char *buf, size_t size)
 	return buf;
 }
 
+void (*mf_must_tell)(const char *text);
+
 void mf_must_failed(const char *cond, const char *file, int line)
 {
-	fprintf(stderr, "moonfence: internal error: %s is false at %s:%d\n", cond, file, line);
+	char text[256];
+
+	snprintf(text, sizeof(text), "moonfence: internal error: %s is false at %s:%d", cond, file,
+		 line);
+#ifdef MF_BUG_ABORTS
+	fprintf(stderr, "%s\n", text);
+#else
+	if (mf_must_tell)
+		mf_must_tell(text);
+#endif
 	abort();
 }

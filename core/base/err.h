@@ -33,6 +33,9 @@ const char *mf_err_format(const struct mf_err *err, char *buf, size_t size);
 	} while (0)
 _Noreturn void mf_must_failed(const char *cond, const char *file, int line);
 
+/* Where a program has it told; NULL: nowhere, since a library's host owns its standard error. Set before there are threads. */
+extern void (*mf_must_tell)(const char *text);
+
 /* True on a bug of ours that the caller can survive: if (mf_bug(x < 0)) return MF_E_BUG; aborts where MF_BUG_ABORTS. */
 #ifdef MF_BUG_ABORTS
 #define mf_bug(cond) ((cond) ? (mf_must_failed(#cond, __FILE__, __LINE__), true) : false)

@@ -4,6 +4,7 @@
 #define MF_BASE_WIN32_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <wchar.h>
 
 /**
@@ -27,5 +28,31 @@ int mf_win32_errno(unsigned long code);
 
 /** mf_win32_message() - What Windows says about @code, one line of UTF-8 with the number; Return: @buf */
 const char *mf_win32_message(unsigned long code, char *buf, size_t size);
+
+/* One function of a library, and where its address goes: a pointer to a pointer to function. */
+struct mf_win32_call {
+	const char *name;
+	void *to;
+};
+
+/**
+ * mf_win32_load() - Load a library that is not linked, with the functions that are wanted of it
+ * @path: absolute, so that no other one of this name can take its place. What it imports comes from its folder or the
+ * system's: the current folder and PATH are never looked into.
+ * @ret_missing: the first function that it lacks; NULL when the library itself cannot be loaded (GetLastError() says why)
+ * Return: its HMODULE, for FreeLibrary(); NULL: nothing is loaded
+ */
+void *mf_win32_load(const wchar_t *path, const struct mf_win32_call *calls, size_t call_cnt,
+		    const char **ret_missing);
+
+/* 100 ns since 1601-01-01T00:00:00Z, as Windows counts, to ns since 1970; 0 for times before */
+static inline uint64_t mf_win32_time_of_filetime(uint64_t filetime)
+{
+	const uint64_t epoch = UINT64_C(116444736000000000);
+
+	if (filetime < epoch || filetime - epoch > UINT64_MAX / 100)
+		return 0;
+	return (filetime - epoch) * 100;
+}
 
 #endif

@@ -10,36 +10,11 @@
 #include "core/base/files.h"
 #include "core/base/hash.h"
 #include "core/match/ascii_name.h"
+#include "core/match/domain_set_int.h"
 
 #define NAMES_MAX_DEFAULT (1u << 24)
 #define BYTES_MAX_DEFAULT ((size_t)1 << 30)
-
-// An entry in the pool: length, scope, value where values differ, name. The builder always has the value.
-#define HEAD	     2u
-#define VALUE	     4u
-#define LABELS_MAX   127 /* 253 bytes cannot have more labels */
-
-#define BUCKET_SLOTS 10u
-
-// One cache line of the table.
-struct bucket {
-	uint16_t tags[BUCKET_SLOTS]; // 0: a free slot
-	uint32_t spilled; // bit t % 32: an entry with tag t found no room here and went on
-	uint32_t refs[BUCKET_SLOTS]; // pool offset of the entry
-};
-_Static_assert(sizeof(struct bucket) == 64, "a bucket is a cache line");
-
-struct mf_domain_set {
-	struct bucket *buckets; // within table, at the beginning of a cache line
-	void *table;
-	uint8_t *pool;
-	size_t pool_len;
-	uint64_t seed;
-	uint64_t depths[2]; // bit d: some entry has d labels
-	uint32_t bucket_cnt, name_cnt;
-	uint32_t value; // of all entries, where has_values is false
-	bool has_values;
-};
+#define LABELS_MAX	  127 /* 253 bytes cannot have more labels */
 
 struct mf_domain_set_builder {
 	struct mf_domain_set_options options;
@@ -615,8 +590,10 @@ void mf_domain_set_free(struct mf_domain_set *set)
 {
 	if (!set)
 		return;
-	free(set->table);
-	free(set->pool);
+	if (!set->borrowed) {
+		free(set->table);
+		free(set->pool);
+	}
 	free(set);
 }
 
@@ -697,7 +674,7 @@ int mf_domain_set_builder_seal(struct mf_domain_set_builder *b, struct mf_domain
 
 	if (!set)
 		goto nomem;
-	set->seed = mf_hash_seed();
+	set->seed = b->options.for_image ? mf_hash_bytes(b->pool, b->len, 1) : mf_hash_seed();
 	set->has_values = b->differ;
 	set->value = b->value;
 	// Load 17/20, and always a free slot, or a probe would not end.

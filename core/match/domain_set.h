@@ -57,6 +57,8 @@ struct mf_domain_set_options {
 	 * true: all different values stay, for mf_domain_set_find_all().
 	 */
 	bool keep_all;
+	/* The table follows from the names and their order alone: the same list gives the same image. */
+	bool for_image;
 };
 
 struct mf_domain_set;
@@ -96,6 +98,31 @@ int mf_domain_set_builder_seal(struct mf_domain_set_builder *b, struct mf_domain
 			       struct mf_err *err);
 
 void mf_domain_set_free(struct mf_domain_set *set);
+
+/*
+ * Images: a set as bytes that are used where they lie, for lists that many processes load. Little-endian, 64 bytes of head
+ * (magic, version, sizes, a checksum of all the rest), the table, the pool.
+ */
+
+/**
+ * mf_domain_set_make_image() - The image of a set whose values are all 0, built with for_image
+ * @ret_data: free()d by the caller
+ * Return: 0, MF_E_INVAL, MF_E_NOMEM
+ */
+int mf_domain_set_make_image(const struct mf_domain_set *set, void **ret_data, size_t *ret_len,
+			     struct mf_err *err);
+
+/** mf_domain_set_is_image() - Whether these bytes begin as an image; no list of names does */
+bool mf_domain_set_is_image(const void *data, size_t len);
+
+/**
+ * mf_domain_set_open_image() - A set that uses an image where it lies
+ * @data: at least 4-byte aligned; not changed while the set is there
+ * Whatever the bytes are, no question reads outside of them or goes on for ever. Cost: one look at each of them.
+ * Return: 0; MF_E_BAD: damaged, or of another version; MF_E_NOMEM
+ */
+int mf_domain_set_open_image(const void *data, size_t len, struct mf_domain_set **ret_set,
+			     struct mf_err *err);
 
 /** mf_domain_set_under() - Whether any entry matches @name; no allocation, no lock */
 bool mf_domain_set_under(const struct mf_domain_set *set, const char *name, size_t len);

@@ -65,6 +65,14 @@ const char *mf_glob_prefix(const struct mf_glob *glob, size_t *ret_len);
  */
 int mf_glob_domain(const struct mf_glob *glob, const char **ret_name, size_t *ret_len);
 
+/**
+ * mf_glob_covers() - Whether @outer was proved to match whatever @inner matches
+ * Walks both automata side by side; false where that would take more than some thousand steps, or where a glob behaves in a way
+ * that its automaton does not show (surprises of MF_GLOB_GOBWAS, "**" directly behind a brace). Both have one separator.
+ * For tools: costs up to some milliseconds. Return: false also without memory
+ */
+bool mf_glob_covers(const struct mf_glob *outer, const struct mf_glob *inner);
+
 size_t mf_glob_bytes(const struct mf_glob *glob);
 
 #endif

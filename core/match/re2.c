@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "core/base/hex.h"
 #include "core/match/regex.h"
 
 #define REPEAT_MAX 1000u
@@ -63,14 +64,6 @@ static bool is_alnum(int c)
 	return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'z');
 }
 
-static int hex_value(int c)
-{
-	if (is_digit(c))
-		return c - '0';
-	c |= 32;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void put_code(struct re2 *r, uint32_t v)
 {
 	static const char digits[] = "0123456789abcdef";
@@ -95,7 +88,7 @@ static int escape_hex(struct re2 *r)
 	if (peek(r, 0) == '{') {
 		size_t digits = 0;
 
-		for (r->i++; (h = hex_value(peek(r, 0))) >= 0; r->i++, digits++) {
+		for (r->i++; (h = mf_hex_digit(peek(r, 0))) >= 0; r->i++, digits++) {
 			v = v << 4 | (uint32_t)h;
 			if (v > 0x10ffff)
 				return refuse(r, "a character above U+10FFFF");
@@ -105,7 +98,7 @@ static int escape_hex(struct re2 *r)
 		r->i++;
 	} else {
 		for (int k = 0; k < 2; k++, r->i++) {
-			h = hex_value(peek(r, 0));
+			h = mf_hex_digit(peek(r, 0));
 			if (h < 0)
 				return refuse(r, "\\x needs two hexadecimal digits");
 			v = v << 4 | (uint32_t)h;

@@ -721,17 +721,14 @@ static void fill_item(const struct mf_names *n, uint32_t name, struct mf_names_i
 	memcpy(item->name, NAME(n, name)->text, item->len + 1u);
 }
 
-size_t mf_names_list(struct mf_names *n, const struct mf_addr *addr, struct mf_names_item *items,
-		     size_t cap)
+// The names of slot @a, which was swept, in the order of mf_names_list(). Under the lock.
+static size_t list_ties(const struct mf_names *n, uint32_t a, uint64_t now,
+			struct mf_names_item *items, size_t cap)
 {
-	uint64_t now = mf_clock_now(n->options.clock);
 	const struct tie *order[PER_ADDR_MOST];
 	size_t cnt = 0;
-	uint32_t a;
 
-	pthread_mutex_lock(&n->lock);
-	a = look_up(n, addr, now);
-	for (uint32_t i = a == NONE ? NONE : ADDR(n, a)->ties; i != NONE; i = TIE(n, i)->next) {
+	for (uint32_t i = ADDR(n, a)->ties; i != NONE; i = TIE(n, i)->next) {
 		size_t k = cnt++;
 
 		for (; k > 0 && comes_before(TIE(n, i), order[k - 1]); k--)
@@ -746,6 +743,39 @@ size_t mf_names_list(struct mf_names *n, const struct mf_addr *addr, struct mf_n
 		fill_item(n, order[k]->name, &items[k]);
 		items[k].alias = order[k]->alias;
 		items[k].expires_in_s = (uint32_t)((left + MF_NS_PER_S - 1) / MF_NS_PER_S);
+	}
+	return cnt;
+}
+
+size_t mf_names_list(struct mf_names *n, const struct mf_addr *addr, struct mf_names_item *items,
+		     size_t cap)
+{
+	uint64_t now = mf_clock_now(n->options.clock);
+	size_t cnt;
+	uint32_t a;
+
+	pthread_mutex_lock(&n->lock);
+	a = look_up(n, addr, now);
+	cnt = a == NONE ? 0 : list_ties(n, a, now, items, cap);
+	pthread_mutex_unlock(&n->lock);
+	return cnt;
+}
+
+size_t mf_names_walk(struct mf_names *n, uint32_t *at, struct mf_addr *ret_addr,
+		     struct mf_names_item *items, size_t cap)
+{
+	uint64_t now = mf_clock_now(n->options.clock);
+	size_t cnt = 0;
+
+	pthread_mutex_lock(&n->lock);
+	while (cnt == 0 && *at < n->addrs.used) {
+		uint32_t a = (*at)++;
+
+		if (!ADDR(n, a)->key.family)
+			continue;
+		*ret_addr = ADDR(n, a)->key;
+		sweep_addr(n, a, now);
+		cnt = ADDR(n, a)->key.family ? list_ties(n, a, now, items, cap) : 0;
 	}
 	pthread_mutex_unlock(&n->lock);
 	return cnt;

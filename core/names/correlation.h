@@ -87,6 +87,13 @@ struct mf_names_item {
 size_t mf_names_list(struct mf_names *names, const struct mf_addr *addr,
 		     struct mf_names_item *items, size_t cap);
 
+/**
+ * mf_names_walk() - The addresses that have names, one a call, in no order, as mf_names_list(); does not count as asking
+ * Between calls the table may change. @at: where to go on; 0 at first. Return: how many names, 0: no more addresses
+ */
+size_t mf_names_walk(struct mf_names *names, uint32_t *at, struct mf_addr *ret_addr,
+		     struct mf_names_item *items, size_t cap);
+
 /** mf_names_addrs() - The addresses of @name; Return: how many there are; the first @cap are in @addrs */
 size_t mf_names_addrs(struct mf_names *names, const char *name, size_t len, struct mf_addr *addrs,
 		      size_t cap);

@@ -215,13 +215,14 @@ static void member_base64(struct mf_event *ev, const char *name, const char *tex
 static void member_policy(struct mf_event *ev, const struct mf_decision *d, const char *effective)
 {
 	const char *name = mf_verdict_name(d->verdict);
+	const char *decided = d->settled ? mf_verdict_name(d->decided) : d->audit ? "audit" : name;
 	uint16_t before = ev->len;
 
 	if (!key(ev, "policy") || !raw(ev, "{", 1)) {
 		check(ev, before, false);
 		return;
 	}
-	member_cstr(ev, "decision", d->audit ? "audit" : name);
+	member_cstr(ev, "decision", decided);
 	member_cstr(ev, "effective_decision", effective ? effective : name);
 	member_cstr(ev, "rule", d->rule);
 	member_cstr(ev, "message", d->message);

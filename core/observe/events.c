@@ -28,9 +28,10 @@
 struct sink {
 	struct mf_events *events;
 	char name[64];
-	int fd; // -1: a callback
+	int fd; // -1: a callback or a writer
 	bool own_fd, is_file, is_notice;
 	mf_event_fn fn; // also for notices: same shape
+	const struct mf_events_writer *writer;
 	void *ctx;
 	pthread_t thread;
 	pthread_cond_t wake;
@@ -41,6 +42,7 @@ struct sink {
 	size_t len;
 	uint64_t put, taken; // bytes that went in and out, for flush
 	uint64_t missing;    // lines dropped since the last events_dropped line
+	bool reopen;	     // asked for
 
 	// Of the thread.
 	char *batch;
@@ -57,7 +59,9 @@ struct mf_events {
 	struct sink sinks[MF_EVENTS_SINKS_MAX + 1]; // one more for notices
 	uint32_t sink_cnt;
 	bool closing;
-	uint32_t flushing;	     // threads in mf_events_flush()
+	uint32_t flushing;	  // threads in mf_events_flush()
+	uint32_t senders_waiting; // for room in a queue
+	char run[9];
 	_Atomic uint64_t give_up_ns; // monotonic time at which sinks stop trying; 0: never
 	uint64_t number;	     // of the last event
 	uint64_t second;	     // that stamp shows
@@ -138,13 +142,42 @@ static int queue_line(struct mf_events *e, const char *line, size_t len, bool pr
 	for (uint32_t i = 0; i < e->sink_cnt; i++) {
 		struct sink *s = &e->sinks[i];
 
-		if (s->is_notice || append(e, s, line, len, priority))
+		if (s->is_notice)
 			continue;
-		s->missing++;
-		e->stats.dropped++;
-		r = MF_E_FULL;
+		if (!append(e, s, line, len, priority)) {
+			s->missing++;
+			e->stats.dropped++;
+			r = MF_E_FULL;
+		}
+		if (s->writer)
+			s->writer->offer(s->ctx);
 	}
 	return r;
+}
+
+// Waits until a line of @len bytes fits everywhere, but no longer than senders may. Under the lock.
+static void make_room(struct mf_events *e, size_t len, bool priority)
+{
+	size_t room = priority ? e->options.queue_bytes : e->options.queue_bytes - e->reserve;
+	struct timespec until;
+	bool waits = false;
+
+	for (uint32_t i = 0; e->options.wait_ms && i < e->sink_cnt;) {
+		if (e->sinks[i].is_notice || e->sinks[i].len + len + 1 <= room) {
+			i++;
+			continue;
+		}
+		if (!waits)
+			until = mf_cond_in_ms(e->options.wait_ms);
+		waits = true;
+		e->senders_waiting++;
+		if (!mf_cond_wait_until(&e->written, &e->lock, &until)) {
+			e->senders_waiting--;
+			return;
+		}
+		e->senders_waiting--;
+		i = 0;
+	}
 }
 
 // Under the lock.
@@ -173,6 +206,7 @@ int mf_events_send(struct mf_events *e, struct mf_event *ev)
 		pthread_mutex_unlock(&e->lock);
 		return 0;
 	}
+	make_room(e, len, ev->priority);
 	stamp(e, ev->buf);
 	e->stats.truncated += ev->truncated;
 	r = queue_line(e, line, len, ev->priority);
@@ -193,6 +227,7 @@ int mf_events_send_line(struct mf_events *e, const char *line, size_t len)
 		return MF_E_INVAL;
 	memcpy(copy, line, len);
 	pthread_mutex_lock(&e->lock);
+	make_room(e, len, true);
 	stamp(e, copy);
 	r = queue_line(e, copy, len, true);
 	pthread_mutex_unlock(&e->lock);
@@ -232,24 +267,31 @@ static uint64_t call_back(struct sink *s, const char *text, size_t len)
 	return cnt;
 }
 
-// Return: lines that were lost.
-static uint64_t write_lines(struct sink *s, const char *text, size_t len)
+static int write_text(struct sink *s, const char *text, size_t len, uint64_t missing,
+		      size_t *ret_done)
+{
+	return s->writer ? s->writer->write(s->ctx, text, len, missing, give_up, s, ret_done)
+			 : mf_sink_write(s->fd, s->is_file, text, len, give_up, s, ret_done);
+}
+
+// @missing: 0, or the text is the line that tells of so many. Return: lines that were lost.
+static uint64_t write_lines(struct sink *s, const char *text, size_t len, uint64_t missing)
 {
 	size_t done = 0;
 	int r;
 
-	if (s->fd < 0) {
+	if (s->fn) {
 		call_back(s, text, len);
 		return 0;
 	}
 	// A line that was torn by an error ends before the next begins.
 	if (s->torn) {
-		r = mf_sink_write(s->fd, s->is_file, "\n", 1, give_up, s, &done);
+		r = write_text(s, "\n", 1, 0, &done);
 		if (r)
 			return count_lines(text, len);
 		s->torn = false;
 	}
-	r = mf_sink_write(s->fd, s->is_file, text, len, give_up, s, &done);
+	r = write_text(s, text, len, missing, &done);
 	if (r && !s->failing)
 		mf_log_error(s->events->options.log, "Cannot write events to %s: %s.", s->name,
 			     r == MF_E_TIME ? "nobody takes them" : strerror(errno));
@@ -274,7 +316,7 @@ static bool write_missing(struct sink *s, uint64_t missing)
 	stamp(s->events, ev.buf);
 	pthread_mutex_unlock(&s->events->lock);
 	ev.buf[len] = '\n';
-	return write_lines(s, ev.buf, len + 1) == 0;
+	return write_lines(s, ev.buf, len + 1, missing) == 0;
 }
 
 // Waits until there is something to write. Under the lock. Return: false when all is written and it is to end.
@@ -283,11 +325,13 @@ static bool wait_for_lines(struct mf_events *e, struct sink *s)
 	struct timespec until;
 
 	// A sink that fails is tried again with the next line, not over and over with the report of what it lost.
-	while (!e->closing && !s->len && (!s->missing || s->failing)) {
+	while (!e->closing && !s->reopen && !s->len && (!s->missing || s->failing)) {
 		s->awake = false;
 		pthread_cond_wait(&s->wake, &e->lock);
 	}
 	s->awake = true;
+	if (s->reopen)
+		return true;
 	if (!s->len && (!s->missing || s->failing))
 		return false;
 	until = mf_cond_in_ms(e->options.linger_ms);
@@ -307,16 +351,21 @@ static void *run_sink(void *arg)
 	while (wait_for_lines(e, s)) {
 		uint64_t missing = s->missing, lost = 0;
 		char *full = s->queue;
-		bool reported = true;
+		bool reported = true, reopen = s->reopen;
 
 		s->queue = s->batch;
 		s->batch = full;
 		s->batch_len = s->len;
 		s->len = 0;
 		s->missing = 0;
+		s->reopen = false;
+		if (e->senders_waiting)
+			pthread_cond_broadcast(&e->written);
 		pthread_mutex_unlock(&e->lock);
+		if (reopen && s->writer)
+			s->writer->reopen(s->ctx);
 		if (s->batch_len)
-			lost = write_lines(s, s->batch, s->batch_len);
+			lost = write_lines(s, s->batch, s->batch_len, 0);
 		if (missing && !s->failing)
 			reported = write_missing(s, missing);
 		pthread_mutex_lock(&e->lock);
@@ -413,6 +462,7 @@ int mf_events_new(const struct mf_events_options *options, struct mf_events **re
 	memcpy(e->stamp, MF_EVENT_STAMP, sizeof(e->stamp));
 	snprintf(run, sizeof(run), "%08x", (unsigned)mf_hash_seed());
 	memcpy(e->stamp + MF_EVENT_RUN_AT, run, 8);
+	memcpy(e->run, run, sizeof(run));
 	if (o->notice)
 		r = add_sink(
 			e,
@@ -447,6 +497,8 @@ void mf_events_free(struct mf_events *e)
 		free(s->batch);
 		if (s->own_fd)
 			mf_sink_close(s->fd);
+		if (s->writer)
+			s->writer->close(s->ctx);
 	}
 	pthread_cond_destroy(&e->written);
 	pthread_mutex_destroy(&e->lock);
@@ -478,6 +530,29 @@ int mf_events_add_callback(struct mf_events *e, mf_event_fn fn, void *ctx, const
 			   struct mf_err *err)
 {
 	return add_sink(e, &(struct sink){ .fd = -1, .fn = fn, .ctx = ctx }, name, err);
+}
+
+int mf_events_add_writer(struct mf_events *e, const struct mf_events_writer *writer, void *ctx,
+			 const char *name, struct mf_err *err)
+{
+	return add_sink(e, &(struct sink){ .fd = -1, .writer = writer, .ctx = ctx }, name, err);
+}
+
+const char *mf_events_run(const struct mf_events *e)
+{
+	return e->run;
+}
+
+void mf_events_reopen(struct mf_events *e)
+{
+	if (!e)
+		return;
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t i = 0; i < e->sink_cnt; i++) {
+		e->sinks[i].reopen = true;
+		pthread_cond_signal(&e->sinks[i].wake);
+	}
+	pthread_mutex_unlock(&e->lock);
 }
 
 static bool all_taken(const struct mf_events *e, const uint64_t *put)

@@ -64,6 +64,7 @@
 	X(TRASH_RESTORE, "trash_restore", true)                         \
 	X(TRASH_PURGE, "trash_purge", true)                             \
 	X(TRASH_FULL, "trash_full", true)                               \
+	X(MONITOR_OVERFLOW, "monitor_overflow", true)                   \
 	X(POLICY_LOADED, "policy_loaded", true)                         \
 	X(POLICY_CHANGED, "policy_changed", true)                       \
 	X(POLICY_RELOAD_FAILED, "policy_reload_failed", true)           \
@@ -76,6 +77,11 @@
 	X(CAPTURE_REFUSED, "capture_refused", true)                     \
 	X(CAPTURE_MASKED, "capture_masked", true)                       \
 	X(CAPTURE_PACKETS, "capture_packets", true)                     \
+	X(APPROVAL_REQUESTED, "approval_requested", true)               \
+	X(APPROVAL_ANSWERED, "approval_answered", true)                 \
+	X(APPROVAL_EXPIRED, "approval_expired", true)                   \
+	X(APPROVAL_WITHDRAWN, "approval_withdrawn", true)               \
+	X(APPROVAL_REFUSED, "approval_refused", true)                   \
 	X(EVENTS_DROPPED, "events_dropped", true)
 
 /* id, name in the JSON, value: STR, INT, BOOL, LIST (of strings) */
@@ -83,18 +89,21 @@
 	X(ACTION, "action", STR)                           \
 	X(ALIASES, "aliases", LIST)                        \
 	X(ALPN, "alpn", LIST)                              \
+	X(ANSWER, "answer", STR)                           \
+	X(APPROVAL, "approval", INT)                       \
+	X(ASKED, "asked", LIST)                            \
 	X(ARGV, "argv", LIST)                              \
 	X(BACKEND, "backend", STR)                         \
 	X(BLOCKED, "blocked", BOOL)                        \
+	X(BY_PID, "by_pid", INT)                           \
+	X(BY_UID, "by_uid", INT)                           \
 	X(BYTES, "bytes", INT)                             \
 	X(BYTES_RECEIVED, "bytes_received", INT)           \
 	X(BYTES_SENT, "bytes_sent", INT)                   \
 	X(CLIENT, "client", STR)                           \
 	X(CONNECTIONS, "connections", INT)                 \
 	X(COUNT, "count", INT)                             \
-	X(CROSS_MOUNT, "cross_mount", BOOL)                \
 	X(DENIED, "denied", INT)                           \
-	X(DNS_PORT, "dns_port", INT)                       \
 	X(DNS_QUERIES, "dns_queries", INT)                 \
 	X(DURATION_MS, "duration_ms", INT)                 \
 	X(ECH, "ech", BOOL)                                \
@@ -103,11 +112,11 @@
 	X(ERRORS, "errors", INT)                           \
 	X(EXIT_CODE, "exit_code", INT)                     \
 	X(FAIL_MODE, "fail_mode", STR)                     \
-	X(FAMILIES, "families", LIST)                      \
 	X(FILE, "file", STR)                               \
+	X(FOR_MS, "for_ms", INT)                           \
 	X(FROM_PATH, "from_path", STR)                     \
 	X(GENERATION, "generation", INT)                   \
-	X(HOST_IP, "host_ip", STR)                         \
+	X(HOW, "how", STR)                                 \
 	X(IPS, "ips", LIST)                                \
 	X(JA4, "ja4", STR)                                 \
 	X(KIND, "kind", STR)                               \
@@ -117,9 +126,7 @@
 	X(METHOD, "method", STR)                           \
 	X(MODE, "mode", INT)                               \
 	X(NAMES, "names", LIST)                            \
-	X(NETNS, "netns", STR)                             \
 	X(NLINK, "nlink", INT)                             \
-	X(NS_IP, "ns_ip", STR)                             \
 	X(ORIGINAL, "original", STR)                       \
 	X(ORIGINAL_HOST, "original_host", STR)             \
 	X(POLICIES, "policies", LIST)                      \
@@ -127,14 +134,12 @@
 	X(PREVIOUS_GENERATION, "previous_generation", INT) \
 	X(PROBE_MS, "probe_ms", INT)                       \
 	X(PROTO, "proto", STR)                             \
-	X(PROXY_PORT, "proxy_port", INT)                   \
 	X(QTYPE, "qtype", STR)                             \
 	X(QUIC, "quic", BOOL)                              \
 	X(RCODE, "rcode", STR)                             \
 	X(REASON, "reason", STR)                           \
 	X(REDIRECT_ATTEMPTED, "redirect_attempted", STR)   \
 	X(REDIRECT_SNI, "redirect_sni", STR)               \
-	X(REDIRECT_TLS, "redirect_tls", STR)               \
 	X(REDIRECT_TO, "redirect_to", STR)                 \
 	X(REDIRECT_TO_UNIX, "redirect_to_unix", STR)       \
 	X(RESOLVED_IP, "resolved_ip", STR)                 \
@@ -142,16 +147,17 @@
 	X(RESTORE_HINT, "restore_hint", STR)               \
 	X(RULE, "rule", STR)                               \
 	X(RULES, "rules", INT)                             \
+	X(RUN, "run", STR)                                 \
+	X(SCOPE, "scope", STR)                             \
 	X(SIGNAL, "signal", INT)                           \
 	X(SINK, "sink", STR)                               \
 	X(SIZE, "size", INT)                               \
 	X(SNI, "sni", STR)                                 \
 	X(SNI_VERIFIED, "sni_verified", BOOL)              \
-	X(STAGE, "stage", STR)                             \
 	X(STATUS, "status", STR)                           \
-	X(SUBNET, "subnet", STR)                           \
 	X(TARGET, "target", STR)                           \
 	X(TESTS, "tests", INT)                             \
+	X(TIMEOUT_MS, "timeout_ms", INT)                   \
 	X(TLS_MODE, "tls_mode", STR)                       \
 	X(TO_PATH, "to_path", STR)                         \
 	X(TRANSPORT, "transport", STR)                     \
@@ -161,7 +167,8 @@
 	X(URL_PATH, "url_path", STR)                       \
 	X(VERSION, "version", STR)                         \
 	X(VERSIONS, "versions", LIST)                      \
-	X(VISIBILITY, "visibility", STR)
+	X(VISIBILITY, "visibility", STR)                   \
+	X(WOULD, "would", STR)
 
 enum mf_event_type {
 #define X(id, name, urgent) MF_EV_##id,
@@ -193,6 +200,8 @@ struct mf_event_type_info {
 	size_t field_cnt;
 };
 const struct mf_event_type_info *mf_event_type_info(enum mf_event_type type);
+/** mf_event_type_has() - Whether events of a type have a field */
+bool mf_event_type_has(enum mf_event_type type, enum mf_event_field field);
 const char *mf_event_field_name(enum mf_event_field field);
 enum mf_event_value mf_event_field_value(enum mf_event_field field);
 
@@ -219,6 +228,8 @@ struct mf_event_head {
 	const char *effective_decision;
 };
 
+#define MF_EVENT_NOTICE_MAX 512
+
 struct mf_event {
 	enum mf_event_type type;
 	enum mf_visibility visibility;
@@ -229,7 +240,7 @@ struct mf_event {
 	uint16_t len;
 	uint16_t notice_len; /* 0: no notice */
 	char buf[MF_EVENT_ROOM];
-	char notice[512];
+	char notice[MF_EVENT_NOTICE_MAX];
 };
 
 /** mf_event_begin() - Start an event; @ev needs no initialisation. Cost: well below a microsecond, no allocation */
@@ -257,7 +268,7 @@ void mf_event_add_addrs(struct mf_event *ev, enum mf_event_field field, const st
  * without a newline, valid as long as @ev */
 const char *mf_event_end(struct mf_event *ev, size_t *ret_len);
 
-/* A line for the person at the terminal, without a newline. Called from a thread of the sinks. */
+/* A line for the person at the terminal, without a newline and not NUL-terminated. Called from a thread of the sinks. */
 typedef void (*mf_notice_fn)(void *ctx, const char *text, size_t len);
 
 /* Every member may be 0. */
@@ -267,6 +278,11 @@ struct mf_events_options {
 	size_t queue_bytes;	      /* per sink: 1 MiB, at least 4 x MF_EVENT_ROOM */
 	uint32_t reserve_percent;     /* of the queue, for priority events: 25 */
 	uint32_t linger_ms;	      /* how long lines gather before they are written: 5 */
+	/*
+	 * How long a sender may wait for room in a sink's queue before the line is dropped: 0, nobody waits for a sink. With
+	 * it a stream loses nothing that its sinks can take in time. Must be 0 where a callback of a sink sends events.
+	 */
+	uint32_t wait_ms;
 	uint32_t
 		close_timeout_ms; /* how long mf_events_free() waits for a sink that does not take them: 5,000 */
 	mf_notice_fn notice; /* NULL: notices are dropped */
@@ -287,7 +303,8 @@ void mf_events_free(struct mf_events *events);
  * Sinks are added before the first mf_events_send(); each starts one thread.
  * Return: 0, MF_E_FULL (MF_EVENTS_SINKS_MAX), MF_E_IO, MF_E_NOMEM
  */
-/** mf_events_add_file() - Append to @path, made with mode 0600 where missing; whole lines per write(2) */
+/** mf_events_add_file() - Append to @path, made with mode 0600 where missing; whole lines per write(2); never reopened (a
+ * journal is: core/journal/journal.h) */
 int mf_events_add_file(struct mf_events *events, const char *path, struct mf_err *err);
 /** mf_events_add_fd() - Write to @fd, which stays the caller's and open until mf_events_free() */
 int mf_events_add_fd(struct mf_events *events, int fd, const char *name, struct mf_err *err);
@@ -295,9 +312,34 @@ int mf_events_add_fd(struct mf_events *events, int fd, const char *name, struct 
 int mf_events_add_callback(struct mf_events *events, mf_event_fn fn, void *ctx, const char *name,
 			   struct mf_err *err);
 
+/* A sink of somebody else's making (core/journal). All but offer() are called from the sink's thread only. */
+struct mf_events_writer {
+	/*
+	 * Write lines, each with its newline; a single newline alone ends a line that was torn. @missing: 0; else the text is
+	 * the one line that tells of so many which are missing. @ret_written: bytes that were, also on failure
+	 */
+	int (*write)(void *ctx, const char *text, size_t len, uint64_t missing,
+		     bool (*give_up)(void *ctx), void *give_up_ctx, size_t *ret_written);
+	/* Because of mf_events_reopen() */
+	void (*reopen)(void *ctx);
+	/* A line is queued, or dropped. Called for every event under the lock of the stream: a store or two, nothing else */
+	void (*offer)(void *ctx);
+	/* All was written, or given up; frees @ctx */
+	void (*close)(void *ctx);
+};
+/** mf_events_add_writer() - @writer: static storage; @ctx belongs to the stream if this returns 0 */
+int mf_events_add_writer(struct mf_events *events, const struct mf_events_writer *writer, void *ctx,
+			 const char *name, struct mf_err *err);
+
+/** mf_events_run() - What the ids of this stream begin with: 8 hexadecimal digits */
+const char *mf_events_run(const struct mf_events *events);
+
+/** mf_events_reopen() - Files are opened anew, by name, before the next line: somebody has renamed them. NULL is fine */
+void mf_events_reopen(struct mf_events *events);
+
 /**
  * mf_events_send() - Queue an event for every sink; @events may be NULL
- * Cost: one lock, one copy a sink; never waits for a sink
+ * Cost: one lock, one copy a sink; waits for no sink unless wait_ms is set
  * Return: 0; MF_E_FULL when some sink had no room (counted); 0 also for a silent event (counted)
  */
 int mf_events_send(struct mf_events *events, struct mf_event *ev);

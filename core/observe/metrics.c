@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/observe/events.h"
+
 #define SERIES_DEFAULT 256u
 #define FAMILIES_MAX   512u
 #define LABEL_MAX      128u /* bytes of a label's value; longer ones are cut */
@@ -349,16 +351,21 @@ static void write_family(struct mf_strbuf *b, struct family *f)
 	}
 }
 
-void mf_metrics_write(struct mf_metrics *m, struct mf_strbuf *buf)
+// Not under the lock: a callback may make series. Entries are only ever added.
+static void collect(struct mf_metrics *m)
 {
 	uint32_t cnt;
 
 	pthread_mutex_lock(&m->lock);
 	cnt = m->collect_cnt;
 	pthread_mutex_unlock(&m->lock);
-	// Not under the lock: a callback may make series. Entries are only ever added.
 	for (uint32_t i = 0; i < cnt; i++)
 		m->collect[i].fn(m->collect[i].ctx);
+}
+
+void mf_metrics_write(struct mf_metrics *m, struct mf_strbuf *buf)
+{
+	collect(m);
 	pthread_mutex_lock(&m->lock);
 	for (struct family *f = m->first; f; f = f->next)
 		write_family(buf, f);
@@ -368,4 +375,106 @@ void mf_metrics_write(struct mf_metrics *m, struct mf_strbuf *buf)
 uint64_t mf_metrics_errors(const struct mf_metrics *m)
 {
 	return atomic_load_explicit(&m->errors, memory_order_relaxed);
+}
+
+/* --- JSON -------------------------------------------------------------------------------------------------------- */
+
+static void json_text(struct mf_strbuf *b, const char *text, size_t len)
+{
+	char out[512];
+	size_t used;
+
+	mf_strbuf_addc(b, '"');
+	while (len) {
+		mf_strbuf_add(b, out, mf_json_escape(text, len, out, sizeof(out), &used));
+		if (!used)
+			break;
+		text += used;
+		len -= used;
+	}
+	mf_strbuf_addc(b, '"');
+}
+
+/* a="b",c="d": values are escaped as Prometheus wants it, which JSON reads in the same way. */
+static void json_labels(struct mf_strbuf *b, const char *p)
+{
+	mf_strbuf_adds(b, "{\"labels\":{");
+	while (*p) {
+		size_t name = strcspn(p, "="), len = 1;
+
+		mf_strbuf_addc(b, '"');
+		mf_strbuf_add(b, p, name);
+		mf_strbuf_adds(b, "\":\"");
+		p += name + 1; /* at the quote */
+		for (; p[len] && p[len] != '"'; len++) {
+			bool escaped = p[len] == '\\' && p[len + 1];
+
+			mf_strbuf_addc(b, (unsigned char)p[len] < 0x20 ? '?' : p[len]);
+			if (escaped)
+				mf_strbuf_addc(b, p[++len]);
+		}
+		mf_strbuf_addc(b, '"');
+		p += len + (p[len] == '"');
+		if (*p == ',') {
+			mf_strbuf_addc(b, ',');
+			p++;
+		}
+	}
+	mf_strbuf_adds(b, "},");
+}
+
+static void json_histogram(struct mf_strbuf *b, struct mf_histogram *h)
+{
+	uint64_t total = 0;
+
+	mf_strbuf_adds(b, "\"buckets\":[");
+	for (uint32_t i = 0; i <= h->bound_cnt; i++) {
+		total += atomic_load_explicit(&h->buckets[i], memory_order_relaxed);
+		mf_strbuf_adds(b, i ? ",{\"le\":" : "{\"le\":");
+		if (i < h->bound_cnt)
+			mf_strbuf_addf(b, "%.9g", (double)h->bounds[i] * h->scale);
+		else
+			mf_strbuf_adds(b, "null");
+		mf_strbuf_addf(b, ",\"count\":%llu}", (unsigned long long)total);
+	}
+	mf_strbuf_addf(b, "],\"sum\":%.9g,\"count\":%llu}",
+		       (double)atomic_load_explicit(&h->sum, memory_order_relaxed) * h->scale,
+		       (unsigned long long)total);
+}
+
+static void json_family(struct mf_strbuf *b, struct family *f)
+{
+	mf_strbuf_addf(b, "{\"name\":\"%s\",\"type\":\"%s\",\"help\":", f->name,
+		       kind_names[f->kind]);
+	json_text(b, f->help, strlen(f->help));
+	mf_strbuf_adds(b, ",\"series\":[");
+	for (struct series *s = f->first; s; s = s->next) {
+		json_labels(b, s->labels);
+		if (f->kind == KIND_HISTOGRAM)
+			json_histogram(b, &s->u.histogram);
+		else if (f->kind == KIND_COUNTER)
+			mf_strbuf_addf(b, "\"value\":%llu}",
+				       (unsigned long long)mf_counter_get(&s->u.counter));
+		else
+			mf_strbuf_addf(b, "\"value\":%lld}",
+				       (long long)atomic_load_explicit(&s->u.gauge.value,
+								       memory_order_relaxed));
+		if (s->next)
+			mf_strbuf_addc(b, ',');
+	}
+	mf_strbuf_adds(b, "]}");
+}
+
+void mf_metrics_write_json(struct mf_metrics *m, struct mf_strbuf *buf)
+{
+	collect(m);
+	mf_strbuf_adds(buf, "{\"families\":[");
+	pthread_mutex_lock(&m->lock);
+	for (struct family *f = m->first; f; f = f->next) {
+		if (f != m->first)
+			mf_strbuf_addc(buf, ',');
+		json_family(buf, f);
+	}
+	pthread_mutex_unlock(&m->lock);
+	mf_strbuf_adds(buf, "]}\n");
 }

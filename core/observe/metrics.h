@@ -71,6 +71,12 @@ int mf_metrics_on_collect(struct mf_metrics *m, void (*fn)(void *ctx), void *ctx
 /** mf_metrics_write() - Append all families in the order of their making; check @buf->failed */
 void mf_metrics_write(struct mf_metrics *m, struct mf_strbuf *buf);
 
+/**
+ * mf_metrics_write_json() - The same as one JSON object: {"families": [{"name", "type", "help", "series": [{"labels", "value"}]}]}
+ * A histogram's series has "count", "sum" and "buckets", each with "le" (null: no bound) and the "count" up to it.
+ */
+void mf_metrics_write_json(struct mf_metrics *m, struct mf_strbuf *buf);
+
 uint64_t mf_metrics_errors(const struct mf_metrics *m);
 
 static inline void mf_counter_add(struct mf_counter *c, uint64_t n)

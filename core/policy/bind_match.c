@@ -181,8 +181,12 @@ static int build_from_file(void *ctx, struct mf_arg *arg, const char *text, size
 			   struct mf_err *err)
 {
 	struct making m = { .type = arg->type };
-	int r = make_begin(&m);
+	int r;
 
+	/* Used where it lies: the bytes stay as long as the set. */
+	if (arg->type == MF_A_DOMAINS && mf_domain_set_is_image(text, len))
+		return mf_domain_set_open_image(text, len, &arg->domains, err);
+	r = make_begin(&m);
 	if (r == 0)
 		r = make_add_lines(&m, ctx, text, len);
 	if (r == 0)
@@ -204,9 +208,15 @@ static int make_fill(lua_State *L, struct mf_vm_state *s, struct making *m, stru
 
 	if (file)
 		r = mf_policy_source_data(s->loading->source, file, &text, &len, &m->err);
+	if (r == 0 && file && n && m->type == MF_A_DOMAINS && mf_domain_set_is_image(text, len))
+		return mf_err_set(
+			&m->err, MF_E_INVAL,
+			"%s is a compiled list, which takes no further names: make two sets", file);
 	if (r == 0 && file && n == 0 && s->config->sets)
 		return mf_shared_sets_get(s->config->sets, arg, text, len, build_from_file, file,
 					  &m->err);
+	if (r == 0 && file && n == 0)
+		return build_from_file(file, arg, text, len, &m->err);
 	if (r == 0)
 		r = make_begin(m);
 	if (r == 0)

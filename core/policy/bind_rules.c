@@ -431,6 +431,8 @@ static const char *other_spelling(const char *key)
 		{ "path", "paths" },
 		{ "action", "decision" },
 		{ "verdict", "decision" },
+		{ "reason", "message" },
+		{ "comment", "description" },
 		{ "ops", "operations" },
 		{ "networks", "cidrs" },
 		{ "trusted", "redirect_target_policy = \"trusted\"" },
@@ -621,13 +623,22 @@ static int take_setting(lua_State *L, const char *key, const char *const *words,
 }
 
 int mf_rules_from_lua(lua_State *L, int idx, const char *policy,
-		      const struct mf_sandbox_source *chunk, struct mf_rules **ret_rules,
+		      const struct mf_sandbox_source *chunk,
+		      const struct mf_rule_observer *observer, struct mf_rules **ret_rules,
 		      struct mf_err *err)
 {
 	static const char *const dns_words[] = { "resolve_known", "allow", "deny", NULL };
 	static const char *const trust_words[] = { "check", "trusted", NULL };
+	static const char *const compat_words[] = { "none", "gobwas", NULL };
+	static const char *const network_words[] = { "none", "deny", NULL };
+	static const char *const file_words[] = { "none", "deny", "allow_reads", NULL };
+	static const char *const else_words[] = { "deny", "allow", NULL };
+	_Static_assert(MF_ARRAY_SIZE(file_words) == MF_POLICY_DEFAULT_NUM + 1,
+		       "a word for each default");
 	struct lines lines[MF_RULE_FAMILY_NUM] = { 0 };
-	struct mf_rules_options options = { .policy = policy, .file = chunk->name };
+	struct mf_rules_options options = { .policy = policy,
+					    .file = chunk->name,
+					    .observer = observer };
 	struct mf_rules_builder *b = NULL;
 	int top = lua_gettop(L), r;
 
@@ -645,6 +656,26 @@ int mf_rules_from_lua(lua_State *L, int idx, const char *policy,
 	if (r < 0)
 		goto out;
 	options.trust_targets = r == 1;
+	r = take_setting(L, "compat", compat_words, policy, chunk->name, err);
+	if (r < 0)
+		goto out;
+	options.gobwas = r == 1;
+	r = take_setting(L, "network_default", network_words, policy, chunk->name, err);
+	if (r < 0)
+		goto out;
+	options.network_default = r == 1 ? MF_DEFAULT_DENY : MF_DEFAULT_NONE;
+	r = take_setting(L, "file_default", file_words, policy, chunk->name, err);
+	if (r < 0)
+		goto out;
+	options.file_default = (enum mf_policy_default)r;
+	r = take_setting(L, "approve_without_channel", else_words, policy, chunk->name, err);
+	if (r < 0)
+		goto out;
+	options.ask_else_allow = r == 1;
+	r = take_setting(L, "redirect_unsupported", else_words, policy, chunk->name, err);
+	if (r < 0)
+		goto out;
+	options.redirect_else_allow = r == 1;
 	r = mf_rules_builder_new(&options, &b);
 	if (r < 0) {
 		mf_err_set(err, r, "policy %s: out of memory while reading its rules", policy);

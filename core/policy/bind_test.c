@@ -3,7 +3,9 @@
  * bind_test.c - what a test file sees: test(), questions, expectations
  *
  *	test("name", function(t) ... end)      test.todo("name")
+ *	test.each(rows, "name {key}", function(t, row) ... end)
  *	t:dns{...} t:connect{...} t:sni{...} t:file{...}   ask; give an answer
+ *	t:for_all({ name = t:any_name() }, function(x) ... end)   bind_forall.c
  *	answer:is_denied("LAN"):rule("connect()")          expect; give the answer again
  *
  * An expectation that does not hold writes down question, expectation and decision, and raises an error to end the test.
@@ -20,7 +22,6 @@
 #include "core/policy/sandbox.h"
 #include "core/policy/testrun_internal.h"
 
-#define T_META	    "mf.test.t"
 #define ANSWER_META "mf.test.answer"
 #define TEST_META   "mf.test.test"
 
@@ -53,7 +54,7 @@ static struct mf_test_entry *add_entry(lua_State *L, const char *name)
 		luaL_error(L, "out of memory");
 	run->entries = more;
 	e = &more[run->entry_cnt++];
-	*e = (struct mf_test_entry){ .ref = LUA_NOREF };
+	*e = (struct mf_test_entry){ .ref = LUA_NOREF, .row = LUA_NOREF };
 	snprintf(e->name, sizeof(e->name), "%s", name);
 	mf_sandbox_where(L, &file, &e->line);
 	return e;
@@ -80,6 +81,65 @@ static int call_test(lua_State *L)
 static int call_todo(lua_State *L)
 {
 	add_entry(L, luaL_checkstring(L, 1));
+	return 0;
+}
+
+/* @template with {KEY} replaced by what the row on top has under it, "#2" behind it where it names nothing. */
+static void row_name(lua_State *L, const char *template, lua_Integer number, char *buf, size_t size)
+{
+	size_t n = 0;
+	bool named = false;
+
+	while (*template && n + 1 < size) {
+		size_t len = strcspn(template, "}");
+
+		if (*template != '{' || template[len] != '}') {
+			buf[n++] = *template ++;
+			continue;
+		}
+		lua_pushlstring(L, template + 1, len - 1);
+		if (lua_stringtonumber(L, lua_tostring(L, -1)))
+			lua_remove(L, -2);
+		lua_rawget(L, -2);
+		n += (size_t)snprintf(buf + n, size - n, "%s", luaL_tolstring(L, -1, NULL));
+		n = n < size ? n : size - 1;
+		lua_pop(L, 2);
+		named = true;
+		template += len + 1;
+	}
+	buf[n] = '\0';
+	if (!named)
+		snprintf(buf + n, size - n, " #%lld", (long long)number);
+}
+
+/* test.each(rows, name, function): one test a row. */
+static int call_each(lua_State *L)
+{
+	const char *template = luaL_checkstring(L, 2);
+	int rows, function;
+
+	luaL_checktype(L, 1, LUA_TTABLE);
+	luaL_checktype(L, 3, LUA_TFUNCTION);
+	lua_settop(L, 3);
+	(void)mf_frozen_contents(L, 1);
+	rows = lua_gettop(L);
+	lua_pushvalue(L, 3);
+	function = luaL_ref(L, LUA_REGISTRYINDEX);
+	if (lua_rawlen(L, rows) == 0)
+		return luaL_error(L, "test.each(rows, ...) needs a list of rows");
+	for (lua_Integer i = 1; lua_rawgeti(L, rows, i) != LUA_TNIL; i++) {
+		char name[MF_TEST_NAME_MAX + 1];
+		struct mf_test_entry *e;
+
+		if (lua_type(L, -1) != LUA_TTABLE)
+			return luaL_error(L, "test.each: row %d is not a table", (int)i);
+		(void)mf_frozen_contents(L, lua_gettop(L));
+		row_name(L, template, i, name, sizeof(name));
+		lua_pop(L, 1);
+		e = add_entry(L, name);
+		e->ref = strncmp(name, "todo", 4) == 0 ? LUA_NOREF : function;
+		e->row = luaL_ref(L, LUA_REGISTRYINDEX);
+	}
 	return 0;
 }
 
@@ -281,7 +341,7 @@ static int ask(lua_State *L, enum mf_kind kind)
 	size_t policy;
 	int r;
 
-	luaL_checkudata(L, 1, T_META);
+	luaL_checkudata(L, 1, MF_TEST_T_META);
 	lua_settop(L, 2);
 	mf_request_reset(run->req, kind);
 	set_fields(L, run->req, "");
@@ -573,6 +633,31 @@ static int has_rule(lua_State *L)
 	return expect(L, d->rule && strstr(d->rule, want), "a decision by \"%s\"", want);
 }
 
+/* The explanation of the question that was asked last, against what stands in a file. */
+static int explains_as(lua_State *L)
+{
+	struct mf_test_run *run = run_of(L);
+	struct mf_test_answer *a = check_answer(L);
+	struct mf_test_explained e = { .file = run->file,
+				       .name = luaL_checkstring(L, 2),
+				       .question = a->question };
+	struct mf_decision d = MF_DECISION_INIT;
+	struct mf_strbuf why = MF_STRBUF_INIT(4096);
+	char text[1000];
+	bool good;
+
+	if (a != &run->answers[run->answer_cnt - 1])
+		return luaL_error(L, "explains_as belongs right behind its question");
+	if (!run->report->explained)
+		return expect(L, true, "-");
+	(void)mf_vm_state_explain(run->state, run->req, &d, &e.json);
+	good = run->report->explained(run->report->explained_ctx, &e, &why);
+	snprintf(text, sizeof(text), "%s", why.str ? why.str : "?");
+	mf_strbuf_done(&why);
+	return good ? expect(L, true, "-")
+		    : fail_test(L, a->question, "the explanation of before", text);
+}
+
 /* Push the member @key of a decision; raises for one that does not exist. */
 static void push_member(lua_State *L, const struct mf_decision *d, const char *key)
 {
@@ -663,11 +748,17 @@ static void new_class(lua_State *L, const char *name, const luaL_Reg *methods)
 
 void mf_bind_test(lua_State *L)
 {
-	static const luaL_Reg questions[] = {
-		{ "dns", ask_dns },	    { "dns_answer", ask_dns_answer },
-		{ "connect", ask_connect }, { "sni", ask_sni },
-		{ "file", ask_file },	    { NULL, NULL }
-	};
+	static const luaL_Reg questions[] = { { "dns", ask_dns },
+					      { "dns_answer", ask_dns_answer },
+					      { "connect", ask_connect },
+					      { "sni", ask_sni },
+					      { "file", ask_file },
+					      { "for_all", mf_test_for_all },
+					      { "any_name", mf_test_any_name },
+					      { "any_address", mf_test_any_address },
+					      { "any_path", mf_test_any_path },
+					      { "any_number", mf_test_any_number },
+					      { NULL, NULL } };
 	static const luaL_Reg expectations[] = { { "is_allowed", is_allowed },
 						 { "is_denied", is_denied },
 						 { "is_asked", is_asked },
@@ -682,12 +773,16 @@ void mf_bind_test(lua_State *L)
 						 { "rewrites_sni", rewrites_sni },
 						 { "rule", has_rule },
 						 { "matches", matches },
+						 { "explains_as", explains_as },
 						 { NULL, NULL } };
-	static const luaL_Reg of_test[] = { { "todo", call_todo }, { NULL, NULL } };
+	static const luaL_Reg of_test[] = { { "todo", call_todo },
+					    { "each", call_each },
+					    { NULL, NULL } };
 
-	new_class(L, T_META, questions);
+	new_class(L, MF_TEST_T_META, questions);
 	new_class(L, ANSWER_META, expectations);
 	new_class(L, TEST_META, of_test);
+	mf_bind_test_generators(L);
 	lua_newuserdatauv(L, 1, 0);
 	luaL_getmetatable(L, TEST_META);
 	lua_pushcfunction(L, call_test);
@@ -699,5 +794,5 @@ void mf_bind_test(lua_State *L)
 void mf_test_push_t(lua_State *L)
 {
 	lua_newuserdatauv(L, 1, 0);
-	luaL_setmetatable(L, T_META);
+	luaL_setmetatable(L, MF_TEST_T_META);
 }

@@ -243,7 +243,25 @@ static int verdict_terminate(lua_State *L)
 
 static int verdict_ask(lua_State *L)
 {
-	return plain(L, MF_ASK, "ask", "reason");
+	static const char *const keys[] = { "reason",  "message",  "visibility",
+					    "timeout", "remember", NULL };
+	static const char *const words[] = { "allowed", "never", NULL };
+	struct mf_decision d = begin(L, MF_ASK);
+	const char *text;
+	int64_t ms;
+
+	if (!options(L, "ask", "reason"))
+		return push_verdict(L, &d);
+	no_list(L, "ask", mf_check_keys(L, 1, "ask", keys));
+	read_common(L, "ask", &d);
+	d.ask_once = opt_word(L, "ask", "remember", words, 0) == 1;
+	text = mf_opt_string(L, 1, "ask", "timeout", 64);
+	ms = text ? mf_rules_duration_ms(text) : 0;
+	if (ms < 0 || (text && ms == 0))
+		return luaL_error(L, "ask: timeout '%s' is not a duration such as '30s' or '5m'",
+				  text);
+	d.ask_timeout_ms = mf_rules_ask_ms(ms);
+	return push_verdict(L, &d);
 }
 
 static int verdict_deny(lua_State *L)

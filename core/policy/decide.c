@@ -253,17 +253,28 @@ static bool opens_for_change(const struct mf_value *flags)
 	return false;
 }
 
+static bool only_looks(struct mf_request *req)
+{
+	struct mf_value op = mf_request_get(req, MF_F_OP), flags;
+
+	if (!is_read_like(&op))
+		return false;
+	flags = mf_request_get(req, MF_F_FLAGS);
+	return !opens_for_change(&flags);
+}
+
+struct mf_outcome *mf_policy_closing(const struct mf_policy *p, struct mf_request *req)
+{
+	if (req->kind == MF_FILE && p->allow_reads && only_looks(req))
+		return p->allow_reads;
+	return p->closing[req->kind];
+}
+
 struct mf_outcome *mf_state_default(struct mf_vm_state *s, struct mf_request *req)
 {
-	struct mf_value op, flags;
-
-	if (req->kind != MF_FILE || s->config->options.default_allow[MF_FILE])
-		return s->defaults[req->kind];
-	op = mf_request_get(req, MF_F_OP);
-	if (!is_read_like(&op))
-		return s->defaults[MF_FILE];
-	flags = mf_request_get(req, MF_F_FLAGS);
-	return opens_for_change(&flags) ? s->defaults[MF_FILE] : s->allow_reads;
+	if (req->kind == MF_FILE && !s->config->options.default_allow[MF_FILE] && only_looks(req))
+		return s->allow_reads;
+	return s->defaults[req->kind];
 }
 
 static const char *const hook_rules[] = {
@@ -433,12 +444,13 @@ static int ask_hook(struct mf_vm_state *s, size_t i, struct course *course, stru
 	return ask_lua(s, i, course, ret);
 }
 
-/* The first opinion of policy @i: rules, then hook. */
+/* The first opinion of policy @i: rules, then hook, then its own default. */
 static int ask_policy(struct mf_vm_state *s, size_t i, struct course *course,
 		      struct mf_outcome **ret)
 {
 	struct mf_policy *p = &s->policies[i];
 	enum mf_kind kind = (enum mf_kind)s->ask.req->kind;
+	struct mf_outcome *otherwise = NULL;
 	int r;
 
 	*ret = NULL;
@@ -457,12 +469,21 @@ static int ask_policy(struct mf_vm_state *s, size_t i, struct course *course,
 			return mf_err_at(&s->err, r, p->source->chunk.name, 0, 0,
 					 "a declarative rule of policy %s used up its match steps",
 					 p->name);
+		if (*ret && p->hooks[kind] != LUA_NOREF && mf_rules_is_default(p->rules, *ret)) {
+			otherwise = *ret;
+			*ret = NULL;
+		}
 		if (*ret) {
 			keep(s, *ret);
 			return 0;
 		}
 	}
-	return p->hooks[kind] == LUA_NOREF ? 0 : ask_hook(s, i, course, ret);
+	r = p->hooks[kind] == LUA_NOREF ? 0 : ask_hook(s, i, course, ret);
+	if (r == 0 && !*ret) {
+		*ret = otherwise ? otherwise : mf_policy_closing(p, s->ask.req);
+		keep(s, *ret);
+	}
+	return r;
 }
 
 /* For how long an answer that depends on the time stays true, in wall time. */

@@ -14,67 +14,40 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "core/policy/json_add.h"
 #include "core/policy/state.h"
-
-static void add_key(struct mf_strbuf *b, const char *key)
-{
-	if (b->len && b->str[b->len - 1] != '{' && b->str[b->len - 1] != '[')
-		mf_strbuf_adds(b, ", ");
-	if (key)
-		mf_strbuf_addf(b, "\"%s\": ", key);
-}
-
-static void add_text(struct mf_strbuf *b, const char *key, const char *text)
-{
-	if (!text)
-		return;
-	add_key(b, key);
-	mf_json_add_str(b, text, strlen(text));
-}
-
-static void add_number(struct mf_strbuf *b, const char *key, uint64_t n)
-{
-	add_key(b, key);
-	mf_strbuf_addf(b, "%" PRIu64, n);
-}
-
-static void add_bool(struct mf_strbuf *b, const char *key, bool yes)
-{
-	add_key(b, key);
-	mf_strbuf_adds(b, yes ? "true" : "false");
-}
 
 static void add_step(struct mf_vm_state *s, const struct mf_step *step)
 {
 	struct mf_strbuf *b = &s->json;
 	struct mf_value v;
 
-	add_key(b, NULL);
+	mf_json_add_key(b, NULL);
 	mf_strbuf_addc(b, '{');
 	switch ((enum mf_step_kind)step->kind) {
 	case MF_STEP_READ:
-		add_text(b, "read", mf_field_name((enum mf_field)step->op));
+		mf_json_add_text(b, "read", mf_field_name((enum mf_field)step->op));
 		break;
 	case MF_STEP_LABEL:
-		add_text(b, "read", "session.labels");
-		add_text(b, "key", step->arg->text);
+		mf_json_add_text(b, "read", "session.labels");
+		mf_json_add_text(b, "key", step->arg->text);
 		break;
 	case MF_STEP_TIME:
-		add_key(b, "read");
+		mf_json_add_key(b, "read");
 		mf_strbuf_addf(b, "\"now.%s\"", mf_now_field_names[step->op]);
 		break;
 	case MF_STEP_PRED:
-		add_text(b, "ask", mf_pred_names[step->op]);
+		mf_json_add_text(b, "ask", mf_pred_names[step->op]);
 		if (step->arg)
-			add_text(b, "argument", step->arg->text);
-		add_bool(b, "answer", step->yes);
+			mf_json_add_text(b, "argument", step->arg->text);
+		mf_json_add_bool(b, "answer", step->yes);
 		mf_strbuf_addc(b, '}');
 		return;
 	case MF_STEP_KIND_NUM:
 		break;
 	}
 	v = mf_step_value(step, &s->ask);
-	add_key(b, "value");
+	mf_json_add_key(b, "value");
 	mf_value_add_json(b, &v);
 	mf_strbuf_addc(b, '}');
 }
@@ -86,20 +59,20 @@ static void add_policy(struct mf_vm_state *s, size_t i, const char *by, const st
 	struct mf_strbuf *b = &s->json;
 	unsigned n;
 
-	add_key(b, NULL);
+	mf_json_add_key(b, NULL);
 	mf_strbuf_addc(b, '{');
-	add_text(b, "policy", s->policies[i].name);
-	add_text(b, "by", by);
+	mf_json_add_text(b, "policy", s->policies[i].name);
+	mf_json_add_text(b, "by", by);
 	if (code < 0)
-		add_text(b, "error", s->err.msg);
+		mf_json_add_text(b, "error", s->err.msg);
 	else if (o)
-		add_text(b, "opinion", mf_verdict_name(o->d.verdict));
+		mf_json_add_text(b, "opinion", mf_verdict_name(o->d.verdict));
 	else {
-		add_key(b, "opinion");
+		mf_json_add_key(b, "opinion");
 		mf_strbuf_adds(b, "null");
 	}
 	if (s->run.step_cnt || !strcmp(by ? by : "", "hook")) {
-		add_key(b, "steps");
+		mf_json_add_key(b, "steps");
 		mf_strbuf_addc(b, '[');
 		for (n = 0; n < s->run.step_cnt; n++)
 			add_step(s, &s->run.steps[n]);
@@ -116,6 +89,16 @@ struct course {
 	enum mf_origin origin;
 };
 
+static void take_outcome(struct mf_vm_state *s, size_t policy, struct course *c,
+			 struct mf_outcome *o, enum mf_origin origin)
+{
+	mf_outcome_ref(o);
+	mf_outcome_unref(s->last);
+	s->last = c->outcome = o;
+	c->policy = policy;
+	c->origin = origin;
+}
+
 static int explain_hook(struct mf_vm_state *s, size_t i, struct course *c)
 {
 	struct mf_outcome *o = NULL;
@@ -127,13 +110,8 @@ static int explain_hook(struct mf_vm_state *s, size_t i, struct course *c)
 	if (r < 0 || s->run.discard)
 		c->why = "the hook failed";
 	add_policy(s, i, "hook", o, r);
-	if (o) {
-		mf_outcome_ref(o);
-		mf_outcome_unref(s->last);
-		s->last = c->outcome = o;
-		c->policy = i;
-		c->origin = MF_FROM_LUA;
-	}
+	if (o)
+		take_outcome(s, i, c, o, MF_FROM_LUA);
 	mf_run_end(s);
 	return r;
 }
@@ -142,7 +120,7 @@ static int explain_policy(struct mf_vm_state *s, size_t i, struct course *c)
 {
 	struct mf_policy *p = &s->policies[i];
 	enum mf_kind kind = (enum mf_kind)s->ask.req->kind;
-	struct mf_outcome *o = NULL;
+	struct mf_outcome *o = NULL, *otherwise = NULL;
 	int r = 0;
 
 	if (p->health.quarantined) {
@@ -154,55 +132,29 @@ static int explain_policy(struct mf_vm_state *s, size_t i, struct course *c)
 		r = mf_rules_ask(p->rules, s->ask.req, &o);
 		if (r < 0)
 			mf_err_set(&s->err, r, "a declarative rule used up its match steps");
+		if (o && p->hooks[kind] != LUA_NOREF && mf_rules_is_default(p->rules, o)) {
+			otherwise = o;
+			o = NULL;
+		}
 		if (r < 0 || o || p->hooks[kind] == LUA_NOREF)
 			add_policy(s, i, "rules", o, r);
-		if (o) {
-			mf_outcome_ref(o);
-			mf_outcome_unref(s->last);
-			s->last = c->outcome = o;
-			c->policy = i;
-			c->origin = MF_FROM_RULES;
-		}
+		if (o)
+			take_outcome(s, i, c, o, MF_FROM_RULES);
 		if (r < 0 || o)
 			return r;
 	}
 	if (p->hooks[kind] != LUA_NOREF)
-		return explain_hook(s, i, c);
-	if (!p->has_rules[kind])
+		r = explain_hook(s, i, c);
+	else if (!p->has_rules[kind] && !mf_policy_closing(p, s->ask.req))
 		add_policy(s, i, NULL, NULL, 0);
+	if (r < 0 || c->outcome)
+		return r;
+	o = otherwise ? otherwise : mf_policy_closing(p, s->ask.req);
+	if (o) {
+		add_policy(s, i, "its default", o, 0);
+		take_outcome(s, i, c, o, MF_FROM_RULES);
+	}
 	return 0;
-}
-
-static void add_decision(struct mf_vm_state *s, const struct mf_decision *d)
-{
-	struct mf_strbuf *b = &s->json;
-
-	add_text(b, "verdict", mf_verdict_name(d->verdict));
-	add_text(b, "origin", mf_origin_name(d->origin));
-	add_text(b, "reason", d->reason);
-	add_text(b, "message", d->message);
-	add_text(b, "visibility", mf_visibility_name(d->visibility));
-	if (d->audit)
-		add_bool(b, "audit", true);
-	add_text(b, "cname", d->cname);
-	add_text(b, "redirect_host", d->redirect_host);
-	if (d->redirect_host)
-		add_number(b, "redirect_port", d->redirect_port);
-	add_text(b, "redirect_unix", d->redirect_unix);
-	add_text(b, "sni", d->sni);
-	if (d->verdict == MF_TERMINATE)
-		add_text(b, "on_pinned", d->on_failure == MF_FAIL_OPEN ? "passthrough" : "deny");
-	add_text(b, "path_target", d->path_target);
-	add_text(b, "pack", d->pack);
-	add_text(b, "policy", d->policy);
-	add_text(b, "rule", d->rule);
-	if (d->file && d->file[0])
-		add_text(b, "file", d->file);
-	if (d->line)
-		add_number(b, "line", d->line);
-	add_bool(b, "matched", d->matched);
-	add_number(b, "generation", d->generation);
-	add_number(b, "elapsed_ns", d->elapsed_ns);
 }
 
 /* What a repeat will cost, and which fields had to be fetched. */
@@ -211,17 +163,18 @@ static void add_cost(struct mf_vm_state *s, const struct course *c, uint64_t fet
 	struct mf_strbuf *b = &s->json;
 	int f;
 
-	add_number(b, "instructions", c->instructions);
-	add_bool(b, "cacheable", !c->why && !s->cache_off);
-	add_text(b, "next", c->why || s->cache_off ? "lua" : fetched ? "graph" : "memo");
-	add_text(b, "why", c->why ? c->why : s->cache_off ? "caching is off" : NULL);
+	mf_json_add_number(b, "instructions", c->instructions);
+	mf_json_add_bool(b, "cacheable", !c->why && !s->cache_off);
+	mf_json_add_text(b, "next", c->why || s->cache_off ? "lua" : fetched ? "graph" : "memo");
+	mf_json_add_text(b, "why", c->why ? c->why : s->cache_off ? "caching is off" : NULL);
 	if (s->ask.minute_read || s->ask.second_read)
-		add_text(b, "valid_for", s->ask.second_read ? "this second" : "this minute");
-	add_key(b, "fetched");
+		mf_json_add_text(b, "valid_for",
+				 s->ask.second_read ? "this second" : "this minute");
+	mf_json_add_key(b, "fetched");
 	mf_strbuf_addc(b, '[');
 	for (f = 0; f < MF_F_NUM; f++)
 		if (fetched & MF_FIELD_BIT(f))
-			add_text(b, NULL, mf_field_name((enum mf_field)f));
+			mf_json_add_text(b, NULL, mf_field_name((enum mf_field)f));
 	mf_strbuf_addc(b, ']');
 }
 
@@ -249,8 +202,8 @@ int mf_vm_state_explain(struct mf_vm_state *s, struct mf_request *req, struct mf
 		mf_fill_decision(s, (enum mf_kind)req->kind, c.outcome, c.policy, c.origin, ret);
 		ret->elapsed_ns = mf_clock_now(&s->config->clock) - start;
 	}
-	add_text(&s->json, "kind", mf_kind_name((enum mf_kind)req->kind));
-	add_decision(s, ret);
+	mf_json_add_text(&s->json, "kind", mf_kind_name((enum mf_kind)req->kind));
+	mf_json_add_decision(&s->json, ret);
 	add_cost(s, &c, lazy & ~req->lazy);
 	mf_strbuf_addc(&s->json, '}');
 	*ret_json = s->json.failed || !s->json.str ? "{}" : s->json.str;

@@ -48,6 +48,16 @@ int mf_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
 int mf_file_read_below(const char *dir, const char *name, size_t max, char **ret_text,
 		       size_t *ret_len, struct mf_err *err);
 
+/* Bytes of one piece at most. */
+#define MF_FILE_PIECE ((size_t)256 << 10)
+
+/** mf_file_piece_fn - Takes the next piece of a file; Return: 0, or MF_E_* with @err, which ends the reading */
+typedef int (*mf_file_piece_fn)(void *ctx, const void *data, size_t len, struct mf_err *err);
+
+/** mf_file_read_pieces() - mf_file_read_below() for what is too large to be in memory twice; Return: also what @fn returned */
+int mf_file_read_pieces(const char *dir, const char *name, size_t max, mf_file_piece_fn fn,
+			void *ctx, struct mf_err *err);
+
 /** mf_file_list_dir() - Entries of a directory in byte order, hidden ones (".x") left out; Return: 0, MF_E_* */
 int mf_file_list_dir(const char *dir, size_t max, struct mf_file_list *ret_list,
 		     struct mf_err *err);

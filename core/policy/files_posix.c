@@ -120,10 +120,10 @@ static bool name_is_confined(const char *name)
 	return true;
 }
 
-int mf_file_read_below(const char *dir, const char *name, size_t max, char **ret_text,
-		       size_t *ret_len, struct mf_err *err)
+/* Opens @name below @dir; @path: room for "DIR/NAME". Return: descriptor, or MF_E_* */
+static int open_confined(const char *dir, const char *name, char *path, size_t size,
+			 struct mf_err *err)
 {
-	char path[4096];
 	int fd;
 
 	if (!name_is_confined(name))
@@ -131,15 +131,58 @@ int mf_file_read_below(const char *dir, const char *name, size_t max, char **ret
 			err, MF_E_PERM,
 			"\"%s\" may not be absolute or hold \"..\": files of a policy lie below %s",
 			name, dir);
-	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+	if (snprintf(path, size, "%s/%s", dir, name) >= (int)size)
 		return mf_err_set(err, MF_E_LIMIT, "a path below %s is too long", dir);
 	fd = mf_file_open_below(dir, name, path);
 	if (fd < 0 && errno == EXDEV)
 		return mf_err_at(err, MF_E_PERM, path, 0, 0,
 				 "%s is a symbolic link out of its directory", path);
+	return fd < 0 ? fail_io(err, path, errno) : fd;
+}
+
+int mf_file_read_below(const char *dir, const char *name, size_t max, char **ret_text,
+		       size_t *ret_len, struct mf_err *err)
+{
+	char path[4096];
+	int fd = open_confined(dir, name, path, sizeof(path), err);
+
+	return fd < 0 ? fd : read_all(fd, path, max, ret_text, ret_len, err);
+}
+
+int mf_file_read_pieces(const char *dir, const char *name, size_t max, mf_file_piece_fn fn,
+			void *ctx, struct mf_err *err)
+{
+	char path[4096], *piece;
+	int r = 0, fd = open_confined(dir, name, path, sizeof(path), err);
+	size_t total = 0;
+	struct stat st;
+	ssize_t n = 1;
+
 	if (fd < 0)
-		return fail_io(err, path, errno);
-	return read_all(fd, path, max, ret_text, ret_len, err);
+		return fd;
+	piece = malloc(MF_FILE_PIECE);
+	if (!piece)
+		r = mf_err_set(err, MF_E_NOMEM, "out of memory while reading %s", path);
+	else if (fstat(fd, &st) < 0)
+		r = fail_io(err, path, errno);
+	else if (!S_ISREG(st.st_mode))
+		r = mf_err_at(err, MF_E_IO, path, 0, 0, "%s is not a regular file", path);
+	while (r == 0 && n) {
+		n = read(fd, piece, MF_FILE_PIECE);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			r = fail_io(err, path, errno);
+		else if ((size_t)n > max - total)
+			r = mf_err_at(err, MF_E_LIMIT, path, 0, 0, "%s has more than %zu bytes",
+				      path, max);
+		else if (n > 0)
+			r = fn(ctx, piece, (size_t)n, err);
+		total += n > 0 ? (size_t)n : 0;
+	}
+	free(piece);
+	close(fd);
+	return r;
 }
 
 static int add_entry(struct mf_file_list *list, int fd, const char *name)

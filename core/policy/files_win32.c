@@ -290,6 +290,22 @@ int mf_file_read_below(const char *dir, const char *name, size_t max, char **ret
 	return r < 0 ? r : read_all(h, path, max, ret_text, ret_len, err);
 }
 
+/* Read as a whole: nobody maps it on this system. */
+int mf_file_read_pieces(const char *dir, const char *name, size_t max, mf_file_piece_fn fn,
+			void *ctx, struct mf_err *err)
+{
+	size_t len = 0, take;
+	char *text = NULL;
+	int r = mf_file_read_below(dir, name, max, &text, &len, err);
+
+	for (size_t at = 0; r == 0 && at < len; at += take) {
+		take = len - at < MF_FILE_PIECE ? len - at : MF_FILE_PIECE;
+		r = fn(ctx, text + at, take, err);
+	}
+	free(text);
+	return r;
+}
+
 static int add_entry(struct mf_file_list *list, const char *dir, const WIN32_FIND_DATAW *found)
 {
 	struct mf_file_entry *more;

@@ -92,7 +92,8 @@ void mf_outcome_unref(struct mf_outcome *o)
 /* The scalars that make two outcomes differ, in a fixed order. */
 struct scalars {
 	uint32_t verdict, visibility, on_failure, tls_mode, audit, hash, cow, matched, addr_cnt;
-	uint32_t rcode, redirect_port, file_errno, ttl_s, line;
+	uint32_t rcode, redirect_port, file_errno, ttl_s, line, else_allow;
+	uint32_t ask_timeout_ms, ask_once;
 };
 
 static struct scalars scalars_of(const struct mf_decision *d)
@@ -112,6 +113,9 @@ static struct scalars scalars_of(const struct mf_decision *d)
 		.file_errno = (uint32_t)d->file_errno,
 		.ttl_s = d->ttl_s,
 		.line = d->line,
+		.else_allow = d->else_allow,
+		.ask_timeout_ms = d->ask_timeout_ms,
+		.ask_once = d->ask_once,
 	};
 }
 
@@ -147,6 +151,21 @@ bool mf_decision_same(const struct mf_decision *a, const struct mf_decision *b)
 			return false;
 	}
 	return true;
+}
+
+void mf_decision_settle(struct mf_decision *d, const char *why)
+{
+	d->settled = true;
+	d->decided = d->verdict;
+	d->verdict = d->else_allow ? MF_ALLOW : MF_DENY;
+	d->audit = d->else_allow;
+	d->reason = why;
+}
+
+void mf_decision_settle_ask(struct mf_decision *d)
+{
+	if (d->verdict == MF_ASK)
+		mf_decision_settle(d, "approve_without_channel");
 }
 
 bool mf_verdict_fits(enum mf_kind kind, enum mf_verdict verdict)

@@ -31,6 +31,15 @@ uint64_t mf_decision_hash(const struct mf_decision *d, uint64_t seed);
 /** mf_decision_same() - Whether two decisions say the same: all but size, origin, error, generation and times */
 bool mf_decision_same(const struct mf_decision *a, const struct mf_decision *b);
 
+/**
+ * mf_decision_settle() - Put deny, or allow where the policy says so, in the place of a verdict that cannot be carried out
+ * @why: the new reason, which must outlive @d
+ */
+void mf_decision_settle(struct mf_decision *d, const char *why);
+
+/** mf_decision_settle_ask() - The same for an ask, as long as there is nobody to ask; others are left alone */
+void mf_decision_settle_ask(struct mf_decision *d);
+
 /** mf_verdict_fits() - Whether a kind can carry a verdict (soft_delete only for file, ...) */
 bool mf_verdict_fits(enum mf_kind kind, enum mf_verdict verdict);
 

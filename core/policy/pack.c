@@ -8,11 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/policy/agentsh.h"
 #include "core/policy/files.h"
+#include "core/policy/pack_files.h"
 #include "core/policy/sandbox.h"
+#include "core/policy/semver.h"
 
 bool mf_pack_is_policy_name(const char *name)
 {
+	if (mf_agentsh_is_name(name))
+		return true;
 	return mf_file_name_ends(name, ".lua") && !mf_file_name_ends(name, "_test.lua") &&
 	       strcmp(name, "pack.lua") != 0;
 }
@@ -63,7 +68,9 @@ static void take_policies(lua_State *L, struct mf_pack *p)
 
 		take_text(L, "an item of policies", name, sizeof(name));
 		if (!mf_pack_is_policy_name(name))
-			luaL_error(L, "policies[%d] \"%s\" must end in .lua and not be a test",
+			luaL_error(L,
+				   "policies[%d] \"%s\" must end in .lua, .yaml or .yml and not be "
+				   "a test",
 				   (int)i, name);
 		if (p->policy_cnt == MF_PACK_POLICIES_MAX)
 			luaL_error(L, "policies has more than %d items", MF_PACK_POLICIES_MAX);
@@ -71,6 +78,89 @@ static void take_policies(lua_State *L, struct mf_pack *p)
 		if (!p->policies[p->policy_cnt])
 			luaL_error(L, "out of memory");
 		p->policy_cnt++;
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 2);
+}
+
+bool mf_pack_is_device(const char *name)
+{
+	static const char *const devices[] = { "con", "prn", "aux", "nul" };
+	size_t len = strcspn(name, ".");
+
+	for (size_t i = 0; len == 3 && i < MF_ARRAY_SIZE(devices); i++)
+		if (strncmp(name, devices[i], 3) == 0)
+			return true;
+	return len == 4 && (strncmp(name, "com", 3) == 0 || strncmp(name, "lpt", 3) == 0) &&
+	       name[3] >= '0' && name[3] <= '9';
+}
+
+bool mf_pack_is_id(const char *name)
+{
+	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.");
+
+	return len > 0 && len <= MF_PACK_NAME_MAX && name[len] == '\0' && !strchr("-_.", name[0]) &&
+	       name[len - 1] != '.' && !mf_pack_is_device(name);
+}
+
+static void take_channel(lua_State *L, struct mf_pack *p)
+{
+	take_text(L, "channel", p->channel, sizeof(p->channel));
+	if (!mf_pack_is_id(p->channel))
+		luaL_error(L,
+			   "channel \"%s\": lower-case letters, digits, \"-\", \"_\" and \".\", "
+			   "such as \"stable\"",
+			   p->channel);
+}
+
+static int compare_requires(const void *a, const void *b)
+{
+	return strcmp(((const struct mf_pack_require *)a)->name,
+		      ((const struct mf_pack_require *)b)->name);
+}
+
+/* { ["base-rules"] = "^1.2", other = ">=2 <4" } */
+static void take_requires(lua_State *L, struct mf_pack *p)
+{
+	struct mf_semver_range range;
+	struct mf_err err = { 0 };
+
+	if (lua_type(L, -1) != LUA_TTABLE)
+		luaL_error(L, "requires must be a table: pack = \"range of versions\"");
+	(void)mf_frozen_contents(L, lua_gettop(L));
+	lua_pushnil(L);
+	while (lua_next(L, -2)) {
+		struct mf_pack_require *q = &p->requires[p->require_cnt];
+		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+
+		if (!mf_pack_is_id(name))
+			luaL_error(L, "requires: keys are names of packs, found \"%s\"", name);
+		if (p->require_cnt == MF_PACK_REQUIRES_MAX)
+			luaL_error(L, "requires has more than %d packs", MF_PACK_REQUIRES_MAX);
+		snprintf(q->name, sizeof(q->name), "%s", name);
+		take_text(L, "a range of requires", q->range, sizeof(q->range));
+		if (mf_semver_range_parse(q->range, &range, &err) < 0)
+			luaL_error(L, "requires[\"%s\"]: %s", name, err.msg);
+		p->require_cnt++;
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+	if (p->require_cnt)
+		qsort(p->requires, p->require_cnt, sizeof(*p->requires), compare_requires);
+}
+
+/* { "data/trackers.txt" } */
+static void take_compile(lua_State *L, struct mf_pack *p)
+{
+	if (lua_type(L, -1) != LUA_TTABLE)
+		luaL_error(L, "compile must be a list of files with names of domains");
+	(void)mf_frozen_contents(L, lua_gettop(L));
+	for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; i++) {
+		if (p->compile_cnt == MF_PACK_COMPILE_MAX)
+			luaL_error(L, "compile has more than %d items", MF_PACK_COMPILE_MAX);
+		take_text(L, "an item of compile", p->compile[p->compile_cnt],
+			  sizeof(p->compile[0]));
+		p->compile_cnt++;
 		lua_pop(L, 1);
 	}
 	lua_pop(L, 2);
@@ -95,14 +185,20 @@ static void take_pack_key(lua_State *L, struct mf_pack *p, const char *key)
 		if (!lua_isinteger(L, -1))
 			luaL_error(L, "order must be an integer");
 		p->order = lua_tointeger(L, -1);
+	} else if (strcmp(key, "channel") == 0) {
+		take_channel(L, p);
+	} else if (strcmp(key, "compile") == 0) {
+		take_compile(L, p);
+	} else if (strcmp(key, "requires") == 0) {
+		take_requires(L, p);
 	} else if (strcmp(key, "policies") == 0) {
 		take_policies(L, p);
 	} else if (strcmp(key, "description") != 0) {
-		luaL_error(
-			L,
-			"unknown key \"%s\"; a pack has name, version, description, needs, tier, "
-			"order and policies",
-			key);
+		luaL_error(L,
+			   "unknown key \"%s\"; a pack has name, version, channel, description, "
+			   "needs, "
+			   "requires, tier, order, policies and compile",
+			   key);
 	}
 }
 
@@ -126,6 +222,12 @@ static int read_pack_table(lua_State *L)
 
 int mf_pack_read(const char *dir, struct mf_pack *p, struct mf_err *err)
 {
+	return mf_pack_read_sealed(dir, NULL, p, err);
+}
+
+int mf_pack_read_sealed(const char *dir, const struct mf_pack_files *files, struct mf_pack *p,
+			struct mf_err *err)
+{
 	struct mf_sandbox_options options = { .memory = (size_t)1 << 20,
 					      .clock = &mf_clock_system };
 	struct mf_sandbox_limits limits = { .steps = 1000000, .time_ns = MF_NS_PER_S };
@@ -139,6 +241,8 @@ int mf_pack_read(const char *dir, struct mf_pack *p, struct mf_err *err)
 		return mf_err_set(err, MF_E_LIMIT, "the path of %.200s... is too long", dir);
 	p->file = path;
 	r = mf_file_read_below(dir, "pack.lua", MF_SOURCE_FILE_MAX, &text, &chunk.len, err);
+	if (r == 0)
+		r = mf_pack_files_check(files, dir, "pack.lua", text, chunk.len, err);
 	if (r < 0)
 		goto out;
 	chunk.name = path;

@@ -860,6 +860,23 @@ void mf_request_set_dry(struct mf_request *req)
 	req->dry = true;
 }
 
+void mf_request_set_names_only(struct mf_request *req, bool on)
+{
+	mf_request_slot(req, MF_F_FAMILY)->num = 0;
+	if (on)
+		req->set |= MF_FIELD_BIT(MF_F_FAMILY);
+	else
+		req->set &= ~MF_FIELD_BIT(MF_F_FAMILY);
+}
+
+bool mf_request_is_names_only(const struct mf_request *req)
+{
+	const uint64_t both = MF_FIELD_BIT(MF_F_FAMILY) | MF_FIELD_BIT(MF_F_IP);
+
+	return (req->kind == MF_CONNECT || req->kind == MF_SNI) &&
+	       (req->set & both) == MF_FIELD_BIT(MF_F_FAMILY);
+}
+
 void mf_request_set_derived(struct mf_request *req, uint64_t fields)
 {
 	req->derived = fields;

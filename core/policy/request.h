@@ -116,6 +116,14 @@ struct mf_request {
 void mf_request_set_dry(struct mf_request *req);
 
 /**
+ * mf_request_set_names_only() - No address is meant: "family" is 0, and rules about networks are left out, the denying ones, too,
+ * which match where "ip" is just not known. Taken back with @on false. Until the next reset; "ip" must not be set.
+ */
+void mf_request_set_names_only(struct mf_request *req, bool on);
+/** mf_request_is_names_only() - Whether that is so */
+bool mf_request_is_names_only(const struct mf_request *req);
+
+/**
  * mf_request_set_derived() - Of the fields that can be fetched, those that follow from the name alone
  * A decision that read them is kept for the name, as if they had not been read.
  */

@@ -9,6 +9,7 @@
 #include "core/base/hash.h"
 #include "core/match/path_case.h"
 #include "core/names/canonical.h"
+#include "core/policy/plain_regex.h"
 
 enum tag {
 	TAG_ANY,
@@ -47,6 +48,7 @@ struct pattern {
 
 struct mf_rule_index {
 	uint64_t seed;
+	unsigned glob_flags;
 	struct slot *slots;
 	uint32_t slot_cnt, slot_room; /* room is a power of two */
 	struct node *nodes;
@@ -63,12 +65,14 @@ struct mf_rule_index {
 	uint64_t bits4, bits6[3];    /* prefix lengths in use */
 };
 
-struct mf_rule_index *mf_rule_index_new(void)
+struct mf_rule_index *mf_rule_index_new(bool gobwas)
 {
 	struct mf_rule_index *ix = calloc(1, sizeof(*ix));
 
-	if (ix)
+	if (ix) {
 		ix->seed = mf_hash_seed();
+		ix->glob_flags = gobwas ? MF_GLOB_GOBWAS : 0;
+	}
 	return ix;
 }
 
@@ -331,8 +335,8 @@ static int fail_nomem(struct mf_err *err)
 	return mf_err_set(err, MF_E_NOMEM, "out of memory");
 }
 
-/* Lower case, one trailing dot off, and where the literal end is a name of its own, its IDNA form. */
-static int canon_glob(const char *glob, size_t len, char *out, size_t room, struct mf_err *err)
+int mf_rule_index_canon_domain(const char *glob, size_t len, char *out, size_t room,
+			       struct mf_err *err)
 {
 	char name[MF_NAME_ROOM];
 	int shown = len < 200 ? (int)len : 200; /* @glob need not end in a NUL */
@@ -393,14 +397,14 @@ static int add_plain_domain(struct mf_rule_index *ix, uint32_t rule, const char 
 	const char *name, *tail;
 	uint32_t pattern;
 	size_t name_len;
-	int n = canon_glob(text, len, glob, sizeof(glob), err), r;
+	int n = mf_rule_index_canon_domain(text, len, glob, sizeof(glob), err), r;
 
 	if (n < 0)
 		return n;
-	r = mf_glob_compile(glob, (size_t)n, '.', 0, &p.glob, err);
+	r = mf_glob_compile(glob, (size_t)n, '.', ix->glob_flags, &p.glob, err);
 	if (r < 0)
 		return r;
-	if (strspn(glob, "*") == (size_t)n && n > 1) {
+	if (strspn(glob, "*") == (size_t)n && (ix->glob_flags ? n == 2 : n > 1)) {
 		r = mf_rule_index_add_any(ix, rule, port); /* "**": every name, and none */
 		mf_glob_free(p.glob);
 		return r < 0 ? fail_nomem(err) : 0;
@@ -416,7 +420,8 @@ static int add_plain_domain(struct mf_rule_index *ix, uint32_t rule, const char 
 	}
 	if (add_pattern(ix, p, &pattern) < 0)
 		return fail_nomem(err);
-	tail = literal_tail(glob);
+	/* Under gobwas an unclosed brace is closed by the end: what stands last need not be part of every match. */
+	tail = ix->glob_flags & MF_GLOB_GOBWAS ? NULL : literal_tail(glob);
 	r = tail ? add_name(ix, TAG_BELOW, tail, strlen(tail), port, rule, pattern)
 		 : add_linear(ix, rule, pattern, port);
 	return r < 0 ? fail_nomem(err) : 0;
@@ -499,7 +504,7 @@ int mf_rule_index_add_domain(struct mf_rule_index *ix, uint32_t rule, const char
 
 	if (len == 0)
 		return mf_err_set(err, MF_E_SYNTAX, "an empty pattern matches nothing");
-	if (!strchr(glob, '{') || strpbrk(glob, "[\\"))
+	if (!strchr(glob, '{') || strpbrk(glob, "[\\") || ix->glob_flags & MF_GLOB_GOBWAS)
 		return add_plain_domain(ix, rule, glob, len, port, err);
 	r = expand_braces(&x, glob, len, 0);
 	if (r == MF_E_NOMEM)
@@ -512,199 +517,31 @@ int mf_rule_index_add_domain(struct mf_rule_index *ix, uint32_t rule, const char
 	return r;
 }
 
-/* --- expressions that are plain names in disguise ---------------------------------------------------------------- */
+/* --- expressions ------------------------------------------------------------------------------------------------ */
 
-#define PLAIN_MAX 64
-
-/* A reading of an anchored expression as [any labels .] literal alternatives [: port alternatives]. */
-struct plain {
-	char names[PLAIN_MAX][MF_NAME_ROOM];
-	size_t cnt;
-	bool below, self; /* "below" it, the name itself */
+struct add_plain {
+	struct mf_rule_index *ix;
+	uint32_t rule;
 };
 
-/* Reads one literal character at *p, "\." included; 0 when it is anything else. */
-static char plain_char(const char **p, const char *end)
+static int add_plain_name(void *ctx, const struct mf_plain_name *name)
 {
-	const char *q = *p;
-	char c;
+	const struct add_plain *a = ctx;
+	int r = 0;
 
-	if (q >= end)
-		return 0;
-	c = *q++;
-	if (c == '\\') {
-		if (q >= end || !strchr(".-:_", *q))
-			return 0;
-		c = *q++;
-	} else if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		     c == '-' || c == '_' || c == ':')) {
-		return 0;
-	}
-	if (q < end && strchr("*+?{", *q))
-		return 0;
-	*p = q;
-	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
-static bool append_all(struct plain *pl, size_t from, size_t to, char c)
-{
-	for (size_t i = from; i < to; i++) {
-		size_t n = strlen(pl->names[i]);
-
-		if (n + 1 >= MF_NAME_ROOM)
-			return false;
-		pl->names[i][n] = c;
-		pl->names[i][n + 1] = '\0';
-	}
-	return true;
-}
-
-/* "(a|b)": every text so far, once with each alternative. */
-static bool read_group(struct plain *pl, const char **p, const char *end)
-{
-	char alt[PLAIN_MAX][64];
-	size_t cnt = 0, n = 0, base = pl->cnt;
-	const char *q = *p + 1;
-
-	if (end - q > 2 && q[0] == '?' && q[1] == ':')
-		q += 2;
-	for (;;) {
-		char c;
-
-		if (q >= end || cnt == PLAIN_MAX)
-			return false;
-		if (*q == '|' || *q == ')') {
-			alt[cnt][n] = '\0';
-			cnt++;
-			n = 0;
-			if (*q++ == ')')
-				break;
-			continue;
-		}
-		c = plain_char(&q, end);
-		if (!c || n + 1 >= sizeof(alt[0]))
-			return false;
-		alt[cnt][n++] = c;
-	}
-	if ((q < end && strchr("*+?{", *q)) || base * cnt > PLAIN_MAX)
-		return false;
-	for (size_t a = 1; a < cnt; a++)
-		memcpy(pl->names[a * base], pl->names[0], base * sizeof(pl->names[0]));
-	for (size_t a = 0; a < cnt; a++)
-		for (const char *t = alt[a]; *t; t++)
-			if (!append_all(pl, a * base, (a + 1) * base, *t))
-				return false;
-	pl->cnt = base * cnt;
-	*p = q;
-	return true;
-}
-
-static bool skip_text(const char **p, const char *end, const char *text)
-{
-	size_t n = strlen(text);
-
-	if ((size_t)(end - *p) < n || memcmp(*p, text, n) != 0)
-		return false;
-	*p += n;
-	return true;
-}
-
-/* True when the expression matches exactly the names (and ports) in @pl; false: it stays an expression. */
-static bool read_plain(struct plain *pl, const char *pattern, size_t len, bool full)
-{
-	const char *p = pattern, *end = pattern + len;
-	bool left = full || skip_text(&p, end, "^");
-
-	if (full)
-		(void)skip_text(&p, end, "^");
-	if (len > 1 && end[-1] == '$' && end[-2] != '\\')
-		end--;
-	else if (!full)
-		return false;
-	pl->cnt = 1;
-	pl->names[0][0] = '\0';
-	pl->self = true;
-	pl->below = false;
-	if (skip_text(&p, end, ".*\\.")) {
-		pl->below = left = true;
-		pl->self = false;
-	} else if (skip_text(&p, end, "(.*\\.)?") || skip_text(&p, end, "(?:.*\\.)?")) {
-		if (!left)
-			return false;
-		pl->below = true;
-	} else if (!full && !left &&
-		   (skip_text(&p, end, "(^|\\.)") || skip_text(&p, end, "(?:^|\\.)"))) {
-		pl->below = left = true;
-	}
-	while (left && p < end) {
-		char c;
-
-		if (*p == '(') {
-			if (!read_group(pl, &p, end))
-				return false;
-			continue;
-		}
-		c = plain_char(&p, end);
-		if (!c || !append_all(pl, 0, pl->cnt, c))
-			return false;
-	}
-	return left;
-}
-
-/* Splits "name:443"; *ret_port is MF_PORT_ANY without one. False: not a name of the kind wanted. */
-static bool split_plain(char *text, bool with_port, int *ret_port)
-{
-	char *colon = strchr(text, ':'), canon[MF_NAME_ROOM];
-	long port = MF_PORT_ANY;
-	char *stop;
-	int n;
-
-	if ((colon != NULL) != with_port)
-		return false;
-	if (colon) {
-		if (colon[1] == '\0' || colon[1] == '0')
-			return false;
-		port = strtol(colon + 1, &stop, 10);
-		if (*stop || port < 1 || port > 65535)
-			return false;
-		*colon = '\0';
-	}
-	*ret_port = (int)port;
-	n = mf_name_canon(text, strlen(text), canon);
-	return n > 0 && strcmp(canon, text) == 0;
-}
-
-/* Return: 0 added, 1 not plain, MF_E_NOMEM */
-static int add_plain_regex(struct mf_rule_index *ix, uint32_t rule, const char *pattern, size_t len,
-			   bool full, bool with_port)
-{
-	struct plain *pl = malloc(sizeof(*pl));
-	int ports[PLAIN_MAX], r = 0;
-
-	if (!pl)
-		return MF_E_NOMEM;
-	if (!read_plain(pl, pattern, len, full)) {
-		free(pl);
-		return 1;
-	}
-	for (size_t i = 0; r == 0 && i < pl->cnt; i++)
-		r = split_plain(pl->names[i], with_port, &ports[i]) ? 0 : 1;
-	for (size_t i = 0; r == 0 && i < pl->cnt; i++) {
-		size_t n = strlen(pl->names[i]);
-
-		if (pl->self)
-			r = add_name(ix, TAG_EXACT, pl->names[i], n, ports[i], rule, NO_PATTERN);
-		if (r == 0 && pl->below)
-			r = add_name(ix, TAG_BELOW, pl->names[i], n, ports[i], rule, NO_PATTERN);
-	}
-	free(pl);
+	if (name->self)
+		r = add_name(a->ix, TAG_EXACT, name->name, name->len, name->port, a->rule,
+			     NO_PATTERN);
+	if (r == 0 && name->below)
+		r = add_name(a->ix, TAG_BELOW, name->name, name->len, name->port, a->rule,
+			     NO_PATTERN);
 	return r;
 }
 
 int mf_rule_index_add_regex(struct mf_rule_index *ix, uint32_t rule, const char *pattern, bool full,
-			    bool re2, bool with_port, struct mf_err *err)
+			    bool with_port, struct mf_err *err)
 {
-	unsigned flags = MF_REGEX_ICASE | (full ? MF_REGEX_FULL : 0) | (re2 ? MF_REGEX_RE2 : 0);
+	unsigned flags = MF_REGEX_HOST | (full ? MF_REGEX_FULL : 0);
 	size_t len = strlen(pattern);
 	struct pattern p = { 0 };
 	uint32_t pattern_id;
@@ -716,7 +553,8 @@ int mf_rule_index_add_regex(struct mf_rule_index *ix, uint32_t rule, const char 
 	r = mf_regex_compile(pattern, len, flags, NULL, &p.regex, err);
 	if (r < 0)
 		return r;
-	r = add_plain_regex(ix, rule, pattern, len, full, with_port);
+	r = mf_plain_regex_each(pattern, len, full, with_port, add_plain_name,
+				&(struct add_plain){ ix, rule });
 	if (r <= 0) {
 		mf_regex_free(p.regex);
 		return r < 0 ? fail_nomem(err) : 0;
@@ -766,7 +604,7 @@ int mf_rule_index_add_path(struct mf_rule_index *ix, uint32_t rule, const char *
 	if (text) /* else it is too long, which is said below */
 		glob = text;
 	base = base_of_glob(glob);
-	r = mf_glob_compile(glob, len, '/', MF_PATH_GLOB_FLAGS, &p.glob, err);
+	r = mf_glob_compile(glob, len, '/', MF_PATH_GLOB_FLAGS | ix->glob_flags, &p.glob, err);
 	if (r < 0)
 		return r;
 	text = mf_glob_literal(p.glob, &n);

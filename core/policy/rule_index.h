@@ -44,7 +44,8 @@ struct mf_rule_subject {
 	void *ctx;
 };
 
-struct mf_rule_index *mf_rule_index_new(void);
+/** mf_rule_index_new() - @gobwas: globs are read as agentsh's library reads them (glob.h); Return: NULL without memory */
+struct mf_rule_index *mf_rule_index_new(bool gobwas);
 void mf_rule_index_free(struct mf_rule_index *ix);
 
 /** mf_rule_index_add_any() - @rule wants nothing but perhaps a port; Return: 0, MF_E_NOMEM */
@@ -58,13 +59,21 @@ int mf_rule_index_add_domain(struct mf_rule_index *ix, uint32_t rule, const char
 			     struct mf_err *err);
 
 /**
+ * mf_rule_index_canon_domain() - A glob over host names as it is compared
+ * Lower case, one trailing dot off, and where the literal end is a name of its own, its IDNA form.
+ * Return: its length in @out; MF_E_SYNTAX, MF_E_LIMIT with the reason in @err (may be NULL)
+ */
+int mf_rule_index_canon_domain(const char *glob, size_t len, char *out, size_t room,
+			       struct mf_err *err);
+
+/**
  * mf_rule_index_add_regex() - An expression over mf_rule_subject.text
+ * RE2's syntax only (regex.h), so that it means the same in each format of policies.
  * @full: it must match the whole text; otherwise it is searched
- * @re2:  RE2's syntax only
  * @with_port: the text is "name:port"
  */
 int mf_rule_index_add_regex(struct mf_rule_index *ix, uint32_t rule, const char *pattern, bool full,
-			    bool re2, bool with_port, struct mf_err *err);
+			    bool with_port, struct mf_err *err);
 
 int mf_rule_index_add_cidr(struct mf_rule_index *ix, uint32_t rule, const struct mf_cidr *net,
 			   int port);

@@ -66,6 +66,7 @@ static void fill_verdict(const struct rule *r, struct mf_decision *d)
 	default:
 		d->verdict = verdicts[r->decision];
 		d->audit = r->decision == DECIDE_AUDIT;
+		d->ask_timeout_ms = r->decision == DECIDE_APPROVE ? r->ask_timeout_ms : 0;
 	}
 }
 
@@ -88,6 +89,7 @@ static int rule_outcome(struct mf_rules *rules, struct rule *r, const char *targ
 	d.rule = r->label;
 	d.line = r->line;
 	d.path_target = target;
+	d.else_allow = d.verdict == MF_ASK ? rules->ask_else_allow : rules->redirect_else_allow;
 	o = mf_outcome_new(&d);
 	if (!o)
 		return MF_E_NOMEM;
@@ -398,12 +400,16 @@ static int ask_connect(struct mf_rules *rules, struct mf_request *req, struct mf
 	if (rules->family_cnt[MF_NETWORK_RULES] + rules->family_cnt[MF_CONNECT_REDIRECTS] == 0)
 		return 0;
 	(void)mf_request_get(req, MF_F_IP);
+	(void)mf_request_get(req, MF_F_FAMILY);
 	(void)mf_request_get(req, MF_F_PORT);
 	gather_names(req, &c);
 	ip = mf_request_peek(req, MF_F_IP);
 	port = mf_request_peek(req, MF_F_PORT);
 	if (ip.type == MF_T_ADDR && ip.len == sizeof(addr)) {
 		memcpy(&addr, ip.ptr, sizeof(addr));
+		known = &addr;
+	} else if (mf_request_is_names_only(req)) {
+		addr = (struct mf_addr){ 0 }; /* of no family: in no network */
 		known = &addr;
 	}
 	if (port.type == MF_T_INT)
@@ -558,12 +564,18 @@ int mf_rules_ask(struct mf_rules *rules, struct mf_request *req, struct mf_outco
 	}
 }
 
+bool mf_rules_is_default(const struct mf_rules *rules, const struct mf_outcome *answer)
+{
+	return answer && (answer == rules->known_outcome || answer == rules->default_outcome);
+}
+
 uint64_t mf_rules_fields(const struct mf_rules *rules, enum mf_kind kind)
 {
 	bool network =
 		rules->family_cnt[MF_NETWORK_RULES] || rules->family_cnt[MF_CONNECT_REDIRECTS];
-	uint64_t connect = MF_FIELD_BIT(MF_F_IP) | MF_FIELD_BIT(MF_F_PORT) |
-			   MF_FIELD_BIT(MF_F_HOST) | MF_FIELD_BIT(MF_F_HOSTS);
+	uint64_t connect = MF_FIELD_BIT(MF_F_IP) | MF_FIELD_BIT(MF_F_FAMILY) |
+			   MF_FIELD_BIT(MF_F_PORT) | MF_FIELD_BIT(MF_F_HOST) |
+			   MF_FIELD_BIT(MF_F_HOSTS);
 
 	switch (kind) {
 	case MF_DNS:

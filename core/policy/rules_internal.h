@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rules_internal.h - compiled rules, shared by rules.c (checks and compiles) and rules_ask.c (answers) only */
+/* rules_internal.h - compiled rules, shared by what makes them (rules.c, rules_check.h) and rules_ask.c (answers) only */
 #ifndef MF_POLICY_RULES_INTERNAL_H
 #define MF_POLICY_RULES_INTERNAL_H
 
@@ -23,6 +23,7 @@ struct rule {
 	bool preserve_tree, has_ports, has_domains, has_cidrs;
 	uint32_t ops; /* 0: all */
 	uint32_t ttl_s;
+	uint32_t ask_timeout_ms; /* of approve; 0: none is given */
 	unsigned index, line;
 	uint16_t redirect_port;
 	uint8_t addr_cnt;
@@ -46,6 +47,8 @@ struct mf_rules {
 	/* Denies that name only networks: they hold where the address is not known (P9). */
 	struct mf_rule_index *blind;
 	enum mf_dns_default dns_default;
+	enum mf_policy_default network_default, file_default;
+	bool ask_else_allow, redirect_else_allow; /* as in mf_rules_options */
 	char *policy, *file;
 	/* With which "name:port" expressions are tried for resolve_known. */
 	uint16_t try_ports[TRY_PORTS_MAX];
@@ -53,8 +56,11 @@ struct mf_rules {
 	struct mf_outcome *known_outcome, *default_outcome, *scratch;
 };
 
-/* Names of the bits of rule.ops, NULL-terminated. */
-extern const char *const mf_rules_op_words[];
+/**
+ * mf_rules_split_match() - "name", "name:443", "name:*", "[2001:db8::1]:443"; a glob is its name part
+ * Return: 0 with @name (addresses in canonical text) and *ret_port; MF_E_INVAL (the port), MF_E_LIMIT (the name)
+ */
+int mf_rules_split_match(const char *match, char *name, size_t size, int *ret_port);
 
 /**
  * mf_rules_find_network() - The network rule that judges @s

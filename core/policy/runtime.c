@@ -1,256 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* runtime.c - the public runtime and VMs over generations; see runtime.h for how it works */
-#include "core/policy/runtime.h"
-
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
+/* runtime.c - the public runtime: loading, swapping and watching generations; see runtime.h for how it works */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/base/hash.h"
-#include "core/base/installed.h"
 #include "core/base/strbuf.h"
-#include "core/observe/event_stamp.h"
-#include "core/observe/events.h"
-#include "core/policy/counters.h"
-#include "core/policy/request.h"
-#include "core/policy/shared_sets.h"
+#include "core/policy/reaper.h"
+#include "core/policy/runtime_internal.h"
 #include "core/policy/testrun.h"
-
-#ifndef MF_STDLIB_DIR
-#define MF_STDLIB_DIR "/usr/local/share/moonfence/stdlib"
-#endif
-
-#define EVENT_SECOND_LEN 19 /* "2026-01-31T23:59:59" */
-
-struct mf_runtime {
-	struct mf_vm_config config;
-	pthread_mutex_t reload_lock;
-	pthread_mutex_t lock;
-	struct mf_source_set *set; /* of the current generation; under lock */
-	/* What did not load last, for the watch; NULL after a good load; under lock, changed under reload_lock too */
-	struct mf_source_set *tried;
-	bool tried_may_pass; /* the same text may load later; under reload_lock */
-	struct mf_err told;  /* the failure that the watch reported last; under reload_lock */
-	atomic_uint_least64_t generation;
-	unsigned event_run; /* first part of event ids */
-	atomic_uint_least64_t event_number;
-	char **paths; /* under reload_lock; read by the watch under lock */
-	size_t path_cnt;
-	struct mf_vm *vms; /* under lock */
-	size_t vm_cnt;
-	struct mf_watch *watch; /* under watch_lock */
-	pthread_mutex_t watch_lock;
-};
-
-struct mf_vm {
-	_Atomic(struct mf_vm_state *) mail; /* the next state, put there by a reload */
-	struct mf_vm_state *state;
-	struct mf_vm_state *before; /* for keep_last */
-	struct mf_runtime *rt;
-	struct mf_vm_stats past;    /* of states that are gone */
-	struct mf_vm *next, **link; /* under rt->lock */
-};
-
-/* --- options ------------------------------------------------------------------------------------------------------ */
-
-static uint64_t system_monotonic(void *ctx)
-{
-	(void)ctx;
-	return mf_clock_now(&mf_clock_system);
-}
-
-static uint64_t system_wall(void *ctx)
-{
-	(void)ctx;
-	return mf_clock_wall(&mf_clock_system);
-}
-
-static void fill_defaults(struct mf_runtime_options *o)
-{
-	if (!o->monotonic)
-		o->monotonic = system_monotonic;
-	if (!o->wall)
-		o->wall = system_wall;
-	if (!o->step_limit)
-		o->step_limit = 100000;
-	if (!o->time_limit_us)
-		o->time_limit_us = 5000;
-	if (!o->memory_limit)
-		o->memory_limit = (size_t)16 << 20;
-	if (!o->load_step_limit)
-		o->load_step_limit = 50000000;
-	if (!o->load_time_limit_ms)
-		o->load_time_limit_ms = 10000;
-	if (!o->graph_nodes_max)
-		o->graph_nodes_max = 65536;
-	if (!o->memo_entries_max)
-		o->memo_entries_max = 16384;
-	if (!o->quarantine_after)
-		o->quarantine_after = 16;
-}
-
-int mf_vm_config_init(struct mf_vm_config *config, const struct mf_runtime_options *options)
-{
-	struct mf_runtime_options *o = &config->options;
-	char *stdlib;
-
-	*config = (struct mf_vm_config){ 0 };
-	if (options) {
-		if (options->size == 0 || options->size > sizeof(*o))
-			return MF_E_INVAL;
-		memcpy(o, options, options->size);
-	}
-	o->size = sizeof(*o);
-	for (int kind = 0; kind < MF_KIND_NUM; kind++)
-		if ((unsigned)o->fail_mode[kind] >= MF_FAIL_MODE_NUM)
-			return MF_E_INVAL;
-	fill_defaults(o);
-	stdlib = o->stdlib_dir ? strdup(o->stdlib_dir)
-			       : mf_installed(MF_STDLIB_DIR, "share/moonfence/stdlib");
-	if (!stdlib)
-		return MF_E_NOMEM;
-	o->stdlib_dir = stdlib;
-	config->clock = (struct mf_clock){
-		.monotonic = o->monotonic,
-		.wall = o->wall,
-		.ctx = o->clock_ctx,
-	};
-	/* A host with a clock of its own bounds policies by that one. */
-	if (o->monotonic == system_monotonic) {
-		config->clock.cpu = mf_clock_system.cpu;
-		config->clock.cpu_error_ns = mf_clock_system.cpu_error_ns;
-	}
-	config->log = (struct mf_log){ o->log, o->log_ctx };
-	config->counters = mf_counters_new(0);
-	config->sets = mf_shared_sets_new();
-	if (!config->counters || !config->sets) {
-		mf_vm_config_done(config);
-		return MF_E_NOMEM;
-	}
-	return 0;
-}
-
-void mf_vm_config_done(struct mf_vm_config *config)
-{
-	mf_counters_free(config->counters);
-	mf_shared_sets_free(config->sets);
-	free((void *)(uintptr_t)config->options.stdlib_dir);
-	*config = (struct mf_vm_config){ 0 };
-}
-
-/* --- events ------------------------------------------------------------------------------------------------------- */
-
-/* Time and id of an event, which a queue of events would have filled in. */
-static void stamp_event(struct mf_runtime *rt, char *line)
-{
-	uint64_t us = mf_clock_wall(&rt->config.clock) / 1000;
-	time_t seconds = (time_t)(us / 1000000);
-	char text[64];
-	struct tm tm;
-
-	if (!gmtime_r(&seconds, &tm) ||
-	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm) != EVENT_SECOND_LEN)
-		return;
-	memcpy(line + MF_EVENT_TIME_AT, text, EVENT_SECOND_LEN);
-	snprintf(text, sizeof(text), "%06u", (unsigned)(us % 1000000));
-	memcpy(line + MF_EVENT_TIME_AT + EVENT_SECOND_LEN + 1, text, 6);
-	snprintf(text, sizeof(text), "%08x-%012llu", rt->event_run,
-		 (unsigned long long)atomic_fetch_add(&rt->event_number, 1) + 1);
-	memcpy(line + MF_EVENT_RUN_AT, text,
-	       MF_EVENT_NUMBER_AT + MF_EVENT_NUMBER_LEN - MF_EVENT_RUN_AT);
-}
-
-static void emit(struct mf_runtime *rt, struct mf_event *ev)
-{
-	const struct mf_runtime_options *o = &rt->config.options;
-	size_t len;
-
-	(void)mf_event_end(ev, &len);
-	stamp_event(rt, ev->buf);
-	o->event(o->event_ctx, ev->buf, len);
-}
-
-/* Begins an event of the runtime; false: nobody listens. */
-static bool begin_event(struct mf_runtime *rt, struct mf_event *ev, enum mf_event_type type)
-{
-	if (!rt->config.options.event)
-		return false;
-	mf_event_begin(ev, &(struct mf_event_head){ .type = type, .operation = "reload" });
-	return true;
-}
-
-static void report_loaded(struct mf_runtime *rt, struct mf_source_set *set, uint64_t generation,
-			  size_t tests)
-{
-	const char *names[64];
-	struct mf_event ev;
-	size_t n = 0;
-
-	mf_log_info(&rt->config.log,
-		    "policies loaded: generation %llu, %zu policies, %zu tests passed",
-		    (unsigned long long)generation, mf_source_set_count(set), tests);
-	if (!begin_event(rt, &ev, MF_EV_POLICY_LOADED))
-		return;
-	while (n < MF_ARRAY_SIZE(names) && n < mf_source_set_count(set)) {
-		names[n] = mf_source_set_policy(set, n)->pack;
-		n++;
-	}
-	mf_event_add_int(&ev, MF_EVF_GENERATION, (int64_t)generation);
-	mf_event_add_list(&ev, MF_EVF_POLICIES, names, n);
-	mf_event_add_int(&ev, MF_EVF_TESTS, (int64_t)tests);
-	emit(rt, &ev);
-	if (generation <= 1 || !begin_event(rt, &ev, MF_EV_POLICY_CHANGED))
-		return;
-	mf_event_add_int(&ev, MF_EVF_PREVIOUS_GENERATION, (int64_t)generation - 1);
-	mf_event_add_int(&ev, MF_EVF_GENERATION, (int64_t)generation);
-	emit(rt, &ev);
-}
-
-static void report_failed(struct mf_runtime *rt, const struct mf_err *err)
-{
-	struct mf_event ev;
-	char text[1100];
-
-	mf_log_error(&rt->config.log, "policies were not reloaded, the old ones stay: %s",
-		     mf_err_format(err, text, sizeof(text)));
-	if (!begin_event(rt, &ev, MF_EV_POLICY_RELOAD_FAILED))
-		return;
-	mf_event_add_int(&ev, MF_EVF_GENERATION, (int64_t)mf_runtime_generation(rt));
-	mf_event_add_cstr(&ev, MF_EVF_ERROR, err->msg);
-	mf_event_add_cstr(&ev, MF_EVF_FILE, err->file);
-	mf_event_add_int(&ev, MF_EVF_LINE, err->line);
-	emit(rt, &ev);
-}
-
-static void report_policy(struct mf_vm *vm, enum mf_event_type type, size_t policy, int code,
-			  const struct mf_decision *d, enum mf_kind kind, uint32_t errors)
-{
-	static const char *const modes[] = { "closed", "open", "keep_last" };
-	_Static_assert(MF_ARRAY_SIZE(modes) == MF_FAIL_MODE_NUM, "a word for each fail mode");
-	struct mf_runtime *rt = vm->rt;
-	const char *name = mf_vm_state_policy_name(vm->state, policy);
-	struct mf_event ev;
-
-	if (type == MF_EV_POLICY_QUARANTINED)
-		mf_log_error(&rt->config.log,
-			     "policy %s is in quarantine after %u errors in a row: %s", name,
-			     errors, d->reason ? d->reason : mf_strerror(code));
-	if (!begin_event(rt, &ev, type))
-		return;
-	mf_event_add_cstr(&ev, MF_EVF_POLICY, name);
-	mf_event_add_cstr(&ev, MF_EVF_KIND, mf_kind_name(kind));
-	mf_event_add_cstr(&ev, MF_EVF_ERROR, d->reason ? d->reason : mf_strerror(code));
-	mf_event_add_cstr(&ev, MF_EVF_FILE, d->file);
-	mf_event_add_int(&ev, MF_EVF_LINE, d->line);
-	if (type == MF_EV_POLICY_QUARANTINED)
-		mf_event_add_int(&ev, MF_EVF_ERRORS, errors);
-	mf_event_add_int(&ev, MF_EVF_GENERATION, (int64_t)d->generation);
-	mf_event_add_cstr(&ev, MF_EVF_FAIL_MODE, modes[rt->config.options.fail_mode[kind]]);
-	emit(rt, &ev);
-}
+#include "core/policy/value.h"
 
 /* --- runtime ------------------------------------------------------------------------------------------------------ */
 
@@ -284,12 +42,15 @@ int mf_runtime_new(const struct mf_runtime_options *options, struct mf_runtime *
 
 	if (!rt)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
-	if (!init_locks(rt)) {
+	rt->reaper = mf_reaper_new();
+	if (!rt->reaper || !init_locks(rt)) {
+		mf_reaper_free(rt->reaper);
 		free(rt);
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	}
 	r = mf_vm_config_init(&rt->config, options);
 	if (r < 0) {
+		mf_reaper_free(rt->reaper);
 		destroy_locks(rt);
 		free(rt);
 		return mf_err_set(err, r, "%s",
@@ -303,13 +64,6 @@ int mf_runtime_new(const struct mf_runtime_options *options, struct mf_runtime *
 	return 0;
 }
 
-static void free_paths(char **paths, size_t cnt)
-{
-	for (size_t i = 0; paths && i < cnt; i++)
-		free(paths[i]);
-	free(paths);
-}
-
 void mf_runtime_free(struct mf_runtime *rt)
 {
 	if (!rt)
@@ -317,9 +71,11 @@ void mf_runtime_free(struct mf_runtime *rt)
 	mf_runtime_unwatch(rt);
 	if (mf_bug(rt->vms != NULL))
 		mf_log_error(&rt->config.log, "mf_runtime_free() with %zu VMs left", rt->vm_cnt);
+	mf_reaper_free(rt->reaper);
 	mf_source_set_unref(rt->set);
 	mf_source_set_unref(rt->tried);
-	free_paths(rt->paths, rt->path_cnt);
+	mf_generations_done(&rt->past);
+	mf_paths_free(rt->paths, rt->path_cnt);
 	mf_vm_config_done(&rt->config);
 	destroy_locks(rt);
 	free(rt);
@@ -372,43 +128,44 @@ static void free_states(struct mf_vm_state **states, size_t cnt)
 	free(states);
 }
 
-/* One state for each VM that is registered now, and one that nobody gets where there is none: it shows that they load. */
+/* Builds states from number *ret_cnt on, up to @want; *ret_states belongs to the caller, on failure too. */
 static int build_states(struct mf_runtime *rt, struct mf_source_set *set, uint64_t generation,
-			struct mf_vm_state ***ret_states, size_t *ret_cnt, struct mf_err *err)
+			struct mf_vm_state ***ret_states, size_t *ret_cnt, size_t want,
+			struct mf_err *err)
 {
-	struct mf_vm_state **states;
-	size_t cnt, n = 0;
+	struct mf_vm_state **more = realloc(*ret_states, want * sizeof(struct mf_vm_state *));
 	int r = 0;
 
-	pthread_mutex_lock(&rt->lock);
-	cnt = rt->vm_cnt ? rt->vm_cnt : 1;
-	pthread_mutex_unlock(&rt->lock);
-	states = calloc(cnt, sizeof(*states));
-	if (!states)
+	if (!more)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory while loading policies");
-	while (r == 0 && n < cnt) {
-		r = mf_vm_state_new(&rt->config, set, generation, &states[n], err);
+	*ret_states = more;
+	while (r == 0 && *ret_cnt < want) {
+		r = mf_vm_state_new(&rt->config, set, generation, &more[*ret_cnt], err);
 		if (r == 0)
-			n++;
+			++*ret_cnt;
 	}
-	if (r < 0) {
-		free_states(states, n);
-		return r;
-	}
-	*ret_states = states;
-	*ret_cnt = cnt;
-	return 0;
+	return r;
 }
 
-/* From here on the new generation is in force. VMs may have been freed since the states were built, none was added. */
-static void publish(struct mf_runtime *rt, struct mf_source_set *set, uint64_t generation,
-		    struct mf_vm_state **states, size_t cnt)
+/*
+ * From here on the new generation is in force. VMs may have been freed or added since the states were built: where there are
+ * more of them than states, nothing happens.
+ * Return: 0, or how many states are wanted
+ */
+static size_t publish(struct mf_runtime *rt, struct mf_source_set *set, uint64_t generation,
+		      struct mf_vm_state **states, size_t cnt)
 {
 	struct mf_source_set *old;
 	size_t n = 0;
 
+	mf_reaper_start(rt->reaper);
 	pthread_mutex_lock(&rt->lock);
-	for (struct mf_vm *vm = rt->vms; vm && n < cnt; vm = vm->next, n++)
+	if (rt->vm_cnt > cnt) {
+		n = rt->vm_cnt;
+		pthread_mutex_unlock(&rt->lock);
+		return n;
+	}
+	for (struct mf_vm *vm = rt->vms; vm; vm = vm->next, n++)
 		/* What comes back was never adopted: it becomes ours again, to free. */
 		states[n] = atomic_exchange_explicit(&vm->mail, states[n], memory_order_acq_rel);
 	old = rt->set;
@@ -417,6 +174,7 @@ static void publish(struct mf_runtime *rt, struct mf_source_set *set, uint64_t g
 	pthread_mutex_unlock(&rt->lock);
 	free_states(states, cnt);
 	mf_source_set_unref(old);
+	return 0;
 }
 
 static int run_tests(struct mf_runtime *rt, struct mf_source_set *set, size_t *ret_passed,
@@ -450,89 +208,188 @@ static void keep_tried(struct mf_runtime *rt, struct mf_source_set *set)
 	mf_source_set_unref(old);
 }
 
-/* Under reload_lock. */
-static int load(struct mf_runtime *rt, const char *const *paths, size_t path_cnt,
-		struct mf_err *err)
+/* Under reload_lock: @g is in force. Without memory it is one that nobody can go back to. */
+static void remember(struct mf_runtime *rt, const struct mf_generation *g)
 {
-	uint64_t generation = mf_runtime_generation(rt) + 1;
-	struct mf_source_set *set = NULL;
+	struct mf_generation copy, dropped;
+
+	if (!rt->past.keep || mf_generation_copy(g, &copy) < 0)
+		return;
+	copy.wall_ns = mf_clock_wall(&rt->config.clock);
+	pthread_mutex_lock(&rt->lock);
+	mf_generations_add(&rt->past, &copy, &dropped);
+	pthread_mutex_unlock(&rt->lock);
+	mf_generation_done(&dropped);
+}
+
+/* Under reload_lock. Build, test and publish; g->number is filled in. */
+static int put_in_force(struct mf_runtime *rt, struct mf_generation *g, bool test,
+			struct mf_err *err)
+{
 	struct mf_vm_state **states = NULL;
-	size_t cnt = 0, passed = 0;
+	struct mf_load_report report = { 0 };
+	size_t cnt = 0, want;
 	int r;
 
-	r = mf_source_set_read(paths, path_cnt, rt->config.options.stdlib_dir, &set, err);
-	if (r == 0)
-		r = build_states(rt, set, generation, &states, &cnt, err);
-	if (r < 0)
-		goto out;
-	r = run_tests(rt, set, &passed, err);
+	g->number = mf_runtime_generation(rt) + 1;
+	pthread_mutex_lock(&rt->lock);
+	want = rt->vm_cnt ? rt->vm_cnt : 1; /* one that nobody gets shows that they load */
+	pthread_mutex_unlock(&rt->lock);
+	r = build_states(rt, g->set, g->number, &states, &cnt, want, err);
+	if (r == 0 && test)
+		r = run_tests(rt, g->set, &report.tests, err);
+	/* of the states whoever asks them may soon be the owner */
+	report.rules = r == 0 ? mf_vm_state_rule_count(states[0]) : 0;
+	while (r == 0 && (want = publish(rt, g->set, g->number, states, cnt)))
+		r = build_states(rt, g->set, g->number, &states, &cnt, want, err);
 	if (r < 0) {
 		free_states(states, cnt);
-		goto out;
+		return r;
 	}
-	publish(rt, set, generation, states, cnt);
-	report_loaded(rt, set, generation, passed);
-	set = NULL;
-	keep_tried(rt, NULL);
-out:
-	if (set) {
-		keep_tried(rt, set);
+	mf_source_set_ref(g->set); /* the runtime's */
+	report.generation = g->number;
+	report.by = g->by;
+	report.took_ns = mf_clock_now(&rt->config.clock) - rt->load_begun_ns;
+	mf_runtime_report_loaded(rt, g->set, &report);
+	remember(rt, g);
+	return 0;
+}
+
+int mf_runtime_read(struct mf_runtime *rt, const char *const *paths, size_t path_cnt,
+		    struct mf_source_set **ret_set, struct mf_err *err)
+{
+	const struct mf_runtime_options *o = &rt->config.options;
+	const struct mf_source_reader reader = { o->session_name, rt->guard };
+
+	return mf_source_set_read_for(&reader, paths, path_cnt, o->stdlib_dir, ret_set, err);
+}
+
+/* Under reload_lock. */
+static int load(struct mf_runtime *rt, const char *const *paths, size_t path_cnt,
+		const struct mf_generation_asker *by, struct mf_err *err)
+{
+	struct mf_generation g = { .paths = (char **)(uintptr_t)paths, .path_cnt = path_cnt };
+	int r;
+
+	if (by)
+		g.by = *by;
+	rt->load_begun_ns = mf_clock_now(&rt->config.clock);
+	r = mf_runtime_read(rt, paths, path_cnt, &g.set, err);
+	if (r < 0)
+		return r;
+	r = put_in_force(rt, &g, true, err);
+	if (r == 0) {
+		keep_tried(rt, NULL);
+		mf_source_set_unref(g.set);
+	} else {
+		keep_tried(rt, g.set);
 		rt->tried_may_pass = may_pass(r);
 	}
 	return r;
 }
 
-static char **copy_paths(const char *const *paths, size_t cnt)
+/* Under reload_lock. Return: the paths before, for mf_paths_free() */
+static char **change_paths(struct mf_runtime *rt, char **paths, size_t *cnt)
 {
-	char **copy = calloc(cnt + 1, sizeof(*copy));
+	char **old = rt->paths;
+	size_t old_cnt = rt->path_cnt;
 
-	for (size_t i = 0; copy && i < cnt; i++) {
-		copy[i] = strdup(paths[i]);
-		if (!copy[i]) {
-			free_paths(copy, cnt);
-			return NULL;
-		}
-	}
-	return copy;
+	pthread_mutex_lock(&rt->lock);
+	rt->paths = paths;
+	rt->path_cnt = *cnt;
+	pthread_mutex_unlock(&rt->lock);
+	*cnt = old_cnt;
+	return old;
 }
 
 int mf_runtime_load(struct mf_runtime *rt, const char *const *paths, size_t path_cnt,
 		    struct mf_err *err)
 {
 	struct mf_err why = { 0 };
-	char **copy, **old;
-	size_t old_cnt;
+	char **copy;
 	int r;
 
 	if (!paths || path_cnt == 0)
 		return mf_err_set(err, MF_E_INVAL, "there is no policy to load");
-	copy = copy_paths(paths, path_cnt);
+	copy = mf_paths_copy(paths, path_cnt);
 	if (!copy)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory while loading policies");
 	pthread_mutex_lock(&rt->reload_lock);
-	r = load(rt, paths, path_cnt, &why);
+	r = load(rt, paths, path_cnt, NULL, &why);
 	/* The first paths count also when they do not load, so that the watch sees them being mended. */
-	if (r == 0 || !rt->paths) {
-		pthread_mutex_lock(&rt->lock);
-		old = rt->paths;
-		old_cnt = rt->path_cnt;
-		rt->paths = copy;
-		rt->path_cnt = path_cnt;
-		pthread_mutex_unlock(&rt->lock);
-		copy = old;
-		path_cnt = old_cnt;
-	}
+	if (r == 0 || !rt->paths)
+		copy = change_paths(rt, copy, &path_cnt);
 	pthread_mutex_unlock(&rt->reload_lock);
-	free_paths(copy, path_cnt);
+	mf_paths_free(copy, path_cnt);
 	if (r < 0) {
-		report_failed(rt, &why);
+		mf_runtime_report_failed(rt, NULL, &why);
 		if (err)
 			*err = why;
 	}
 	return r;
 }
 
+int mf_runtime_activate(struct mf_runtime *rt, const struct mf_generation *g, bool test,
+			struct mf_err *err)
+{
+	struct mf_generation copy;
+	struct mf_source_set *before;
+	struct mf_err why = { 0 };
+	int r = mf_generation_copy(g, &copy);
+
+	if (r < 0)
+		return mf_err_set(err, r, "out of memory");
+	pthread_mutex_lock(&rt->reload_lock);
+	rt->load_begun_ns = mf_clock_now(&rt->config.clock);
+	before = mf_runtime_sources(rt);
+	r = put_in_force(rt, &copy, test, &why);
+	if (r == 0) {
+		copy.paths = change_paths(rt, copy.paths, &copy.path_cnt);
+		/* what was in force may be what the files say: that is no news */
+		keep_tried(rt, before);
+		rt->tried_may_pass = false;
+		before = NULL;
+	}
+	pthread_mutex_unlock(&rt->reload_lock);
+	mf_source_set_unref(before);
+	mf_generation_done(&copy);
+	if (r < 0) {
+		mf_runtime_report_failed(rt, &g->by, &why);
+		if (err)
+			*err = why;
+	}
+	return r;
+}
+
+void mf_runtime_guard(struct mf_runtime *rt, const struct mf_source_guard *guard)
+{
+	rt->guard = *guard;
+}
+
+void mf_runtime_keep(struct mf_runtime *rt, size_t cnt)
+{
+	rt->past.keep = cnt > MF_GENERATIONS_MAX ? MF_GENERATIONS_MAX : cnt;
+}
+
+size_t mf_runtime_generations(struct mf_runtime *rt, struct mf_generation *ret, size_t max)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&rt->lock);
+	for (size_t i = rt->past.cnt; i && n < max; i--)
+		if (mf_generation_copy(&rt->past.items[i - 1], &ret[n]) == 0)
+			n++;
+	pthread_mutex_unlock(&rt->lock);
+	return n;
+}
+
 int mf_runtime_reload(struct mf_runtime *rt, struct mf_err *err)
+{
+	return mf_runtime_reload_by(rt, NULL, err);
+}
+
+int mf_runtime_reload_by(struct mf_runtime *rt, const struct mf_generation_asker *by,
+			 struct mf_err *err)
 {
 	struct mf_err why = { 0 };
 	int r;
@@ -542,10 +399,10 @@ int mf_runtime_reload(struct mf_runtime *rt, struct mf_err *err)
 		pthread_mutex_unlock(&rt->reload_lock);
 		return mf_err_set(err, MF_E_INVAL, "nothing was loaded yet");
 	}
-	r = load(rt, (const char *const *)rt->paths, rt->path_cnt, &why);
+	r = load(rt, (const char *const *)rt->paths, rt->path_cnt, by, &why);
 	pthread_mutex_unlock(&rt->reload_lock);
 	if (r < 0) {
-		report_failed(rt, &why);
+		mf_runtime_report_failed(rt, by, &why);
 		if (err)
 			*err = why;
 	}
@@ -604,11 +461,11 @@ static bool watched_changed(void *ctx)
 
 	pthread_mutex_lock(&rt->reload_lock);
 	if (rt->paths && !is_known(rt))
-		r = load(rt, (const char *const *)rt->paths, rt->path_cnt, &why);
+		r = load(rt, (const char *const *)rt->paths, rt->path_cnt, NULL, &why);
 	told = is_told(rt, &why);
 	pthread_mutex_unlock(&rt->reload_lock);
 	if (r < 0 && !told)
-		report_failed(rt, &why);
+		mf_runtime_report_failed(rt, NULL, &why);
 	return may_pass(r);
 }
 
@@ -635,204 +492,4 @@ void mf_runtime_unwatch(struct mf_runtime *rt)
 	rt->watch = NULL;
 	pthread_mutex_unlock(&rt->watch_lock);
 	mf_watch_stop(watch);
-}
-
-/* --- VMs ---------------------------------------------------------------------------------------------------------- */
-
-int mf_vm_new(struct mf_runtime *rt, struct mf_vm **ret_vm, struct mf_err *err)
-{
-	struct mf_vm *vm = calloc(1, sizeof(*vm));
-	struct mf_source_set *set = NULL;
-	int r = 0;
-
-	if (!vm)
-		return mf_err_set(err, MF_E_NOMEM, "out of memory");
-	vm->rt = rt;
-	atomic_init(&vm->mail, NULL);
-	pthread_mutex_lock(&rt->reload_lock);
-	if (rt->set)
-		set = mf_source_set_ref(rt->set);
-	else
-		r = mf_source_set_read(NULL, 0, rt->config.options.stdlib_dir, &set, err);
-	if (r == 0)
-		r = mf_vm_state_new(&rt->config, set, mf_runtime_generation(rt), &vm->state, err);
-	if (r == 0) {
-		pthread_mutex_lock(&rt->lock);
-		vm->next = rt->vms;
-		vm->link = &rt->vms;
-		if (rt->vms)
-			rt->vms->link = &vm->next;
-		rt->vms = vm;
-		rt->vm_cnt++;
-		pthread_mutex_unlock(&rt->lock);
-	}
-	pthread_mutex_unlock(&rt->reload_lock);
-	mf_source_set_unref(set);
-	if (r < 0) {
-		free(vm);
-		return r;
-	}
-	*ret_vm = vm;
-	return 0;
-}
-
-void mf_vm_free(struct mf_vm *vm)
-{
-	struct mf_runtime *rt;
-
-	if (!vm)
-		return;
-	rt = vm->rt;
-	pthread_mutex_lock(&rt->lock);
-	*vm->link = vm->next;
-	if (vm->next)
-		vm->next->link = vm->link;
-	rt->vm_cnt--;
-	pthread_mutex_unlock(&rt->lock);
-	mf_vm_state_free(atomic_load_explicit(&vm->mail, memory_order_acquire));
-	mf_vm_state_free(vm->before);
-	mf_vm_state_free(vm->state);
-	free(vm);
-}
-
-static void add_stats(struct mf_vm_stats *sum, const struct mf_vm_state *state)
-{
-	struct mf_vm_stats s = { .size = sizeof(s) };
-
-	mf_vm_state_stats(state, &s);
-	sum->decisions += s.decisions;
-	sum->memo_hits += s.memo_hits;
-	sum->graph_hits += s.graph_hits;
-	sum->rule_hits += s.rule_hits;
-	sum->lua_entries += s.lua_entries;
-	sum->uncacheable += s.uncacheable;
-	sum->errors += s.errors;
-	sum->graph_evictions += s.graph_evictions;
-	sum->memo_evictions += s.memo_evictions;
-}
-
-static bool keeps_last(const struct mf_vm *vm)
-{
-	for (int kind = 0; kind < MF_KIND_NUM; kind++)
-		if (vm->rt->config.options.fail_mode[kind] == MF_KEEP_LAST)
-			return true;
-	return false;
-}
-
-static bool was_good(struct mf_vm_state *state)
-{
-	for (size_t i = 0; i < mf_vm_state_policy_count(state); i++)
-		if (mf_vm_state_health(state, i)->quarantined)
-			return false;
-	return mf_vm_state_policy_count(state) > 0;
-}
-
-/* Between two decisions: take the state that a reload has left. */
-static void adopt(struct mf_vm *vm)
-{
-	struct mf_vm_state *next = atomic_exchange_explicit(&vm->mail, NULL, memory_order_acq_rel);
-	struct mf_vm_state *old = vm->state;
-
-	if (!next)
-		return;
-	add_stats(&vm->past, old);
-	vm->state = next;
-	if (keeps_last(vm) && was_good(old)) {
-		mf_vm_state_free(vm->before);
-		vm->before = old;
-	} else {
-		mf_vm_state_free(old);
-	}
-}
-
-static inline struct mf_vm_state *current_state(struct mf_vm *vm)
-{
-	if (__builtin_expect(atomic_load_explicit(&vm->mail, memory_order_relaxed) != NULL, 0))
-		adopt(vm);
-	return vm->state;
-}
-
-/* keep_last: what the generation before says; false: it cannot say. */
-static bool ask_before(struct mf_vm *vm, struct mf_request *req, struct mf_decision *ret)
-{
-	size_t policy;
-
-	return vm->before && mf_vm_state_decide(vm->before, req, ret, &policy) == 0;
-}
-
-/* The policy failed and @ret says deny: what the kind's fail mode makes of it. */
-static void apply_fail_mode(struct mf_vm *vm, struct mf_request *req, int code,
-			    struct mf_decision *ret)
-{
-	enum mf_fail_mode mode = vm->rt->config.options.fail_mode[req->kind];
-	struct mf_decision all = MF_DECISION_INIT, kept = MF_DECISION_INIT;
-	size_t size = ret->size < sizeof(all) ? ret->size : sizeof(all);
-
-	memcpy(&all, ret, size);
-	if (mode == MF_KEEP_LAST && ask_before(vm, req, &kept)) {
-		kept.origin = MF_FROM_FAIL_MODE;
-		kept.error = code;
-		all = kept;
-	} else {
-		all.rule = "fail-mode";
-		all.verdict = mode == MF_OPEN ? MF_ALLOW : MF_DENY;
-	}
-	all.expires_ns = 0; /* the next such question may find the policy well */
-	all.size = ret->size;
-	memcpy(ret, &all, size);
-}
-
-static int failed(struct mf_vm *vm, struct mf_request *req, struct mf_decision *ret, int code,
-		  size_t policy)
-{
-	struct mf_policy_health *health;
-
-	if (policy < mf_vm_state_policy_count(vm->state)) {
-		health = mf_vm_state_health(vm->state, policy);
-		/* One event for a run of errors, one for the quarantine: a client cannot flood the sink. */
-		if (!health->quarantined &&
-		    health->errors_in_a_row >= vm->rt->config.options.quarantine_after) {
-			health->quarantined = true;
-			report_policy(vm, MF_EV_POLICY_QUARANTINED, policy, code, ret,
-				      (enum mf_kind)req->kind, health->errors_in_a_row);
-		} else if (health->errors_in_a_row == 1) {
-			report_policy(vm, MF_EV_POLICY_ERROR, policy, code, ret,
-				      (enum mf_kind)req->kind, 1);
-		}
-	}
-	apply_fail_mode(vm, req, code, ret);
-	return code;
-}
-
-int mf_decide(struct mf_vm *vm, struct mf_request *req, struct mf_decision *ret)
-{
-	struct mf_vm_state *state = current_state(vm);
-	size_t policy;
-	int r = mf_vm_state_decide(state, req, ret, &policy);
-
-	return __builtin_expect(r < 0, 0) ? failed(vm, req, ret, r, policy) : r;
-}
-
-int mf_explain(struct mf_vm *vm, struct mf_request *req, struct mf_decision *ret,
-	       const char **ret_json)
-{
-	int r = mf_vm_state_explain(current_state(vm), req, ret, ret_json);
-
-	if (r < 0)
-		apply_fail_mode(vm, req, r, ret);
-	return r;
-}
-
-void mf_vm_get_stats(const struct mf_vm *vm, struct mf_vm_stats *ret)
-{
-	struct mf_vm_stats now = { .size = sizeof(now) }, all = vm->past;
-	size_t size = ret->size < sizeof(all) ? ret->size : sizeof(all);
-
-	mf_vm_state_stats(vm->state, &now);
-	add_stats(&all, vm->state);
-	all.graph_nodes = now.graph_nodes;
-	all.memo_entries = now.memo_entries;
-	all.lua_bytes = now.lua_bytes;
-	all.size = ret->size;
-	memcpy(ret, &all, size);
 }

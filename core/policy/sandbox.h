@@ -71,6 +71,8 @@ struct mf_sandbox_source {
 	const char *name; /* file name as it stands in messages */
 	const char *text;
 	size_t len;
+	const char *
+		why; /* of a module that is there and cannot be had: the reason; text is NULL then */
 	/*
 	 * Resolves require(): returns the source of module @name, or NULL when this policy may not see it. Borrowed until
 	 * mf_sandbox_load() returns. Each module runs once per policy; its result is frozen.
@@ -104,6 +106,18 @@ int mf_sandbox_seal(struct mf_sandbox *sb, struct mf_err *err);
  */
 int mf_sandbox_load(struct mf_sandbox *sb, const struct mf_sandbox_limits *limits,
 		    const struct mf_sandbox_source *source, int *ret_ref, struct mf_err *err);
+
+/** mf_sandbox_take_fn - May replace the value on top of the stack; what is not reached from there any more is not frozen */
+typedef void (*mf_sandbox_take_fn)(lua_State *L, void *ctx);
+
+/**
+ * mf_sandbox_load_taking() - The same, with @take called on what the chunk returned before that is frozen
+ * A frozen table has three times the size: what is only read once and compiled is better taken out before.
+ * @take may raise errors; it counts against @limits
+ */
+int mf_sandbox_load_taking(struct mf_sandbox *sb, const struct mf_sandbox_limits *limits,
+			   const struct mf_sandbox_source *source, mf_sandbox_take_fn take,
+			   void *ctx, int *ret_ref, struct mf_err *err);
 
 /**
  * mf_sandbox_call() - The one way in: run @fn(L) with @arg as light userdata at index 1 under protection and limits

@@ -16,7 +16,7 @@
 
 #define MF_SANDBOX_STRING_MAX 65536 /* default of mf_sandbox_options.string_max */
 #define MF_SANDBOX_SOURCE_MAX \
-	(1u << 20) /* bytes of one chunk: far over any policy, and bounds the parser's work */
+	(4u << 20) /* bytes of one chunk: some 30,000 rules, and bounds the parser's work */
 #define MF_SANDBOX_STEP_BYTES 32 /* bytes of new memory that count as one instruction */
 
 struct mf_sandbox_load;

@@ -15,8 +15,10 @@
 
 struct mf_sandbox_load {
 	const struct mf_sandbox_source *source; /* whose find() resolves require() */
-	int modules_ref; /* name -> value, or false while it is being loaded */
-	int ref;	 /* the result */
+	int modules_ref;	 /* name -> value, or false while it is being loaded */
+	int ref;		 /* the result */
+	mf_sandbox_take_fn take; /* NULL: nobody */
+	void *take_ctx;
 };
 
 /* Names of loaded chunks: Lua cuts long ones in messages. */
@@ -166,8 +168,9 @@ static void freeze_environment(lua_State *L, int env)
 	lua_pop(L, 1);
 }
 
-/* Compile and run @source in an environment of its own; pushes its one result, frozen. */
-static void run_chunk(lua_State *L, const struct mf_sandbox_source *source)
+/* Compile and run @source in an environment of its own; pushes its one result, frozen. @take: NULL, or whose takes first */
+static void run_chunk(lua_State *L, const struct mf_sandbox_source *source,
+		      const struct mf_sandbox_load *take)
 {
 	int env;
 
@@ -178,6 +181,8 @@ static void run_chunk(lua_State *L, const struct mf_sandbox_source *source)
 	lua_pushvalue(L, env);
 	lua_setupvalue(L, -2, 1);
 	lua_call(L, 0, 1);
+	if (take && take->take)
+		take->take(L, take->take_ctx);
 	freeze_environment(L, env);
 	mf_sandbox_freeze(L, -1);
 	lua_remove(L, env);
@@ -204,9 +209,11 @@ int mf_lib_require(lua_State *L)
 				  "module '%s' not found: require finds modules of the same pack "
 				  "and of the standard library",
 				  name);
+	if (source->why)
+		return luaL_error(L, "require '%s': %s", name, source->why);
 	lua_pushboolean(L, 0);
 	lua_setfield(L, 2, name);
-	run_chunk(L, source);
+	run_chunk(L, source, NULL);
 	if (lua_isnil(L, -1) || (lua_isboolean(L, -1) && !lua_toboolean(L, -1))) {
 		lua_pop(L, 1);
 		lua_pushboolean(L, 1);
@@ -222,7 +229,7 @@ static int load_policy(lua_State *L)
 
 	lua_newtable(L);
 	load->modules_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-	run_chunk(L, load->source);
+	run_chunk(L, load->source, load);
 	load->ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	return 0;
 }
@@ -230,7 +237,14 @@ static int load_policy(lua_State *L)
 int mf_sandbox_load(struct mf_sandbox *sb, const struct mf_sandbox_limits *limits,
 		    const struct mf_sandbox_source *source, int *ret_ref, struct mf_err *err)
 {
-	struct mf_sandbox_load load = { source, LUA_NOREF, LUA_NOREF };
+	return mf_sandbox_load_taking(sb, limits, source, NULL, NULL, ret_ref, err);
+}
+
+int mf_sandbox_load_taking(struct mf_sandbox *sb, const struct mf_sandbox_limits *limits,
+			   const struct mf_sandbox_source *source, mf_sandbox_take_fn take,
+			   void *ctx, int *ret_ref, struct mf_err *err)
+{
+	struct mf_sandbox_load load = { source, LUA_NOREF, LUA_NOREF, take, ctx };
 	size_t kept_longest = sb->kept_longest;
 	unsigned kept_metas = sb->kept_metas;
 	int code;

@@ -14,9 +14,10 @@
 #include "core/base/addr.h"
 #include "core/base/log.h"
 
-struct mf_events;  /* core/observe/events.h */
-struct mf_metrics; /* core/observe/metrics.h */
-struct mf_names;   /* core/names/correlation.h */
+struct mf_approvals; /* core/approve/approve.h */
+struct mf_events;    /* core/observe/events.h */
+struct mf_metrics;   /* core/observe/metrics.h */
+struct mf_names;     /* core/names/correlation.h */
 
 enum mf_proto { MF_TCP, MF_UDP, MF_PROTO_NUM };
 
@@ -60,11 +61,12 @@ struct mf_session {
 	const char *source; /* "session", "gateway", ... */
 	const struct mf_session_label *labels;
 	size_t label_cnt;
-	struct mf_vm *vm;	    /* of the thread that serves the session */
-	struct mf_names *names;	    /* host name <-> address of this session only */
-	struct mf_events *events;   /* may be NULL */
-	struct mf_metrics *metrics; /* may be NULL */
-	const struct mf_log *log;   /* may be NULL */
+	struct mf_vm *vm;		/* of the thread that serves the session */
+	struct mf_names *names;		/* host name <-> address of this session only */
+	struct mf_events *events;	/* may be NULL */
+	struct mf_metrics *metrics;	/* may be NULL */
+	const struct mf_log *log;	/* may be NULL */
+	struct mf_approvals *approvals; /* NULL: nobody can be asked */
 	struct mf_session_ops ops;
 	/* Of the request begun last, written by session.c: its flow, and its process once somebody asked for it (else 0). */
 	const struct mf_session_flow *asked;

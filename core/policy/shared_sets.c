@@ -16,7 +16,9 @@ struct shared {
 };
 
 struct mf_shared_sets {
-	pthread_mutex_t lock;
+	pthread_mutex_t building; /* held while a set is built; before lock */
+	pthread_mutex_t
+		lock; /* the list, for moments only: who gives a set back never waits for one being built */
 	struct shared *first;
 	size_t cnt;
 };
@@ -25,9 +27,16 @@ struct mf_shared_sets *mf_shared_sets_new(void)
 {
 	struct mf_shared_sets *sets = calloc(1, sizeof(*sets));
 
-	if (sets && pthread_mutex_init(&sets->lock, NULL) != 0) {
+	if (!sets)
+		return NULL;
+	if (pthread_mutex_init(&sets->lock, NULL) != 0) {
 		free(sets);
-		sets = NULL;
+		return NULL;
+	}
+	if (pthread_mutex_init(&sets->building, NULL) != 0) {
+		pthread_mutex_destroy(&sets->lock);
+		free(sets);
+		return NULL;
 	}
 	return sets;
 }
@@ -36,6 +45,7 @@ void mf_shared_sets_free(struct mf_shared_sets *sets)
 {
 	if (!sets)
 		return;
+	pthread_mutex_destroy(&sets->building);
 	pthread_mutex_destroy(&sets->lock);
 	free(sets);
 }
@@ -61,7 +71,7 @@ static void drop(void *owner)
 	}
 }
 
-/* Under the lock: make the set that nobody holds. */
+/* Make the set that nobody holds. */
 static int make(struct mf_shared_sets *sets, const struct mf_arg *like, const char *text,
 		size_t len, mf_shared_build_fn build, void *ctx, struct shared **ret,
 		struct mf_err *err)
@@ -83,30 +93,49 @@ static int make(struct mf_shared_sets *sets, const struct mf_arg *like, const ch
 	}
 	sh->home = sets;
 	sh->text = text;
-	sh->next = sets->first;
-	sets->first = sh;
-	sets->cnt++;
 	*ret = sh;
 	return 0;
 }
 
-int mf_shared_sets_get(struct mf_shared_sets *sets, struct mf_arg *arg, const char *text,
-		       size_t len, mf_shared_build_fn build, void *ctx, struct mf_err *err)
+/* Take the set of @text if it is there, else @made; both NULL: nothing. */
+static bool take(struct mf_shared_sets *sets, struct mf_arg *arg, const char *text,
+		 struct shared *made)
 {
 	struct shared *sh;
-	int r = 0;
 
 	pthread_mutex_lock(&sets->lock);
 	for (sh = sets->first; sh; sh = sh->next)
 		if (sh->text == text && sh->arg->type == arg->type)
 			break;
-	if (!sh)
-		r = make(sets, arg, text, len, build, ctx, &sh, err);
-	if (r == 0) {
+	if (!sh && made) {
+		sh = made;
+		sh->next = sets->first;
+		sets->first = sh;
+		sets->cnt++;
+	}
+	if (sh) {
 		sh->refs++;
 		mf_arg_borrow(arg, sh->arg, drop, sh);
 	}
 	pthread_mutex_unlock(&sets->lock);
+	return sh != NULL;
+}
+
+int mf_shared_sets_get(struct mf_shared_sets *sets, struct mf_arg *arg, const char *text,
+		       size_t len, mf_shared_build_fn build, void *ctx, struct mf_err *err)
+{
+	struct shared *made = NULL;
+	int r = 0;
+
+	if (take(sets, arg, text, NULL))
+		return 0;
+	pthread_mutex_lock(&sets->building);
+	if (!take(sets, arg, text, NULL)) {
+		r = make(sets, arg, text, len, build, ctx, &made, err);
+		if (r == 0)
+			(void)take(sets, arg, text, made);
+	}
+	pthread_mutex_unlock(&sets->building);
 	return r;
 }
 

@@ -6,8 +6,8 @@
  * (source.h keeps them at one place while anybody uses the source set). So the address of the bytes is the set's identity.
  * Sets never change; they go with the last VM that holds them.
  *
- * Threads: every function may be called by any thread. Building holds the lock: VMs that load the same file wait for the
- * first.
+ * Threads: every function may be called by any thread. VMs that load the same file wait for the first, who lets go of one
+ * waits for nobody.
  */
 #ifndef MF_POLICY_SHARED_SETS_H
 #define MF_POLICY_SHARED_SETS_H

@@ -45,6 +45,8 @@ struct mf_policy {
 	uint32_t roots[MF_KIND_NUM]; /* in the graph; 0 for none */
 	struct mf_rules *rules;	     /* may be NULL */
 	bool has_rules[MF_KIND_NUM];
+	/* What the policy says where it decided nothing else; NULL: no opinion. */
+	struct mf_outcome *closing[MF_KIND_NUM], *allow_reads;
 	struct mf_policy_health health;
 	bool quarantine_seen; /* the memo was flushed for it */
 };
@@ -90,6 +92,7 @@ struct mf_outcomes {
 };
 
 struct mf_vm_state {
+	struct mf_vm_state *next_dead; /* reaper.c */
 	const struct mf_vm_config *config;
 	struct mf_source_set *set;
 	uint64_t generation;
@@ -162,6 +165,9 @@ void mf_ask_begin(struct mf_vm_state *s, struct mf_request *req);
 
 /* The shared outcome that says what @d says, with a reference; NULL without memory. */
 struct mf_outcome *mf_outcome_intern(struct mf_vm_state *s, const struct mf_decision *d);
+
+/* What policy @p says of a question that its rules and hooks left open; borrowed; NULL: no opinion. */
+struct mf_outcome *mf_policy_closing(const struct mf_policy *p, struct mf_request *req);
 
 /* What nobody decided. */
 struct mf_outcome *mf_state_default(struct mf_vm_state *s, struct mf_request *req);

@@ -168,12 +168,15 @@ static void add_rules(struct mf_test_report *r, const struct mf_vm_state *state)
 			continue;
 		r->rules = more;
 		for (size_t k = 0; k < cnt; k++) {
-			struct mf_test_rule rule = { strdup(p->name),
-						     strdup(mf_rules_name(p->rules, k)), 0 };
+			struct mf_test_rule rule = { .policy = strdup(p->name),
+						     .rule = strdup(mf_rules_name(p->rules, k)),
+						     .file = strdup(p->source->chunk.name),
+						     .line = mf_rules_line(p->rules, k) };
 
-			if (!rule.policy || !rule.rule) {
+			if (!rule.policy || !rule.rule || !rule.file) {
 				free(rule.policy);
 				free(rule.rule);
+				free(rule.file);
 				return;
 			}
 			r->rules[r->rule_cnt++] = rule;
@@ -248,6 +251,7 @@ void mf_test_report_done(struct mf_test_report *report)
 	for (size_t i = 0; i < report->rule_cnt; i++) {
 		free(report->rules[i].policy);
 		free(report->rules[i].rule);
+		free(report->rules[i].file);
 	}
 	free(report->results);
 	free(report->lines);
@@ -271,7 +275,7 @@ int mf_test_report_error(const struct mf_test_report *report, struct mf_err *err
 /* --- one file ----------------------------------------------------------------------------------------------------- */
 
 struct one_test {
-	int ref;
+	int ref, row;
 };
 
 static int open_globals(lua_State *L)
@@ -287,7 +291,9 @@ static int run_body(lua_State *L)
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, t->ref);
 	mf_test_push_t(L);
-	lua_call(L, 1, 0);
+	if (t->row != LUA_NOREF)
+		lua_rawgeti(L, LUA_REGISTRYINDEX, t->row);
+	lua_call(L, t->row == LUA_NOREF ? 1 : 2, 0);
 	return 0;
 }
 
@@ -299,31 +305,48 @@ static void end_test(struct mf_test_run *run)
 	}
 	run->answer_cnt = 0;
 	mf_strbuf_clear(&run->failure);
+	mf_strbuf_clear(&run->inputs);
 	run->serial++;
+}
+
+/* What t:for_all() tried when a test ended before it did. */
+static void add_inputs(struct mf_test_run *run, struct mf_strbuf *text)
+{
+	if (run->inputs.len)
+		mf_strbuf_addf(text, "\n  with %s", run->inputs.str);
 }
 
 static int run_entry(struct mf_test_run *run, struct mf_sandbox *sb, const char *file,
 		     const struct mf_test_entry *e, struct mf_test_report *report)
 {
 	struct mf_sandbox_limits limits = { TEST_STEPS, TEST_TIME_NS };
-	struct one_test t = { e->ref };
+	struct mf_strbuf raised = MF_STRBUF_INIT(8192);
+	struct one_test t = { e->ref, e->row };
 	struct mf_err err = { 0 };
 	uint64_t start = mf_clock_now(&mf_clock_system), elapsed;
 	int r;
 
 	if (e->ref == LUA_NOREF)
 		return add_result(report, MF_TEST_SKIPPED, e->name, file, e->line, NULL, 0);
+	run->name = e->name;
+	run->file = file;
 	r = mf_sandbox_call(sb, &limits, run_body, &t, &err);
 	elapsed = mf_clock_now(&mf_clock_system) - start;
+	if (run->failure.len)
+		add_inputs(run, &run->failure);
 	if (run->failure.len)
 		r = add_result(
 			report, MF_TEST_FAILED, e->name, *run->fail_file ? run->fail_file : file,
 			run->fail_line ? run->fail_line : e->line, run->failure.str, elapsed);
-	else if (r < 0)
+	else if (r < 0) {
+		mf_strbuf_adds(&raised, err.msg);
+		add_inputs(run, &raised);
 		r = add_result(report, MF_TEST_FAILED, e->name, *err.file ? err.file : file,
-			       err.line ? err.line : e->line, err.msg, elapsed);
-	else
+			       err.line ? err.line : e->line, raised.str ? raised.str : err.msg,
+			       elapsed);
+	} else
 		r = add_result(report, MF_TEST_PASSED, e->name, file, e->line, NULL, elapsed);
+	mf_strbuf_done(&raised);
 	end_test(run);
 	return r;
 }
@@ -362,7 +385,10 @@ static int run_file(struct mf_vm_state *state, const struct mf_sandbox_source *f
 {
 	struct mf_sandbox_options options = { .memory = TEST_MEMORY, .clock = &mf_clock_system };
 	struct mf_sandbox_limits limits = { TEST_STEPS, TEST_TIME_NS };
-	struct mf_test_run run = { .state = state, .serial = 1, .failure = MF_STRBUF_INIT(65536) };
+	struct mf_test_run run = { .state = state,
+				   .serial = 1,
+				   .failure = MF_STRBUF_INIT(65536),
+				   .inputs = MF_STRBUF_INIT(16384) };
 	struct mf_sandbox *sb = NULL;
 	int r;
 
@@ -387,6 +413,7 @@ static int run_file(struct mf_vm_state *state, const struct mf_sandbox_source *f
 	free(run.answers);
 	free(run.entries);
 	mf_strbuf_done(&run.failure);
+	mf_strbuf_done(&run.inputs);
 	mf_sandbox_free(sb);
 	mf_request_free(run.req);
 	return r;

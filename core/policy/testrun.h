@@ -41,7 +41,20 @@ struct mf_test_line {
 
 struct mf_test_rule {
 	char *policy, *rule; /* "corp-egress", "dns_redirects[2] npm-mirror" */
+	char *file;	     /* of the policy */
+	unsigned line;	     /* 0: not known */
 	uint64_t hits;
+};
+
+#define MF_TEST_ROUNDS	   100 /* of t:for_all() */
+#define MF_TEST_ROUNDS_MAX 10000
+
+/* An explanation that a test wants to stay as it is: answer:explains_as "NAME" */
+struct mf_test_explained {
+	const char *file;     /* of the test */
+	const char *name;     /* as the test says, not checked */
+	const char *question; /* as a line */
+	const char *json;     /* mf_vm_state_explain() */
 };
 
 struct mf_test_report {
@@ -53,6 +66,11 @@ struct mf_test_report {
 	/* in: told of every question before it is asked, @req borrowed for the call; may be NULL */
 	void (*on_question)(void *ctx, const struct mf_request *req);
 	void *ctx;
+	/* in: whether the explanation is as it should be, else why not; NULL: tests do not care */
+	bool (*explained)(void *ctx, const struct mf_test_explained *e, struct mf_strbuf *why);
+	void *explained_ctx;
+	unsigned rounds; /* in: of t:for_all(), at most MF_TEST_ROUNDS_MAX; 0 for MF_TEST_ROUNDS */
+	uint64_t seed;	 /* in: of its random values; 0 is as good as any */
 	struct mf_test_line
 		*lines; /* sorted by file and line; lines that ran while loading count too */
 	size_t line_cnt;

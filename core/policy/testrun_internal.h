@@ -12,12 +12,14 @@
 #define MF_TESTS_MAX	 4096 /* of one file */
 #define MF_TEST_NAME_MAX 200
 #define MF_ANSWERS_MAX	 65536 /* of one test */
+#define MF_TEST_T_META	 "mf.test.t"
 
 /* A test that a file has announced. */
 struct mf_test_entry {
 	char name[MF_TEST_NAME_MAX + 1];
 	unsigned line;
 	int ref; /* its function; LUA_NOREF when it is to be skipped */
+	int row; /* of test.each(): what the function gets besides; LUA_NOREF for none */
 };
 
 /* An answer that the running test got. */
@@ -34,7 +36,9 @@ struct mf_test_run {
 	bool collecting; /* the file is being read: test() may be called */
 
 	/* the running test */
-	uint32_t serial; /* answers know theirs: one that outlives its test is refused */
+	const char *name, *file;
+	struct mf_strbuf inputs; /* values of t:for_all() that are being tried */
+	uint32_t serial;	 /* answers know theirs: one that outlives its test is refused */
 	struct mf_test_answer *answers;
 	size_t answer_cnt, answer_room;
 	struct mf_strbuf failure; /* "" while nothing has failed */
@@ -49,6 +53,14 @@ struct mf_test_run {
 
 /** mf_bind_test() - Add test() to the globals on top of the stack; the sandbox's owner is a struct mf_test_run */
 void mf_bind_test(lua_State *L);
+
+/* bind_forall.c: what t has besides questions; and their metatables */
+int mf_test_for_all(lua_State *L);
+int mf_test_any_name(lua_State *L);
+int mf_test_any_address(lua_State *L);
+int mf_test_any_path(lua_State *L);
+int mf_test_any_number(lua_State *L);
+void mf_bind_test_generators(lua_State *L);
 
 /** mf_test_push_t() - Push what a test's function gets */
 void mf_test_push_t(lua_State *L);

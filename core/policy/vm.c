@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/policy/agentsh.h"
 #include "core/policy/sandbox.h"
 #include "core/policy/state.h"
 
@@ -16,8 +17,19 @@
 static const char *const own_keys[] = { "name", "description", NULL };
 
 /* What else is suggested for a misspelt key. */
-static const char *const suggested_keys[] = { KEYS_OWN,	    "network_rules",	 "dns_redirects",
-					      "file_rules", "connect_redirects", NULL };
+static const char *const suggested_keys[] = { KEYS_OWN,
+					      "network_rules",
+					      "dns_redirects",
+					      "file_rules",
+					      "connect_redirects",
+					      "dns_default",
+					      "compat",
+					      "network_default",
+					      "file_default",
+					      "redirect_target_policy",
+					      "approve_without_channel",
+					      "redirect_unsupported",
+					      NULL };
 
 /* --- making ------------------------------------------------------------------------------------------------------- */
 
@@ -134,6 +146,9 @@ struct check {
 	int ref;
 	int code;
 	struct mf_err *err;
+	bool rules_taken; // before the table was frozen; how that went:
+	int rules_code;
+	struct mf_err rules_err;
 };
 
 /* The line on which a policy's text sets a key, for messages; 0 when it is not found. */
@@ -267,9 +282,52 @@ static int check_policy(lua_State *L)
 	if (check_keys(L, c, table) < 0 || take_name(L, c, table) < 0 ||
 	    take_hooks(L, c, table) < 0)
 		return 0;
-	c->code =
-		mf_rules_from_lua(L, table, c->p->name, &c->p->source->chunk, &c->p->rules, c->err);
+	if (!c->rules_taken) {
+		c->code = mf_rules_from_lua(L, table, c->p->name, &c->p->source->chunk,
+					    c->s->config->observer, &c->p->rules, c->err);
+	} else if ((c->code = c->rules_code) < 0) {
+		*c->err = c->rules_err;
+	}
 	return 0;
+}
+
+/* Replace the table on top of the stack by one that has the same keys, but those of rules. */
+static void drop_rules(lua_State *L)
+{
+	int from = lua_gettop(L);
+
+	lua_createtable(L, 0, MF_KIND_NUM + 4);
+	for (lua_pushnil(L); lua_next(L, from);) {
+		lua_pushvalue(L, -2);
+		lua_insert(L, -2);
+		if (lua_type(L, -2) == LUA_TSTRING && mf_rules_is_key(lua_tostring(L, -2)))
+			lua_pop(L, 2);
+		else
+			lua_rawset(L, from + 1);
+	}
+	lua_replace(L, from);
+}
+
+/*
+ * Rules are read once: ten thousand of them, frozen before, would not fit into a sandbox. What a hook reaches by another way
+ * is still frozen. A table with a metatable, or without a good name, goes the long way, which also says what is wrong.
+ */
+static void take_rules(lua_State *L, void *ctx)
+{
+	struct check *c = ctx, quiet = *c;
+	struct mf_err scratch = { 0 };
+	int table = lua_gettop(L);
+
+	quiet.err = &scratch;
+	if (!lua_istable(L, table) || lua_getmetatable(L, table) ||
+	    check_keys(L, &quiet, table) < 0 || take_name(L, &quiet, table) < 0) {
+		lua_settop(L, table);
+		return;
+	}
+	c->rules_taken = true;
+	c->rules_code = mf_rules_from_lua(L, table, c->p->name, &c->p->source->chunk,
+					  c->s->config->observer, &c->p->rules, &c->rules_err);
+	drop_rules(L);
 }
 
 /* Roots in the graph, and the fields of declarative rules in the memo's key. */
@@ -287,7 +345,50 @@ static void prepare_policy(struct mf_vm_state *s, struct mf_policy *p)
 	}
 }
 
-static int load_policy(struct mf_vm_state *s, struct mf_policy *p, struct mf_err *err)
+/* What the policy's own defaults say, under the names that agentsh gives them. */
+static int make_closing(struct mf_vm_state *s, struct mf_policy *p, struct mf_err *err)
+{
+	struct mf_decision d = {
+		.rcode = 5, .file_errno = 13, .policy = p->name, .file = p->source->chunk.name
+	};
+	bool good = true;
+
+	for (int kind = 0; kind < MF_KIND_NUM; kind++) {
+		if (mf_rules_default(p->rules, (enum mf_kind)kind) == MF_DEFAULT_NONE)
+			continue;
+		d.verdict = MF_DENY;
+		d.rule = kind == MF_FILE ? "default-deny-files" : "default-deny-network";
+		d.reason = "no rule of this policy allows it";
+		p->closing[kind] = mf_outcome_intern(s, &d);
+		good = good && p->closing[kind];
+	}
+	if (mf_rules_default(p->rules, MF_FILE) == MF_DEFAULT_ALLOW_READS) {
+		d.verdict = MF_ALLOW;
+		d.rule = "default-allow-reads";
+		d.reason = "no rule of this policy is about it; looking is allowed";
+		p->allow_reads = mf_outcome_intern(s, &d);
+		good = good && p->allow_reads;
+	}
+	return good ? 0 : mf_err_set(err, MF_E_NOMEM, "out of memory");
+}
+
+static int load_yaml(struct mf_vm_state *s, struct mf_policy *p, struct mf_err *err)
+{
+	const struct mf_sandbox_source *chunk = &p->source->chunk;
+	const struct mf_agentsh_source source = {
+		.file = chunk->name, .text = chunk->text, .len = chunk->len, .vars = s->config->vars
+	};
+	struct mf_agentsh_policy policy;
+	int r = mf_agentsh_load(&source, NULL, &policy, err);
+
+	if (r < 0)
+		return r;
+	memcpy(p->name, policy.name, sizeof(p->name));
+	p->rules = policy.rules;
+	return 0;
+}
+
+static int load_lua(struct mf_vm_state *s, struct mf_policy *p, struct mf_err *err)
 {
 	const struct mf_runtime_options *o = &s->config->options;
 	const struct mf_sandbox_limits limits = { o->load_step_limit,
@@ -296,7 +397,8 @@ static int load_policy(struct mf_vm_state *s, struct mf_policy *p, struct mf_err
 	int r;
 
 	s->loading = p;
-	r = mf_sandbox_load(s->sb, &limits, &p->source->chunk, &check.ref, err);
+	r = mf_sandbox_load_taking(s->sb, &limits, &p->source->chunk, take_rules, &check,
+				   &check.ref, err);
 	s->loading = NULL;
 	if (r < 0)
 		return r;
@@ -304,6 +406,15 @@ static int load_policy(struct mf_vm_state *s, struct mf_policy *p, struct mf_err
 	if (r == 0)
 		r = check.code;
 	luaL_unref(mf_sandbox_lua(s->sb), LUA_REGISTRYINDEX, check.ref);
+	return r;
+}
+
+static int load_policy(struct mf_vm_state *s, struct mf_policy *p, struct mf_err *err)
+{
+	int r = p->source->yaml ? load_yaml(s, p, err) : load_lua(s, p, err);
+
+	if (r == 0)
+		r = make_closing(s, p, err);
 	if (r == 0)
 		prepare_policy(s, p);
 	return r;
@@ -384,8 +495,12 @@ void mf_vm_state_free(struct mf_vm_state *s)
 	mf_memo_done(&s->memo);
 	mf_graph_free(s->graph);
 	free_outcomes(s);
-	for (i = 0; i < s->policy_cnt; i++)
+	for (i = 0; i < s->policy_cnt; i++) {
+		for (int kind = 0; kind < MF_KIND_NUM; kind++)
+			mf_outcome_unref(s->policies[i].closing[kind]);
+		mf_outcome_unref(s->policies[i].allow_reads);
 		mf_rules_free(s->policies[i].rules);
+	}
 	free(s->policies);
 	for (i = 0; i < s->set_cnt; i++)
 		mf_arg_unref(s->preds, s->sets[i]);
@@ -401,6 +516,15 @@ void mf_vm_state_free(struct mf_vm_state *s)
 size_t mf_vm_state_policy_count(const struct mf_vm_state *s)
 {
 	return s->policy_cnt;
+}
+
+size_t mf_vm_state_rule_count(const struct mf_vm_state *s)
+{
+	size_t cnt = 0;
+
+	for (size_t i = 0; i < s->policy_cnt; i++)
+		cnt += s->policies[i].rules ? mf_rules_count(s->policies[i].rules) : 0;
+	return cnt;
 }
 
 const char *mf_vm_state_policy_name(const struct mf_vm_state *s, size_t i)

@@ -94,6 +94,7 @@ static void *run(void *arg)
 	bool dirty = true; /* what happened between loading and watching */
 	int again_ms = 0, r;
 
+	mf_thread_give_way();
 	/* Ending a watch costs up to 20 ms: whoever runs for a moment only shall not pay that. */
 	if (mf_dirwatch_wait(w->dirs, BEGIN_MS) < 0)
 		return NULL;

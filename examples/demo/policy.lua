@@ -1,4 +1,4 @@
--- The demo's policy: who may talk to whom, in a minute's reading.
+-- The demo's policy: who may talk to whom, and what happens to files, in a minute's reading.
 local blocked = domains { "denied.example", "tracker.example" }
 
 return {
@@ -25,6 +25,13 @@ return {
   -- Asked for every TLS ClientHello, before a byte of it leaves.
   sni = function(s)
     if not s:matches_dns() then return deny "the server name does not belong to this address" end
+    return allow()
+  end,
+
+  -- Asked for every operation on a file of the workspace.
+  file = function(f)
+    if f.path:match "/%.env$" then return deny "secrets stay where they are" end
+    if f.op == "delete" or f.op == "rmdir" then return soft_delete() end
     return allow()
   end,
 }

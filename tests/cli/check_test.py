@@ -120,6 +120,90 @@ return { name = "x", connect = connect,
         self.assert_problem(problems, 5, 31, "dns_redirects[3]", "dns_redirects[1]", "match")
         self.assert_problem(problems, 11, 5, "network_rules[3]", "network_rules[2]")
 
+    def test_an_entry_that_another_decision_takes_is_a_warning_at_its_place(self):
+        problems = self.check_text("""return { name = "x",
+  file_rules = {
+    { paths = { "/w/**" }, operations = { "read" }, decision = "allow" },
+    { paths = { "/home/**",
+                "/w/**/.env*" }, operations = { "read" }, decision = "deny" },
+  },
+}
+""", status=0)
+        self.assertEqual([p["severity"] for p in problems], ["warning"])
+        self.assert_problem(problems, 5, 17, "file_rules[2].paths[2]", "file_rules[1]", "(allow)", "before")
+
+    def test_hooks_that_rules_leave_nothing_to_are_found(self):
+        text = """return { name = "x", dns_default = "deny",
+  network_rules = { { domains = { "a.example" }, decision = "%s" }, { name = "rest", decision = "deny" } },
+  connect = function(c) return allow() end,
+  dns = function(q) return allow() end,
+  file = function(f) return allow() end,
+}
+"""
+        problems = self.check_text(text % "deny")
+        self.assertEqual(len(problems), 2, problems)
+        self.assert_problem(problems, 3, 3, "connect() is never asked", "network_rules[2] rest", "before hooks")
+        self.assert_problem(problems, 4, 3, "dns() is never asked")
+        # a.example is reached, so dns() is asked how.
+        problems = self.check_text(text % "allow")
+        self.assertEqual(len(problems), 1, problems)
+        self.assert_problem(problems, 3, 3, "connect() is never asked", "network_rules[2] rest", "before hooks")
+
+    def test_what_is_never_reached_is_never_reached(self):
+        """The hook that check calls dead does not run, and the one that it does not call so does."""
+        for rule, dead in (('{ decision = "deny" }', True), ('{ domains = { "a.example" }, ports = { 443 }, decision = "allow" }, { decision = "deny" }', False),
+                           ('{ domains = { "b.example" }, decision = "deny" }, { decision = "deny" }', True)):
+            path = self.write("policy.lua", 'return { name = "x",\n network_rules = { %s },\n'
+                              '  dns = function(q) return resolve "192.0.2.1" end }\n' % rule)
+            if dead:
+                self.assert_problem(self.problems(path), 3, 3, "dns() is never asked", "network_rules[")
+            else:
+                self.assertEqual(self.problems(path, status=0), [])
+            decided = self.call_json("policy", "explain", "--json", "--policy", path, "dns", "a.example")
+            self.assertEqual(decided["verdict"], "deny" if dead else "resolve", rule)
+
+    def test_rules_of_agentsh_policies_are_compared_too(self):
+        problems = self.check_text("""version: 1
+name: x
+network_rules:
+  - name: lan
+    cidrs: ["10.0.0.0/8"]
+    decision: allow
+  - name: one
+    cidrs: ["10.1.0.0/16"]
+    decision: allow
+file_rules:
+  - name: work
+    paths: ["/w/**"]
+    operations: ["*"]
+    decision: allow
+  - name: again
+    paths: ["${PROJECT_ROOT}/x", "${PROJECT_ROOT}/**"]
+    operations: [read]
+    decision: allow
+  - name: twice
+    paths: ["${PROJECT_ROOT}/x"]
+    operations: [read]
+    decision: allow
+""", status=0, name="policy.yaml")
+        self.assert_problem(problems, 7, 5, "network_rules[1]: never reached", "network_rules[0] lan", "put it before")
+        self.assert_problem(problems, 19, 5, "file_rules[2]: never reached", "variables as they are here")
+        levels = {(p["line"], p["severity"]) for p in problems}
+        self.assertLessEqual({(7, "warning"), (19, "note")}, levels)
+
+    def test_what_cannot_be_cached_is_a_note(self):
+        problems = self.check_text("""local function busy(q)
+  return counter("q", q.process.name):over(5, "1m") or counter("r"):over(9, "1h")
+end
+return { name = "x", dns = function(q)
+  if busy(q) then return deny "busy" end
+  if now.unix % 2 == 0 and now.hour > 5 then return allow() end
+end }
+""", status=0)
+        self.assertEqual([p["severity"] for p in problems], ["note", "note"])
+        self.assert_problem(problems, 2, 10, "never cached", "before it")
+        self.assert_problem(problems, 6, 6, "second", "now:between")
+
     def test_all_problems_of_a_file_are_reported_and_in_order(self):
         problems = self.check_text("return { name = 'x',\n  dns = function(q)\n    return dney(q.nmae)\n  end,\n"
                                    "  file = function(f)\n    return resolve '10.0.0.1'\n  end,\n}\n")

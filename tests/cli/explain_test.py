@@ -57,6 +57,33 @@ class Explain(Case):
         self.assertIn("dns_redirects[1]", trace["rule"])
         self.assertEqual(trace["line"], 4)
 
+    def test_a_hook_comes_before_what_follows_from_rules(self):
+        """That a rule lets a name be reached also lets it be resolved, unless the policy's own function knows better."""
+        policy = self.write("both.lua", """return {
+  name = "both", dns_default = DEFAULT,
+  network_rules = { { domains = { "*.example" }, ports = { 443 }, decision = "allow" },
+                    { domains = { "no.example" }, decision = "deny" } },
+  dns = function(q)
+    if q:is "local.example" or q:is "no.example" or q:is "other.test" then return resolve { "192.0.2.1" } end
+  end,
+}
+""")
+        with open(policy, encoding="utf-8") as file:
+            text = file.read()
+        for default, known, other in (("'resolve_known'", ("allow", "dns_default"), ("deny", "default-dns")),
+                                      ("'deny'", ("deny", "dns_default"), ("deny", "dns_default"))):
+            self.write("both.lua", text.replace("DEFAULT", default))
+
+            def rule(name):
+                trace = self.call_json("policy", "explain", "--json", "--policy", policy, "dns", name)
+                return trace["verdict"], trace.get("rule")
+            self.assertEqual(rule("local.example"), ("resolve", "dns()"))
+            self.assertEqual(rule("other.test"), ("resolve", "dns()"))
+            self.assertEqual(rule("a.example"), known)
+            self.assertEqual(rule("a.test"), other)
+        # Line 0 is no place.
+        self.assertIn(f"at        {policy}\n", self.call("policy", "explain", "--policy", policy, "dns", "a.example")[0])
+
     def test_an_interception_says_what_pinned_clients_get(self):
         trace = self.explain("sni", "look.example", "ip=192.0.2.1", "port=443")
         self.assertEqual((trace["verdict"], trace["on_pinned"], trace["reason"]), ("terminate", "passthrough", "looked into"))

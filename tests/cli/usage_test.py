@@ -48,15 +48,23 @@ def options_in_manual(text):
 
 
 class Usage(Case):
+    said = {}  # what --help of each command says: asked once for all tests
+
+    def help(self, *command):
+        if command not in self.said:
+            out, err = self.call(*command, "--help")
+            self.assertEqual(err, "")
+            self.said[command] = out
+        return self.said[command]
+
     def commands(self):
-        return commands_of(self.call("--help")[0])
+        return commands_of(self.help())
 
     def test_help_lists_commands_and_each_explains_itself_with_an_example(self):
         commands = self.commands()
         self.assertGreaterEqual(len(commands), 4)
         for command in commands:
-            out, err = self.call(*command.split(), "--help")
-            self.assertEqual(err, "")
+            out = self.help(*command.split())
             self.assertTrue(out.startswith(f"Usage: moonfence {command} "), out)
             self.assertIn(f"\n  moonfence {command}", out.split("Example:")[1], command)
             self.assertEqual(self.call(*command.split(), "-h")[0], out)
@@ -66,7 +74,7 @@ class Usage(Case):
     def test_the_manual_page_has_the_options_of_help_and_no_others(self):
         sections = manual_sections()
         for command in self.commands():
-            out, _ = self.call(*command.split(), "--help")
+            out = self.help(*command.split())
             heading = command.upper().replace("-", "\\-")
             self.assertIn(heading, sections, f"docs/moonfence.1 has no section {heading}")
             self.assertEqual(options_of(out), options_in_manual(sections[heading]), command)

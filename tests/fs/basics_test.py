@@ -46,6 +46,8 @@ class Basics:
         self.run_in("umask 077; touch private; mkdir privdir; umask 002; touch shared", shell=True)
         self.assertEqual([stat.S_IMODE(os.stat(f"{self.src}/{n}").st_mode) for n in ("private", "privdir", "shared")],
                          [0o600, 0o700, 0o664])
+        if mounted.BY_PATHS:
+            return  # the kernel takes the umask off, whatever the directory's ACL says
         if subprocess.run(["setfacl", "-m", "u:1:r", f"{self.src}/shared"], check=False,
                           stderr=subprocess.DEVNULL).returncode:
             return  # the filesystem below has none
@@ -62,11 +64,13 @@ class Basics:
         os.unlink(path)
         os.write(fd, b" after")
         self.assertEqual(os.pread(fd, 100, 0), b"before after")
-        st = os.fstat(fd)
-        self.assertEqual((st.st_nlink, st.st_ino, st.st_size), (0, ino, 12))
+        if not mounted.BY_PATHS:  # libfuse has no path that the kernel's question could be about
+            st = os.fstat(fd)
+            self.assertEqual((st.st_nlink, st.st_ino, st.st_size), (0, ino, 12))
         os.ftruncate(fd, 3)
-        os.fchmod(fd, 0o600)
-        self.assertEqual(os.fstat(fd).st_size, 3)
+        if not mounted.BY_PATHS:
+            os.fchmod(fd, 0o600)
+            self.assertEqual(os.fstat(fd).st_size, 3)
         with open(path, "w") as file:  # another file of this name
             file.write("new")
         self.assertEqual(os.pread(fd, 100, 0), b"bef")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the filesystem's tests share: a directory, a `moonfence mount` of it, commands as a user."""
 import ctypes
-import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -12,9 +12,13 @@ import threading
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../lab"))
+from event_file import read_event_file  # noqa: E402,F401
+
 MOONFENCE = os.environ.get("MOONFENCE", os.path.join(HERE, "../../build/dev/cli/moonfence"))
 NOBODY = 65534
 SLOW = bool(os.environ.get("MF_SLOW"))
+BY_PATHS = os.environ.get("MF_FS_FRONT") == "path"  # macOS' front end: libfuse speaks of paths
 WAIT_S = 300
 
 ALLOW = 'return { name = "all", file = function(q) return allow {} end }\n'
@@ -27,14 +31,32 @@ end }
 """
 
 
-def as_user(user):
-    """preexec_fn that becomes `user` (None: stays)."""
+def as_user(user, files_max=None):
+    """preexec_fn that becomes `user` (None: stays), with so many descriptors at most."""
     def become():
+        if files_max:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
         if user is not None and os.getuid() == 0:
             os.setgroups([])
             os.setgid(user)
             os.setuid(user)
     return become
+
+
+_program = None  # where the one copy of it is that all mounts have links to, with a directory that ends with this run
+
+
+def place_program(path):
+    """The program at `path`, where every user may run it: with sanitizers too large for a copy of each mount's own"""
+    global _program
+    if not _program:
+        _program = tempfile.TemporaryDirectory(prefix="mf-fs-program-")
+        os.chmod(shutil.copy(MOONFENCE, os.path.join(_program.name, "moonfence")), 0o755)
+    first = os.path.join(_program.name, "moonfence")
+    try:
+        os.link(first, path)
+    except OSError:  # another file system, or one without links
+        shutil.copy(first, path)
 
 
 class Mount:
@@ -52,13 +74,13 @@ class Mount:
             self.options += ["--trash", self.path("trash")]
         with open(self.policy, "w", encoding="utf-8") as file:
             file.write(policy)
-        shutil.copy(MOONFENCE, self.program)
-        os.chmod(self.program, 0o755)
+        place_program(self.program)
         for path in (self.src, self.mnt):
             os.mkdir(path)
         if user is not None and os.getuid() == 0:
             for path in (self.dir, self.src, self.mnt):
                 os.chown(path, user, user)
+        self.files_max = None
         self.server = None
         self.log = ""
 
@@ -71,7 +93,7 @@ class Mount:
         self.server = subprocess.Popen(
             [self.program, "mount", "--policy", self.policy, "--events", self.events_path, *self.options,
              self.src, self.mnt], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
-            preexec_fn=as_user(self.user), env=env, cwd="/")
+            preexec_fn=as_user(self.user, self.files_max), env=env, cwd="/")
         self.reader = threading.Thread(target=self._read_log, daemon=True)
         self.reader.start()
         line = self.server.stdout.readline()
@@ -116,8 +138,7 @@ class Mount:
         return done
 
     def events(self):
-        with open(self.events_path, encoding="utf-8") as file:
-            return [json.loads(line) for line in file.read().splitlines(keepends=True) if line.endswith("\n")]
+        return read_event_file(self.events_path)
 
     def trashed(self):
         """Names in the trash"""
@@ -130,6 +151,7 @@ class MountCase(unittest.TestCase):
     policy = ALLOW
     options = ()
     base = None
+    says = ""  # what the mount writes to stderr
     longMessage = True
 
     def setUp(self):
@@ -147,11 +169,36 @@ class MountCase(unittest.TestCase):
     def tearDown(self):
         status = self.mount.stop()
         self.assertEqual(status, 0, self.mount.log)
-        self.assertEqual(self.mount.log, "")
+        self.assertRegex(self.mount.log, rf"\A{self.says}\Z")
         self.assertFalse(os.path.ismount(self.mnt))
 
     def run_in(self, args, **more):
         return self.mount.run(args, **more)
+
+
+class OneMountCase(MountCase):
+    """One mount for all tests of a class, which each work in a directory of their own"""
+
+    @classmethod
+    def setUpClass(cls):
+        if not os.path.exists("/dev/fuse"):
+            raise unittest.SkipTest("no /dev/fuse here")
+        cls.mount = Mount(cls.policy, cls.user, cls.options, base=cls.base)
+        cls.addClassCleanup(cls.mount.close)
+        cls.mount.start()
+        cls.src, cls.mnt = cls.mount.src, cls.mount.mnt
+
+    @classmethod
+    def tearDownClass(cls):
+        status = cls.mount.stop()
+        if status or cls.mount.log or os.path.ismount(cls.mnt):
+            raise AssertionError(f"status {status}: {cls.mount.log}")
+
+    def setUp(self):
+        pass
+
+    def tearDown(self):
+        self.assertEqual(self.mount.log, "")
 
 
 def _own_mounts():

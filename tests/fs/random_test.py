@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random operations on the mount and on a directory beside it: every result and, at the end, every byte is the same."""
+"""Random operations on the mount and on a directory beside it: every result and, at the end, every byte is the same.
+
+The same operations in every run, so that what fails there fails everywhere; MF_SEED=N and MF_OPERATIONS=N: others, and more.
+"""
+import ctypes
 import errno
 import hashlib
+import mmap
 import os
 import random
 import stat
@@ -9,7 +14,9 @@ import stat
 import mounted
 from mounted import SLOW, MountCase
 
-OPERATIONS = 100000 if SLOW else 4000
+LIBC = ctypes.CDLL(None, use_errno=True)
+OPERATIONS = int(os.environ.get("MF_OPERATIONS", 100000 if SLOW else 4000))  # of the usual way; fewer of each other one
+SEED = int(os.environ.get("MF_SEED", 20261122))
 DIRS = ("", "a", "a/b", "a/b/c", "d", "ü d")
 NAMES = tuple(f"f{i}" for i in range(8)) + ("new\nline",)
 
@@ -61,6 +68,42 @@ class Twin:
 
     def fallocate(self, slot, off, size):
         return os.posix_fallocate(self.fds[slot], off, size) if slot in self.fds else None
+
+    def punch(self, slot, mode, off, size):
+        if slot in self.fds and LIBC.fallocate(self.fds[slot], mode, ctypes.c_long(off), ctypes.c_long(size)):
+            raise OSError(ctypes.get_errno(), "fallocate")
+
+    def mapped(self, slot, off, data):
+        """Bytes written by a shared mapping, as far as the file goes; Return: what the mapping then shows"""
+        if slot not in self.fds:
+            return None
+        size = os.fstat(self.fds[slot]).st_size
+        if size <= off:
+            return size
+        with mmap.mmap(self.fds[slot], size) as m:
+            m[off:off + len(data)] = data[:size - off]
+            return m[max(0, off - 100):off + len(data) + 100]
+
+    def copy(self, a, b, off_a, off_b, size):
+        if a not in self.fds or b not in self.fds:
+            return None
+        done = 0
+        while done < size:  # a file system may stop early
+            n = os.copy_file_range(self.fds[a], self.fds[b], size - done, off_a + done, off_b + done)
+            if n == 0:
+                break
+            done += n
+        return done
+
+    def exchange(self, a, b):
+        if LIBC.renameat2(-100, os.fsencode(self.path(a)), -100, os.fsencode(self.path(b)), 2):
+            raise OSError(ctypes.get_errno(), "renameat2")
+
+    def removexattr(self, name, key):
+        os.removexattr(self.path(name), "user." + key)
+
+    def listxattr(self, name):
+        return sorted(n for n in os.listxattr(self.path(name)) if n.startswith("user."))
 
     def truncate(self, name, size):
         os.truncate(self.path(name), size)
@@ -137,18 +180,21 @@ def operation(rng):
         ("rename", rng.choice(DIRS[1:]), rng.choice(DIRS[1:])), ("link", name(), name()), ("symlink", rng.choice(NAMES), name()),
         ("readlink", name()), ("chmod", name(), rng.choice((0o600, 0o644, 0o444))), ("utime", name(), rng.randrange(1 << 60)),
         ("setxattr", name(), rng.choice("ab"), data[:100]), ("getxattr", name(), rng.choice("ab")), ("stat", name()), ("stat", name()),
-        ("list", rng.choice(DIRS))))
+        ("list", rng.choice(DIRS)), ("punch", slot, rng.choice((3, 16, 17, 1)), size, 1 + len(data)), ("mapped", slot, size, data), ("mapped", slot, 0, data),
+        ("copy", slot, rng.randrange(6), size, rng.choice((0, 5000, 400000)), 1 + len(data)), ("exchange", name(), name()),
+        ("exchange", rng.choice(DIRS[1:]), rng.choice(DIRS[1:])), ("removexattr", name(), rng.choice("ab")), ("listxattr", name())))
 
 
 class Random:
+    operations = OPERATIONS
     count_names = True
 
     def test_same_as_below(self):
         twins = tuple(Twin(path, self.count_names) for path in (self.mnt, self.mount.path("twin")))
         os.mkdir(twins[1].root)
-        rng = random.Random(20261122)
+        rng = random.Random(SEED)
         # A name that was just looked at may be kept for a second: nobody changes the source meanwhile here.
-        for i in range(OPERATIONS):
+        for i in range(self.operations):
             op = operation(rng)
             a, b = (twin.call(*op) for twin in twins)
             self.assertEqual(a, b, f"operation {i}: {str(op)[:200]}")
@@ -164,19 +210,27 @@ class AsRootRandom(Random, MountCase):
 
 
 class AsUserRandom(Random, MountCase):
-    pass
+    operations = OPERATIONS // 3
 
 
 class AsRootRandomWriteback(Random, MountCase):
+    operations = OPERATIONS // 10 if SLOW else OPERATIONS // 5
     options = ("--writeback",)
 
 
+class AsRootRandomNoPassthrough(Random, MountCase):
+    operations = OPERATIONS // 10 if SLOW else OPERATIONS // 5
+    options = ("--no-passthrough",)
+
+
 class AsRootRandomNoCache(Random, MountCase):
+    operations = OPERATIONS // 10 if SLOW else OPERATIONS // 5
     options = ("--no-cache",)
 
 
 class AsRootRandomKept(Random, MountCase):
     """With everything that is lost going to the trash, where it has one name more"""
+    operations = OPERATIONS // 10 if SLOW else OPERATIONS // 5
     count_names = False
     policy = mounted.KEEP
 

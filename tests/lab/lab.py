@@ -75,6 +75,17 @@ CERT_NAMES = ["allowed.example", "denied.example", "api.vendor.example", "llm.co
               "cdn-bad.example", "registry.npm.example", "echo.example"]
 
 
+# Ends as soon as there is somebody at an address and port.
+PROBE = """import socket, sys, time
+while True:
+    try:
+        socket.create_connection((sys.argv[1], int(sys.argv[2])), 60).close()
+        break
+    except OSError:
+        time.sleep(0.01)
+"""
+
+
 class LabError(Exception):
     pass
 
@@ -222,12 +233,16 @@ class Lab:
         self._serve_plain()
 
     def _wait_port(self, addr, port, process, what):
+        probe = subprocess.Popen(self._in(self.internet) + [sys.executable, "-S", "-c", PROBE, addr, str(port)])
         deadline = time.monotonic() + 120
-        probe = f"import socket; socket.create_connection(('{addr}', {port}), 60).close()"
-        while subprocess.run(self._in(self.internet) + [sys.executable, "-c", probe],
-                             stderr=subprocess.DEVNULL).returncode:
+        while probe.poll() is None:
             if process.poll() is not None or time.monotonic() > deadline:
+                probe.kill()
+                probe.wait()
                 raise LabError(f"{what} did not start: see {self.dir}")
+            time.sleep(0.01)
+        if probe.returncode:
+            raise LabError(f"{what}: nobody could look whether it started")
 
     def _serve_dns(self):
         os.makedirs(self.path("knot"), exist_ok=True)

@@ -108,6 +108,22 @@ class Names(unittest.TestCase):
             text = self.run_policy(f"{verdict} {{ no_such_key = 1 }} return {{ name = 'p' }}", "check", "POLICY").stderr
             self.assertIn("no_such_key", text, verdict)
 
+    def test_methods_of_tests_and_counters(self):
+        """Both ways, by the tables that the code registers."""
+        tables = {("bind_test.c", "questions"): "Test", ("bind_test.c", "expectations"): "Answer", ("bind_counter.c", "methods"): "Counter"}
+        for (file, table), name in tables.items():
+            with open(os.path.join(ROOT, "core", "policy", file), encoding="utf-8") as source:
+                rows = re.search(rf"luaL_Reg {table}\[\] = \{{(.*?)NULL", source.read(), re.S)[1]
+            registered = set(re.findall(r'\{ "(\w+)"', rows))
+            self.assertGreater(len(registered), 2, table)
+            self.assertEqual(self.stubs["method"][name], registered, name)
+
+    def test_methods_of_sets(self):
+        for name, made in (("Domains", 'domains { "a.example" }'), ("Networks", 'networks { "10.0.0.0/8" }'), ("Ports", "ports { 443 }")):
+            for method in self.stubs["method"][name] | {"no_such_method"}:
+                done = self.run_policy(f"assert(({made}).{method}) return {{ name = 'p' }}", "check", "POLICY")
+                self.assertEqual(done.returncode == 0, method != "no_such_method", name + done.stderr)
+
     def test_policy_check_knows_the_globals(self):
         names = sorted({name.split(".")[0] for name in self.stubs["global"]} - {"test"})
         body = "\n".join(f"  local _{i} = {name}" for i, name in enumerate(names))

@@ -21,7 +21,14 @@ class Clients:
         for family in ("-4", "-6"):
             r = self.fence([*CURL, family, "http://allowed.example/"])
             self.assertEqual((r.status, r.out), (0, "server=web host=allowed.example sni= port=80\n"), r)
-            self.assertTrue(r.find("net_connect", domain="allowed.example", policy__effective_decision="allow"), r)
+            e, = r.find("net_connect", domain="allowed.example", policy__effective_decision="allow")
+            self.assertEqual(e["fields"]["names"], ["allowed.example"], r)
+            self.assertTrue([e["fields"] for e in r.find("dns_query", domain="allowed.example", fields__rcode="NOERROR")
+                             if e["fields"].get("ttl") and e["fields"]["elapsed_us"] > 0], r)
+            self.assertTrue(r.find("session_start", fields__backend=self.backend, fields__generation=1), r)
+            end, = r.find("session_end")
+            self.assertGreater(end["fields"]["bytes_sent"], len("GET / HTTP/1.1"), r)
+            self.assertGreater(end["fields"]["bytes_received"], len(r.out), r)
             self.assertTrue(r.find("net_http_request", fields__method="GET", fields__url_path="/"), r)
 
     def test_curl_https_both_families_and_http2(self):
@@ -147,7 +154,9 @@ class Dns:
     def test_resolved_by_policy_and_no_other_record_around_it(self):
         r = self.fence("for t in A AAAA HTTPS SVCB; do dig +tries=1 +time=60 +short registry.npm.example $t; done")
         self.assertEqual((r.status, r.out), (0, "11.0.0.100\n"), r)
-        self.assertTrue(r.find("dns_redirect"), r)
+        self.assertTrue(r.find("dns_redirect", fields__ips=["11.0.0.100"], fields__ttl=30), r)
+        # What is made visible is a line each, and nothing behind it.
+        self.assertEqual(r.err, "moonfence: registry.npm.example:53: resolve (dns())\n" * 4, r)
         r = self.fence([*CURL, "http://registry.npm.example/"])
         self.assertEqual(r.out, "server=llm host=registry.npm.example sni= port=80\n", r)
 
@@ -233,7 +242,8 @@ class Redirects:
             r = self.fence([*CURL, *args, "https://api.vendor.example/"])
             self.assertEqual((r.status, r.out), (0, "server=llm host=api.vendor.example sni=llm.corp.example port=8443\n"),
                              r)
-            self.assertTrue(r.find("connect_redirect", domain="api.vendor.example"), r)
+            self.assertTrue(r.find("connect_redirect", domain="api.vendor.example", fields__original="api.vendor.example:443",
+                                   fields__sni="llm.corp.example"), r)
 
     def test_every_client_trusts_the_bridge(self):
         want = "server=llm host=api.vendor.example sni=llm.corp.example port=8443\n"
@@ -401,6 +411,65 @@ sys.exit(3)
         self.assertEqual(p.stdout.readline(), "got\n")
         self.assertEqual(p.wait(120), 3)
         p.stdout.close()
+
+    def left_behind(self, how):
+        """A process that forked twice, made a session of its own and ignores whatever can be ignored; its parents are gone."""
+        p = self.lab.popen(self.fence_command([PYTHON, "-c", """
+import os, signal, sys, time
+r, w = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(s, signal.SIG_IGN)
+    os.close(1)
+    os.write(w, b"%d" % os.getpid())
+    os.close(w)
+    time.sleep(3600)
+os.close(w)
+os.wait()
+print(os.read(r, 32).decode(), flush=True)
+""" + how]), user=self.user, env=self.environment(), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+        return p, int(p.stdout.readline())
+
+    def test_who_was_left_behind_ends_with_the_session(self):
+        for how, sig, want in (("time.sleep(3600)", signal.SIGTERM, -signal.SIGTERM), ("time.sleep(3600)", signal.SIGINT, -signal.SIGINT),
+                               ("sys.exit(3)", None, 3)):
+            p, left = self.left_behind(how)
+            if sig:
+                os.kill(left, 0)
+                p.send_signal(sig)
+            self.assertEqual(p.wait(120), want)
+            self.assertRaises(ProcessLookupError, os.kill, left, 0)
+            p.stdout.close()
+
+    def test_orphans_are_reaped_while_the_session_runs(self):
+        r = self.python("""
+import os, time
+for i in range(200):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os._exit(0)
+        os._exit(0)
+    os.wait()
+parent = os.getppid()
+def left():
+    n = 0
+    for name in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{name}/stat") as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+            n += fields[0] == "Z" and int(fields[1]) == parent
+        except (OSError, IndexError):
+            pass
+    return n
+end = time.monotonic() + 90
+while left() and time.monotonic() < end:
+    time.sleep(0.01)
+print(left())
+""")
+        self.assertEqual((r.status, r.out), (0, "0\n"), r)
 
     def test_loopback_inside_the_session_is_its_own(self):
         r = self.python("""

@@ -9,6 +9,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lab"))
 
 import tun_device  # noqa: E402
+from event_file import read_event_file  # noqa: E402
 from lab import Lab, LabError, enter_user_namespace  # noqa: E402,F401
 
 SKIP = 77
@@ -94,12 +95,7 @@ class Scenario(unittest.TestCase):
                     HOME=self.work, PYTHONDONTWRITEBYTECODE="1", LC_ALL="C.UTF-8")
 
     def read_events(self):
-        # While somebody writes the last line may be half there.
-        try:
-            with open(self.events_path) as f:
-                return [json.loads(line) for line in f if line.endswith("\n")]
-        except FileNotFoundError:
-            return []
+        return read_event_file(self.events_path)
 
     def fence(self, cmd, *options, policy=None, env=None, **kwargs):
         if isinstance(cmd, str):

@@ -3,7 +3,6 @@
 
 Servers on this machine's loopback are all there is; tests/windows/test_session.c does the same under wine.
 """
-import json
 import os
 import shutil
 import socket
@@ -14,7 +13,7 @@ import threading
 import time
 import unittest
 
-from scenario import HERE, MOONFENCE, NOBODY, PYTHON, tun_device
+from scenario import HERE, MOONFENCE, NOBODY, PYTHON, read_event_file, tun_device
 
 SCENARIOS = os.path.join(HERE, "..", "scenarios")
 PATIENCE = 60
@@ -85,11 +84,7 @@ class Same:
         os.rename(self.policy + ".new", self.policy)
 
     def events(self):
-        try:
-            with open(self.events_path, encoding="utf-8") as f:
-                return [json.loads(line) for line in f.read().split("\n")[:-1]]
-        except FileNotFoundError:
-            return []
+        return read_event_file(self.events_path)
 
     def wait_event(self, seen, type_, decision, what):
         end = time.monotonic() + PATIENCE

@@ -11,6 +11,8 @@ MOONFENCE = LOSE = None
 
 
 class Case(unittest.TestCase):
+    become = None  # the user that calls are made as
+
     def setUp(self):
         self.base = os.path.realpath(tempfile.mkdtemp(prefix="mf-trash-"))
         self.addCleanup(shutil.rmtree, self.base, True)
@@ -34,7 +36,8 @@ class Case(unittest.TestCase):
 
     def call(self, *argv, status=0, text=None):
         done = subprocess.run(argv, cwd=self.work, env=self.env, input=text, capture_output=True, text=True,
-                              errors="surrogateescape", timeout=600, check=False)
+                              errors="surrogateescape", timeout=600, check=False, user=self.become, group=self.become,
+                              extra_groups=None if self.become is None else [])
         if status is not None:
             self.assertEqual(done.returncode, status, f"{argv}\n{done.stdout}\n{done.stderr}")
         return done.stdout

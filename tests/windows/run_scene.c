@@ -55,6 +55,13 @@ static int client(const char *part)
 			r = start_child();
 			if (r)
 				return r;
+		} else if (strncmp(line, "where", 5) == 0) {
+			char here[MAX_PATH] = "", seen[MAX_PATH] = "";
+
+			GetCurrentDirectoryA(sizeof(here), here);
+			GetEnvironmentVariableA("MOONFENCE_WORKSPACE", seen, sizeof(seen));
+			printf("where %s, of %s\n", here, seen);
+			fflush(stdout);
 		} else if (strncmp(line, "interrupt", 9) == 0) {
 			/* To everybody at this console, as from its keyboard. */
 			if (!GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0))

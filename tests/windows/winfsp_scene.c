@@ -67,6 +67,7 @@ bool scene_reach(struct wfd_calls *ret)
 		{ "wfd_options", &ret->options },
 		{ "wfd_offer", &ret->offer },
 		{ "wfd_interrupt", &ret->interrupt },
+		{ "wfd_room", &ret->room },
 	};
 	HMODULE module = GetModuleHandleA("winfsp-x64.dll");
 
@@ -133,6 +134,77 @@ bool scene_is_there(struct scene *s, const char *name)
 	attrs = GetFileAttributesW(wide);
 	free(wide);
 	return attrs != INVALID_FILE_ATTRIBUTES;
+}
+
+void scene_make_folder(struct scene *s, const char *name)
+{
+	char path[1024];
+
+	snprintf(path, sizeof(path), "%s/%s", s->source, name);
+	assert_int_equal(test_make_dir(path), 0);
+}
+
+/* ---- what programs do ---- */
+
+uint32_t scene_put(struct scene *s, const char *path, const char *text, int pid)
+{
+	struct wfd_file *f;
+	uint32_t r = s->d.create(path, WFD_CREATE_ALWAYS, WFD_READ | WFD_WRITE, pid, &f);
+
+	if (r == WFD_OK) {
+		r = s->d.write(f, text, strlen(text), 0);
+		s->d.close(f);
+	}
+	return r;
+}
+
+uint32_t scene_get(struct scene *s, const char *path, int pid, char *buf, size_t room)
+{
+	struct wfd_file *f;
+	size_t n = 0;
+	uint32_t r = s->d.create(path, WFD_OPEN, WFD_READ, pid, &f);
+
+	buf[0] = '\0';
+	if (r == WFD_OK) {
+		r = s->d.read(f, buf, room - 1, 0, &n);
+		buf[n] = '\0';
+		s->d.close(f);
+	}
+	return r;
+}
+
+uint32_t scene_erase(struct scene *s, const char *path, int pid)
+{
+	struct wfd_file *f;
+	uint32_t r = s->d.create(path, WFD_OPEN, WFD_DELETE, pid, &f);
+
+	if (r == WFD_OK) {
+		r = s->d.set_delete(f);
+		s->d.close(f);
+	}
+	return r;
+}
+
+uint32_t scene_make_dir(struct scene *s, const char *path, int pid)
+{
+	struct wfd_file *f;
+	uint32_t r = s->d.create(path, WFD_CREATE_NEW, WFD_READ | WFD_DIRECTORY, pid, &f);
+
+	if (r == WFD_OK)
+		s->d.close(f);
+	return r;
+}
+
+uint32_t scene_move(struct scene *s, const char *from, const char *to, bool replace, int pid)
+{
+	struct wfd_file *f;
+	uint32_t r = s->d.create(from, WFD_OPEN, WFD_DELETE, pid, &f);
+
+	if (r == WFD_OK) {
+		r = s->d.rename(f, to, replace, pid);
+		s->d.close(f);
+	}
+	return r;
 }
 
 /* ---- policies ---- */
@@ -225,6 +297,7 @@ void scene_mount(struct scene *s, const char *at, bool trash)
 void scene_end(struct scene *s)
 {
 	char broken[512] = "";
+	unsigned lost = 0;
 
 	if (s->serving) {
 		mf_mount_winfsp_stop(s->mount);
@@ -233,6 +306,11 @@ void scene_end(struct scene *s)
 	}
 	if (s->d.violation && s->d.violation())
 		snprintf(broken, sizeof(broken), "%s", s->d.violation());
+	if (s->d.lost_errors)
+		lost = s->d.lost_errors();
+	if (!*broken && lost != s->lost)
+		snprintf(broken, sizeof(broken),
+			 "%u deletes failed after programs were told that they would not", lost);
 	mf_mount_winfsp_free(s->mount);
 	mf_trash_close(s->trash);
 	mf_policy_fs_free(s->pfs);

@@ -274,6 +274,16 @@ struct mf_decision {
 	uint64_t
 		expires_ns; /* runtime clock: do not reuse the decision after this; UINT64_MAX: no bound */
 	bool cow; /* redirect_path{cow=true}: what is there stays; the first write copies it to path_target */
+	/*
+	 * What stands for a verdict that cannot be carried out where it is asked for (nobody to ask, traffic that cannot be
+	 * redirected): false denies; true, when the policy says so, allows.
+	 */
+	bool else_allow;
+	bool settled; /* by who asked: @verdict is what stands for @decided */
+	enum mf_verdict decided;
+	uint32_t
+		ask_timeout_ms; /* ask: how long an answer is waited for; 0: as long as whoever holds the request does */
+	bool ask_once; /* ask: the answer may not be remembered */
 };
 
 #define MF_DECISION_INIT                           \
@@ -298,7 +308,7 @@ typedef void *(*mf_alloc_fn)(void *ctx, void *ptr, size_t old_size, size_t size)
 /* Every member may be 0: the default stands behind it. */
 struct mf_runtime_options {
 	size_t size;	   /* sizeof(struct mf_runtime_options) */
-	mf_alloc_fn alloc; /* realloc()/free(); used for policy VMs */
+	mf_alloc_fn alloc; /* realloc()/free(); used for policy VMs, by any thread */
 	void *alloc_ctx;
 	mf_clock_fn monotonic, wall; /* CLOCK_MONOTONIC, CLOCK_REALTIME */
 	void *clock_ctx;
@@ -320,6 +330,14 @@ struct mf_runtime_options {
 	bool default_allow[MF_KIND_NUM];
 	bool time_every_decision; /* fill elapsed_ns for memo hits as well */
 	const char *stdlib_dir;	  /* where require finds the standard library; the installed one */
+	/*
+	 * What ${NAME} stands for in agentsh policies (YAML): "NAME=value" with NULL at the end, copied; none. Beside them HOME
+	 * and the like of the environment, and PROJECT_ROOT and GIT_ROOT as found from the workspace (the working directory).
+	 */
+	const char *const *variables;
+	const char *workspace;
+	/* The one session that this runtime judges, copied: it decides whether a canary of installed packs is loaded; none: it is not. */
+	const char *session_name;
 };
 
 struct mf_runtime;
@@ -338,7 +356,7 @@ MF_API void mf_runtime_free(struct mf_runtime *rt);
 
 /**
  * mf_runtime_load() - Load policies as a new generation, run their tests, and switch to it
- * @paths: policy files (.lua) or directories (all packs and policies in them, in byte order); asked in this order
+ * @paths: policy files (.lua; agentsh's .yaml) or directories (all packs and policies in them, in byte order); asked in this order
  * Blocks for the time that loading takes; decisions go on meanwhile with the generation before.
  * Return: 0; else the old generation stays: MF_E_IO, MF_E_SYNTAX, MF_E_POLICY, MF_E_STEPS, MF_E_TIME, MF_E_MEMORY, MF_E_TEST
  */

@@ -12,7 +12,12 @@
 ---@field connect_redirects moonfence.ConnectRedirect[]? Connections that go elsewhere.
 ---@field file_rules moonfence.FileRule[]? Rules about file operations.
 ---@field dns_default "resolve_known"|"allow"|"deny"? Names that no network rule decided; docs/rules.md.
+---@field network_default "none"|"deny"? What names and connections get that neither rules nor hooks decided; `none` leaves them to the next policy.
+---@field file_default "none"|"deny"|"allow_reads"? The same of file operations; `allow_reads` allows those that only look.
+---@field compat "none"|"gobwas"? How globs in rules are read; docs/patterns.md.
 ---@field redirect_target_policy "check"|"trusted"? Whether `network_rules` must not deny what redirects dial; `check`.
+---@field approve_without_channel "deny"|"allow"? What a rule's `approve` is where nobody can be asked; `deny`.
+---@field redirect_unsupported "deny"|"allow"? What a rule's redirect is where the traffic cannot be redirected (QUIC); `deny`.
 ---@field dns fun(q: moonfence.DnsRequest): moonfence.Verdict? Asked before a name is resolved.
 ---@field dns_answer fun(q: moonfence.DnsAnswerRequest, a: moonfence.DnsAnswer): moonfence.Verdict? Asked before an answer is told.
 ---@field connect fun(c: moonfence.ConnectRequest): moonfence.Verdict? Asked before a connection is dialled.

@@ -10,6 +10,15 @@
 ---@param body fun(t: moonfence.Test)
 function test(name, body) end
 
+---A table of tests: one for each row. `{key}` in the name stands for what the row has under that key.
+---
+---    test.each({ { host = "a.example", port = 22 }, { host = "b.example", port = 25 } }, "{host} is closed on {port}",
+---      function(t, row) t:connect { host = row.host, port = row.port } :is_denied() end)
+---@param rows table[]
+---@param name string
+---@param body fun(t: moonfence.Test, row: table)
+function test.each(rows, name, body) end
+
 ---What a test asks with. Each question takes a table of the request's fields, named as hooks read them; those that are
 ---not given are unknown. `process` and `session` are tables in it. A `host` given alone is the only one of `hosts`.
 ---@class moonfence.Test
@@ -39,6 +48,38 @@ function Test:sni(fields) end
 ---@param fields table
 ---@return moonfence.Answer
 function Test:file(fields) end
+
+---A property: what must hold for every value. Each field is a list, of which one entry is taken, or one of the generators
+---below; the body is called with a table of values, 100 times unless `policy test --rounds` says otherwise, with the plainest
+---values first. The same test tries the same values each time; `--seed` gives others. A failure names its values.
+---
+---    t:for_all({ name = t:any_name "corp.example", port = { 80, 443 } }, function(x)
+---      t:connect { host = x.name, port = x.port } :is_denied()
+---    end)
+---@param fields table
+---@param body fun(x: table)
+function Test:for_all(fields, body) end
+
+---Host names: the domain itself and names below it.
+---@param domain string? Any, without one.
+---@return table
+function Test:any_name(domain) end
+
+---Addresses of a network, its first and last among them.
+---@param network string? Any of both families, without one.
+---@return table
+function Test:any_address(network) end
+
+---Absolute paths: the directory itself and what lies below it.
+---@param directory string? Any, without one.
+---@return table
+function Test:any_path(directory) end
+
+---Integers, both ends among them.
+---@param low integer
+---@param high integer
+---@return table
+function Test:any_number(low, high) end
 
 ---A decision. Each expectation gives the answer again, so that they can be chained; one that does not hold ends the test
 ---and shows what was asked, expected and decided. A policy that fails to decide fails the test, whatever was expected.
@@ -99,6 +140,12 @@ function Answer:rule(rule) end
 ---@param members moonfence.DecisionMembers
 ---@return moonfence.Answer
 function Answer:matches(members) end
+
+---How the decision came about is as `NAME.golden` beside the test says: verdict, rule, what was read and asked, without
+---lines and costs. `policy test --update` writes the file. It belongs right behind the question; a load does not look.
+---@param name string
+---@return moonfence.Answer
+function Answer:explains_as(name) end
 
 ---@class moonfence.DecisionMembers
 ---@field verdict string?

@@ -88,12 +88,17 @@ local TerminateOptions = {}
 ---@return moonfence.Verdict
 function terminate(options) end
 
----Hold it until a person answers; where nobody can be asked it is refused. Carried by every kind.
----@param options string|moonfence.VerdictOptions|nil A reason, or a table.
+---@class moonfence.AskOptions: moonfence.VerdictOptions
+---@field timeout string? How long an answer is waited for: "30s", "5m"; five minutes by default, a day at most. Then it is refused.
+---@field remember "allowed"|"never"? Whether the answer may be remembered for the session or for a time; `allowed`.
+local AskOptions = {}
+
+---Hold it until a person answers (docs/approvals.md); where nobody can be asked it is refused. Carried by every kind.
+---@param options string|moonfence.AskOptions|nil A reason, or a table.
 ---@return moonfence.Verdict
 function ask(options) end
 
----Do it, but keep what would be lost in the trash. For `file`.
+---Do it, but keep what would be lost in the trash: of a `delete` the file, of a `write` what it held before it is written over. For `file`.
 ---@param options string|moonfence.SoftDeleteOptions|nil A reason, or a table.
 ---@return moonfence.Verdict
 function soft_delete(options) end

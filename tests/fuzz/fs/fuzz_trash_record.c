@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct mf_strbuf b = MF_STRBUF_INIT(MF_TRASH_RECORD_MAX - 1);
 	struct mf_trash_record r, again;
+	char name[MF_TRASH_NAME_ROOM];
 	char *text = malloc(size + 1);
 
 	if (!text)
@@ -31,6 +32,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		     again.e.attr.mtime_ns != r.e.attr.mtime_ns ||
 		     again.e.attr.mode != r.e.attr.mode))
 			abort();
+		// The same as a name and what it shares.
+		mf_strbuf_clear(&b);
+		if (mf_trash_record_name_format(&r, name)) {
+			struct mf_strbuf shared = MF_STRBUF_INIT(4000);
+
+			mf_trash_record_shared_format(&shared, &r);
+			if (!shared.failed &&
+			    (mf_trash_record_name_expand(&b, name, shared.str, shared.len) < 0 ||
+			     mf_trash_record_parse(token, b.str, b.len, &again) < 0 ||
+			     strcmp(again.e.path, r.e.path) != 0 ||
+			     strcmp(again.e.file, r.e.file) != 0 ||
+			     again.e.attr.size != r.e.attr.size || again.e.made != r.e.made))
+				abort();
+			mf_strbuf_done(&shared);
+		}
 	}
 	mf_strbuf_done(&b);
 	free(text);

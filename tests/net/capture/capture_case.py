@@ -24,7 +24,7 @@ QUEUES = os.environ.get("CAPTURE_QUEUES")
 WITH = ["--backend", BACKEND, *(["--tun-queues", QUEUES] if QUEUES else [])]
 # What does not depend on the backend runs with tun only where there is time (MF_SLOW=1, as in ./test.sh --all).
 SLOW = bool(os.environ.get("MF_SLOW"))
-same_for_all = unittest.skipIf(TUN and not SLOW, "the same with every backend; MF_SLOW=1 runs it")
+same_for_all = unittest.skipIf(TUN and (QUEUES or not SLOW), "the same with every backend; MF_SLOW=1 runs it with one queue")
 # What differs: the device that traffic goes to, the route that leads there, and what is left when moonfence is dead.
 DEVICE, DEFAULT_ROUTE, DEFAULT_GONE, DEAD = {
     "tproxy": ("lo", "local default dev lo table local", "the local route to default in table 255 is gone", errno.ECONNREFUSED),

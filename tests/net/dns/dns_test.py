@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The session's resolver between real clients (dig, kdig) and real servers (unbound, dnsmasq), and ones that misbehave."""
-import base64, hashlib, json, os, queue, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, unittest
+import base64, hashlib, os, queue, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time, unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lab"))
+from event_file import read_event_file  # noqa: E402
 from waiting import wait_for  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -147,11 +148,7 @@ class Resolver:
         return s
 
     def events(self, type, **want):
-        try:
-            lines = [json.loads(l) for l in open(self.events_at) if l.endswith("\n")]
-        except FileNotFoundError:
-            return []
-        flat = [{**e, **e.get("fields", {})} for e in lines]
+        flat = [{**e, **e.get("fields", {})} for e in read_event_file(self.events_at)]
         return [e for e in flat if e["type"] == type and all(e.get(k) == v for k, v in want.items())]
 
     def event(self, type, **want):

@@ -47,6 +47,22 @@ else:
         print(exactly(struct.unpack(">H", exactly(2))[0]).hex())
 """
 
+# One socket for all the questions of a program, one for each line that it reads; an answer that does not come is asked for again
+KEEP = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], 53))
+s.settimeout(5)
+for line in sys.stdin:
+    for _ in range(20):
+        try:
+            s.send(bytes.fromhex(sys.argv[2]))
+            print(s.recv(65535).hex(), flush=True)
+            break
+        except OSError:
+            pass
+"""
+
 # A resolver that answers nothing, by UDP; tells how many questions it got when its stdin ends
 SILENT = """
 import socket, sys, threading
@@ -168,6 +184,29 @@ class Dns(unittest.TestCase):
             self.assertEqual(self.questions(s), len(before))
             # a truncated answer leads to TCP, as ever
             self.assertEqual(len(self.dig("many.example", "TXT")), 7)
+
+    def test_a_client_that_asked_before(self):
+        """It keeps its socket, and the kernel a flow of it that no rule is asked about again; so it is for each service that comes."""
+        subprocess.run(self.lab.command(["nft", "add table inet other; add chain inet other out "
+                                         "{ type filter hook output priority 0; }; add rule inet other out ct state new counter"]),
+                       check=True)
+        self.addCleanup(subprocess.run, self.lab.command(["nft", "delete table inet other"]), check=True)
+        p = self.lab.popen([sys.executable, "-c", KEEP, DNS4, question("shop.test").hex()], stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE, text=True)
+
+        def ours():
+            p.stdin.write("ask\n")
+            p.stdin.flush()
+            return bytes.fromhex(p.stdout.readline()).endswith(bytes([127, 0, 0, 1]))
+
+        self.assertFalse(ours())
+        for _ in range(2):
+            with self.service("--map", f"shop.test={self.dev}"):
+                self.assertTrue(ours())
+                self.assertTrue(ours())
+        p.stdin.close()
+        self.assertEqual(p.wait(60), 0)
+        p.stdout.close()
 
     def test_pipelined_and_mixed(self):
         own, other = question("shop.test", number=1), question("allowed.example", number=2)

@@ -12,18 +12,10 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../lab"))
+from waiting import wait_for  # noqa: E402
+
 MOONFENCE = os.environ.get("MOONFENCE", "moonfence")
-
-
-def wait_for(what, condition, seconds=60):
-    end = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise AssertionError(f"never came: {what}")
-        time.sleep(0.02)
 
 
 def be_alone():

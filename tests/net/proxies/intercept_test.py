@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """terminate{}: TLS looked into, with real clients (curl, OpenSSL, GnuTLS, Python) and nginx, Python and OpenSSL as servers."""
-import base64, hashlib, os, select, shutil, signal, socket, ssl, struct, subprocess, threading, time, unittest
+import base64, hashlib, os, shutil, signal, socket, ssl, struct, subprocess, threading, time, unittest
 
 import ocsp
 import proxies_test as bed
 from proxies_test import HERE, HOST, MORE, TMP, event, events, wait_for
 
+WAIT_S = 60
 PORT, SLOW = 15010, 15011  # of two hosts; the second waits for nobody's hello for long
 SESSION_CA = TMP + "/session-ca.pem"
 SERVERS_CA = TMP + "/servers-ca.pem"
@@ -134,6 +135,7 @@ def start_nginx():
 
 
 contexts = {}  # of the servers that are made here, by their names
+barriers = {}  # of those that answer nobody before so many have said hello
 finished, unfinished = [], []  # names of those, for each handshake
 
 
@@ -150,8 +152,11 @@ def tls_server(name, handler):
 
     def one(conn):
         try:
+            if barrier := barriers.get(name):
+                conn.recv(1, socket.MSG_PEEK)
+                barrier.wait(WAIT_S)
             s = contexts[name].wrap_socket(conn, server_side=True)
-        except (ssl.SSLError, OSError):
+        except (ssl.SSLError, OSError, threading.BrokenBarrierError):
             unfinished.append(name)
             return
         finished.append(name)
@@ -462,28 +467,31 @@ class Servers(unittest.TestCase):
             said = [curl("stapled.cut.test", *version).stdout for _ in range(3)]
             self.assertTrue(all("resumed=r" in s for s in said[1:]), said)
 
+    def begin_together(self, name, cnt):
+        """All have said hello to the server before it answers one of them. Return: what each was told"""
+        def one(i):
+            with connect(name) as s:
+                s.sendall(b"GET / HTTP/1.1\r\nHost: changes.cut.test\r\n\r\n")
+                said[i] = bed.read_all(s)[-9:]
+
+        said = [None] * cnt
+        barriers[name] = threading.Barrier(cnt)
+        try:
+            threads = [threading.Thread(target=one, args=(i,)) for i in range(cnt)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+        finally:
+            del barriers[name]
+        return said
+
     def test_connections_that_begin_together_have_a_ticket_each(self):
         name = "changes.cut.test"
         show_certificate(name, name)
         # a full handshake brings two, once it is over
-        for cnt, known in ((4, 0), (8, 1)):
-            conns = [client_context().wrap_socket(dial(name), server_hostname=name, do_handshake_on_connect=False)
-                     for _ in range(cnt)]
-            said = []
-            for s in conns:
-                s.setblocking(False)
-                with self.assertRaises(ssl.SSLWantReadError):
-                    s.do_handshake()
-            for s in conns:  # answered: its handshake with the server is done
-                select.select([s], [], [])
-            for s in conns:
-                s.setblocking(True)
-                s.do_handshake()
-                s.sendall(b"GET / HTTP/1.1\r\nHost: changes.cut.test\r\n\r\n")
-            for s in conns:
-                said.append(bed.read_all(s)[-9:])
-                s.close()
-            self.assertEqual(said, [b"resumed=%d" % known] * cnt)
+        self.assertEqual(self.begin_together(name, 4), [b"resumed=0"] * 4)
+        self.assertEqual(self.begin_together(name, 8), [b"resumed=1"] * 8)
 
     def test_a_certificate_is_looked_at_anew_where_the_server_forgot_its_tickets(self):
         name = "changes.cut.test"

@@ -33,6 +33,7 @@ return {
     end
     if c:is "closed.test" then return redirect { to = "127.0.1.250:1" } end
     if c:is "badtarget.test" then return redirect { to = "127.0.1.66:8000" } end
+    if c:is "ourselves.test" then return redirect { to = "127.0.0.1:15002" } end
     if c.ip == "127.0.1.66" then return deny "never there" end
     if c:is "unix.test" then return redirect { to = "unix:/tmp/proxies-test.sock" } end
     if c:under "test" or c:is "api.vendor.example" then return allow() end

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The proxies with real clients and servers on loopback (run.sh gives the namespace)."""
-import json, os, re, select, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time, unittest
+import os, re, select, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time, unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lab"))
+from event_file import read_event_file  # noqa: E402
 from waiting import wait_for  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -25,10 +26,11 @@ MAPS = {"127.0.0.2": "127.0.1.1:8000", "127.0.0.3": "127.0.1.1:8443", "127.0.0.4
         "127.0.0.5": "127.0.1.4:7000", "127.0.0.6": "127.0.1.66:8000", "127.0.0.7": "127.0.1.99:8000",
         "127.0.0.8": "127.0.1.5:8443", "127.0.0.9": "127.0.1.6:8443", "127.0.0.10": "127.0.1.8:8000",
         "127.0.0.11": "127.0.1.10:8000", "127.0.0.12": "127.0.1.11:8000", "127.0.0.13": "127.0.1.12:8000",
-        "127.0.0.14": "127.0.1.13:8443", UDP_AT: "127.0.1.53:53", "::1": "[2001:db8::53]:53"}
+        "127.0.0.14": "127.0.1.13:8443", "127.0.0.77": "127.0.1.77:8000", UDP_AT: "127.0.1.53:53", "::1": "[2001:db8::53]:53"}
 NAMES = ["plain.test=127.0.1.1", "banner.test=127.0.1.3", "echo.test=127.0.1.4", "secret.test=127.0.1.66",
          "moved.test=127.0.1.5", "one.test=127.0.1.6", "x.secret.test=127.0.1.6", "retry.test=127.0.1.8",
-         "closed.test=127.0.1.10", "badtarget.test=127.0.1.11", "silent.test=127.0.1.12", "api.vendor.test=127.0.1.13"]
+         "closed.test=127.0.1.10", "badtarget.test=127.0.1.11", "silent.test=127.0.1.12", "api.vendor.test=127.0.1.13",
+         "ourselves.test=127.0.1.77"]
 procs, events_at = [], {}
 
 
@@ -89,11 +91,7 @@ def keep_first(name):
 
 
 def events():
-    try:
-        with open(TMP + "/events.jsonl") as f:
-            return [json.loads(l) for l in f if l.endswith("\n")]
-    except FileNotFoundError:
-        return []
+    return read_event_file(TMP + "/events.jsonl")
 
 
 def event(type, **want):
@@ -395,6 +393,14 @@ class Redirect(unittest.TestCase):
         r = curl("127.0.0.12", "http://badtarget.test/")
         self.assertNotEqual(r.returncode, 0)
         self.assertNotIn("hello", r.stdout)
+
+    def test_a_target_that_is_our_own_listener_is_not_dialled(self):
+        """P22: every listener of the host, by whatever address of this machine; the connection that would go on forever ends."""
+        r = curl("127.0.0.77", "http://ourselves.test/")
+        self.assertNotEqual((r.returncode, r.stdout), (0, ""))
+        self.assertNotIn("hello", r.stdout)
+        e = event("net_close", domain="ourselves.test")
+        self.assertIn("moonfence's own listener", e["error"])
 
 
 class Udp(unittest.TestCase):

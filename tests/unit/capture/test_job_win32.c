@@ -9,9 +9,9 @@
 
 #include <windows.h>
 
-#include "capture/command_line.h"
 #include "capture/job_win32.h"
-#include "capture/process_win32.h"
+#include "core/base/command_line.h"
+#include "core/base/process_win32.h"
 #include "core/base/win32.h"
 
 #define PATIENCE_MS 60000

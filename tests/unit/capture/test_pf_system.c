@@ -6,8 +6,8 @@
  */
 #define POSIX_SPAWN_CLOEXEC_DEFAULT 0
 #define PFCTL			    pfctl_path
-#define PFCTL_MS		    1000
-#define PROBE_MS		    200
+#define PFCTL_MS		    pfctl_ms
+#define PROBE_MS		    probe_ms
 static char pfctl_path[256];
 static unsigned pfctl_ms = 60000,
 		probe_ms = 60000; /* shorter where the end of the time is looked for */

@@ -14,6 +14,7 @@ static const char policy[] =
 	"  if q.path == '/w/audited' and q.op == 'open' then return audit(allow {}) end\n"
 	"  if q.path == '/w/kept' and q.op == 'delete' then return soft_delete { hash = true } "
 	"end\n"
+	"  if q.path == '/w/versioned' and q.op == 'write' then return soft_delete {} end\n"
 	"  if q.path == '/w/away' then return redirect_path { target = '/w/there', cow = true } "
 	"end\n"
 	"  if q.path == '/w/asked' then return ask {} end\n"
@@ -141,6 +142,22 @@ static void losses_are_kept(void **state)
 	assert_int_equal(a.verdict.what, MF_FS_DO);
 	assert_true(mf_policy_fs_keeps(f->pfs, &a, &hash));
 	assert_true(hash);
+	mf_policy_fs_end(f->pfs, &a, 0);
+	// Of a file that is opened for writing only once it is written over.
+	a = act(MF_FS_OPEN_BOTH, "/w/versioned", &me);
+	assert_int_equal(mf_policy_fs_begin(f->pfs, &a), 0);
+	assert_int_equal(a.verdict.what, MF_FS_DO);
+	assert_true(a.verdict.plain);
+	assert_true(a.verdict.keeps);
+	mf_policy_fs_end(f->pfs, &a, 0);
+	a = act(MF_FS_OPEN_READ, "/w/versioned", &me);
+	assert_int_equal(mf_policy_fs_begin(f->pfs, &a), 0);
+	assert_false(a.verdict.keeps);
+	mf_policy_fs_end(f->pfs, &a, 0);
+	a = act(MF_FS_TRUNCATE, "/w/versioned", &me);
+	assert_int_equal(mf_policy_fs_begin(f->pfs, &a), 0);
+	assert_int_equal(a.verdict.what, MF_FS_TRASH);
+	assert_false(a.verdict.keeps);
 	mf_policy_fs_end(f->pfs, &a, 0);
 	a = act(MF_FS_TRUNCATE, "/w/other", &me);
 	assert_int_equal(mf_policy_fs_begin(f->pfs, &a), 0);

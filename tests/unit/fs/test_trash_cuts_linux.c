@@ -7,18 +7,26 @@
  * from a fresh directory, one cut further each time, until it comes to its end. A second round models a loss of power:
  * bytes in the trash that were written but not synced are gone (the file is empty), while names, which journals keep in
  * order, are as they were. MF_SLOW=1 makes every cut; otherwise each scenario is cut at a part of its calls.
+ *
+ * In a third round no call is the last one, but one of them fails (EIO, ENOSPC, EMFILE, ENOMEM): whatever is said of it, nothing is
+ * lost, and no descriptor stays open.
  */
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 
 #include "tests/unit/fs/trash_support_posix.h"
 
 #define OBJECTS_MAX 64
 #define DIRTY_MAX   64
-#define CUTS_SOME   24 /* of a scenario and round without MF_SLOW */
+#define CUTS_SOME   2 /* of a scenario and round without MF_SLOW */
+#define ERRORS_SOME 2 /* the same of calls that fail */
+#define FAILED	    8 /* how the child ends when its operation said no */
+#define LEAKED	    7
 
 /* What was there at first, and must be there or come back. */
 struct object {
@@ -156,12 +164,15 @@ static void check_tidy(struct place *p, const char *where)
 	closedir(d);
 }
 
-static void check(struct place *p, const struct scenario *s, const char *where)
+static void check(struct place *p, const struct scenario *s, bool killed, const char *where)
 {
 	struct mf_trash_repaired repaired;
 	struct mf_err err = { 0 };
 
 	place_open_with(p, (struct mf_trash_options){ 0 });
+	// Whoever was not killed has said farewell: nobody looks for what a failing call has left until somebody asks.
+	if (!killed)
+		assert_int_equal(mf_trash_repair(p->t, &repaired, &err), 0);
 	// A second repair finds nothing to do: the first was complete.
 	assert_int_equal(mf_trash_repair(p->t, &repaired, &err), 0);
 	if (repaired.rolled_back + repaired.rebuilt + repaired.swept > 0)
@@ -255,6 +266,38 @@ static bool changes_something(uint64_t nr)
 	return false;
 }
 
+static bool failing; /* an operation may fail, and the scenario ends then */
+
+/* Whether a descriptor leads into the trash although that is closed. */
+static bool leaks(const struct place *p)
+{
+	char path[64], to[4096];
+
+	for (int fd = 0; fd < 256; fd++) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, to, sizeof(to) - 1);
+		if (n > 0 && (size_t)n >= strlen(p->trash) &&
+		    strncmp(to, p->trash, strlen(p->trash)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* In the child, at the end of a scenario or in its middle: never returns. */
+static _Noreturn void leave(struct place *p, int status)
+{
+	if (failing) {
+		mf_trash_close(p->t);
+		if (leaks(p))
+			status = LEAKED;
+	}
+	_exit(status);
+}
+
+static struct place *child_place;
+
 static void child(struct place *p, const struct scenario *s)
 {
 	struct mf_trash_options o = { .dir = p->trash };
@@ -262,10 +305,13 @@ static void child(struct place *p, const struct scenario *s)
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
 		_exit(3);
 	raise(SIGSTOP);
-	if (mf_trash_open(&o, &p->t, NULL) < 0)
-		_exit(4);
+	child_place = p;
+	if (mf_trash_open(&o, &p->t, NULL) < 0) {
+		p->t = NULL;
+		leave(p, failing ? FAILED : 4);
+	}
 	s->act(p);
-	_exit(0);
+	leave(p, 0);
 }
 
 /* Runs the child up to its cut number @cut. Return: whether it came to its end before. */
@@ -346,7 +392,7 @@ static void cut_everywhere(const struct scenario *s, bool power)
 		}
 		snprintf(where, sizeof(where), "%s%s, cut %u", s->name, power ? ", power lost" : "",
 			 cut);
-		check(&p, s, where);
+		check(&p, s, true, where);
 		place_done(&p);
 		if (s->across)
 			remove_all(p.trash);
@@ -360,12 +406,105 @@ static void cut_everywhere(const struct scenario *s, bool power)
 	print_message("%s%s: %u cuts\n", s->name, power ? ", power lost" : "", made);
 }
 
+#ifdef __x86_64__
+/* Runs the child with its changing call number @at failing with @error. Return: whether it made no such call. */
+static bool run_with_error(struct place *p, const struct scenario *s, unsigned at, int error)
+{
+	unsigned calls = 0;
+	bool hit = false;
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		child(p, s);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFSTOPPED(status)) {
+		assert_int_equal(WEXITSTATUS(status), 3);
+		print_message("no process may be traced here\n");
+		skip();
+	}
+	assert_int_equal(
+		ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL), 0);
+	for (;;) {
+		struct __ptrace_syscall_info info;
+		struct user_regs_struct regs;
+
+		assert_int_equal(ptrace(hit ? PTRACE_CONT : PTRACE_SYSCALL, pid, NULL, NULL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (WIFEXITED(status))
+			break;
+		assert_true(WIFSTOPPED(status));
+		if (WSTOPSIG(status) != (SIGTRAP | 0x80))
+			fail_msg("%s: the child stopped with signal %d", s->name, WSTOPSIG(status));
+		assert_true(ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0);
+		if (info.op != PTRACE_SYSCALL_INFO_ENTRY || !changes_something(info.entry.nr) ||
+		    calls++ != at)
+			continue;
+		// The kernel is asked for a call that there is none of, and the answer is another.
+		assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, &regs), 0);
+		regs.orig_rax = (unsigned long long)-1;
+		assert_int_equal(ptrace(PTRACE_SETREGS, pid, NULL, &regs), 0);
+		assert_int_equal(ptrace(PTRACE_SYSCALL, pid, NULL, NULL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, &regs), 0);
+		regs.rax = (unsigned long long)-error;
+		assert_int_equal(ptrace(PTRACE_SETREGS, pid, NULL, &regs), 0);
+		hit = true;
+	}
+	if (WEXITSTATUS(status) != 0 && !(hit && WEXITSTATUS(status) == FAILED))
+		fail_msg("%s: call %u fails with %d: the child ended with %d%s", s->name, at, error,
+			 WEXITSTATUS(status),
+			 WEXITSTATUS(status) == LEAKED ? ", a descriptor is left open" : "");
+	return !hit;
+}
+
+static void fail_everywhere(const struct scenario *s)
+{
+	static const int errors[] = { EIO, ENOSPC, EMFILE, ENOMEM };
+	const char *slow = getenv("MF_SLOW");
+	unsigned made = 0, which = 0;
+	bool all = slow && *slow, ended = false;
+
+	failing = true;
+	for (unsigned at = 0, step = 1; !ended; at += step) {
+		for (unsigned e = 0; e < (all ? MF_ARRAY_SIZE(errors) : 1) && !ended; e++) {
+			int error = errors[all ? e : which++ % MF_ARRAY_SIZE(errors)];
+			struct place p;
+			char where[256];
+
+			place_make(&p);
+			if (s->across) {
+				snprintf(p.trash, sizeof(p.trash), "/dev/shm/mf-trash.%d",
+					 (int)getpid());
+				remove_all(p.trash);
+			}
+			s->set_up(&p);
+			mf_trash_close(p.t);
+			p.t = NULL;
+			ended = run_with_error(&p, s, at, error);
+			snprintf(where, sizeof(where), "%s, call %u fails: %s", s->name, at,
+				 strerror(error));
+			check(&p, s, false, where);
+			place_done(&p);
+			if (s->across)
+				remove_all(p.trash);
+			made++;
+		}
+		if (!all && made >= ERRORS_SOME / 2)
+			step = 1 + at / (ERRORS_SOME / 2);
+	}
+	failing = false;
+	print_message("%s: %u failing calls\n", s->name, made - 1);
+}
+#endif
+
 /* The scenarios: what is there, and what happens to it. */
 
 static void must(int r)
 {
 	if (r < 0)
-		_exit(5);
+		leave(child_place, failing ? FAILED : 5);
 }
 
 static void put(struct place *p, const char *name, enum mf_trash_how how, enum mf_trash_op op)
@@ -397,6 +536,8 @@ static void make_tree(struct place *p)
 {
 	assert_int_equal(mkdir(place_path(p, "t"), 0750), 0);
 	assert_int_equal(mkdir(place_path(p, "t/u"), 0711), 0);
+	// Where there are none (tmpfs before Linux 6.6), the note alone is cut.
+	(void)setxattr(place_path(p, "t/u"), "user.note", "x", 1, 0);
 	write_file(place_path(p, "t/a"), "t/a");
 	write_file(place_path(p, "t/u/b"), "t/u/b");
 	assert_int_equal(link(place_path(p, "t/a"), place_path(p, "t/u/c")), 0);
@@ -416,8 +557,12 @@ static void delete_tree(struct place *p)
 
 static void delete_and_make_again(struct place *p)
 {
+	int fd;
+
 	delete_file(p);
-	must(openat(p->work_fd, "a.txt", O_CREAT | O_EXCL | O_WRONLY, 0600));
+	fd = openat(p->work_fd, "a.txt", O_CREAT | O_EXCL | O_WRONLY, 0600);
+	must(fd);
+	must(close(fd));
 	delete_file(p);
 }
 
@@ -559,7 +704,7 @@ static void undo_all(struct place *p)
 
 	must(mf_trash_undo(p->t, &(struct mf_trash_undo){ .session = "s" }, &undone, NULL));
 	if (undone.failed)
-		_exit(6);
+		leave(p, failing ? FAILED : 6);
 }
 
 static void purge_all(struct place *p)
@@ -600,28 +745,45 @@ static const struct scenario scenarios[] = {
 	{ "restore over across", truncated_in_trash, restore_over, false, true },
 };
 
+static bool is_possible(const struct scenario *s)
+{
+	const char *dir = getenv("TMPDIR");
+	struct stat tmp, shm;
+
+	assert_int_equal(stat(dir ? dir : "/tmp", &tmp), 0);
+	if (!s->across || (stat("/dev/shm", &shm) == 0 && shm.st_dev != tmp.st_dev &&
+			   access("/dev/shm", W_OK) == 0))
+		return true;
+	print_message("%s: there is no second file system\n", s->name);
+	return false;
+}
+
 static void test_a_kill_at_any_call_loses_nothing(void **state)
 {
-	struct stat tmp, shm;
-	const char *dir = getenv("TMPDIR");
-
 	(void)state;
-	assert_int_equal(stat(dir ? dir : "/tmp", &tmp), 0);
-	for (size_t i = 0; i < MF_ARRAY_SIZE(scenarios); i++) {
-		if (scenarios[i].across &&
-		    (stat("/dev/shm", &shm) < 0 || shm.st_dev == tmp.st_dev ||
-		     access("/dev/shm", W_OK) < 0)) {
-			print_message("%s: there is no second file system\n", scenarios[i].name);
-			continue;
-		}
-		for (int power = 0; power < 2; power++)
+	failing = false;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(scenarios); i++)
+		for (int power = 0; power < 2 && is_possible(&scenarios[i]); power++)
 			cut_everywhere(&scenarios[i], power);
-	}
+}
+
+static void test_a_failing_call_loses_nothing(void **state)
+{
+	(void)state;
+#ifdef __x86_64__
+	for (size_t i = 0; i < MF_ARRAY_SIZE(scenarios); i++)
+		if (is_possible(&scenarios[i]))
+			fail_everywhere(&scenarios[i]);
+#else
+	print_message("calls are made to fail on x86-64 only\n");
+	skip();
+#endif
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_failing_call_loses_nothing),
 		cmocka_unit_test(test_a_kill_at_any_call_loses_nothing),
 	};
 

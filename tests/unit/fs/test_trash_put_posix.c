@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_trash_put_posix.c - what is about to be lost is in the trash, and nothing else has changed */
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "tests/unit/fs/trash_support_posix.h"
 
 static int set_up(void **state)
@@ -196,6 +199,109 @@ static void test_the_trash_does_not_go_into_itself(void **state)
 	close(fd);
 }
 
+static int look_at_entry(void *ctx, const struct mf_trash_entry *e)
+{
+	const char *want = ctx;
+
+	assert_string_equal(e->path + strlen(e->path) - strlen(want), want);
+	assert_string_equal(e->session, "session one");
+	assert_string_equal(e->rule, "file_rules[2] \"50%\"");
+	assert_int_equal(e->attr.mode, S_IFREG | 0644);
+	assert_int_equal(e->attr.size, 3);
+	assert_int_equal(e->pid, 4321);
+	assert_true(e->made);
+	assert_int_equal(e->op, MF_TRASH_DELETE);
+	assert_true(e->deleted_ns > 0 && e->attr.mtime_ns > 0 && e->attr.ino > 0);
+	return 7;
+}
+
+/* Records are names of one link as long as they fit, and texts beyond. */
+static void test_short_and_long_records_tell_the_same(void **state)
+{
+	struct place *p = *state;
+	char name[400], token[MF_TRASH_TOKEN_MAX];
+	static const char *const names[] = { "short", "odd |%=\n\xff name.txt", NULL };
+	size_t shared = 0;
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(names); i++) {
+		struct mf_trash_loss loss = { .op = MF_TRASH_DELETE,
+					      .session = "session one",
+					      .rule = "file_rules[2] \"50%\"",
+					      .pid = 4321,
+					      .made = true };
+		struct stat st;
+		DIR *d;
+
+		memset(name, 'x', 240);
+		name[240] = '\0';
+		if (names[i])
+			snprintf(name, sizeof(name), "%s", names[i]);
+		write_file(place_path(p, name), "abc");
+		loss.path = place_path(p, name);
+		assert_int_equal(mf_trash_put(p->t, p->work_fd, name, &loss, token), 0);
+		assert_int_equal(mf_trash_find(p->t, token, 0, look_at_entry, name, NULL), 7);
+		assert_int_equal(
+			mf_trash_find(p->t, place_path(p, name), 0, look_at_entry, name, NULL), 7);
+		snprintf(name, sizeof(name), "%s/moonfence", p->trash);
+		d = opendir(name);
+		assert_non_null(d);
+		shared = 0;
+		for (struct dirent *e; (e = readdir(d));)
+			if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			    S_ISLNK(st.st_mode) && e->d_name[0] != '.' && strchr(e->d_name, '='))
+				shared++;
+		closedir(d);
+	}
+	assert_int_equal(shared, 2);
+}
+
+static void test_trashinfos_that_were_put_off_are_made_after_a_kill(void **state)
+{
+	struct place *p = *state;
+	pid_t child;
+	int status;
+
+	mf_trash_close(p->t);
+	p->t = NULL;
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		place_open_with(p, (struct mf_trash_options){ .background = true });
+		for (int i = 0; i < 50; i++) {
+			char name[16], token[MF_TRASH_TOKEN_MAX];
+
+			snprintf(name, sizeof(name), "f%d", i);
+			write_file(place_path(p, name), name);
+			if (place_put(p, name, MF_TRASH_MOVE, MF_TRASH_DELETE, "s", token) != 0)
+				_exit(1);
+		}
+		kill(getpid(), SIGKILL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	place_open_with(p, (struct mf_trash_options){ 0 });
+	assert_int_equal(count_in(p, "files"), 50);
+	assert_int_equal(count_in(p, "info"), 50);
+}
+
+static void test_trashinfos_that_were_put_off_come(void **state)
+{
+	struct place *p = *state;
+	char token[MF_TRASH_TOKEN_MAX], other[MF_TRASH_TOKEN_MAX];
+
+	mf_trash_close(p->t);
+	place_open_with(p, (struct mf_trash_options){ .background = true });
+	write_file(place_path(p, "a"), "a");
+	write_file(place_path(p, "b"), "b");
+	assert_int_equal(place_put(p, "a", MF_TRASH_MOVE, MF_TRASH_DELETE, "s", token), 0);
+	assert_int_equal(place_put(p, "b", MF_TRASH_LINK, MF_TRASH_REPLACE, "s", other), 0);
+	assert_int_equal(mf_trash_cancel(p->t, other), 0);
+	mf_trash_drain(p->t);
+	assert_int_equal(count_in(p, "info"), 1);
+	assert_int_equal(count_in(p, "files"), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +316,9 @@ int main(void)
 		T(test_names_that_are_none_are_refused),
 		T(test_the_longest_name_is_shortened_and_unique),
 		T(test_the_trash_does_not_go_into_itself),
+		T(test_short_and_long_records_tell_the_same),
+		T(test_trashinfos_that_were_put_off_are_made_after_a_kill),
+		T(test_trashinfos_that_were_put_off_come),
 #undef T
 	};
 

@@ -460,6 +460,91 @@ static unsigned run_row(const char *row, char sep)
 	return cnt;
 }
 
+// Whether the first is proved to cover the second.
+static bool covers(const char *outer, const char *inner, char sep, unsigned flags)
+{
+	struct mf_glob *a, *b;
+	bool proved;
+
+	assert_int_equal(mf_glob_compile(outer, strlen(outer), sep, flags, &a, NULL), 0);
+	assert_int_equal(mf_glob_compile(inner, strlen(inner), sep, flags, &b, NULL), 0);
+	proved = mf_glob_covers(a, b);
+	mf_glob_free(a);
+	mf_glob_free(b);
+	return proved;
+}
+
+static void one_glob_is_proved_to_cover_another(void **state)
+{
+	static const struct {
+		const char *outer, *inner;
+		char sep;
+		bool proved, back;
+	} cases[] = {
+		{ "**", "a", '.', true, false },
+		{ "*", "**", '.', false, true },
+		{ "*.example", "a*.example", '.', true, false },
+		{ "{a,b}", "[ab]", '.', true, true },
+		{ "[!b]", "a", '.', true, false },
+		{ "?", "[^x]", '.', true, false },
+		{ "a?c", "a{b,d}c", '/', true, false },
+		{ "/a/**", "/a/**/b", '/', true, false },
+		{ "/a/**/b", "/a/*/b", '/', true, false },
+		{ "**/.env*", "/w/**/.env.local", '/', true, false },
+		{ "*a*", "*a*b*", 0, true, false },
+		{ "*a*b*", "*ab*", 0, true, false },
+		{ "\xc3\xa4*", "\xc3\xa4\xc3\xb6", 0, true, false },
+		{ "?", "\xc3\xa4", 0, true, false },
+		{ "a", "a", '.', true, true },
+		{ "a", "b", '.', false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(cases); i++) {
+		if (covers(cases[i].outer, cases[i].inner, cases[i].sep, 0) != cases[i].proved)
+			fail_msg("%s over %s", cases[i].outer, cases[i].inner);
+		if (covers(cases[i].inner, cases[i].outer, cases[i].sep, 0) != cases[i].back)
+			fail_msg("%s over %s", cases[i].inner, cases[i].outer);
+	}
+	assert_true(covers("A*", "a?", '.', MF_GLOB_ICASE));
+	assert_true(covers("[a-c]", "B", '.', MF_GLOB_ICASE));
+	assert_false(covers("[a-c]", "B", '.', 0));
+}
+
+static void what_is_proved_to_be_covered_is(void **state)
+{
+	static const char seps[] = { '/', '.', 0 };
+	uint64_t seed = 11;
+	unsigned proved = 0, hits = 0;
+
+	(void)state;
+	for (int round = 0; round < 20000; round++) {
+		char outer[512], inner[512], subject[16], sep = seps[test_below(&seed, 3)];
+		unsigned flags = test_below(&seed, 3) ? 0 : MF_GLOB_GOBWAS;
+
+		random_pattern(&seed, outer, 1 + test_below(&seed, 4), 0);
+		random_pattern(&seed, inner, 1 + test_below(&seed, 4), 0);
+		if (ask(outer, "", sep, flags) == ERROR || ask(inner, "", sep, flags) == ERROR ||
+		    !covers(outer, inner, sep, flags))
+			continue;
+		proved++;
+		for (int k = 0; k < 50; k++) {
+			uint32_t len = test_below(&seed, 7);
+
+			for (uint32_t i = 0; i < len; i++)
+				subject[i] = "ab/."[test_below(&seed, 4)];
+			subject[len] = '\0';
+			if (ask(inner, subject, sep, flags) == NO)
+				continue;
+			hits++;
+			if (ask(outer, subject, sep, flags) == NO)
+				fail_msg("%s over %s: %s with separator %c", outer, inner, subject,
+					 sep ? sep : '0');
+		}
+	}
+	assert_true(proved > 500 && hits > 1000);
+}
+
 static void the_examples_of_the_docs_are_true(void **state)
 {
 	FILE *f = fopen(MF_SOURCE_DIR "/docs/patterns.md", "r");
@@ -529,6 +614,8 @@ int main(void)
 		cmocka_unit_test(text_that_is_not_utf8_counts_byte_by_byte),
 		cmocka_unit_test(globs_that_domain_sets_can_hold_are_recognised),
 		cmocka_unit_test(literals_and_prefixes_can_be_read_back),
+		cmocka_unit_test(one_glob_is_proved_to_cover_another),
+		cmocka_unit_test(what_is_proved_to_be_covered_is),
 		cmocka_unit_test(the_examples_of_the_docs_are_true),
 		cmocka_unit_test(the_docs_tell_the_dialects_apart_as_they_are),
 	};

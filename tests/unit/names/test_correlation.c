@@ -79,6 +79,25 @@ static struct mf_names_stats stats(struct fixture *f)
 	return s;
 }
 
+/* All of the table, which must be what asking for each address says. Return: addresses */
+static size_t walk(struct fixture *f)
+{
+	struct mf_names_item items[8], asked[8];
+	struct mf_addr at_addr;
+	uint32_t at = 0;
+	size_t cnt = 0, n;
+
+	while ((n = mf_names_walk(f->names, &at, &at_addr, items, 8))) {
+		assert_int_equal(mf_names_list(f->names, &at_addr, asked, 8), n);
+		for (size_t i = 0; i < n; i++) {
+			assert_string_equal(items[i].name, asked[i].name);
+			assert_int_equal(items[i].expires_in_s, asked[i].expires_in_s);
+		}
+		cnt++;
+	}
+	return cnt;
+}
+
 static void an_address_keeps_several_names_and_a_name_several_addresses(void **state)
 {
 	struct fixture f;
@@ -101,6 +120,7 @@ static void an_address_keeps_several_names_and_a_name_several_addresses(void **s
 	assert_int_equal(items[0].expires_in_s, 300);
 	assert_int_equal(mf_names_list(f.names, &a, items, 1), 1);
 	assert_int_equal(mf_names_addrs(f.names, "one.example", 11, both, 4), 2);
+	assert_int_equal(walk(&f), 2);
 	// Asked for again, it is the most recent again.
 	assert_int_equal(learn(&f, "one.example", "192.0.2.1", 300), 0);
 	assert_string_equal(recent(&f, "192.0.2.1"), "one.example");

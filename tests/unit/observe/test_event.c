@@ -58,8 +58,7 @@ static void a_full_event_has_its_members_in_their_places(void **state)
 	mf_event_add_cstr(&ev, MF_EVF_PROTO, "tcp");
 	mf_event_add_addr(&ev, MF_EVF_RESOLVED_IP, &remote.addr);
 	mf_event_add_list(&ev, MF_EVF_NAMES, names, 2);
-	mf_event_add_int(&ev, MF_EVF_ELAPSED_US, -5);
-	mf_event_add_cstr(&ev, MF_EVF_ERROR, "");
+	mf_event_add_cstr(&ev, MF_EVF_CLIENT, "");
 	assert_true(ev.priority);
 	assert_int_equal(ev.visibility, MF_WARN);
 	assert_string_equal((ev.notice[ev.notice_len] = '\0', ev.notice),
@@ -81,10 +80,9 @@ static void a_full_event_has_its_members_in_their_places(void **state)
 	assert_string_equal(text(p, "origin"), "rules");
 	assert_int_equal(json_integer_value(json_object_get(p, "line")), 12);
 	f = json_object_get(j, "fields");
-	assert_int_equal(json_object_size(f), 4);
+	assert_int_equal(json_object_size(f), 3);
 	assert_string_equal(text(f, "resolved_ip"), "192.0.2.1");
 	assert_int_equal(json_array_size(json_object_get(f, "names")), 2);
-	assert_int_equal(json_integer_value(json_object_get(f, "elapsed_us")), -5);
 	assert_null(json_object_get(j, "truncated"));
 	json_decref(j);
 }
@@ -93,6 +91,9 @@ static void an_audited_decision_says_audit_and_what_was_carried_out(void **state
 {
 	const struct mf_decision d = { .verdict = MF_ALLOW, .audit = true };
 	const struct mf_decision ask = { .verdict = MF_ASK };
+	const struct mf_decision settled = {
+		.verdict = MF_ALLOW, .audit = true, .settled = true, .decided = MF_REDIRECT
+	};
 	struct mf_event ev;
 	json_t *j, *p;
 
@@ -111,6 +112,14 @@ static void an_audited_decision_says_audit_and_what_was_carried_out(void **state
 	p = json_object_get(j, "policy");
 	assert_string_equal(text(p, "decision"), "ask");
 	assert_string_equal(text(p, "effective_decision"), "deny");
+	json_decref(j);
+	mf_event_begin(&ev,
+		       &(struct mf_event_head){ .type = MF_EV_DNS_QUERY, .decision = &settled });
+	assert_true(ev.priority);
+	j = parse(&ev);
+	p = json_object_get(j, "policy");
+	assert_string_equal(text(p, "decision"), "redirect");
+	assert_string_equal(text(p, "effective_decision"), "allow");
 	json_decref(j);
 }
 
@@ -221,8 +230,8 @@ static void what_does_not_fit_is_left_out_and_said(void **state)
 							     .operation = round % 2 ? big : NULL });
 		mf_event_add_cstr(&ev, MF_EVF_BACKEND, big);
 		mf_event_add_list(&ev, MF_EVF_ARGV, items, test_below(&seed, 200));
-		mf_event_add_cstr(&ev, MF_EVF_VERSION, big);
-		mf_event_add_list(&ev, MF_EVF_POLICIES, items, test_below(&seed, 200));
+		mf_event_add_cstr(&ev, MF_EVF_BACKEND, big);
+		mf_event_add_list(&ev, MF_EVF_ARGV, items, test_below(&seed, 200));
 		for (int k = 0; k < 20; k++)
 			mf_event_add_int(&ev, MF_EVF_GENERATION, 1000 + k);
 		// Duplicates were only made to fill the line.
@@ -249,9 +258,9 @@ static void text_is_cut_between_characters(void **state)
 	memset(big, 'a', sizeof(big));
 	memcpy(big + MF_EVENT_TEXT_MAX - 1, "\xc3\xa9", 2);
 	mf_event_begin(&ev, &(struct mf_event_head){ .type = MF_EV_SESSION_START });
-	mf_event_add_str(&ev, MF_EVF_VERSION, big, sizeof(big));
+	mf_event_add_str(&ev, MF_EVF_BACKEND, big, sizeof(big));
 	j = parse(&ev);
-	assert_int_equal(strlen(text(json_object_get(j, "fields"), "version")),
+	assert_int_equal(strlen(text(json_object_get(j, "fields"), "backend")),
 			 MF_EVENT_TEXT_MAX - 1);
 	assert_true(json_is_true(json_object_get(j, "truncated")));
 	json_decref(j);

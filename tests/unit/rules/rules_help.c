@@ -16,6 +16,7 @@
 struct reading {
 	struct rules_case *c;
 	struct mf_sandbox_source chunk;
+	const struct mf_rule_observer *observer;
 	int ref;
 };
 
@@ -24,18 +25,26 @@ static int read_rules(lua_State *L)
 	struct reading *r = lua_touserdata(L, 1);
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, r->ref);
-	r->c->code = mf_rules_from_lua(L, -1, "test", &r->chunk, &r->c->rules, &r->c->err);
+	r->c->code =
+		mf_rules_from_lua(L, -1, "test", &r->chunk, r->observer, &r->c->rules, &r->c->err);
 	assert_int_equal(lua_gettop(L), 2);
 	return 0;
 }
 
 void rules_load(struct rules_case *c, const char *lua)
 {
+	rules_load_observed(c, lua, NULL);
+}
+
+void rules_load_observed(struct rules_case *c, const char *lua,
+			 const struct mf_rule_observer *observer)
+{
 	struct mf_sandbox_options options = { .memory = (size_t)256 << 20,
 					      .clock = &mf_clock_system };
 	struct mf_sandbox_limits limits = { .steps = UINT64_C(1) << 40,
 					    .time_ns = 60 * MF_NS_PER_S };
 	struct reading r = { .c = c,
+			     .observer = observer,
 			     .chunk = { .name = "test.lua", .text = lua, .len = strlen(lua) } };
 
 	memset(c, 0, sizeof(*c));

@@ -14,6 +14,9 @@ struct rules_case {
 };
 
 void rules_load(struct rules_case *c, const char *lua);
+/* The same; @observer is told of every rule. */
+void rules_load_observed(struct rules_case *c, const char *lua,
+			 const struct mf_rule_observer *observer);
 void rules_done(struct rules_case *c);
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_rules.c - agentsh's redirect cases (tests/data/agentsh) against rules built from C and from Lua
+ * test_rules.c - agentsh's redirect cases (tests/data/agentsh) against its policies as they are and converted to Lua
  *
  * Policies and cases are data: each case names a policy, an input, and the members of the answer that it is about.
  */
@@ -17,6 +17,8 @@
 
 #include "core/base/addr.h"
 #include "core/base/strbuf.h"
+#include "core/policy/agentsh.h"
+#include "core/policy/files.h"
 #include "tests/unit/rules/rules_help.h"
 
 static const char *member(const json_t *rule, const char *key)
@@ -24,105 +26,30 @@ static const char *member(const json_t *rule, const char *key)
 	return json_string_value(json_object_get(rule, key));
 }
 
-/* --- policies from C ---------------------------------------------------------------------------------------------- */
+/* --- policies, as they are and as Lua ----------------------------------------------------------------------------- */
 
-static const char *const known[] = { "name",	   "match",	  "resolve_to",	      "visibility",
-				     "on_failure", "redirect_to", "redirect_to_unix", "tls",
-				     "message",	   NULL };
-
-static void add_rule(struct mf_rules_builder *b, enum mf_rule_family family, unsigned i,
-		     json_t *rule)
+static int build(const char *text, struct mf_rules **rules, struct mf_err *err)
 {
-	json_t *tls = json_object_get(rule, "tls"), *value;
-	struct mf_rule_spec spec = { .family = family, .index = i, .mode = MF_MATCH_SEARCH };
-	const char *key;
+	const struct mf_agentsh_source source = { .file = "case.yaml",
+						  .text = text,
+						  .len = strlen(text) };
+	struct mf_agentsh_policy policy;
+	int r = mf_agentsh_load(&source, NULL, &policy, err);
 
-	spec.name = member(rule, "name");
-	spec.match = member(rule, "match");
-	spec.resolve_to = member(rule, "resolve_to");
-	spec.visibility = member(rule, "visibility");
-	spec.on_failure = member(rule, "on_failure");
-	spec.redirect_to = member(rule, "redirect_to");
-	spec.redirect_to_unix = member(rule, "redirect_to_unix");
-	spec.message = member(rule, "message");
-	spec.tls_mode = member(tls, "mode");
-	spec.tls_sni = member(tls, "sni");
-	json_object_foreach(rule, key, value)
-	{
-		const char *const *k = known;
-
-		while (*k && strcmp(*k, key) != 0)
-			k++;
-		if (!*k)
-			mf_rules_builder_error(b, family, i, spec.name, 0, "unknown key \"%s\"",
-					       key);
-	}
-	mf_rules_builder_add(b, &spec);
+	*rules = policy.rules;
+	return r;
 }
 
-static int build(json_t *policy, struct mf_rules **rules, struct mf_err *err)
+static char *to_lua(const char *text)
 {
-	const struct mf_rules_options options = { .policy = "case",
-						  .file = "case.json",
-						  .agentsh = true };
-	static const enum mf_rule_family families[] = { MF_DNS_REDIRECTS, MF_CONNECT_REDIRECTS };
-	struct mf_rules_builder *b;
-
-	assert_int_equal(mf_rules_builder_new(&options, &b), 0);
-	for (size_t f = 0; f < 2; f++) {
-		json_t *list = json_object_get(policy, mf_rule_family_name(families[f])), *rule;
-		size_t i;
-
-		json_array_foreach(list, i, rule)
-			add_rule(b, families[f], (unsigned)i, rule); /* agentsh counts from 0 */
-	}
-	return mf_rules_builder_finish(b, rules, err);
-}
-
-/* --- the same as Lua ---------------------------------------------------------------------------------------------- */
-
-static void put_lua_string(struct mf_strbuf *out, const char *key, const char *value)
-{
-	if (value)
-		mf_strbuf_addf(out, " %s = [==[%s]==],", key, value);
-}
-
-static void put_lua_rule(struct mf_strbuf *out, const json_t *rule)
-{
-	static const char *const same[] = { "name",	  "resolve_to",	 "visibility",
-					    "on_failure", "redirect_to", "redirect_to_unix",
-					    "message" };
-	const json_t *tls = json_object_get(rule, "tls");
-
-	mf_strbuf_adds(out, "    {");
-	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
-		put_lua_string(out, same[i], member(rule, same[i]));
-	put_lua_string(out, "search", member(rule, "match"));
-	if (tls) {
-		mf_strbuf_adds(out, " tls = {");
-		put_lua_string(out, "mode", member(tls, "mode"));
-		put_lua_string(out, "sni", member(tls, "sni"));
-		mf_strbuf_adds(out, " },");
-	}
-	mf_strbuf_adds(out, " },\n");
-}
-
-static char *to_lua(const json_t *policy)
-{
-	static const char *const families[] = { "dns_redirects", "connect_redirects" };
+	const struct mf_agentsh_source source = { .file = "case.yaml",
+						  .text = text,
+						  .len = strlen(text) };
 	struct mf_strbuf out = MF_STRBUF_INIT(1u << 20);
+	struct mf_err err = { 0 };
 
-	mf_strbuf_adds(&out, "return {\n");
-	for (size_t f = 0; f < 2; f++) {
-		json_t *list = json_object_get(policy, families[f]), *rule;
-		size_t i;
-
-		mf_strbuf_addf(&out, "  %s = {\n", families[f]);
-		json_array_foreach(list, i, rule) put_lua_rule(&out, rule);
-		mf_strbuf_adds(&out, "  },\n");
-	}
-	mf_strbuf_adds(&out, "}\n");
-	assert_false(out.failed);
+	if (mf_agentsh_convert(&source, NULL, &out, &err) < 0)
+		fail_msg("%s", err.msg);
 	return out.str;
 }
 
@@ -235,8 +162,10 @@ static void validate_case(const char *line, json_t *c)
 	const char *part = member(expect, "error_contains");
 	struct mf_rules *rules = NULL;
 	struct mf_err err = { 0 };
-	int r = build(json_object_get(c, "input"), &rules, &err);
+	char *text = json_dumps(json_object_get(c, "input"), 0); /* JSON is YAML */
+	int r = build(text, &rules, &err);
 
+	free(text);
 	mf_rules_free(rules);
 	if (json_is_true(json_object_get(expect, "ok")) != (r == 0))
 		fail_msg("%s\n  %s", line, r == 0 ? "was accepted" : err.msg);
@@ -244,18 +173,16 @@ static void validate_case(const char *line, json_t *c)
 		fail_msg("%s\n  said: %s", line, err.msg);
 }
 
-static json_t *load_policy(const char *name)
+static char *load_policy(const char *name)
 {
-	char path[512];
-	json_error_t why;
-	json_t *policy;
+	char path[512], *text;
+	struct mf_err err = { 0 };
+	size_t len;
 
-	snprintf(path, sizeof(path), MF_TEST_DATA "/agentsh/%.*s.json",
-		 (int)(strlen(name) - strlen(".yaml")), name);
-	policy = json_load_file(path, 0, &why);
-	if (!policy)
-		fail_msg("%s: %s", path, why.text);
-	return policy;
+	snprintf(path, sizeof(path), MF_TEST_DATA "/agentsh/%s", name);
+	if (mf_file_read(path, 65536, &text, &len, &err) < 0)
+		fail_msg("%s", err.msg);
+	return text;
 }
 
 /*
@@ -269,7 +196,7 @@ static bool has_no_question(json_t *c)
 	return text && strcmp(text, "2001:db8::1:443") == 0;
 }
 
-static void agentshs_redirect_cases_hold_from_c_and_from_lua(void **state)
+static void agentshs_redirect_cases_hold_as_yaml_and_as_lua(void **state)
 {
 	unsigned asked = 0, validated = 0, skipped = 0;
 	char line[8192];
@@ -278,11 +205,11 @@ static void agentshs_redirect_cases_hold_from_c_and_from_lua(void **state)
 	(void)state;
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
-		json_t *c = json_loads(line, 0, NULL), *policy;
+		json_t *c = json_loads(line, 0, NULL);
 		struct mf_rules *rules = NULL;
 		struct rules_case lua;
 		struct mf_err err = { 0 };
-		char *text;
+		char *text, *policy;
 
 		assert_non_null(c);
 		if (strcmp(member(c, "check"), "validate") == 0) {
@@ -303,7 +230,7 @@ static void agentshs_redirect_cases_hold_from_c_and_from_lua(void **state)
 			ask_case(line, lua.rules, c);
 			rules_done(&lua);
 			free(text);
-			json_decref(policy);
+			free(policy);
 			asked++;
 		}
 		json_decref(c);
@@ -317,7 +244,7 @@ static void agentshs_redirect_cases_hold_from_c_and_from_lua(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(agentshs_redirect_cases_hold_from_c_and_from_lua),
+		cmocka_unit_test(agentshs_redirect_cases_hold_as_yaml_and_as_lua),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

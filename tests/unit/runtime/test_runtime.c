@@ -191,6 +191,34 @@ static void a_reload_is_seen_by_the_next_decision(void **state)
 		json_integer_value(json_object_get(last_event("policy_changed"), "generation")), 4);
 }
 
+static void a_load_says_what_is_in_force(void **state)
+{
+	char first[32];
+
+	(void)state;
+	start();
+	tree_write("p.lua",
+		   "return { name = 'p', network_rules = { { ports = { 1 }, decision = 'deny' },"
+		   "{ ports = { 2 }, decision = 'deny' } } }");
+	must_load("p.lua");
+	assert_int_equal(json_integer_value(json_object_get(last_event("policy_loaded"), "rules")),
+			 2);
+	assert_true(json_is_integer(json_object_get(last_event("policy_loaded"), "duration_ms")));
+	snprintf(first, sizeof(first), "%s",
+		 json_string_value(json_object_get(last_event("policy_loaded"), "version")));
+	assert_int_equal(strlen(first), strlen("sha256:") + 16);
+	/* The same text is the same version, another one is another. */
+	assert_int_equal(mf_runtime_reload(rt, &err), 0);
+	assert_string_equal(
+		json_string_value(json_object_get(last_event("policy_loaded"), "version")), first);
+	tree_write("p.lua", "return { name = 'p' }");
+	assert_int_equal(mf_runtime_reload(rt, &err), 0);
+	assert_string_not_equal(
+		json_string_value(json_object_get(last_event("policy_loaded"), "version")), first);
+	assert_int_equal(json_integer_value(json_object_get(last_event("policy_loaded"), "rules")),
+			 0);
+}
+
 static void counters_of_a_vm_go_on_over_reloads(void **state)
 {
 	struct mf_vm_stats s = { .size = sizeof(s) };
@@ -633,6 +661,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(without_policies_the_defaults_hold),
 		T(a_reload_is_seen_by_the_next_decision),
+		T(a_load_says_what_is_in_force),
 		T(counters_of_a_vm_go_on_over_reloads),
 		T(a_broken_reload_keeps_the_old_generation_and_says_where),
 		T(a_generation_whose_tests_fail_is_refused),

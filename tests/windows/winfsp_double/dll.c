@@ -20,6 +20,15 @@ struct wfd_double wfd = { .lock = PTHREAD_MUTEX_INITIALIZER,
 				     MF_WINFSP_CAP_CASE_INSENSITIVE };
 
 static _Thread_local struct mf_winfsp_context context;
+static _Thread_local bool serving;
+
+bool wfd_serving(bool now)
+{
+	bool before = serving;
+
+	serving = now;
+	return before;
+}
 
 void wfd_breach(const char *fmt, ...)
 {
@@ -38,6 +47,8 @@ static void check_env(const struct mf_winfsp_env *env, const char *call)
 {
 	if (!env || env->flavour != MF_WINFSP_ENV_WINDOWS)
 		wfd_breach("%s: the environment is not that of Windows programs", call);
+	else if (!env->allocate || !env->release)
+		wfd_breach("%s: the environment has no memory", call);
 }
 
 /* ---- new ---- */
@@ -114,8 +125,6 @@ struct mf_winfsp_fuse *fsp_fuse3_new(struct mf_winfsp_env *env, struct mf_winfsp
 	struct mf_winfsp_fuse *f;
 
 	check_env(env, "fsp_fuse3_new");
-	if (!env->allocate || !env->release)
-		wfd_breach("the environment has no memory");
 	if (ops_size % sizeof(void *) || ops_size < sizeof(struct mf_winfsp_ops))
 		wfd_breach("the table of operations has %u bytes", (unsigned)ops_size);
 	f = calloc(1, sizeof(*f));
@@ -124,11 +133,20 @@ struct mf_winfsp_fuse *fsp_fuse3_new(struct mf_winfsp_env *env, struct mf_winfsp
 		return NULL;
 	}
 	memcpy(&f->ops, ops, ops_size < sizeof(f->ops) ? ops_size : sizeof(f->ops));
+	wfd_check_ops(&f->ops);
 	f->data = data;
 	return f;
 }
 
 /* ---- mount ---- */
+
+static wchar_t *wide_of(const char *text)
+{
+	wchar_t *wide = calloc(MAX_PATH, sizeof(*wide));
+
+	MultiByteToWideChar(CP_UTF8, 0, text, -1, wide, MAX_PATH);
+	return wide;
+}
 
 static bool mountpoint_ok(const char *p)
 {
@@ -164,6 +182,8 @@ int fsp_fuse3_mount(struct mf_winfsp_env *env, struct mf_winfsp_fuse *f, const c
 		wfd_breach("mounted twice");
 	if (!mountpoint_ok(mountpoint))
 		return -1;
+	if (strlen(mountpoint) > 2)
+		f->folder = wide_of(mountpoint);
 	f->phase = WFD_MOUNTED;
 	return 0;
 }
@@ -202,7 +222,9 @@ static void *serve(void *arg)
 		else
 			pthread_rwlock_rdlock(&wfd.names);
 		set_context(f, q->pid);
+		serving = true;
 		q->status = q->run(q->arg);
+		serving = false;
 		pthread_rwlock_unlock(&wfd.names);
 		pthread_mutex_lock(&wfd.lock);
 		q->done = true;
@@ -248,6 +270,12 @@ static void call_init(struct mf_winfsp_fuse *f)
 	if (!f->ops.init)
 		return;
 	f->data = f->ops.init(&conn, &config);
+	if (conn.proto_major != 7 || conn.capable != wfd.offered)
+		wfd_breach("init changed what it is told");
+	if (conn.want & MF_WINFSP_CAP_DELETE_ACCESS && !f->ops.access)
+		wfd_breach("init wants to be asked before a delete, but there is no access");
+	if (f->ops.access && conn.capable & ~conn.want & MF_WINFSP_CAP_DELETE_ACCESS)
+		wfd_breach("init does not want to be asked before a delete: none could be refused");
 	if (!f->data)
 		wfd_breach(
 			"init returned NULL, which is every operation's private data from now on");
@@ -262,6 +290,7 @@ int fsp_fuse3_loop_mt(struct mf_winfsp_env *env, struct mf_winfsp_fuse *f,
 {
 	pthread_t threads[THREADS];
 	unsigned cnt = 0;
+	bool ok;
 
 	(void)config;
 	check_env(env, "fsp_fuse3_loop_mt");
@@ -271,23 +300,33 @@ int fsp_fuse3_loop_mt(struct mf_winfsp_env *env, struct mf_winfsp_fuse *f,
 	}
 	if (f->exiting)
 		return 0;
+	serving = true;
 	call_init(f);
-	if (!wfd_probe(f)) {
+	ok = wfd_probe(f);
+	serving = false;
+	if (!ok) {
 		set_phase(f, WFD_FAILED);
 		return -22;
 	}
 	for (; cnt < THREADS; cnt++)
 		if (pthread_create(&threads[cnt], NULL, serve, f))
 			break;
+	/* It appears; what programs find there is the script's. */
+	if (f->folder)
+		(void)CreateDirectoryW(f->folder, NULL);
 	set_phase(f, WFD_SERVING);
 	wfd_play();
 	for (unsigned i = 0; i < cnt; i++)
 		pthread_join(threads[i], NULL);
 	wfd_play_end();
-	wfd_drop_files();
+	if (f->folder)
+		(void)RemoveDirectoryW(f->folder);
 	set_context(f, MF_WINFSP_NO_PID);
+	serving = true;
+	wfd_drop_files();
 	if (f->ops.destroy)
 		f->ops.destroy(f->data);
+	serving = false;
 	set_phase(f, WFD_ENDED);
 	return 0;
 }
@@ -307,6 +346,10 @@ void fsp_fuse3_exit(struct mf_winfsp_env *env, struct mf_winfsp_fuse *f)
 void fsp_fuse3_unmount(struct mf_winfsp_env *env, struct mf_winfsp_fuse *f)
 {
 	check_env(env, "fsp_fuse3_unmount");
+	if (serving) {
+		wfd_breach("unmount from an operation: the real one waits for it for ever");
+		return;
+	}
 	if (f->phase == WFD_MADE || f->phase == WFD_UNMOUNTED)
 		wfd_breach("unmount of what is not mounted");
 	if (f->phase == WFD_SERVING)
@@ -323,12 +366,16 @@ void fsp_fuse3_destroy(struct mf_winfsp_env *env, struct mf_winfsp_fuse *f)
 	if (wfd.volume == f)
 		wfd.volume = NULL;
 	pthread_mutex_unlock(&wfd.lock);
+	free(f->folder);
 	free(f);
 }
 
 struct mf_winfsp_context *fsp_fuse3_get_context(struct mf_winfsp_env *env)
 {
 	check_env(env, "fsp_fuse3_get_context");
+	if (!serving)
+		wfd_breach("fsp_fuse3_get_context from a thread that serves nothing: there is "
+			   "no context there");
 	return &context;
 }
 
@@ -362,6 +409,7 @@ void wfd_reset(void)
 {
 	wfd.violation[0] = '\0';
 	wfd.lost_errors = 0;
+	wfd.room = 0;
 }
 
 const char *wfd_options(void)
@@ -381,4 +429,9 @@ void wfd_interrupt(void)
 		wfd.volume->exiting = true;
 	pthread_cond_broadcast(&wfd.changed);
 	pthread_mutex_unlock(&wfd.lock);
+}
+
+void wfd_room(unsigned entries)
+{
+	wfd.room = entries;
 }

@@ -84,6 +84,8 @@ struct wfd_calls {
 	void (*offer)(uint32_t capable);
 	/* Ctrl-C */
 	void (*interrupt)(void);
+	/* How many entries of a directory fit into what readdir is given; 0: all */
+	void (*room)(unsigned entries);
 };
 
 /* A file of actions to be played by the double itself once the volume answers; its answers go to the other file. */

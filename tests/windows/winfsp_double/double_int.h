@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* double_int.h - inside the double of WinFsp: dll.c what the product calls, model.c what programs do, script.c actions from a file */
+/* double_int.h - inside the double of WinFsp: dll.c what the product calls, model.c what programs do, check.c what its answers must be, script.c actions from a file */
 #ifndef WINFSP_DOUBLE_INT_H
 #define WINFSP_DOUBLE_INT_H
 
@@ -17,6 +17,7 @@ struct mf_winfsp_fuse {
 	enum wfd_phase phase;
 	bool exiting;
 	uint32_t want;
+	wchar_t *folder; /* the mount point that is a directory */
 };
 
 /* An action on its way to a thread of the double. */
@@ -38,7 +39,7 @@ struct wfd_double {
 	struct wfd_request *first, **last;
 	struct wfd_file *files;
 	char violation[512], options[512];
-	unsigned lost_errors;
+	unsigned lost_errors, room;
 	uint32_t offered;
 };
 extern struct wfd_double wfd;
@@ -50,6 +51,19 @@ uint32_t wfd_do(uint32_t (*run)(void *arg), void *arg, int32_t pid, bool exclusi
 /** wfd_checked() - A callback's result, checked against what it may return; @max: largest positive one */
 int wfd_checked(const char *op, int result, size_t max);
 uint32_t wfd_status(int result);
+/** wfd_serving() - Whether the calling thread runs a callback; set around each; Return: what it was */
+bool wfd_serving(bool now);
+
+/* check.c: a breach for what is wrong */
+void wfd_check_ops(const struct mf_winfsp_ops *ops);
+void wfd_check_stat(const char *path, const struct mf_winfsp_stat *st);
+void wfd_check_statvfs(const struct mf_winfsp_statvfs *vfs);
+void wfd_check_name(const char *name);
+#define WFD_GUARD 64
+/** wfd_guard() - Fill what nobody may write to */
+void wfd_guard(void *at, size_t size);
+void wfd_check_guard(const char *op, const void *at, size_t size);
+
 /** wfd_probe() - What WinFsp asks at the start; Return: false: the mount fails */
 bool wfd_probe(struct mf_winfsp_fuse *f);
 /** wfd_play() - The script, if there is one, on a thread of its own */
@@ -79,6 +93,7 @@ EXPORT void wfd_reset(void);
 EXPORT const char *wfd_options(void);
 EXPORT void wfd_offer(uint32_t capable);
 EXPORT void wfd_interrupt(void);
+EXPORT void wfd_room(unsigned entries);
 EXPORT uint32_t wfd_create(const char *path, enum wfd_disposition how, unsigned access, int32_t pid,
 			   struct wfd_file **ret);
 EXPORT uint32_t wfd_read(struct wfd_file *f, void *buf, size_t size, int64_t off, size_t *ret_len);

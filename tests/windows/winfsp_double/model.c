@@ -98,42 +98,67 @@ uint32_t wfd_status(int result)
 
 static int call_getattr(const char *path, struct mf_winfsp_stat_ex *st, const struct wfd_file *f)
 {
+	struct {
+		struct mf_winfsp_stat_ex st;
+		uint8_t guard[WFD_GUARD];
+	} room;
+	bool extended = wfd.volume->want & MF_WINFSP_CAP_STAT_EX;
+	size_t size = extended ? sizeof(room.st) : sizeof(room.st.st);
 	struct mf_winfsp_file_info fi;
 	int r;
 
-	memset(st, 0, sizeof(*st));
+	memset(&room, 0, size);
+	wfd_guard((char *)&room + size, sizeof(room) - size);
 	if (f)
 		fi = info_of(f);
-	r = wfd_checked("getattr", ops()->getattr(path, &st->st, f ? &fi : NULL), 0);
-	if (r == 0 && !(st->st.mode & 0170000))
-		wfd_breach("getattr of %s: a mode without a type", path);
-	if (!(wfd.volume->want & MF_WINFSP_CAP_STAT_EX) && (st->flags || st->reserved[0]))
-		wfd_breach("getattr wrote behind a stat that has no attributes");
+	r = wfd_checked(
+		"getattr",
+		ops()->getattr ? ops()->getattr(path, &room.st.st, f ? &fi : NULL) : -ENOSYS, 0);
+	wfd_check_guard("getattr", (char *)&room + size, sizeof(room) - size);
+	if (r == 0)
+		wfd_check_stat(path, &room.st.st);
+	memset(st, 0, sizeof(*st));
+	memcpy(st, &room, size);
 	return r;
 }
 
 /* So that a mistake in the order of things does not run into NULL. */
 #define CALL(op, max, ...) (ops()->op ? wfd_checked(#op, ops()->op(__VA_ARGS__), (max)) : -ENOSYS)
 
+static int call_statfs(struct mf_winfsp_statvfs *ret)
+{
+	struct {
+		struct mf_winfsp_statvfs vfs;
+		uint8_t guard[WFD_GUARD];
+	} room;
+	int r;
+
+	memset(&room.vfs, 0, sizeof(room.vfs));
+	wfd_guard(room.guard, sizeof(room.guard));
+	r = CALL(statfs, 0, "/", &room.vfs);
+	wfd_check_guard("statfs", room.guard, sizeof(room.guard));
+	if (r == 0)
+		wfd_check_statvfs(&room.vfs);
+	*ret = room.vfs;
+	return r;
+}
+
 bool wfd_probe(struct mf_winfsp_fuse *f)
 {
 	struct mf_winfsp_stat_ex st;
 	struct mf_winfsp_statvfs vfs;
-	char text[64], value[8];
+	char text[64 + WFD_GUARD], value[8];
 	int r;
 
 	wfd.volume = f;
-	memset(&vfs, 0, sizeof(vfs));
-	if (CALL(statfs, 0, "/", &vfs) < 0)
+	if (call_statfs(&vfs) < 0)
 		return false;
-	if (!vfs.frsize || vfs.bfree > vfs.blocks)
-		wfd_breach("statfs: a volume of %llu blocks of %llu bytes with %llu free",
-			   (unsigned long long)vfs.blocks, (unsigned long long)vfs.frsize,
-			   (unsigned long long)vfs.bfree);
 	if (call_getattr("/", &st, NULL) < 0 || !IS_DIR(st.st))
 		return false;
 	if (ops()->readlink) {
-		r = ops()->readlink("/", text, sizeof(text));
+		wfd_guard(text, sizeof(text));
+		r = ops()->readlink("/", text, sizeof(text) - WFD_GUARD);
+		wfd_check_guard("readlink", text + sizeof(text) - WFD_GUARD, WFD_GUARD);
 		if (r != -EINVAL && r != -ENOSYS)
 			wfd_breach("readlink(\"/\") returned %d, not EINVAL or ENOSYS", r);
 	}
@@ -355,8 +380,25 @@ static uint32_t run_read(void *arg)
 {
 	struct io *io = arg;
 	struct mf_winfsp_file_info fi = info_of(io->f);
-	int r = CALL(read, io->size, io->f->path, io->in, io->size, io->off, &fi);
+	struct mf_winfsp_stat_ex before, after;
+	char *buf = malloc(io->size + WFD_GUARD);
+	int64_t end;
+	int r;
 
+	wfd_guard(buf, io->size + WFD_GUARD);
+	r = call_getattr(io->f->path, &before, io->f);
+	if (r == 0)
+		r = CALL(read, io->size, io->f->path, buf, io->size, io->off, &fi);
+	wfd_check_guard("read", buf + io->size, WFD_GUARD);
+	/* Programs take less than they asked for as the end of the file. */
+	if (r >= 0 && (size_t)r < io->size && call_getattr(io->f->path, &after, io->f) == 0) {
+		end = before.st.size < after.st.size ? before.st.size : after.st.size;
+		if (io->off + r < end)
+			wfd_breach("read gave %d of %zu bytes, but the file goes on", r, io->size);
+	}
+	if (r > 0 && (size_t)r <= io->size)
+		memcpy(io->in, buf, (size_t)r);
+	free(buf);
 	if (r == 0)
 		return WFD_END_OF_FILE;
 	io->len = r > 0 ? (size_t)r : 0;
@@ -496,17 +538,32 @@ uint32_t wfd_set_time(struct wfd_file *f, int64_t mtime)
 struct listing {
 	wfd_entry_fn fn;
 	void *ctx;
-	unsigned others;
+	unsigned others, told;
+	bool full;
 };
+
+/* The one that the calling thread's readdir fills. */
+static _Thread_local struct listing *listing;
 
 static int fill(void *buf, const char *name, const struct mf_winfsp_stat *st, int64_t off,
 		int flags)
 {
-	struct listing *l = buf;
+	struct listing *l = listing;
 
-	(void)off;
-	if (!*name || strchr(name, '/'))
-		wfd_breach("readdir told of a name \"%s\"", name);
+	if (!l || buf != l) {
+		wfd_breach("the filler was called by another thread, or after readdir: the real "
+			   "one writes to memory that is gone");
+		return 1;
+	}
+	if (l->full)
+		wfd_breach("readdir went on after it was told that there is no room");
+	if (off)
+		wfd_breach("readdir told of an offset: WinFsp asks for a listing whole");
+	wfd_check_name(name);
+	if (wfd.room && ++l->told > wfd.room) {
+		l->full = true;
+		return 1;
+	}
 	if (flags & MF_WINFSP_FILL_DIR_PLUS && (!st || !(st->mode & 0170000)))
 		wfd_breach("readdir told of %s with a stat without a type", name);
 	l->others += strcmp(name, ".") && strcmp(name, "..");
@@ -518,9 +575,13 @@ static int fill(void *buf, const char *name, const struct mf_winfsp_stat *st, in
 static int read_directory(struct wfd_file *f, struct listing *l)
 {
 	struct mf_winfsp_file_info fi = info_of(f);
+	int r;
 
-	return CALL(readdir, 0, f->path, l, fill, 0, &fi,
-		    wfd.volume->want & MF_WINFSP_CAP_READDIR_PLUS ? MF_WINFSP_READDIR_PLUS : 0);
+	listing = l;
+	r = CALL(readdir, 0, f->path, l, fill, 0, &fi,
+		 wfd.volume->want & MF_WINFSP_CAP_READDIR_PLUS ? MF_WINFSP_READDIR_PLUS : 0);
+	listing = NULL;
+	return r;
 }
 
 struct list {
@@ -537,14 +598,14 @@ static uint32_t run_list(void *arg)
 
 uint32_t wfd_list(struct wfd_file *f, wfd_entry_fn fn, void *ctx)
 {
-	struct list a = { f, { fn, ctx, 0 } };
+	struct list a = { f, { .fn = fn, .ctx = ctx } };
 
 	return f->dir ? wfd_do(run_list, &a, MF_WINFSP_NO_PID, false) : WFD_NOT_DIR;
 }
 
 static int may_delete(struct wfd_file *f)
 {
-	struct listing l = { NULL, NULL, 0 };
+	struct listing l = { .fn = NULL };
 	int r = 0;
 
 	if (f->dir)
@@ -642,7 +703,7 @@ static uint32_t run_volume(void *arg)
 {
 	struct mf_winfsp_statvfs *st = arg;
 
-	return wfd_status(CALL(statfs, 0, "/", st));
+	return wfd_status(call_statfs(st));
 }
 
 uint32_t wfd_volume(uint64_t *ret_total, uint64_t *ret_free)

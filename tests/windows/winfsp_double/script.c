@@ -7,6 +7,7 @@
  *	delete 42 /a.txt	file or directory	rename 42 /a.txt /b.txt
  *	list 42 /		names, sorted		mkdir 42 /dir
  *	stop			the mount ends, as by Ctrl-C
+ *	stay			it goes on; the script ends
  *
  * Answers, a line each: "ACTION PATH STATUS [text]", and "violation ..." at the end if there was one.
  */
@@ -81,7 +82,7 @@ static void act(FILE *out, const char *verb, int32_t pid, const char *path, cons
 static void *play(void *arg)
 {
 	FILE *in = fopen(getenv(WFD_ENV_SCRIPT), "rb"), *out = fopen(getenv(WFD_ENV_OUT), "wb");
-	char line[4096], verb[16], path[1024];
+	char line[4096] = "", verb[16], path[1024];
 	int pid, at;
 
 	(void)arg;
@@ -90,7 +91,7 @@ static void *play(void *arg)
 		at = (int)strlen(line);
 		if (sscanf(line, "%15s %d %1023s%n", verb, &pid, path, &at) == 3)
 			act(out, verb, pid, path, line[at] ? line + at + 1 : "");
-		else if (!strcmp(line, "stop"))
+		else if (!strcmp(line, "stop") || !strcmp(line, "stay"))
 			break;
 	}
 	if (out && *wfd.violation)
@@ -99,7 +100,8 @@ static void *play(void *arg)
 		fclose(out);
 	if (in)
 		fclose(in);
-	wfd_interrupt();
+	if (strcmp(line, "stay") != 0)
+		wfd_interrupt();
 	return NULL;
 }
 

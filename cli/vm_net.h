@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vm_net.h - what moonfence vm-net was asked for (vm_net.c), and doing it (vm_net_linux.c) */
+#ifndef MF_CLI_VM_NET_H
+#define MF_CLI_VM_NET_H
+
+#include "cli/label_options.h"
+#include "cli/options.h"
+#include "cli/policy_host.h"
+#include "cli/vm_wire.h"
+#include "proxies/proxy.h"
+
+struct mf_vm_net_wishes {
+	struct mf_policy_host host;
+	const char *id, *metrics_path, *ca_dir;
+	struct mf_label_options labels;
+	struct mf_proxy_options proxy_options;
+	struct mf_vm_wire_options wire_options; /* places, the network */
+	bool want_summary, once;
+};
+
+/** mf_vm_net_run() - Until a signal ends it; says what is wrong itself. Return: the exit status */
+int mf_vm_net_run(struct mf_vm_net_wishes *wishes);
+
+#endif

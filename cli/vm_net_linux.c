@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm_net_linux.c - moonfence vm-net: the network of virtual machines, under policies
+ *
+ * Puts together: the wires (vm_wire.h), a session of guests whose packets arrive at listeners (capture.h), and the proxies that
+ * serve those. No privileges are wanted: the guests' packets end in a namespace of our own.
+ */
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "capture/capture.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/run_metrics.h"
+#include "cli/summary.h"
+#include "cli/vm_net.h"
+#include "core/base/clock.h"
+#include "core/names/correlation.h"
+#include "core/observe/events.h"
+#include "core/observe/metrics.h"
+#include "proxies/tls_authority.h"
+
+struct vm_net {
+	struct mf_vm_net_wishes *w;
+	struct mf_policy_host *host;
+	struct mf_capture_guests guests;
+	struct mf_capture *capture;
+	struct mf_metrics *metrics;
+	struct mf_summary *summary;
+	struct mf_names *names;
+	struct mf_session session;
+	struct mf_tls_authority *authority;
+	struct event_base *base;
+	struct mf_proxy *proxy;
+	struct mf_vm_wire *wire;
+	uint64_t started_ns;
+};
+
+/* ---- the loop ---------------------------------------------------------------------------------------------------- */
+
+static void event_of(struct vm_net *v, struct mf_event *ev, enum mf_event_type type)
+{
+	mf_event_begin(ev, &(struct mf_event_head){
+				   .type = type, .session_id = v->w->id, .source = "nic" });
+}
+
+static void on_drift(struct vm_net *v, const char *what)
+{
+	struct mf_event ev;
+
+	mf_log_error(&v->host->log,
+		     "the fence is not as it was built, all traffic of the machines has ended: %s",
+		     what);
+	mf_proxy_cut(v->proxy, what);
+	event_of(v, &ev, MF_EV_CAPTURE_DRIFT);
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(MF_CAPTURE_TPROXY));
+	mf_event_add_cstr(&ev, MF_EVF_REASON, what);
+	mf_event_add_cstr(&ev, MF_EVF_ACTION, "cut");
+	mf_events_send(v->host->events, &ev);
+}
+
+/* Packets that are neither TCP nor UDP */
+static void on_refused(struct vm_net *v, const char *what)
+{
+	struct mf_event ev;
+
+	mf_event_begin(&ev, &(struct mf_event_head){ .type = MF_EV_CAPTURE_REFUSED,
+						     .session_id = v->w->id,
+						     .source = "nic",
+						     .effective_action = "blocked" });
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(MF_CAPTURE_TPROXY));
+	mf_event_add_cstr(&ev, MF_EVF_REASON, what);
+	mf_events_send(v->host->events, &ev);
+}
+
+static void on_capture(evutil_socket_t fd, short what, void *ctx)
+{
+	struct vm_net *v = ctx;
+	struct mf_capture_event ev;
+
+	(void)fd;
+	(void)what;
+	while (mf_capture_next_event(v->capture, &ev)) {
+		if (ev.kind == MF_CAPTURE_DRIFT)
+			on_drift(v, ev.text);
+		else if (ev.kind == MF_CAPTURE_REFUSED)
+			on_refused(v, ev.text);
+	}
+}
+
+static void on_reload(evutil_socket_t fd, short what, void *ctx)
+{
+	struct vm_net *v = ctx;
+
+	(void)fd;
+	(void)what;
+	mf_policy_host_reload(v->host);
+}
+
+static void on_end(evutil_socket_t fd, short what, void *ctx)
+{
+	struct vm_net *v = ctx;
+
+	(void)fd;
+	(void)what;
+	event_base_loopbreak(v->base);
+}
+
+static void on_all_gone(void *ctx)
+{
+	struct vm_net *v = ctx;
+
+	if (v->w->once)
+		event_base_loopbreak(v->base);
+}
+
+static void tell_start(struct vm_net *v)
+{
+	struct mf_capture_timing t;
+	struct mf_event ev;
+
+	mf_capture_get_timing(v->capture, &t);
+	event_of(v, &ev, MF_EV_TRANSPARENT_NET_SETUP);
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(MF_CAPTURE_TPROXY));
+	mf_event_add_int(&ev, MF_EVF_DURATION_MS, (int64_t)(t.total_ns / MF_NS_PER_MS));
+	mf_events_send(v->host->events, &ev);
+	event_of(v, &ev, MF_EV_SESSION_START);
+	mf_events_send(v->host->events, &ev);
+	for (size_t i = 0; i < v->w->wire_options.place_cnt; i++)
+		printf("machines connect at %s\n", v->w->wire_options.places[i].at);
+	fflush(stdout);
+}
+
+static void log_wire(struct vm_net *v)
+{
+	struct mf_vm_wire_stats s;
+
+	mf_vm_wire_get_stats(v->wire, &s);
+	mf_log_info(&v->host->log,
+		    "%llu machines, %llu frames (%llu bytes) from them, %llu (%llu) to them",
+		    (unsigned long long)s.guests, (unsigned long long)s.frames_in,
+		    (unsigned long long)s.bytes_in, (unsigned long long)s.frames_out,
+		    (unsigned long long)s.bytes_out);
+	for (int i = 0; i < MF_GUEST_DROP_NUM; i++)
+		if (s.dropped[i])
+			mf_log_info(&v->host->log, "%llu frames dropped: %s",
+				    (unsigned long long)s.dropped[i],
+				    mf_guest_drop_name((enum mf_guest_drop)i));
+}
+
+static void tell_end(struct vm_net *v)
+{
+	struct mf_proxy_stats s = { .size = sizeof(s) };
+	struct mf_event ev;
+
+	mf_proxy_cut(v->proxy, "session end");
+	mf_proxy_get_stats(v->proxy, &s);
+	mf_run_metrics_gather(v->metrics, &(struct mf_run_metrics){ v->host->vm, v->names,
+								    v->host->events, v->proxy });
+	mf_proxy_stop(v->proxy);
+	v->proxy = NULL;
+	log_wire(v);
+	event_of(v, &ev, MF_EV_SESSION_END);
+	mf_event_add_int(&ev, MF_EVF_EXIT_CODE, 0);
+	mf_event_add_int(
+		&ev, MF_EVF_DURATION_MS,
+		(int64_t)((mf_clock_now(&mf_clock_system) - v->started_ns) / MF_NS_PER_MS));
+	mf_event_add_int(&ev, MF_EVF_CONNECTIONS, (int64_t)s.tcp_accepted);
+	mf_event_add_int(&ev, MF_EVF_DNS_QUERIES, (int64_t)s.dns_queries);
+	mf_event_add_int(&ev, MF_EVF_DENIED,
+			 (int64_t)(s.tcp_denied + s.udp_denied + s.dns_denied + s.sni_denied));
+	mf_events_send(v->host->events, &ev);
+}
+
+static int serve(struct vm_net *v, struct mf_err *err)
+{
+	struct event *events[4] = { NULL };
+	int r = MF_E_NOMEM;
+
+	v->base = event_base_new();
+	if (v->base) {
+		events[0] = event_new(v->base, mf_capture_fd(v->capture), EV_READ | EV_PERSIST,
+				      on_capture, v);
+		events[1] = evsignal_new(v->base, SIGHUP, on_reload, v);
+		events[2] = evsignal_new(v->base, SIGTERM, on_end, v);
+		events[3] = evsignal_new(v->base, SIGINT, on_end, v);
+	}
+	for (size_t i = 0; i < MF_ARRAY_SIZE(events); i++) {
+		if (!events[i] || event_add(events[i], NULL)) {
+			mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
+			goto out;
+		}
+	}
+	r = mf_proxy_start(v->base, &v->session, &v->w->proxy_options, &v->proxy, err);
+	if (r < 0)
+		goto out;
+	r = mf_vm_wire_begin(v->wire, v->base, mf_capture_take_guests(v->capture), err);
+	if (r < 0)
+		goto out;
+	tell_start(v);
+	mf_policy_host_serve(v->host, &(struct mf_session_card){
+					      .kind = "vm-net",
+					      .id = v->w->id,
+					      .backend = mf_capture_backend_name(MF_CAPTURE_TPROXY),
+					      .labels = v->w->labels.rows,
+					      .label_cnt = v->w->labels.cnt,
+					      .names = v->names,
+				      });
+	event_base_dispatch(v->base);
+	tell_end(v);
+out:
+	for (size_t i = 0; i < MF_ARRAY_SIZE(events); i++)
+		if (events[i])
+			event_free(events[i]);
+	return r;
+}
+
+/* ---- set-up ------------------------------------------------------------------------------------------------------ */
+
+static void fill_session(struct vm_net *v)
+{
+	v->session = (struct mf_session){
+		.id = v->w->id,
+		.source = "nic",
+		.labels = v->w->labels.rows,
+		.label_cnt = v->w->labels.cnt,
+		.vm = v->host->vm,
+		.names = v->names,
+		.events = v->host->events,
+		.metrics = v->metrics,
+		.log = &v->host->log,
+	};
+	mf_capture_get_ops(v->capture, &v->session.ops);
+	/* What runs in a machine is nobody's process here. */
+	v->session.ops.find_process = NULL;
+}
+
+static int open_events(struct vm_net *v, struct mf_err *err)
+{
+	int r;
+
+	mf_policy_host_listen(v->host);
+	r = mf_policy_host_open_events(v->host, NULL, err);
+	if (r < 0 || !v->w->want_summary)
+		return r;
+	v->summary = mf_summary_new();
+	return v->summary ? mf_events_add_callback(v->host->events, mf_summary_on_event, v->summary,
+						   "summary", err)
+			  : mf_err_set(err, MF_E_NOMEM, "out of memory");
+}
+
+static int set_up(struct vm_net *v, int *ret_status, struct mf_err *err)
+{
+	struct mf_proxy_options *o = &v->w->proxy_options;
+	int r = open_events(v, err);
+
+	if (r < 0)
+		return r;
+	v->metrics = mf_metrics_new(0);
+	if (!v->metrics)
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	r = mf_names_new(NULL, &v->names, err);
+	if (r < 0)
+		return r;
+	v->host->session = v->w->id;
+	r = mf_policy_host_load(v->host, err);
+	if (r < 0) {
+		*ret_status = MF_EXIT_FAULT;
+		return r;
+	}
+	r = mf_capture_prove(v->capture, err);
+	if (r < 0) {
+		struct mf_event ev;
+
+		event_of(v, &ev, MF_EV_TRANSPARENT_NET_FAILED);
+		mf_event_add_cstr(&ev, MF_EVF_ERROR, err->msg);
+		mf_events_send(v->host->events, &ev);
+		return r;
+	}
+	fill_session(v);
+	o->tcp_fds[o->tcp_fd_cnt++] = mf_capture_tcp_fd(v->capture, 0);
+	o->udp_fds[o->udp_fd_cnt++] = mf_capture_udp_fd(v->capture, 0);
+	o->tls_authority = v->authority;
+	return 0;
+}
+
+static void tear_down(struct vm_net *v)
+{
+	struct mf_err err = { 0 };
+
+	mf_proxy_stop(v->proxy);
+	if (mf_vm_wire_free(v->wire, &err) < 0)
+		mf_log_error(&v->host->log, "%s", err.msg);
+	mf_capture_free(v->capture);
+	if (v->w->metrics_path && v->metrics &&
+	    mf_run_metrics_write(v->metrics, v->w->metrics_path, &err) < 0)
+		mf_log_error(&v->host->log, "%s", err.msg);
+	mf_policy_host_unload(v->host);
+	mf_policy_host_close_events(v->host);
+	if (v->summary)
+		mf_summary_print(v->summary, stderr, v->w->id);
+	mf_summary_free(v->summary);
+	mf_tls_authority_free(v->authority);
+	mf_names_free(v->names);
+	mf_metrics_free(v->metrics);
+	if (v->base)
+		event_base_free(v->base);
+}
+
+/* The networks that guests get (guest_net.h) are those of the namespace. */
+static void choose_networks(struct vm_net *v)
+{
+	static const uint8_t net4[4] = { 10, 0, 2, 0 };
+	static const uint8_t net6[6] = { 0xfd, 0x6d, 0x6f, 0x6f, 0x6e, 0x67 };
+	struct mf_guest_net_options *net = &v->w->wire_options.net;
+
+	memcpy(net->net4, net4, sizeof(net4));
+	memcpy(net->net6, net6, sizeof(net6));
+	memcpy(v->guests.net4, net4, sizeof(net4));
+	memcpy(v->guests.net6, net6, sizeof(net6));
+	v->guests.mtu = net->mtu;
+}
+
+static int begin(struct vm_net *v, struct mf_err *err)
+{
+	struct mf_capture_options o = { .size = sizeof(o),
+					.backend = MF_CAPTURE_TPROXY,
+					.guests = &v->guests,
+					.log = &v->host->log };
+	int r;
+
+	r = v->w->ca_dir ? mf_tls_authority_open(v->w->ca_dir, &v->authority, err)
+			 : mf_tls_authority_new(v->w->id, &v->authority, err);
+	if (r < 0)
+		return r;
+	r = mf_vm_wire_open(&v->w->wire_options, &v->wire, err);
+	/* It forks, and must do so before there are threads. */
+	return r < 0 ? r : mf_capture_new(&o, &v->capture, err);
+}
+
+int mf_vm_net_run(struct mf_vm_net_wishes *wishes)
+{
+	struct vm_net v = { .w = wishes, .host = &wishes->host };
+	struct mf_err err = { 0 };
+	int status = MF_EXIT_SETUP, r;
+
+	v.started_ns = mf_clock_now(&mf_clock_system);
+	wishes->wire_options.all_gone = on_all_gone;
+	wishes->wire_options.ctx = &v;
+	choose_networks(&v);
+	r = begin(&v, &err);
+	if (r == 0)
+		r = set_up(&v, &status, &err);
+	if (r == 0)
+		r = serve(&v, &err);
+	if (r < 0) {
+		fputs("moonfence: ", stderr);
+		mf_output_problem(&err);
+	} else {
+		status = MF_EXIT_GOOD;
+	}
+	tear_down(&v);
+	return status;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm_wire.h - the wires of moonfence vm-net: where virtual machines connect, and the device that their packets go to
+ *
+ * Linux only. Belongs to the thread of its loop. Whatever a guest sends is bounded: so many frames a turn, so many bytes that wait.
+ */
+#ifndef MF_CLI_VM_WIRE_H
+#define MF_CLI_VM_WIRE_H
+
+#include "core/base/err.h"
+#include "core/base/log.h"
+#include "nic/guest_net.h"
+
+struct event_base;
+struct mf_vm_wire;
+
+#define MF_VM_WIRE_PLACES_MAX 16
+
+enum mf_vm_place_kind {
+	MF_VM_PLACE_STREAM, /* Unix socket: QEMU's -netdev stream */
+	MF_VM_PLACE_DGRAM,  /* Unix datagram socket: -netdev dgram, hypervisors of macOS */
+	MF_VM_PLACE_TAP,    /* a TAP device that is there */
+	MF_VM_PLACE_FD,	    /* an inherited, connected socket, stream or datagram */
+};
+
+struct mf_vm_place {
+	enum mf_vm_place_kind kind;
+	const char *at; /* path, name of the device, number */
+};
+
+struct mf_vm_wire_options {
+	struct mf_guest_net_options net;
+	struct mf_vm_place places[MF_VM_WIRE_PLACES_MAX];
+	size_t place_cnt;
+	const char *pcap; /* NULL: no file */
+	const struct mf_log *log;
+	void (*all_gone)(void *ctx); /* the last guest has left; may be NULL */
+	void *ctx;
+};
+
+struct mf_vm_wire_stats {
+	uint64_t guests, frames_in, frames_out, bytes_in, bytes_out, dropped[MF_GUEST_DROP_NUM];
+	uint64_t unclaimed; /* packets for guests that are not there (any more) */
+	unsigned open;
+};
+
+/**
+ * mf_vm_wire_open() - Listen at all places: early, so that virtual machines may be started meanwhile
+ * @options: borrowed until mf_vm_wire_free(). Return: 0; MF_E_IO, MF_E_EXIST (somebody listens there), MF_E_INVAL, MF_E_NOMEM
+ */
+int mf_vm_wire_open(const struct mf_vm_wire_options *options, struct mf_vm_wire **ret,
+		    struct mf_err *err);
+
+/** mf_vm_wire_begin() - Let guests in. @device: of mf_capture_take_guests(), owned from now on. Return: 0, MF_E_NOMEM, MF_E_IO */
+int mf_vm_wire_begin(struct mf_vm_wire *w, struct event_base *base, int device, struct mf_err *err);
+
+void mf_vm_wire_get_stats(const struct mf_vm_wire *w, struct mf_vm_wire_stats *ret);
+
+/** mf_vm_wire_free() - Guests hear the end of their wires; sockets are removed; NULL is fine. Return: 0, MF_E_IO (the capture file) */
+int mf_vm_wire_free(struct mf_vm_wire *w, struct mf_err *err);
+
+#endif

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vm_wire_linux.c - see vm_wire.h */
+#include "cli/vm_wire.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <linux/virtio_net.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "capture/pcap_file.h"
+#include "capture/pcapng_write.h"
+#include "core/base/bytes.h"
+#include "core/base/clock.h"
+#include "core/packet/flow.h"
+#include "nic/frame_socket.h"
+#include "nic/frame_tap_linux.h"
+
+#define FRAMES_PER_TURN	 64
+#define PACKETS_PER_TURN 64
+#define TICK_S		 5 /* advertisements that are due are looked for */
+#define LINK_ETHERNET	 1
+#define SOCKET_BUFFER	 (1 << 20)
+
+struct guest {
+	struct mf_vm_wire *wire;
+	struct mf_guest *guest;
+	struct event *readable, *writable;
+};
+
+struct listener {
+	struct mf_vm_wire *wire;
+	const char *path; /* to be removed; NULL: none */
+	int fd;
+	enum mf_vm_place_kind kind;
+	struct event *readable;
+};
+
+struct mf_vm_wire {
+	const struct mf_vm_wire_options *options;
+	struct event_base *base;
+	struct mf_guest_net *net;
+	struct mf_pcapng *pcap;
+	struct listener listeners[MF_VM_WIRE_PLACES_MAX];
+	size_t listener_cnt;
+	int device;
+	struct event *packets, *tick;
+	struct guest *guests[MF_GUESTS_MAX];
+	unsigned guest_cnt;
+	struct mf_vm_wire_stats stats; /* of guests that have gone */
+	uint8_t packet[sizeof(struct virtio_net_hdr) + MF_FRAME_MAX];
+};
+
+/* ---- places ------------------------------------------------------------------------------------------------------ */
+
+/* A socket that nobody serves any more is in the way; one that somebody serves is somebody's. */
+static int clear_path(const struct sockaddr_un *at, int type, struct mf_err *err)
+{
+	struct stat st;
+	int fd, r;
+
+	if (lstat(at->sun_path, &st) < 0)
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return mf_err_set(err, MF_E_EXIST, "%s is there and no socket", at->sun_path);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	r = fd < 0 ? -1 : connect(fd, (const struct sockaddr *)at, sizeof(*at));
+	if (r < 0 && errno == ECONNREFUSED) {
+		close(fd);
+		(void)unlink(at->sun_path);
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	return mf_err_set(err, MF_E_EXIST, "somebody listens at %s already", at->sun_path);
+}
+
+static int open_path(const char *path, int type, struct mf_err *err)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	mode_t old;
+	int fd, r;
+
+	if (strlen(path) >= sizeof(at.sun_path))
+		return mf_err_set(err, MF_E_LIMIT,
+				  "'%s' is too long for a socket's path: %zu bytes at most", path,
+				  sizeof(at.sun_path) - 1);
+	strcpy(at.sun_path, path);
+	r = clear_path(&at, type, err);
+	if (r < 0)
+		return r;
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return mf_err_set(err, MF_E_IO, "no socket: %s", strerror(errno));
+	old = umask(0177);
+	r = bind(fd, (struct sockaddr *)&at, sizeof(at));
+	umask(old);
+	if (r == 0 && type == SOCK_STREAM)
+		r = listen(fd, 64);
+	if (r == 0)
+		return fd;
+	r = errno;
+	close(fd);
+	return mf_err_set(err, MF_E_IO, "cannot listen at %s: %s", path, strerror(r));
+}
+
+static int open_inherited(const char *text, enum mf_vm_place_kind *ret_kind, struct mf_err *err)
+{
+	int fd = atoi(text), type = 0;
+	socklen_t len = sizeof(type);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+	    (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET))
+		return mf_err_set(err, MF_E_INVAL, "descriptor %s is no socket: %s", text,
+				  strerror(errno));
+	*ret_kind = type == SOCK_STREAM ? MF_VM_PLACE_FD : MF_VM_PLACE_DGRAM;
+	evutil_make_socket_nonblocking(fd);
+	return fd;
+}
+
+static int open_place(struct mf_vm_wire *w, const struct mf_vm_place *place, struct mf_err *err)
+{
+	struct listener *l = &w->listeners[w->listener_cnt];
+
+	*l = (struct listener){ .wire = w, .kind = place->kind, .fd = -1 };
+	switch (place->kind) {
+	case MF_VM_PLACE_STREAM:
+	case MF_VM_PLACE_DGRAM:
+		l->fd = open_path(place->at,
+				  place->kind == MF_VM_PLACE_STREAM ? SOCK_STREAM : SOCK_DGRAM,
+				  err);
+		l->path = l->fd < 0 ? NULL : place->at;
+		break;
+	case MF_VM_PLACE_TAP:
+		l->fd = mf_frame_tap_open(place->at, err);
+		break;
+	case MF_VM_PLACE_FD:
+		l->fd = open_inherited(place->at, &l->kind, err);
+		break;
+	}
+	if (l->fd < 0)
+		return l->fd;
+	w->listener_cnt++;
+	return 0;
+}
+
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t now_ns(void *ctx)
+{
+	(void)ctx;
+	return mf_clock_now(&mf_clock_system);
+}
+
+static void observe(void *ctx, struct mf_guest *guest, bool from_guest, const uint8_t *head,
+		    size_t head_len, const uint8_t *body, size_t body_len)
+{
+	struct mf_vm_wire *w = ctx;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	(void)mf_pcapng_write(
+		w->pcap,
+		&(struct mf_pcapng_packet){
+			.head = mf_span_of(head, head_len),
+			.body = mf_span_of(body, body_len),
+			.wire_len = (uint32_t)(head_len + body_len),
+			.time_ns = (uint64_t)now.tv_sec * MF_NS_PER_S + (uint64_t)now.tv_nsec,
+			.interface = mf_guest_number(guest),
+			.link = LINK_ETHERNET,
+			.direction = from_guest ? MF_PCAP_OUTBOUND : MF_PCAP_INBOUND,
+		});
+}
+
+/*
+ * What comes over a socket is whole, and monitors with offloads leave checksums open: TCP and UDP are handed to the kernel as
+ * packets whose checksum somebody else computes, which it does not look at.
+ */
+static void make_header(const uint8_t *pkt, size_t len, struct virtio_net_hdr *h)
+{
+	size_t start = 0;
+	uint8_t proto = 0;
+
+	memset(h, 0, sizeof(*h));
+	if (pkt[0] >> 4 == 4 && !(mf_load_be16(pkt + 6) & 0x3fff)) {
+		start = (pkt[0] & 15u) * 4u;
+		proto = pkt[9];
+	} else if (pkt[0] >> 4 == 6) {
+		start = 40;
+		proto = pkt[6];
+	}
+	if ((proto != MF_PROTO_TCP || len < start + 20) &&
+	    (proto != MF_PROTO_UDP || len < start + 8))
+		return;
+	h->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	h->csum_start = (uint16_t)start;
+	h->csum_offset = proto == MF_PROTO_TCP ? 16 : 6;
+}
+
+static void on_packet(void *ctx, struct mf_guest *guest, uint8_t *pkt, size_t len)
+{
+	struct mf_vm_wire *w = ctx;
+	struct virtio_net_hdr h;
+	struct iovec iov[2] = { { &h, sizeof(h) }, { pkt, len } };
+
+	(void)guest;
+	make_header(pkt, len, &h);
+	/* What the kernel does not take is lost, as on any wire. */
+	if (writev(w->device, iov, 2) < 0 && errno == EINTR)
+		(void)!writev(w->device, iov, 2);
+}
+
+static void on_guest(void *ctx, struct mf_guest *guest, bool leased)
+{
+	struct mf_vm_wire *w = ctx;
+	const uint8_t *m = mf_guest_mac(guest), *a = mf_guest_address4(guest);
+
+	mf_log_info(w->options->log, "guest %u: %02x:%02x:%02x:%02x:%02x:%02x %s %u.%u.%u.%u",
+		    mf_guest_number(guest), m[0], m[1], m[2], m[3], m[4], m[5],
+		    leased ? "asked for its address" : "may have", a[0], a[1], a[2], a[3]);
+}
+
+/* Room for a socket that was full is worth a look only then. */
+static void watch_writable(struct guest *g)
+{
+	bool wants = mf_guest_source(g->guest)->wants_write;
+
+	if (wants && !event_pending(g->writable, EV_WRITE, NULL))
+		event_add(g->writable, NULL);
+	else if (!wants && event_pending(g->writable, EV_WRITE, NULL))
+		event_del(g->writable);
+}
+
+static void flush(struct mf_vm_wire *w)
+{
+	mf_guest_net_flush(w->net);
+	for (unsigned i = 0; i < w->guest_cnt; i++)
+		watch_writable(w->guests[i]);
+}
+
+/* ---- the device -------------------------------------------------------------------------------------------------- */
+
+static void take_packets(struct mf_vm_wire *w)
+{
+	const size_t head = sizeof(struct virtio_net_hdr);
+
+	for (int i = 0; i < PACKETS_PER_TURN; i++) {
+		ssize_t n = read(w->device, w->packet, sizeof(w->packet));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < (ssize_t)head)
+			break;
+		if (mf_guest_net_packet(w->net, w->packet + head, (size_t)n - head) == MF_E_NOENT)
+			w->stats.unclaimed++;
+	}
+}
+
+static void on_device(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_vm_wire *w = ctx;
+
+	(void)fd;
+	(void)what;
+	take_packets(w);
+	flush(w);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	flush(ctx);
+}
+
+/* ---- guests ------------------------------------------------------------------------------------------------------ */
+
+static void count(struct mf_vm_wire_stats *sum, const struct mf_guest *guest)
+{
+	struct mf_guest_stats s;
+
+	mf_guest_get_stats(guest, &s);
+	sum->frames_in += s.frames.in;
+	sum->frames_out += s.frames.out;
+	sum->bytes_in += s.frames.in_bytes;
+	sum->bytes_out += s.frames.out_bytes;
+	for (int i = 0; i < MF_GUEST_DROP_NUM; i++)
+		sum->dropped[i] += s.dropped[i];
+}
+
+static void drop_guest(struct guest *g)
+{
+	struct mf_vm_wire *w = g->wire;
+
+	if (g->readable)
+		event_free(g->readable);
+	if (g->writable)
+		event_free(g->writable);
+	if (g->guest) {
+		count(&w->stats, g->guest);
+		mf_guest_detach(g->guest);
+	}
+	for (unsigned i = 0; i < w->guest_cnt; i++) {
+		if (w->guests[i] == g) {
+			w->guests[i] = w->guests[--w->guest_cnt];
+			break;
+		}
+	}
+	free(g);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *ctx)
+{
+	struct guest *g = ctx;
+	struct mf_vm_wire *w = g->wire;
+	int r = mf_guest_run(g->guest, FRAMES_PER_TURN);
+
+	(void)fd;
+	(void)what;
+	/* What the kernel answers at once (a SYN, an acknowledgement) is there by now. */
+	if (r > 0)
+		take_packets(w);
+	flush(w);
+	if (r >= 0)
+		return;
+	mf_log_info(w->options->log, "guest %u: %s", mf_guest_number(g->guest),
+		    r == MF_E_CLOSED ? "its wire has ended" : "what it sends are no frames");
+	drop_guest(g);
+	if (!w->guest_cnt && w->options->all_gone)
+		w->options->all_gone(w->options->ctx);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *ctx)
+{
+	struct guest *g = ctx;
+
+	(void)fd;
+	(void)what;
+	mf_frame_source_flush(mf_guest_source(g->guest));
+	watch_writable(g);
+}
+
+static int add_guest(struct mf_vm_wire *w, struct mf_frame_source *source, struct mf_err *err)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+	int fd = source->fd, r;
+
+	if (!g) {
+		mf_frame_source_free(source);
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	}
+	g->wire = w;
+	r = mf_guest_attach(w->net, source, &g->guest, err);
+	if (r < 0) {
+		free(g);
+		return r;
+	}
+	w->guests[w->guest_cnt++] = g;
+	w->stats.guests++;
+	g->readable = event_new(w->base, fd, EV_READ | EV_PERSIST, on_readable, g);
+	g->writable = event_new(w->base, fd, EV_WRITE | EV_PERSIST, on_writable, g);
+	if (g->readable && g->writable && event_add(g->readable, NULL) == 0)
+		return 0;
+	drop_guest(g);
+	return mf_err_set(err, MF_E_NOMEM, "out of memory");
+}
+
+/* Whoever connects must be the same user, or root: the socket's mode says so already, where it still has that mode. */
+static bool is_ours(int fd)
+{
+	struct ucred c;
+	socklen_t len = sizeof(c);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) == 0 &&
+	       (c.uid == 0 || c.uid == geteuid());
+}
+
+static void set_buffers(int fd)
+{
+	int size = SOCKET_BUFFER;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+}
+
+static void on_connect(evutil_socket_t listener, short what, void *ctx)
+{
+	struct listener *l = ctx;
+	struct mf_frame_source *source;
+	struct mf_err err = { 0 };
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)what;
+	if (fd < 0)
+		return;
+	if (!is_ours(fd)) {
+		mf_log_warning(l->wire->options->log, "another user's connection to %s is refused",
+			       l->path);
+		close(fd);
+		return;
+	}
+	set_buffers(fd);
+	if (mf_frame_stream_new(fd, &source, &err) < 0 || add_guest(l->wire, source, &err) < 0)
+		mf_log_warning(l->wire->options->log, "a guest is refused: %s", err.msg);
+}
+
+/* ---- begin and end ----------------------------------------------------------------------------------------------- */
+
+static int begin_listener(struct mf_vm_wire *w, struct listener *l, struct mf_err *err)
+{
+	struct mf_frame_source *source = NULL;
+	int fd = l->fd, r = 0;
+
+	if (l->kind == MF_VM_PLACE_STREAM) {
+		l->readable = event_new(w->base, fd, EV_READ | EV_PERSIST, on_connect, l);
+		if (!l->readable || event_add(l->readable, NULL))
+			return mf_err_set(err, MF_E_NOMEM, "out of memory");
+		return 0;
+	}
+	l->fd = -1;
+	if (l->kind != MF_VM_PLACE_TAP)
+		set_buffers(fd);
+	if (l->kind == MF_VM_PLACE_DGRAM)
+		r = mf_frame_dgram_new(fd, &source, err);
+	else if (l->kind == MF_VM_PLACE_TAP)
+		r = mf_frame_tap_new(fd, &source, err);
+	else
+		r = mf_frame_stream_new(fd, &source, err);
+	return r < 0 ? r : add_guest(w, source, err);
+}
+
+int mf_vm_wire_open(const struct mf_vm_wire_options *options, struct mf_vm_wire **ret,
+		    struct mf_err *err)
+{
+	struct mf_vm_wire *w = calloc(1, sizeof(*w));
+	struct mf_guest_net_ops ops = {
+		.packet = on_packet, .event = on_guest, .now = now_ns, .ctx = w
+	};
+	int r;
+
+	if (!w)
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	w->options = options;
+	w->device = -1;
+	if (options->pcap)
+		ops.observe = observe;
+	r = mf_guest_net_new(&options->net, &ops, &w->net, err);
+	for (size_t i = 0; r == 0 && i < options->place_cnt; i++)
+		r = open_place(w, &options->places[i], err);
+	if (r == 0 && options->pcap)
+		r = mf_pcapng_open(options->pcap, "moonfence vm-net", &w->pcap, err);
+	if (r < 0) {
+		(void)mf_vm_wire_free(w, NULL);
+		return r;
+	}
+	*ret = w;
+	return 0;
+}
+
+int mf_vm_wire_begin(struct mf_vm_wire *w, struct event_base *base, int device, struct mf_err *err)
+{
+	const struct timeval tick = { .tv_sec = TICK_S };
+	int r = 0;
+
+	w->base = base;
+	w->device = device;
+	w->packets = event_new(base, device, EV_READ | EV_PERSIST, on_device, w);
+	w->tick = event_new(base, -1, EV_PERSIST, on_tick, w);
+	if (!w->packets || !w->tick || event_add(w->packets, NULL) || event_add(w->tick, &tick))
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	for (size_t i = 0; r == 0 && i < w->listener_cnt; i++)
+		r = begin_listener(w, &w->listeners[i], err);
+	return r;
+}
+
+void mf_vm_wire_get_stats(const struct mf_vm_wire *w, struct mf_vm_wire_stats *ret)
+{
+	*ret = w->stats;
+	ret->open = w->guest_cnt;
+	for (unsigned i = 0; i < w->guest_cnt; i++)
+		count(ret, w->guests[i]->guest);
+}
+
+int mf_vm_wire_free(struct mf_vm_wire *w, struct mf_err *err)
+{
+	int r = 0;
+
+	if (!w)
+		return 0;
+	while (w->guest_cnt)
+		drop_guest(w->guests[0]);
+	for (size_t i = 0; i < w->listener_cnt; i++) {
+		struct listener *l = &w->listeners[i];
+
+		if (l->readable)
+			event_free(l->readable);
+		if (l->fd >= 0)
+			close(l->fd);
+		if (l->path)
+			(void)unlink(l->path);
+	}
+	if (w->packets)
+		event_free(w->packets);
+	if (w->tick)
+		event_free(w->tick);
+	mf_guest_net_free(w->net);
+	if (w->device >= 0)
+		close(w->device);
+	if (w->pcap)
+		r = mf_pcapng_close(w->pcap, true, err);
+	free(w);
+	return r;
+}

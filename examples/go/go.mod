@@ -1,0 +1,3 @@
+module moonfence.example/agent
+
+go 1.19

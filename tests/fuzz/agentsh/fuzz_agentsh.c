@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fuzz_agentsh.c - any text as a policy of agentsh: load it, convert it, and where it loads ask it about every kind */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/policy/agentsh.h"
+#include "tests/fuzz/rules_ask.h"
+
+static void on_told(void *ctx, enum mf_agentsh_level level, unsigned line, unsigned column,
+		    const char *path, const char *text)
+{
+	unsigned *errors = ctx;
+
+	(void)line;
+	(void)column;
+	if (!path || !*text)
+		abort();
+	*errors += level == MF_AGENTSH_ERROR;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char *const declared[] = { "HOME=/home/u", "X=C:\\a*b", NULL };
+	static struct mf_vars *vars;
+	struct mf_strbuf lua = MF_STRBUF_INIT((size_t)1 << 20);
+	unsigned errors = 0;
+	const struct mf_agentsh_sink sink = { on_told, &errors };
+	struct mf_agentsh_source source = { .file = "fuzz.yaml", .len = size };
+	struct mf_agentsh_policy policy;
+	struct mf_err err = { 0 };
+	char families[64], *text = malloc(size + 1);
+	int r;
+
+	if (!vars)
+		vars = mf_vars_new(declared, "/nowhere");
+	if (!text || !vars)
+		abort();
+	memcpy(text, data, size);
+	text[size] = '\0';
+	source.text = text;
+	source.vars = vars;
+	r = mf_agentsh_load(&source, &sink, &policy, &err);
+	if ((r < 0) != (errors > 0) && r != MF_E_NOMEM && r != MF_E_LIMIT)
+		abort(); /* a refusal says why, and nothing else does */
+	if (r < 0 && !*err.msg)
+		abort();
+	if (r == 0)
+		mf_fuzz_ask_rules(policy.rules);
+	mf_rules_free(policy.rules);
+	if (mf_agentsh_convert(&source, NULL, &lua, NULL) != r && !lua.failed)
+		abort();
+	(void)mf_agentsh_not_enforced(text, size, families, sizeof(families));
+	mf_strbuf_done(&lua);
+	free(text);
+	return 0;
+}

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`moonfence vm-net` between machines and the lab's servers. A machine is a namespace with a TAP device (tests/lab/machine.py):
+another kernel's stack than that of QEMU's guests in name only, with real DHCP, DNS and HTTP clients in it."""
+import hashlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+
+from scenario import SKIP, Fenced, Scenario, main  # noqa: E402,F401
+from machine import Machine  # noqa: E402
+from event_file import read_event_file  # noqa: E402
+
+CURL = ["curl", "-sS", "--max-time", "90"]
+DIG = ["dig", "+tries=1", "+time=60", "+short"]
+
+
+def text4(address):
+    return socket.inet_pton(socket.AF_INET, address)
+
+
+class Served(Scenario):
+    """One vm-net for the tests of a class."""
+
+    options = ()
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+            raise unittest.SkipTest("/dev/net/tun may not be opened here")
+        cls.path = os.path.join(cls.work, f"{cls.__name__}.sock")
+        cls.dgram = os.path.join(cls.work, f"{cls.__name__}.dgram")
+        cls.events_file = os.path.join(cls.work, f"{cls.__name__}.jsonl")
+        cls.pcap = os.path.join(cls.work, f"{cls.__name__}.pcapng")
+        cls.log_file = cls.lab.path(f"{cls.__name__}.log")
+        policy = cls.lab.path(f"policies/{cls.__name__}.lua")
+        with open(cls.policy) as f:
+            cls.lab.write(policy, f.read())
+        with open(cls.log_file, "wb") as log:
+            cls.server = cls.lab.popen([cls.program, "vm-net", "--socket", cls.path, "--dgram", cls.dgram, "--policy", policy,
+                                        "--events", cls.events_file, "--pcap", cls.pcap, "--verbose", *cls.options],
+                                       user=cls.user, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
+        if not cls.server.stdout.readline().startswith(b"machines connect"):
+            raise RuntimeError(cls.log())
+
+    @classmethod
+    def log(cls):
+        with open(cls.log_file, errors="replace") as f:
+            return f.read()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.send_signal(signal.SIGTERM)
+        status = cls.server.wait(60)
+        cls.server.stdout.close()
+        assert status == 0, f"vm-net ended with {status}: {cls.log()}"
+        assert not os.path.exists(cls.path), "the socket is left"
+        # Every frame is in the capture, and tshark can read it.
+        r = subprocess.run(["tshark", "-r", cls.pcap, "-T", "fields", "-e", "frame.protocols"], stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, text=True)
+        assert r.returncode == 0 and "eth:ethertype:arp" in r.stdout, r
+        super().tearDownClass()
+
+    def events(self, type_, **want):
+        done = subprocess.CompletedProcess([], 0, "", "")
+        return Fenced(done, read_event_file(self.events_file)).find(type_, **want)
+
+    def wait_for(self, what, condition):
+        end = time.monotonic() + 60
+        while not condition():
+            self.assertLess(time.monotonic(), end, f"{what}: {self.log()}")
+            time.sleep(0.02)
+
+
+class Network(Served):
+    options = ("--domain", "lab.example", "--ntp", "11.0.0.123", "--mtu", "1400")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.machine = Machine(cls.lab, cls.path)
+        cls.lease = cls.machine.dhcp("-O", "search", "-O", "ntpsrv", "-O", "mtu")
+        cls.machine.wait_ipv6()
+
+    def ok(self, cmd, want=None, **kwargs):
+        r = self.machine.run(cmd, **kwargs)
+        self.assertEqual(r.returncode, 0, (r, self.log()))
+        if want is not None:
+            self.assertEqual(r.stdout, want, r)
+        return r.stdout
+
+    def test_the_lease(self):
+        self.assertEqual(self.lease, {"ip": "10.0.2.15", "mask": "24", "router": "10.0.2.2", "dns": "10.0.2.3", "mtu": "1400",
+                                      "lease": "86400", "domain": "lab.example", "search": "lab.example", "ntpsrv": "11.0.0.123"})
+
+    def test_asking_for_anothers_address_is_refused_and_ones_own_given(self):
+        self.assertEqual(self.machine.dhcp("-r", "10.0.2.77")["ip"], "10.0.2.15")
+
+    def test_ipv6_is_configured_from_advertisements(self):
+        out = self.ok(["ip", "-6", "addr", "show", "dev", "eth0"])
+        self.assertIn("fd6d:6f6f:6e67:1:", out)
+        self.assertIn("via fe80::2", self.ok(["ip", "-6", "route", "show", "default"]))
+        self.assertEqual(self.ok(["cat", "/proc/sys/net/ipv6/conf/eth0/mtu"]), "1400\n")
+
+    def test_http_https_both_families(self):
+        for family in ("-4", "-6"):
+            self.ok([*CURL, family, "http://allowed.example/"], "server=web host=allowed.example sni= port=80\n")
+            self.ok([*CURL, family, "https://allowed.example/"], "server=web host=allowed.example sni=allowed.example port=443\n")
+        self.assertTrue(self.events("net_connect", domain="allowed.example", policy__effective_decision="allow", source="nic"))
+
+    def test_names(self):
+        for args, want in ((["allowed.example"], "11.0.0.80\n"), (["allowed.example", "AAAA"], "2a0f:77::80\n"),
+                           (["+tcp", "allowed.example"], "11.0.0.80\n"), (["@9.9.9.9", "allowed.example"], "11.0.0.80\n"),
+                           (["@fd6d:6f6f:6e67::3", "allowed.example"], "11.0.0.80\n"),
+                           (["registry.npm.example"], "11.0.0.100\n"), (["denied.example"], "")):
+            self.ok([*DIG, *args], want)
+
+    def test_a_policy_denies_and_the_client_says_so(self):
+        r = self.machine.run([*CURL, "http://denied.example/"])
+        self.assertEqual(r.returncode, 6, r)
+        self.assertIn("cdn-bad is out", self.ok([*CURL, "http://cdn-bad.example/"]))
+        r = self.machine.run(["wget", "-q", "-T", "60", "-t", "1", "-O", "-", "https://cdn-bad.example/"])
+        self.assertNotEqual(r.returncode, 0, r)
+        self.assertTrue(self.events("net_connect", domain="cdn-bad.example", policy__effective_decision="deny"))
+
+    def test_a_policy_redirects_and_rewrites_the_name(self):
+        r = self.machine.run([*CURL, "-k", "https://api.vendor.example/"])
+        self.assertEqual(r.stdout, "server=llm host=api.vendor.example sni=llm.corp.example port=8443\n", (r, self.log()))
+
+    def test_much_data_in_both_directions_both_families(self):
+        with open(self.lab.path("www/big"), "rb") as f:
+            want = hashlib.sha256(f.read()).hexdigest()
+        for family in ("-4", "-6"):
+            out = self.ok(["bash", "-c", f"curl -sS {family} --max-time 90 https://allowed.example/big | sha256sum"])
+            self.assertEqual(out.split()[0], want)
+            self.ok(["bash", "-c", f"head -c 4000000 /dev/zero | nc {family} -N -w 60 echo.example 7 | wc -c"], "4000000\n")
+
+    def test_segments_fit_the_mtu(self):
+        out = self.ok(["bash", "-c", "exec 3<>/dev/tcp/echo.example/7; ss -tino dst 11.0.0.7; exec 3>&-"])
+        self.assertRegex(out, r"\bmss:13[0-9][0-9]\b")
+
+    def test_udp_both_families(self):
+        for family, addr in (("AF_INET", "11.0.0.7"), ("AF_INET6", "2a0f:77::7")):
+            self.ok([*DIG, "echo.example", "AAAA" if family == "AF_INET6" else "A"])
+            self.ok([sys.executable, "-c", f"""
+import socket
+s = socket.socket(socket.{family}, socket.SOCK_DGRAM)
+s.settimeout(60)
+for n in (1, 100, 1300, 4000):
+    s.sendto(b"x" * n, ("{addr}", 7))
+    d, a = s.recvfrom(9000)
+    print(len(d), a[0], a[1])
+"""], "".join(f"{n} {addr} 7\n" for n in (1, 100, 1300, 4000)))
+
+    def test_ping(self):
+        for size in ("0", "1000", "1352", "4000", "8000"):
+            for target in ("10.0.2.2", "10.0.2.3", "fd6d:6f6f:6e67::2"):
+                self.ok(["ping", "-n", "-c", "1", "-W", "60", "-s", size, target])
+        self.ok(["ping", "-n", "-c", "1", "-W", "60", "fe80::2%eth0"])
+        r = self.machine.run(["ping", "-n", "-c", "1", "-W", "60", "11.0.0.80"])
+        self.assertIn("Packet filtered", r.stdout, r)
+
+
+class Wires(Served):
+    """Frames by hand, over both kinds of sockets, and machines beside one another."""
+
+    ROUTER = bytes.fromhex("526d6f6f6e02")
+    user = None
+
+    def connect(self):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(60)
+        s.connect(self.path)
+        return s
+
+    @staticmethod
+    def arp(mac, sender, target):
+        return (b"\xff" * 6 + mac + b"\x08\x06" + struct.pack("!HHBBH", 1, 0x800, 6, 4, 1) + mac + text4(sender) + bytes(6) +
+                text4(target))
+
+    @staticmethod
+    def receive(s):
+        def exactly(n):
+            data = b""
+            while len(data) < n:
+                more = s.recv(n - len(data))
+                if not more:
+                    raise EOFError
+                data += more
+            return data
+        return exactly(struct.unpack("!I", exactly(4))[0])
+
+    def answer(self, s, type_):
+        """The next frame of a type; advertisements come by themselves."""
+        while True:
+            frame = self.receive(s)
+            if frame[12:14] == type_:
+                return frame
+
+    def send(self, s, *frames):
+        s.sendall(b"".join(struct.pack("!I", len(f)) + f for f in frames))
+
+    def test_pieces_runts_and_several_frames_at_once(self):
+        mac = bytes.fromhex("525400000a01")
+        with self.connect() as s:
+            own = self.first_address(s, mac)
+            ask = self.arp(mac, own, "10.0.2.2")
+            wire = struct.pack("!I", 0) + struct.pack("!I", 13) + bytes(13) + (struct.pack("!I", len(ask)) + ask) * 2
+            for i in range(0, len(wire), 7):
+                s.sendall(wire[i:i + 7])
+            for _ in range(2):
+                frame = self.answer(s, b"\x08\x06")
+                self.assertEqual((frame[:6], frame[6:12], frame[20:22]), (mac, self.ROUTER, b"\0\2"))
+                self.assertEqual(frame[28:32], text4("10.0.2.2"))
+                self.assertEqual(len(frame), 60)
+
+    def first_address(self, s, mac):
+        """An ARP probe makes us known; which address is ours says DHCP."""
+        self.send(s, self.dhcp(mac))
+        frame = self.answer(s, b"\x08\x00")
+        return socket.inet_ntop(socket.AF_INET, frame[14 + 28 + 16:14 + 28 + 20])
+
+    @staticmethod
+    def dhcp(mac, *, chaddr=None):
+        body = struct.pack("!BBBBIHH", 1, 1, 6, 0, 0x1234, 0, 0x8000) + bytes(16) + (chaddr or mac) + bytes(10 + 192) + \
+            bytes.fromhex("63825363350101ff")
+        udp = struct.pack("!HHHH", 68, 67, 8 + len(body), 0) + body
+        ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + bytes(4) + b"\xff" * 4
+        return b"\xff" * 6 + mac + b"\x08\x00" + ip + udp
+
+    def test_too_long_a_frame_ends_the_wire(self):
+        with self.connect() as s:
+            s.sendall(struct.pack("!I", 69633))
+            self.assertEqual(s.recv(1), b"")
+
+    def test_what_is_not_the_machines_own_goes_nowhere(self):
+        mac, other = bytes.fromhex("525400000b01"), bytes.fromhex("525400000b02")
+        with self.connect() as s:
+            own = self.first_address(s, mac)
+            self.send(s, self.arp(other, own, "10.0.2.2"),           # another station
+                      self.arp(mac, "10.0.2.2", "10.0.2.2"),         # "I am the router"
+                      self.arp(mac, own, "10.0.2.99"),               # nobody's neighbour
+                      self.dhcp(mac, chaddr=other),                  # for somebody else
+                      b"\xff" * 6 + mac + b"\x81\x00\0\1\x08\x06" + bytes(60),  # a VLAN
+                      self.arp(mac, own, "10.0.2.3"))
+            self.assertEqual(self.answer(s, b"\x08\x06")[28:32], text4("10.0.2.3"))
+            s.setblocking(False)
+            self.assertRaises(BlockingIOError, s.recv, 1)
+
+    def test_two_machines_have_addresses_of_their_own_and_do_not_meet(self):
+        a = Machine(self.lab, self.path, name="a", mac="52:54:00:00:0c:01")
+        b = Machine(self.lab, self.path, name="b", mac="52:54:00:00:0c:02")
+        try:
+            one, two = a.dhcp()["ip"], b.dhcp()["ip"]
+            self.assertNotEqual(one, two)
+            for m in (a, b):
+                r = m.run([*CURL, "http://allowed.example/"])
+                self.assertEqual(r.stdout, "server=web host=allowed.example sni= port=80\n", (r, self.log()))
+            # a route to the neighbour by the router does not help either
+            a.run(["ip", "route", "add", two, "via", "10.0.2.2"])
+            r = a.run(["ping", "-n", "-c", "1", "-W", "60", two])
+            self.assertIn("Destination Host Prohibited", r.stdout, r)
+            # the address of the neighbour is not for the taking
+            a.run(["ip", "addr", "add", f"{two}/24", "dev", "eth0"])
+            before = self.log()
+            r = a.run(["ping", "-n", "-c", "1", "-W", "1", "-I", two, "10.0.2.2"])
+            self.assertEqual(r.returncode, 1, (r, before))
+        finally:
+            a.close()
+            b.close()
+
+    def test_a_machine_that_comes_back_keeps_its_address(self):
+        mac = "52:54:00:00:0d:01"
+        a = Machine(self.lab, self.path, name="first", mac=mac)
+        address = a.dhcp()["ip"]
+        gone = self.log().count("wire has ended")
+        a.close()
+        self.wait_for("the end of the wire", lambda: self.log().count("wire has ended") > gone)
+        a = Machine(self.lab, self.path, name="again", mac=mac)
+        try:
+            self.assertEqual(a.dhcp()["ip"], address)
+        finally:
+            a.close()
+
+    def test_datagrams(self):
+        a = Machine(self.lab, self.dgram, name="d", mac="52:54:00:00:0e:01", kind="dgram")
+        try:
+            a.dhcp()
+            r = a.run([*CURL, "https://allowed.example/"])
+            self.assertEqual(r.stdout, "server=web host=allowed.example sni=allowed.example port=443\n", (r, self.log()))
+        finally:
+            a.close()
+
+
+class AsNobody(Served):
+    """Without any privilege."""
+
+    user = 65534
+
+    def test_a_machine_is_served(self):
+        machine = Machine(self.lab, self.path, name="nobody")
+        try:
+            self.assertEqual(machine.dhcp()["ip"], "10.0.2.15")
+            r = machine.run([*CURL, "https://allowed.example/"])
+            self.assertEqual(r.stdout, "server=web host=allowed.example sni=allowed.example port=443\n", (r, self.log()))
+        finally:
+            machine.close()
+
+
+if __name__ == "__main__":
+    main()
