@@ -11,7 +11,8 @@
  * Frames are whole, without FCS, MF_FRAME_MIN to MF_FRAME_MAX bytes. A source has no thread, no loop and no clock: who owns
  * it waits for its descriptor and bounds each turn. What finds no room is dropped and counted, as on any wire.
  *
- * Implementations: frame_socket.h (QEMU's stream and datagram sockets, those of macOS' hypervisors), frame_tap_linux.h.
+ * Implementations: frame_socket.h (QEMU's stream and datagram sockets, those of macOS' hypervisors), frame_tap_linux.h,
+ * frame_l2.h (messages of a WebSocket), frame_ring.h (shared memory).
  */
 #ifndef MF_NIC_FRAME_SOURCE_H
 #define MF_NIC_FRAME_SOURCE_H
