@@ -6,11 +6,8 @@
  * it forked, whatever session, group or namespace it made for itself. No process of the session can leave the tree below
  * the caller, so that the tree is what is killed, and the kernel says when nobody is left.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -18,21 +15,11 @@
 #include <unistd.h>
 
 #include "capture/internal_linux.h"
+#include "core/base/process_tree.h"
 
 enum {
 	KILL_MS = 5000, /* who dies later waits for a device */
 	PAUSE_MAX_MS = 20,
-	TREE_MAX = 1 << 22, /* pid_max */
-};
-
-struct row {
-	pid_t pid, parent;
-	bool ours;
-};
-
-struct tree {
-	struct row *rows;
-	size_t cnt, room;
 };
 
 int mf_capture_orphans_adopt(struct mf_capture *cap, struct mf_err *err)
@@ -58,97 +45,6 @@ void mf_capture_orphans_reap(struct mf_capture *cap)
 	}
 }
 
-/* ---- the tree --------------------------------------------------------------------------------------------------- */
-
-/* "1234 (name with ) and spaces) S 1 ..." */
-static pid_t parent_of(pid_t pid)
-{
-	char path[32], text[512];
-	const char *end;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	end = strrchr(text, ')');
-	return end && strlen(end) > 4 ? (pid_t)strtol(end + 4, NULL, 10) : 0;
-}
-
-static int by_pid(const void *a, const void *b)
-{
-	const struct row *x = a, *y = b;
-
-	return (x->pid > y->pid) - (x->pid < y->pid);
-}
-
-static bool add_row(struct tree *t, pid_t pid)
-{
-	if (t->cnt == t->room) {
-		size_t room = t->room ? t->room * 2 : 512;
-		struct row *rows = room <= TREE_MAX ? realloc(t->rows, room * sizeof(*rows)) : NULL;
-
-		if (!rows)
-			return false;
-		t->rows = rows;
-		t->room = room;
-	}
-	t->rows[t->cnt++] = (struct row){ .pid = pid, .parent = parent_of(pid) };
-	return true;
-}
-
-static void read_tree(struct tree *t)
-{
-	DIR *d = opendir("/proc");
-	const struct dirent *e;
-
-	t->cnt = 0;
-	while (d && (e = readdir(d))) {
-		char *end;
-		long pid = strtol(e->d_name, &end, 10);
-
-		if (!*end && pid > 0 && !add_row(t, (pid_t)pid))
-			break;
-	}
-	if (d)
-		closedir(d);
-	if (t->cnt)
-		qsort(t->rows, t->cnt, sizeof(*t->rows), by_pid);
-}
-
-static bool is_ours(const struct tree *t, pid_t pid)
-{
-	struct row key = { .pid = pid };
-	const struct row *found = bsearch(&key, t->rows, t->cnt, sizeof(*t->rows), by_pid);
-
-	return found && found->ours;
-}
-
-/* Everybody below us. Return: how many */
-static size_t mark(struct tree *t)
-{
-	pid_t self = getpid();
-	size_t all = 0, before;
-
-	do {
-		before = all;
-		for (size_t i = 0; i < t->cnt; i++) {
-			struct row *r = &t->rows[i];
-
-			if (r->ours || !(r->parent == self || is_ours(t, r->parent)))
-				continue;
-			r->ours = true;
-			all++;
-		}
-	} while (all != before);
-	return all;
-}
-
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
 
 /* Return: whether anybody is left */
@@ -166,17 +62,16 @@ void mf_capture_orphans_kill(struct mf_capture *cap)
 {
 	uint64_t until = mf_clock_now(&mf_clock_system) + KILL_MS * MF_NS_PER_MS;
 	struct timespec pause = { .tv_nsec = 200000 };
-	struct tree t = { 0 };
+	struct mf_process_tree t = { 0 };
 	size_t left = 0;
 
 	if (!cap->options.own_orphans)
 		return;
 	while (reap_all()) {
-		read_tree(&t);
-		left = mark(&t);
+		(void)mf_process_tree_read(&t, getpid());
+		left = t.cnt;
 		for (size_t i = 0; i < t.cnt; i++)
-			if (t.rows[i].ours)
-				(void)kill(t.rows[i].pid, SIGKILL);
+			(void)kill((pid_t)t.items[i].pid, SIGKILL);
 		if (mf_clock_now(&mf_clock_system) > until) {
 			mf_log_warning(
 				cap->options.log,
@@ -188,6 +83,6 @@ void mf_capture_orphans_kill(struct mf_capture *cap)
 		if (pause.tv_nsec < PAUSE_MAX_MS * 1000000)
 			pause.tv_nsec *= 2;
 	}
-	free(t.rows);
+	mf_process_tree_done(&t);
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
 }

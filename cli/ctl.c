@@ -12,7 +12,7 @@
 #include "daemon/config.h"
 #include "daemon/question.h"
 
-enum { OPT_SOCKET = 1, OPT_DATA, OPT_RAW, OPT_SESSIONS };
+enum { OPT_SOCKET = 1, OPT_DATA, OPT_RAW, OPT_SESSIONS, OPT_FORCE, OPT_GRACE };
 
 static const struct mf_option options[] = {
 	{ OPT_SOCKET, 's', "socket", "PATH",
@@ -20,6 +20,10 @@ static const struct mf_option options[] = {
 	{ OPT_DATA, 'd', "data", "JSON", "body of a request; @FILE reads it, @- from stdin" },
 	{ OPT_SESSIONS, 'S', "sessions", NULL,
 	  "policy activate, rollback: in the sessions that judge by the same policies, too" },
+	{ OPT_FORCE, 'f', "force", NULL,
+	  "sessions end: what is left of it after its grace is killed" },
+	{ OPT_GRACE, 'g', "grace", "SECONDS",
+	  "the same, with so many seconds from SIGTERM to SIGKILL: 0 to 300 (default: 10)" },
 	{ OPT_RAW, 'r', "raw", NULL, "print answers as they come, JSON too" },
 };
 
@@ -38,7 +42,9 @@ static const struct mf_usage usage = {
 		"                            what runs; start wants --data; approvals: what waits "
 		"in "
 		"it,\n"
-		"                            allow, deny: the answer to number N of it\n"
+		"                            allow, deny: the answer to number N of it; end: "
+		"SIGTERM,\n"
+		"                            with --force SIGKILL after a grace\n"
 		"  services [ID | restart ID | stop ID | reload]\n"
 		"                            what moonfence.yaml has it run\n"
 		"  events [NAME=VALUE]...    what happens, live: kind=dns verdict=deny after=ID\n"
@@ -56,7 +62,8 @@ static const struct mf_usage usage = {
 
 struct ctl {
 	const char *socket, *data;
-	bool raw, sessions;
+	const char *grace;
+	bool raw, sessions, force;
 	char path[MF_PATH_MAX];
 	char *text; /* body, ours */
 };
@@ -306,6 +313,12 @@ static int sessions(struct ctl *c, char *const *words, int cnt)
 		mf_strbuf_addc(&b, '/');
 		add_encoded(&b, words[2]);
 	}
+	if (end && c->force)
+		mf_strbuf_adds(&b, "?force=true");
+	if (end && c->grace) {
+		mf_strbuf_adds(&b, "&grace_s=");
+		add_encoded(&b, c->grace);
+	}
 	return ask_for(c, end ? "DELETE" : answer ? "POST" : "GET", &b);
 }
 
@@ -420,6 +433,10 @@ int mf_cmd_ctl(int argc, char **argv)
 			c.data = value;
 		else if (opt == OPT_SESSIONS)
 			c.sessions = true;
+		else if (opt == OPT_FORCE)
+			c.force = true;
+		else if (opt == OPT_GRACE)
+			c.grace = value, c.force = true;
 		else
 			c.raw = true;
 	}

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -33,6 +34,7 @@ enum {
 	QUEUE_SIZE = 4 << 20, /* bytes of frames that the network has not taken yet */
 	FRAMES_AT_ONCE = 64,
 	ARGUMENTS_EXTRA = 9,
+	END_MS = 5000, /* that QEMU has to end in, once it was told to */
 };
 
 struct nic_host {
@@ -41,8 +43,11 @@ struct nic_host {
 	struct mf_qemu *qemu;
 	struct mf_nic *nic;
 	int link[2], qtest[2], frames; /* [0] ours, [1] QEMU's */
-	bool connected;
+	bool connected, bound;
 	pid_t pid;
+	int signals;	     /* SIGTERM, SIGINT and SIGHUP, which would leave the socket behind */
+	sigset_t mask;	     /* before they were blocked: QEMU's */
+	uint64_t kill_at_ns; /* 0: it was not told to end */
 	/* frames that wait: u32 length and bytes each */
 	uint8_t *queue;
 	size_t queue_from, queue_to;
@@ -207,6 +212,33 @@ static void tell_odd(void *ctx, const char *text)
 		fprintf(stderr, "moonfence: %s\n", text);
 }
 
+/* ---- signals ---- */
+
+static int take_signals(struct nic_host *h)
+{
+	sigset_t ours;
+
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGINT);
+	sigaddset(&ours, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &ours, &h->mask) < 0)
+		return -1;
+	return signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* QEMU ends as it was told to, with its card served to the last; a second time it is killed, and when it takes too long. */
+static void on_signal(struct nic_host *h)
+{
+	struct signalfd_siginfo si;
+
+	if (read(h->signals, &si, sizeof(si)) != sizeof(si))
+		return;
+	kill(h->pid, h->kill_at_ns ? SIGKILL : SIGTERM);
+	if (!h->kill_at_ns)
+		h->kill_at_ns = now_ns(h) + END_MS * MF_NS_PER_MS;
+}
+
 /* ---- QEMU ---- */
 
 static int set_up(struct nic_host *h, struct mf_err *err)
@@ -224,11 +256,15 @@ static int set_up(struct nic_host *h, struct mf_err *err)
 	h->queue = malloc(QUEUE_SIZE);
 	if (!h->queue)
 		return mf_err_set(err, MF_E_NOMEM, "No memory for frames.");
+	h->signals = take_signals(h);
+	if (h->signals < 0)
+		return mf_err_set(err, MF_E_IO, "Cannot wait for signals: %s.", strerror(errno));
 	h->frames = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	memcpy(un.sun_path, h->w->local, strlen(h->w->local));
 	if (h->frames < 0 || bind(h->frames, (struct sockaddr *)&un, sizeof(un)))
 		return mf_err_set(err, MF_E_IO, "Cannot open the socket %s: %s.", h->w->local,
 				  strerror(errno));
+	h->bound = true;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, h->link) ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, h->qtest))
 		return mf_err_set(err, MF_E_IO, "Cannot make sockets: %s.", strerror(errno));
@@ -248,6 +284,7 @@ static _Noreturn void become_qemu(struct nic_host *h, char **argv, pid_t parent)
 	prctl(PR_SET_PDEATHSIG, SIGKILL); // without its card it would spin
 	if (getppid() != parent)
 		_exit(MF_EXIT_SETUP);
+	sigprocmask(SIG_SETMASK, &h->mask, NULL);
 	fcntl(h->link[1], F_SETFD, 0);
 	fcntl(h->qtest[1], F_SETFD, 0);
 	execvp(argv[0], argv);
@@ -293,6 +330,8 @@ static int timeout_of(const struct nic_host *h, uint64_t now)
 {
 	uint64_t at = mf_nic_deadline(h->nic);
 
+	if (h->kill_at_ns && h->kill_at_ns < at)
+		at = h->kill_at_ns;
 	if (at == UINT64_MAX)
 		return -1;
 	if (at <= now)
@@ -310,12 +349,17 @@ static int serve(struct nic_host *h, struct mf_err *err)
 			{ .fd = h->frames,
 			  .events = (short)((h->kept_len ? 0 : POLLIN) |
 					    (h->queue_to ? POLLOUT : 0)) },
+			{ .fd = h->signals, .events = POLLIN },
 		};
 		uint64_t now = now_ns(h);
 		int rc = 0;
 
 		if (poll(p, MF_ARRAY_SIZE(p), timeout_of(h, now)) < 0 && errno != EINTR)
 			return mf_err_set(err, MF_E_IO, "Cannot wait: %s.", strerror(errno));
+		if (p[3].revents)
+			on_signal(h);
+		if (h->kill_at_ns && now >= h->kill_at_ns)
+			kill(h->pid, SIGKILL);
 		if (p[0].revents)
 			rc = mf_qemu_serve(h->qemu, err);
 		if (rc == 0 && p[1].revents)
@@ -332,7 +376,7 @@ static int serve(struct nic_host *h, struct mf_err *err)
 
 static void tear_down(struct nic_host *h)
 {
-	int fds[] = { h->link[0], h->link[1], h->qtest[0], h->qtest[1], h->frames };
+	int fds[] = { h->link[0], h->link[1], h->qtest[0], h->qtest[1], h->frames, h->signals };
 
 	if (h->nic && h->w->counts)
 		for (unsigned i = 0; i < MF_NIC_COUNT_NUM; i++)
@@ -343,7 +387,7 @@ static void tear_down(struct nic_host *h)
 	for (unsigned i = 0; i < MF_ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	if (h->frames >= 0)
+	if (h->bound) /* by us: where somebody else serves, it is his */
 		unlink(h->w->local);
 	free(h->queue);
 	free(h);
@@ -358,7 +402,7 @@ int mf_nic_host_run(const struct mf_nic_host_wishes *wishes)
 	if (!h)
 		return MF_EXIT_SETUP;
 	h->w = wishes;
-	h->link[0] = h->link[1] = h->qtest[0] = h->qtest[1] = h->frames = -1;
+	h->link[0] = h->link[1] = h->qtest[0] = h->qtest[1] = h->frames = h->signals = -1;
 	rc = set_up(h, &err);
 	if (rc == 0)
 		rc = start(h, &err);

@@ -72,6 +72,13 @@ const char *mf_session_entry_id(const struct mf_session_entry *e)
 	return id ? id : e->wanted_id ? e->wanted_id : "";
 }
 
+static json_int_t kill_in_ms(const struct mf_session_entry *e)
+{
+	uint64_t now = mf_clock_now(&mf_clock_system);
+
+	return e->kill_at_ns > now ? (json_int_t)((e->kill_at_ns - now) / MF_NS_PER_MS) : 0;
+}
+
 json_t *mf_session_entry_json(const struct mf_session_entry *e)
 {
 	static const char *const states[] = { "starting", "running", "ended" };
@@ -83,6 +90,8 @@ json_t *mf_session_entry_json(const struct mf_session_entry *e)
 	json_object_set_new(j, "state", json_string(states[e->state]));
 	json_object_set_new(j, "started_here", json_boolean(e->ours));
 	json_object_set_new(j, "attached", json_boolean(e->attached_told));
+	if (e->state != MF_SESSION_ENDED && e->kill_at_ns)
+		json_object_set_new(j, "kill_in_ms", json_integer(kill_in_ms(e)));
 	if (e->state == MF_SESSION_ENDED && e->exit_status >= 0)
 		json_object_set_new(j, "exit_status", json_integer(e->exit_status));
 	return j;
@@ -315,6 +324,9 @@ static void look_at_all(struct mf_sessions *s)
 		if (e->state != MF_SESSION_ENDED)
 			look_at(e);
 	}
+	for (struct mf_session_entry *e = s->entries; e; e = e->next)
+		if (e->state != MF_SESSION_ENDED)
+			mf_session_entry_kill_when_due(e);
 	forget_some(s);
 	if (s->looked)
 		s->looked(s->looked_ctx);
@@ -385,6 +397,8 @@ int mf_sessions_new(struct event_base *base, struct mf_api *api,
 	s->o = *options;
 	s->base = base;
 	r = mf_api_add(api, &mf_sessions_set, s, err);
+	if (r == 0)
+		r = mf_api_add(api, &mf_sessions_end_set, s, err);
 	if (r == 0)
 		r = mf_api_add(api, &mf_sessions_attach_set, s, err);
 	if (r < 0)

@@ -21,7 +21,7 @@ enum { ASK_MS = 5000 };
 struct passing {
 	struct mf_work_item item;
 	struct mf_session_entry *e;
-	struct mf_api_call *call;
+	struct mf_api_call *call; /* NULL: nobody waits for the answer */
 	const char *method;
 	int64_t peer_pid;
 	char *socket, *target, *body;
@@ -56,7 +56,10 @@ static void pass_back(struct mf_work_item *item)
 	struct passing *p = (struct passing *)item;
 
 	p->e->uses--;
-	if (p->rc < 0) {
+	if (!p->call) {
+		if (p->rc == 0)
+			mf_client_answer_done(&p->answer);
+	} else if (p->rc < 0) {
 		mf_api_problem(p->call, 504, "no_answer", "session %s does not answer: %s",
 			       mf_session_entry_id(p->e), p->err.msg);
 	} else {
@@ -90,10 +93,17 @@ void mf_session_entry_pass(struct mf_session_entry *e, struct mf_api_call *call,
 	    mf_work_add(e->all->work, &p->item) < 0) {
 		if (p)
 			free_passing(p);
-		mf_api_problem(call, 503, "too_many_requests", "too many sessions are being asked");
+		if (call)
+			mf_api_problem(call, 503, "too_many_requests",
+				       "too many sessions are being asked");
 		return;
 	}
 	e->uses++;
+}
+
+void mf_session_entry_tell(struct mf_session_entry *e, const char *method, const char *target)
+{
+	mf_session_entry_pass(e, NULL, method, target, NULL);
 }
 
 /* ---- questions that wait in it ---------------------------------------------------------------------------------- */

@@ -20,13 +20,16 @@ struct mf_session_entry {
 	enum mf_session_state state;
 	long pid;
 	char *socket;
-	json_t *card;	  /* as it said last; NULL: not yet */
-	char *wanted_id;  /* of one that was started; NULL: it says itself */
-	bool ours;	  /* a child */
-	bool reaped;	  /* ours, and its end was seen */
-	bool told_to_end; /* by a request */
-	int exit_status;  /* -1: not known */
-	int64_t peer_pid; /* of one that registered: who must serve its socket; 0: anybody */
+	json_t *card;	     /* as it said last; NULL: not yet */
+	char *wanted_id;     /* of one that was started; NULL: it says itself */
+	bool ours;	     /* a child */
+	bool reaped;	     /* ours, and its end was seen */
+	bool told_to_end;    /* by a request */
+	bool killing;	     /* an item of work is on its way */
+	bool kill_refused;   /* by the system, and it was logged */
+	uint64_t kill_at_ns; /* what is left of it then is killed; 0: nothing is */
+	int exit_status;     /* -1: not known */
+	int64_t peer_pid;    /* of one that registered: who must serve its socket; 0: anybody */
 	struct mf_api_call *attached; /* its registration; NULL: it was found, or started */
 	bool attached_told;	      /* it was told that it is in the list */
 	bool asked;		      /* an answer is on its way */
@@ -78,12 +81,18 @@ int mf_sessions_spawn(struct mf_sessions *s, const json_t *start, bool tell,
 /** mf_session_entry_pass() - Put a request to the session itself: its answer is the call's. @body: copied, NULL for none */
 void mf_session_entry_pass(struct mf_session_entry *e, struct mf_api_call *call, const char *method,
 			   const char *target, const json_t *body);
+/** mf_session_entry_tell() - Put a request to it, whatever it answers */
+void mf_session_entry_tell(struct mf_session_entry *e, const char *method, const char *target);
 /** mf_session_entry_attach() - It runs: who registered is told */
 void mf_session_entry_attach(struct mf_session_entry *e);
 /** mf_session_entry_detach() - Its registration ends: it has ended, is none, or we stop */
 void mf_session_entry_detach(struct mf_session_entry *e);
 
-/* sessions_routes.c, sessions_attach.c; their ctx: struct mf_sessions */
-extern const struct mf_api_set mf_sessions_set, mf_sessions_attach_set;
+/* sessions_end.c */
+/** mf_session_entry_kill_when_due() - At each look: kill what is left of one whose time to end is over */
+void mf_session_entry_kill_when_due(struct mf_session_entry *e);
+
+/* sessions_routes.c, sessions_end.c, sessions_attach.c; their ctx: struct mf_sessions */
+extern const struct mf_api_set mf_sessions_set, mf_sessions_end_set, mf_sessions_attach_set;
 
 #endif

@@ -61,34 +61,7 @@ static void list_sessions(void *ctx, struct mf_api_call *call)
 	mf_api_answer(call, 200, json_pack("{s:o}", "sessions", list));
 }
 
-static void get_session(void *ctx, struct mf_api_call *call)
-{
-	struct mf_session_entry *e = mf_session_entry_find(ctx, call);
-
-	if (e)
-		mf_api_answer(call, 200, mf_session_entry_json(e));
-}
-
 /* ---- one that runs ---------------------------------------------------------------------------------------------- */
-
-static void end_session(void *ctx, struct mf_api_call *call)
-{
-	struct mf_session_entry *e = mf_session_entry_find(ctx, call);
-
-	if (!e)
-		return;
-	if (e->state == MF_SESSION_ENDED) {
-		mf_api_answer(call, 200, mf_session_entry_json(e));
-		return;
-	}
-	e->told_to_end = true;
-	if (e->ours) {
-		mf_spawn_end((int)e->pid);
-		mf_api_answer(call, 202, mf_session_entry_json(e));
-	} else {
-		mf_session_entry_pass(e, call, "DELETE", "/v1/session", NULL);
-	}
-}
 
 /* What the request's path names, there, with these of its parameters */
 static void pass_query(struct mf_sessions *s, struct mf_api_call *call, const char *path,
@@ -355,7 +328,12 @@ static const struct mf_api_schema schemas[] = {
 	  "\"kind\": {\"type\": \"string\"}, \"started\": {\"type\": \"string\"}, \"backend\": {\"type\": \"string\"}, \"place\": {\"type\": \"string\"},"
 	  "\"command\": " STRINGS ", \"labels\": " PAIRS ", \"policies\": " STRINGS ","
 	  "\"generation\": {\"type\": \"integer\", \"description\": \"of its policies; at most some seconds old, as all that it says\"},"
-	  "\"events\": {\"type\": \"integer\"}, \"readers\": {\"type\": \"integer\"}}}" },
+	  "\"events\": {\"type\": \"integer\"}, \"readers\": {\"type\": \"integer\"},"
+	  "\"kill_in_ms\": {\"type\": \"integer\", \"description\": \"it was told to end, and what is left of it then is killed\"},"
+	  "\"processes\": {\"type\": \"array\", \"description\": \"of one session: all that it has started, its moonfence's helpers too\", \"items\": {"
+	  "\"type\": \"object\", \"required\": [\"pid\", \"parent\", \"name\"], \"additionalProperties\": false, \"properties\": {"
+	  "\"pid\": {\"type\": \"integer\"}, \"parent\": {\"type\": \"integer\"}, \"name\": {\"type\": \"string\", \"description\": \"as it calls itself\"}}}},"
+	  "\"processes_complete\": {\"type\": \"boolean\", \"description\": \"false: there are more than 1,000\"}}}" },
 	{ "SessionList",
 	  "{\"type\": \"object\", \"required\": [\"sessions\"], \"properties\": {\"sessions\": {\"type\": \"array\", \"items\": {\"$ref\": \"#/components/schemas/Session\"}}}}" },
 	{ "SessionStart",
@@ -393,19 +371,6 @@ static const struct mf_api_route routes[] = {
 	  .answer = "Session",
 	  .status = 201,
 	  .fn = start_session },
-	{ .method = "GET",
-	  .path = "/v1/sessions/{id}",
-	  .id = "getSession",
-	  .summary = "One session, by its name or its process",
-	  .answer = "Session",
-	  .fn = get_session },
-	{ .method = "DELETE",
-	  .path = "/v1/sessions/{id}",
-	  .id = "endSession",
-	  .summary = "Ask a session to end, as SIGTERM does",
-	  .answer = "Session",
-	  .status = 202,
-	  .fn = end_session },
 	{ .method = "GET",
 	  .path = "/v1/sessions/{id}/maps",
 	  .id = "getSessionMaps",

@@ -150,11 +150,15 @@ static int build_states(struct mf_runtime *rt, struct mf_source_set *set, uint64
 /*
  * From here on the new generation is in force. VMs may have been freed or added since the states were built: where there are
  * more of them than states, nothing happens.
- * Return: 0, or how many states are wanted
+ *
+ * All that tells of generations changes under one lock, and before the first VM can judge by the new one: who has seen its decision
+ * finds its number in force, finds it in the list, and can go back from it.
+ * @note: what is kept of it, which is the list's then; NULL: nothing is. Return: 0, or how many states are wanted
  */
-static size_t publish(struct mf_runtime *rt, struct mf_source_set *set, uint64_t generation,
-		      struct mf_vm_state **states, size_t cnt)
+static size_t publish(struct mf_runtime *rt, const struct mf_generation *g,
+		      struct mf_generation *note, struct mf_vm_state **states, size_t cnt)
 {
+	struct mf_generation dropped = { 0 };
 	struct mf_source_set *old;
 	size_t n = 0;
 
@@ -165,15 +169,18 @@ static size_t publish(struct mf_runtime *rt, struct mf_source_set *set, uint64_t
 		pthread_mutex_unlock(&rt->lock);
 		return n;
 	}
+	old = rt->set;
+	rt->set = g->set;
+	if (note)
+		mf_generations_add(&rt->past, note, &dropped);
+	atomic_store_explicit(&rt->generation, g->number, memory_order_release);
 	for (struct mf_vm *vm = rt->vms; vm; vm = vm->next, n++)
 		/* What comes back was never adopted: it becomes ours again, to free. */
 		states[n] = atomic_exchange_explicit(&vm->mail, states[n], memory_order_acq_rel);
-	old = rt->set;
-	rt->set = set;
-	atomic_store_explicit(&rt->generation, generation, memory_order_release);
 	pthread_mutex_unlock(&rt->lock);
 	free_states(states, cnt);
 	mf_source_set_unref(old);
+	mf_generation_done(&dropped);
 	return 0;
 }
 
@@ -208,26 +215,13 @@ static void keep_tried(struct mf_runtime *rt, struct mf_source_set *set)
 	mf_source_set_unref(old);
 }
 
-/* Under reload_lock: @g is in force. Without memory it is one that nobody can go back to. */
-static void remember(struct mf_runtime *rt, const struct mf_generation *g)
-{
-	struct mf_generation copy, dropped;
-
-	if (!rt->past.keep || mf_generation_copy(g, &copy) < 0)
-		return;
-	copy.wall_ns = mf_clock_wall(&rt->config.clock);
-	pthread_mutex_lock(&rt->lock);
-	mf_generations_add(&rt->past, &copy, &dropped);
-	pthread_mutex_unlock(&rt->lock);
-	mf_generation_done(&dropped);
-}
-
 /* Under reload_lock. Build, test and publish; g->number is filled in. */
 static int put_in_force(struct mf_runtime *rt, struct mf_generation *g, bool test,
 			struct mf_err *err)
 {
 	struct mf_vm_state **states = NULL;
 	struct mf_load_report report = { 0 };
+	struct mf_generation note = { 0 };
 	size_t cnt = 0, want;
 	int r;
 
@@ -238,12 +232,16 @@ static int put_in_force(struct mf_runtime *rt, struct mf_generation *g, bool tes
 	r = build_states(rt, g->set, g->number, &states, &cnt, want, err);
 	if (r == 0 && test)
 		r = run_tests(rt, g->set, &report.tests, err);
+	if (r == 0 && rt->past.keep && mf_generation_copy(g, &note) < 0)
+		r = mf_err_set(err, MF_E_NOMEM, "out of memory while loading policies");
+	note.wall_ns = mf_clock_wall(&rt->config.clock);
 	/* of the states whoever asks them may soon be the owner */
 	report.rules = r == 0 ? mf_vm_state_rule_count(states[0]) : 0;
-	while (r == 0 && (want = publish(rt, g->set, g->number, states, cnt)))
+	while (r == 0 && (want = publish(rt, g, rt->past.keep ? &note : NULL, states, cnt)))
 		r = build_states(rt, g->set, g->number, &states, &cnt, want, err);
 	if (r < 0) {
 		free_states(states, cnt);
+		mf_generation_done(&note);
 		return r;
 	}
 	mf_source_set_ref(g->set); /* the runtime's */
@@ -251,7 +249,6 @@ static int put_in_force(struct mf_runtime *rt, struct mf_generation *g, bool tes
 	report.by = g->by;
 	report.took_ns = mf_clock_now(&rt->config.clock) - rt->load_begun_ns;
 	mf_runtime_report_loaded(rt, g->set, &report);
-	remember(rt, g);
 	return 0;
 }
 

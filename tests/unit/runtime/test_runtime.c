@@ -154,6 +154,68 @@ static void without_policies_the_defaults_hold(void **state)
 	assert_int_equal(mf_runtime_reload(rt, &err), MF_E_INVAL);
 }
 
+/* The newest generation that is kept; 0: none */
+static uint64_t newest_kept(void)
+{
+	struct mf_generation g;
+	uint64_t number;
+
+	if (mf_runtime_generations(rt, &g, 1) == 0)
+		return 0;
+	number = g.number;
+	mf_generation_done(&g);
+	return number;
+}
+
+/* As an operator does who hears of a generation and takes it back at once. */
+static void look_when_told(void *ctx, const char *json, size_t len)
+{
+	if (strstr(json, "\"policy_loaded\"") && newest_kept() != mf_runtime_generation(rt))
+		++*(int *)ctx;
+	(void)len;
+}
+
+static _Atomic bool reloading;
+
+static void *reload_often(void *ctx)
+{
+	struct mf_err why = { 0 };
+
+	(void)ctx;
+	for (int i = 0; i < 50; i++)
+		(void)mf_runtime_reload(rt, &why);
+	reloading = false;
+	return NULL;
+}
+
+static void what_decides_is_noted_already(void **state)
+{
+	int unknown = 0;
+	pthread_t thread;
+
+	(void)state;
+	options.event = look_when_told;
+	options.event_ctx = &unknown;
+	start();
+	mf_runtime_keep(rt, 3);
+	tree_write("p.lua", "return { name = 'p', connect = function(c) return allow() end }");
+	must_load("p.lua");
+	reloading = true;
+	assert_int_equal(pthread_create(&thread, NULL, reload_often, NULL), 0);
+	while (reloading) {
+		uint64_t kept;
+
+		assert_int_equal(ask("a.example", 1), 0);
+		kept = newest_kept();
+		assert_true(mf_runtime_generation(rt) >= d.generation);
+		assert_true(kept >= d.generation);
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(unknown, 0);
+	assert_int_equal(mf_runtime_generation(rt), 51);
+	assert_int_equal(newest_kept(), 51);
+}
+
 static void a_reload_is_seen_by_the_next_decision(void **state)
 {
 	(void)state;
@@ -660,6 +722,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(without_policies_the_defaults_hold),
+		T(what_decides_is_noted_already),
 		T(a_reload_is_seen_by_the_next_decision),
 		T(a_load_says_what_is_in_force),
 		T(counters_of_a_vm_go_on_over_reloads),
