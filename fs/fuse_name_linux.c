@@ -13,14 +13,25 @@
 #include "fs/ask_tree_posix.h"
 #include "fs/fuse_linux.h"
 
+/*
+ * What has just been made at @c's name, of @type (S_IFMT). Others change the source too: what is there now and is of another
+ * type is not what was made, and the kernel, which would take that for a broken file system (EIO), looks again.
+ */
+static int stat_made(const struct mf_fs_op_ctx *c, mode_t type, struct statx *ret)
+{
+	int r = mf_fs_source_stat(c->dir_fd, c->at, ret);
+
+	return r == 0 && (ret->stx_mode & S_IFMT) != type ? -ESTALE : r;
+}
+
 static void reply_made(fuse_req_t req, struct mf_fs_op_ctx *c, fuse_ino_t parent, const char *name,
-		       int r)
+		       mode_t type, int r)
 {
 	struct fuse_entry_param e = { 0 };
 	struct statx stx;
 
 	if (r == 0)
-		r = mf_fs_source_stat(c->dir_fd, c->at, &stx);
+		r = stat_made(c, type, &stx);
 	if (r == 0)
 		r = mf_fuse_entry(c, mf_fuse_node(c->m, parent), name, &stx, &e);
 	if (r == 0) {
@@ -45,7 +56,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 		r = mf_fuse_become(&c);
 	if (r == 0 && mkdirat(c.dir_fd, c.at, mode) < 0)
 		r = -errno;
-	reply_made(req, &c, parent, name, r);
+	reply_made(req, &c, parent, name, S_IFDIR, r);
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
@@ -61,7 +72,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 		r = mf_fuse_become(&c);
 	if (r == 0 && mknodat(c.dir_fd, c.at, mode, rdev) < 0)
 		r = -errno;
-	reply_made(req, &c, parent, name, r);
+	reply_made(req, &c, parent, name, regular ? S_IFREG : mode & S_IFMT, r);
 }
 
 static void op_symlink(fuse_req_t req, const char *text, fuse_ino_t parent, const char *name)
@@ -73,7 +84,7 @@ static void op_symlink(fuse_req_t req, const char *text, fuse_ino_t parent, cons
 		r = mf_fuse_become(&c);
 	if (r == 0 && symlinkat(text, c.dir_fd, c.at) < 0)
 		r = -errno;
-	reply_made(req, &c, parent, name, r);
+	reply_made(req, &c, parent, name, S_IFLNK, r);
 }
 
 /* ---- two names ------------------------------------------------------------------------------------------------- */
@@ -159,7 +170,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 	if (r == 0)
 		r = link_to(&from, &to);
 	if (r == 0)
-		r = mf_fs_source_stat(to.dir_fd, to.at, &stx);
+		r = stat_made(&to, from.node->type, &stx);
 	if (r == 0)
 		r = mf_fuse_entry(&to, mf_fuse_node(to.m, parent), name, &stx, &e);
 	mf_fuse_end(&from, r);

@@ -171,7 +171,7 @@ static void answer(struct conn *c)
 // Return: whether it is over
 static bool serve(struct conn *c)
 {
-	int n;
+	int n = 0;
 
 	ERR_clear_error();
 	if (!SSL_is_init_finished(c->ssl)) {

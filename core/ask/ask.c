@@ -316,7 +316,7 @@ static void ask_candidate(struct mf_asker *a, const struct mf_session_flow *flow
 	struct mf_names_item chain[MF_NAMES_ALIASES_MAX];
 	const struct mf_names_item *name = &items[which];
 	size_t chain_cnt = 0;
-	uint64_t place;
+	uint64_t place = 0;
 
 	if (aliases)
 		chain_cnt = mf_names_chain(a->session->names, &flow->server.addr, name->name,

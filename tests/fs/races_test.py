@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import random
+import shutil
 import signal
 import stat
 import subprocess
@@ -11,7 +12,7 @@ import threading
 import unittest
 
 import mounted
-from mounted import KEEP, SLOW, MountCase
+from mounted import KEEP, SLOW, WAIT_S, MountCase
 from waiting import wait_for
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -284,6 +285,48 @@ class Races:
         os.rename(f"{self.away}/d", f"{self.src}/d")
         # It came back, and is looked up by its name.
         wait_for("it to be back", lambda: quietly(os.stat, f"{self.mnt}/d/f") and quietly(os.stat, "f", dir_fd=here))
+
+    def exchanged(self, make, mode):
+        """`make` on the mount, and something else in the place of what it makes, at once; returns its error, if any."""
+        made, other, errors = f"{self.src}/made", f"{self.src}/other", []
+        before = {os.symlink: ["nowhere"], os.link: [f"{self.mnt}/inside"]}.get(make, [])
+
+        def work():
+            try:
+                make(*before, f"{self.mnt}/made", *([mode | 0o644] if mode else []))
+            except OSError as e:
+                errors.append(e.errno)
+
+        os.mkdir(other) if make is not os.mkdir else write(other, b"")
+        worker = threading.Thread(target=work)
+        worker.start()
+        wait_for("it to be made", lambda: os.path.lexists(made))
+        exchange(made, other)
+        worker.join(WAIT_S)
+        for path in (made, other):
+            quietly(os.unlink, path)
+            quietly(os.rmdir, path)
+        return errors
+
+    @unittest.skipIf(mounted.BY_PATHS or os.getuid() or not shutil.which("strace"), "root, strace, and a server that looks at what it made")
+    def test_what_was_just_made(self):
+        """Somebody puts something of another kind in its place before the server has looked at it: the kernel is told to look again."""
+        made, other = f"{self.src}/made", f"{self.src}/other"
+        calls = "symlinkat,mkdirat,mknodat,linkat"
+        tracer = subprocess.Popen(["strace", "-f", "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={calls}:delay_exit=300000",
+                                   "-p", str(self.mount.server.pid)], stderr=subprocess.PIPE, text=True)
+        try:
+            self.assertIn("attached", tracer.stderr.readline())
+            for make, mode in ((os.symlink, 0), (os.mkdir, 0), (os.mknod, stat.S_IFIFO), (os.mknod, stat.S_IFREG), (os.link, 0)):
+                found = []
+                for _ in range(20):  # until the exchange came in time
+                    if found:
+                        break
+                    found = self.exchanged(make, mode)
+                self.assertEqual(found, [errno.EEXIST], make)
+        finally:
+            tracer.terminate()
+            tracer.communicate()
 
     def test_hard_links_to_the_outside(self):
         """A file with a name outside is the source's by the name inside: its content may change, nothing else out there."""

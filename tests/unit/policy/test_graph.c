@@ -138,7 +138,7 @@ static void test_value_memory_is_bounded(void **state)
 	kit_open(&k, 1000);
 	memset(text, 'x', sizeof(text));
 	for (i = 0; i < 500; i++) {
-		snprintf(text, 8, "%07d", i);
+		snprintf(text, 8, "%07u", (unsigned)i % 10000000);
 		text[7] = 'x';
 		mf_request_set_str(k.req, MF_F_SOURCE, text, 2000);
 		mf_graph_add(k.g, k.root, &k.ask, &step, 1, true, k.yes);
