@@ -25,6 +25,9 @@ int mf_fs_host_take(const struct mf_usage *usage, struct mf_fs_host *h,
 	case MF_FS_HOST_EVENTS_ROTATE:
 		h->policies.events_rotate = value;
 		return 0;
+	case MF_FS_HOST_EVENTS_STRICT:
+		h->policies.events_strict = true;
+		return 0;
 	case MF_FS_HOST_SESSION:
 		snprintf(h->id, sizeof(h->id), "%s", value);
 		return 0;

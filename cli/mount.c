@@ -34,6 +34,7 @@ static const struct mf_option options[] = {
 	{ MF_FS_HOST_SIGNING, 0, "signing", "MODE", MF_SIGNING_OPTION_HELP },
 	{ MF_FS_HOST_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
 	{ MF_FS_HOST_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
+	{ MF_FS_HOST_EVENTS_STRICT, 0, "events-strict", NULL, MF_EVENTS_STRICT_OPTION_HELP },
 	{ MF_FS_HOST_SESSION, 's', "session", "NAME", "name in events, policies and the trash" },
 	{ MF_FS_HOST_LABEL, 'l', "label", "KEY=VALUE", MF_LABEL_OPTION_HELP },
 	MF_TRASH_OPTION_ROWS(OPT_TRASH),
@@ -228,11 +229,11 @@ static void tell_end(struct mount *t)
 
 	mf_fs_mount_get_stats(t->m, &s);
 	mf_log_info(&t->host.policies.log,
-		    "%llu operations asked about, %llu refused, %llu kept in the trash, %llu "
-		    "redirected; %llu "
-		    "events left out",
+		    "%llu operations asked about, %llu refused (%llu because events could not be "
+		    "stored), %llu kept in the trash, %llu redirected; %llu events left out",
 		    (unsigned long long)s.ops.asked, (unsigned long long)s.ops.refused,
-		    (unsigned long long)s.ops.trashed, (unsigned long long)s.ops.redirected,
+		    (unsigned long long)s.ops.unstored, (unsigned long long)s.ops.trashed,
+		    (unsigned long long)s.ops.redirected,
 		    (unsigned long long)s.ops.events_left_out);
 }
 

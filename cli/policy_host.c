@@ -55,8 +55,11 @@ int mf_policy_host_add_variable(const struct mf_usage *usage, struct mf_policy_h
 	return mf_variables_add(usage, &h->variables, text);
 }
 
-static int check_rotation(const struct mf_policy_host *h, struct mf_err *err)
+static int check_events(const struct mf_policy_host *h, struct mf_err *err)
 {
+	if (h->events_strict && !h->events_path)
+		return mf_err_set(err, MF_E_INVAL,
+				  "--events-strict is for what --events names: nothing is stored.");
 	if (!h->events_rotate || (h->events_path && strcmp(h->events_path, "-") != 0))
 		return 0;
 	return mf_err_set(err, MF_E_INVAL, "--events-rotate is for a file that --events names.");
@@ -73,7 +76,7 @@ int mf_policy_host_open_events(struct mf_policy_host *h, const struct mf_events_
 		o = *options;
 		o.log = &h->log;
 	}
-	r = check_rotation(h, err);
+	r = check_events(h, err);
 	if (r == 0 && h->events_rotate)
 		r = mf_journal_parse(h->events_rotate, &rotation, err);
 	if (r == 0)
@@ -83,8 +86,10 @@ int mf_policy_host_open_events(struct mf_policy_host *h, const struct mf_events_
 	if (r < 0 || !h->events_path)
 		return r;
 	if (strcmp(h->events_path, "-") == 0)
-		return mf_events_add_fd(h->events, fileno(stderr), "stderr", err);
-	return mf_journal_add(h->events, h->events_path, &rotation, &h->log, err);
+		r = mf_events_add_fd(h->events, fileno(stderr), "stderr", err);
+	else
+		r = mf_journal_add(h->events, h->events_path, &rotation, &h->log, err);
+	return r == 0 && h->events_strict ? mf_events_be_strict(h->events, err) : r;
 }
 
 void mf_policy_host_listen(struct mf_policy_host *h)
@@ -125,7 +130,7 @@ int mf_policy_host_load(struct mf_policy_host *h, struct mf_err *err)
 					.workspace = h->workspace,
 					.session_name = h->session };
 	struct mf_source_guard guard;
-	int r = check_rotation(h, err);
+	int r = check_events(h, err);
 
 	h->signing.log = &h->log;
 	if (r == 0)

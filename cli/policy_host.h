@@ -36,6 +36,9 @@
 #define MF_EVENTS_ROTATE_OPTION_HELP                                                              \
 	"begin a new FILE of --events by size or age: size=100M,age=1d,keep=7,gzip (all but one " \
 	"may be left out)"
+#define MF_EVENTS_STRICT_OPTION_HELP                                                       \
+	"refuse what cannot be recorded: changes of files end in an I/O error, names and " \
+	"connections are denied, while FILE of --events takes no events"
 
 struct mf_policy_host {
 	/* as asked for */
@@ -48,6 +51,7 @@ struct mf_policy_host {
 		session; /* the one session that is judged: the side of a canary; NULL: the packs that all load */
 	const char *events_path;   /* "-": stderr; NULL: none */
 	const char *events_rotate; /* as mf_journal_parse() reads it; NULL: never */
+	bool events_strict;	   /* nothing happens that they cannot tell of */
 	bool watch;		   /* reload when files change */
 	bool verbose;
 	struct mf_policy_signing signing;

@@ -64,6 +64,7 @@ struct mf_proxy_wishes {
 	size_t dns_server_cnt;
 	const char *events_path;
 	const char *events_rotate;
+	bool events_strict;
 	struct mf_approval_options ask;
 };
 

@@ -27,6 +27,7 @@ enum {
 	OPT_NO_DETECTION,
 	OPT_EVENTS,
 	OPT_EVENTS_ROTATE,
+	OPT_EVENTS_STRICT,
 	OPT_APPROVALS,
 	OPT_VERBOSE,
 };
@@ -58,6 +59,7 @@ static const struct mf_option options[] = {
 	{ OPT_NO_DETECTION, 0, "no-detection", NULL, "look for no development servers" },
 	{ OPT_EVENTS, 'e', "events", "FILE", "append one JSON object per event to FILE" },
 	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
+	{ OPT_EVENTS_STRICT, 0, "events-strict", NULL, MF_EVENTS_STRICT_OPTION_HELP },
 	{ OPT_APPROVALS, 0, "approvals", "WHERE", MF_APPROVALS_OPTION_HELP },
 	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
 };
@@ -173,6 +175,9 @@ static int take_option(struct parsed *p, int opt, const char *value)
 		return 0;
 	case OPT_EVENTS_ROTATE:
 		w->events_rotate = value;
+		return 0;
+	case OPT_EVENTS_STRICT:
+		w->events_strict = true;
 		return 0;
 	case OPT_APPROVALS:
 		return mf_approval_options_take(&usage, &w->ask, value, false);

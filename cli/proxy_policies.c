@@ -13,6 +13,7 @@ void mf_proxy_host_begin(struct mf_policy_host *h, const struct mf_proxy_wishes 
 	h->verbose = w->verbose;
 	h->events_path = w->events_path;
 	h->events_rotate = w->events_rotate;
+	h->events_strict = w->events_strict;
 	h->ask = w->ask;
 	memcpy(h->policies, w->policies, w->policy_cnt * sizeof(h->policies[0]));
 	h->policy_cnt = w->policy_cnt;

@@ -46,6 +46,7 @@ enum {
 	OPT_DNS_STALE,
 	OPT_EVENTS,
 	OPT_EVENTS_ROTATE,
+	OPT_EVENTS_STRICT,
 	OPT_SESSION,
 	OPT_USER,
 	OPT_APPROVALS,
@@ -71,6 +72,7 @@ static const struct mf_option options[] = {
 	{ OPT_DNS_STALE, 0, "dns-stale", "SECONDS", MF_DNS_STALE_OPTION_HELP },
 	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
 	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
+	{ OPT_EVENTS_STRICT, 0, "events-strict", NULL, MF_EVENTS_STRICT_OPTION_HELP },
 	{ OPT_SESSION, 's', "session", "NAME", "name in events and policies (default: resolver)" },
 	{ OPT_USER, 'u', "user", "USER",
 	  "who to be once sockets and keys are open; wanted when root starts it" },
@@ -214,6 +216,9 @@ static int take_option(struct resolver *r, int opt, const char *value)
 		return 0;
 	case OPT_EVENTS_ROTATE:
 		r->host.events_rotate = value;
+		return 0;
+	case OPT_EVENTS_STRICT:
+		r->host.events_strict = true;
 		return 0;
 	case OPT_SESSION:
 		r->session_name = value;

@@ -51,6 +51,7 @@ static const struct key keys[] = {
 	{ "output", ALL, 0, PATH, NULL },
 	{ "events", ALL, 0, WORD, "--events" },
 	{ "events_rotate", ALL, 0, WORD, "--events-rotate" },
+	{ "events_strict", ALL, 0, FLAG, "--events-strict" },
 	{ "approvals", ALL, 0, WORD, "--approvals" },
 	{ "capture", RUN, 0, WORD, "--capture" },
 	{ "trash", MOUNT, 0, WORD, "--trash" },

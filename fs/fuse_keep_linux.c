@@ -226,13 +226,15 @@ static int keep_opened(fuse_req_t req, struct mf_fs_handle *h, const struct mf_f
 	if (r == 0 && !c.unnamed) {
 		if (c.who.pid <= 0)
 			c.who.pid = p->who.pid;
-		mf_fs_act_overwrite(&c.act, p->policy, p->rule);
 		c.begun = true;
+		r = mf_policy_fs_overwrite(m->pfs, &c.act, p->policy, p->rule);
 		if (stx.stx_size > p->size)
 			stx.stx_size = p->size;
 		stx.stx_mtime.tv_sec = p->mtime_ns / (int64_t)MF_NS_PER_S;
 		stx.stx_mtime.tv_nsec = (uint32_t)(p->mtime_ns % (int64_t)MF_NS_PER_S);
-		r = lose(&c, MF_TRASH_COPY, MF_TRASH_OVERWRITE, p->hash, &stx, h->fd, token);
+		if (r == 0)
+			r = lose(&c, MF_TRASH_COPY, MF_TRASH_OVERWRITE, p->hash, &stx, h->fd,
+				 token);
 	}
 	mf_fuse_end(&c, r);
 	return r;

@@ -395,7 +395,7 @@ static void ask_word(struct mf_fs_seat *seat, const struct mf_fs_question *q, co
 
 	v->d.size = sizeof(v->d); // the rest is filled by whoever answers
 	v->word = word;
-	v->hash = v->cow = v->keeps = v->held = false;
+	v->hash = v->cow = v->keeps = v->held = v->unstored = false;
 	seat->caller = q->caller;
 	seat->fetched = false;
 	if (r < 0) {

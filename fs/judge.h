@@ -63,9 +63,10 @@ struct mf_fs_verdict {
 	enum mf_fs_do what;
 	int error; /* refuse: a Linux errno, positive */
 	bool held; /* refuse: for the time being; it waits for an answer, and will be asked about again */
-	bool plain; /* allowed, and nothing to tell of it beyond the ordinary */
-	bool hash;  /* trash: with a hash of the content */
-	bool cow;   /* elsewhere: only once somebody writes */
+	bool unstored; /* refuse: allowed, but the event that tells of it cannot be stored */
+	bool plain;    /* allowed, and nothing to tell of it beyond the ordinary */
+	bool hash;     /* trash: with a hash of the content */
+	bool cow;      /* elsewhere: only once somebody writes */
 	bool keeps; /* a soft_delete of `write`: what the opened file holds is kept before it is written over */
 	const char *word;    /* of the answer that counted */
 	uint64_t cache_ns;   /* how long it holds for whoever asks the same; 0: not at all */

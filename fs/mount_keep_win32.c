@@ -190,10 +190,11 @@ static int keep_opened(struct mf_mount_winfsp *m, struct mf_mount_file *f,
 	act->a.q.path_len = strlen(act->real);
 	act->a.q.caller = &act->who;
 	act->a.size = (int64_t)c->then.size;
-	mf_fs_act_overwrite(&act->a, c->policy, c->rule);
 	act->begun = true;
-	r = mf_mount_keep(act, f->handle, act->real, MF_TRASH_COPY, MF_TRASH_OVERWRITE, c->hash,
-			  &c->then);
+	r = mf_policy_fs_overwrite(m->o.policy, &act->a, c->policy, c->rule);
+	if (r == 0)
+		r = mf_mount_keep(act, f->handle, act->real, MF_TRASH_COPY, MF_TRASH_OVERWRITE,
+				  c->hash, &c->then);
 	return mf_mount_act_end(act, r);
 }
 

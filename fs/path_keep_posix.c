@@ -267,13 +267,14 @@ static int keep_opened(struct mf_path_file *f, const char *inner, const struct m
 		return r;
 	if (op.who.pid <= 0)
 		op.who = p->who;
-	mf_fs_act_overwrite(&op.act, p->policy, p->rule);
 	op.begun = true;
+	r = mf_policy_fs_overwrite(op.m->pfs, &op.act, p->policy, p->rule);
 	attr = attr_of(&st);
 	if (attr.size > p->size)
 		attr.size = p->size;
 	attr.mtime_ns = p->mtime_ns;
-	r = lose(&op, MF_TRASH_COPY, MF_TRASH_OVERWRITE, p->hash, &attr, f->fd);
+	if (r == 0)
+		r = lose(&op, MF_TRASH_COPY, MF_TRASH_OVERWRITE, p->hash, &attr, f->fd);
 	return mf_path_end(&op, r);
 }
 

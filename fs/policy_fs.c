@@ -2,6 +2,7 @@
 /* policy_fs.c - see policy_fs.h */
 #include "fs/policy_fs.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +21,9 @@ struct mf_policy_fs {
 	struct mf_fs_judge *judge;
 	struct mf_events *events;
 	const char *session_id, *source;
-	struct rate plain, urgent;
-	_Atomic uint64_t asked, refused, trashed, redirected, failed, left_out;
+	bool strict;
+	struct rate plain, urgent, unstored;
+	_Atomic uint64_t asked, refused, trashed, redirected, failed, left_out, refused_unstored;
 };
 
 int mf_policy_fs_new(struct mf_fs_judge *judge, struct mf_events *events, const char *session_id,
@@ -34,6 +36,7 @@ int mf_policy_fs_new(struct mf_fs_judge *judge, struct mf_events *events, const 
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	p->judge = judge;
 	p->events = events;
+	p->strict = mf_events_is_strict(events);
 	p->session_id = session_id;
 	p->source = source;
 	return 0;
@@ -51,8 +54,9 @@ struct mf_fs_judge *mf_policy_fs_judge(struct mf_policy_fs *p)
 
 void mf_policy_fs_get_stats(struct mf_policy_fs *p, struct mf_policy_fs_stats *ret)
 {
-	*ret = (struct mf_policy_fs_stats){ p->asked,	   p->refused, p->trashed,
-					    p->redirected, p->failed,  p->left_out };
+	*ret = (struct mf_policy_fs_stats){ p->asked,		p->refused, p->trashed,
+					    p->redirected,	p->failed,  p->left_out,
+					    p->refused_unstored };
 }
 
 static void count(_Atomic uint64_t *n)
@@ -83,6 +87,8 @@ static void add_text(struct mf_event *ev, enum mf_event_field field, const char 
 	if (text && len && mf_event_type_has(ev->type, field))
 		mf_event_add_str(ev, field, text, len);
 }
+
+static const char unstored[] = "events cannot be stored";
 
 static const char *const actions[MF_FS_DO_NUM] = {
 	[MF_FS_DO] = "allowed",
@@ -145,6 +151,18 @@ static void add_fields(struct mf_event *ev, const struct mf_fs_act *a, int resul
 		mf_event_add_bool(ev, MF_EVF_BLOCKED, true);
 	else if (result < 0)
 		add_text(ev, MF_EVF_ERROR, strerror(-result), strlen(strerror(-result)));
+	if (v->unstored)
+		add_text(ev, MF_EVF_ERROR, unstored, sizeof(unstored) - 1);
+}
+
+/* Whether it may be told of now; what is strict is told of whatever it takes. */
+static bool has_turn(struct mf_policy_fs *p, const struct mf_fs_verdict *v)
+{
+	if (v->unstored)
+		return may_tell(&p->unstored, MF_POLICY_FS_UNSTORED_PER_S);
+	return p->strict ||
+	       may_tell(v->plain ? &p->plain : &p->urgent,
+			v->plain ? MF_POLICY_FS_EVENTS_PER_S : MF_POLICY_FS_URGENT_PER_S);
 }
 
 static void tell(struct mf_policy_fs *p, const struct mf_fs_act *a, int result)
@@ -160,8 +178,7 @@ static void tell(struct mf_policy_fs *p, const struct mf_fs_act *a, int result)
 	else if (refused && v->d.verdict != MF_DENY)
 		carried_out = mf_verdict_name(MF_DENY);
 
-	if (!may_tell(v->plain ? &p->plain : &p->urgent,
-		      v->plain ? MF_POLICY_FS_EVENTS_PER_S : MF_POLICY_FS_URGENT_PER_S)) {
+	if (!has_turn(p, v)) {
 		count(&p->left_out);
 		return;
 	}
@@ -181,6 +198,30 @@ static void tell(struct mf_policy_fs *p, const struct mf_fs_act *a, int result)
 	mf_events_send(p->events, &ev);
 }
 
+/* Whether the end of an operation that is let through so is told of. A failure of what is there or not (ENOENT and the like) is the
+ * caller's own matter. */
+static bool is_told(const struct mf_fs_act *a)
+{
+	return !a->quiet && (!a->verdict.plain || mf_fs_op_info(a->q.op)->changes);
+}
+
+/* P48: nothing happens that could not be told of. What has happened, or is silent, or refused already, is not touched. */
+static int insist_on_event(struct mf_policy_fs *p, struct mf_fs_act *a)
+{
+	struct mf_fs_verdict *v = &a->verdict;
+
+	if (p->strict && v->what != MF_FS_REFUSE && !a->observed && is_told(a) &&
+	    v->d.visibility != MF_SILENT &&
+	    !mf_events_storing(p->events, MF_POLICY_FS_STORE_WAIT_MS)) {
+		v->what = MF_FS_REFUSE;
+		v->error = EIO;
+		v->unstored = true;
+		v->cache_ns = 0;
+		count(&p->refused_unstored);
+	}
+	return v->what == MF_FS_REFUSE ? -v->error : 0;
+}
+
 /* ---- one operation --------------------------------------------------------------------------------------------- */
 
 int mf_policy_fs_begin(struct mf_policy_fs *p, struct mf_fs_act *a)
@@ -190,7 +231,7 @@ int mf_policy_fs_begin(struct mf_policy_fs *p, struct mf_fs_act *a)
 	mf_fs_judge_may_wait(a->seat, !a->observed);
 	mf_fs_judge_ask(p->judge, a->seat, &a->q, &a->verdict);
 	mf_fs_judge_may_wait(a->seat, false);
-	return a->verdict.what == MF_FS_REFUSE ? -a->verdict.error : 0;
+	return insist_on_event(p, a);
 }
 
 int mf_policy_fs_also(struct mf_policy_fs *p, struct mf_fs_act *a, const struct mf_fs_question *q)
@@ -199,7 +240,14 @@ int mf_policy_fs_also(struct mf_policy_fs *p, struct mf_fs_act *a, const struct 
 	mf_fs_judge_may_wait(a->seat, !a->observed);
 	mf_fs_judge_ask_also(p->judge, a->seat, q, &a->verdict);
 	mf_fs_judge_may_wait(a->seat, false);
-	return a->verdict.what == MF_FS_REFUSE ? -a->verdict.error : 0;
+	return insist_on_event(p, a);
+}
+
+int mf_policy_fs_overwrite(struct mf_policy_fs *p, struct mf_fs_act *a, const char *policy,
+			   const char *rule)
+{
+	mf_fs_act_overwrite(a, policy, rule);
+	return insist_on_event(p, a);
 }
 
 bool mf_policy_fs_keeps(struct mf_policy_fs *p, struct mf_fs_act *a, bool *ret_hash)

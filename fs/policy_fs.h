@@ -18,14 +18,20 @@
  *
  * Events: what was refused, diverted or audited is always told of, within MF_POLICY_FS_URGENT_PER_S; what was plainly allowed only if it changes
  * something, within MF_POLICY_FS_EVENTS_PER_S. What goes beyond is counted (mf_policy_fs_stats).
+ *
+ * Strict events (mf_events_be_strict()): an operation that an event would tell of is EIO while events cannot be stored, whatever the policies
+ * say, and none goes beyond a limit. What is told of nobody (reading that is plainly allowed) goes on. That it was refused is
+ * told MF_POLICY_FS_UNSTORED_PER_S times a second at most: what was set aside is for what had been let through.
  */
 #ifndef MF_FS_POLICY_FS_H
 #define MF_FS_POLICY_FS_H
 
 #include "fs/judge.h"
 
-#define MF_POLICY_FS_EVENTS_PER_S 2000
-#define MF_POLICY_FS_URGENT_PER_S 2000
+#define MF_POLICY_FS_EVENTS_PER_S   2000
+#define MF_POLICY_FS_URGENT_PER_S   2000
+#define MF_POLICY_FS_UNSTORED_PER_S 10
+#define MF_POLICY_FS_STORE_WAIT_MS  1000 /* for room in the queue of events, when they are strict */
 
 struct mf_fs_act {
 	/* by the front end, before begin */
@@ -51,7 +57,7 @@ static inline void mf_fs_act_init(struct mf_fs_act *a, const struct mf_fs_questi
 	a->observed = a->quiet = false;
 	a->verdict.what = MF_FS_DO;
 	a->verdict.cache_ns = 0;
-	a->verdict.keeps = a->verdict.held = false;
+	a->verdict.keeps = a->verdict.held = a->verdict.unstored = false;
 }
 
 /* As it was answered when a file was opened: what is written over is kept. @policy and @rule are borrowed. */
@@ -69,6 +75,7 @@ static inline void mf_fs_act_overwrite(struct mf_fs_act *a, const char *policy, 
 struct mf_policy_fs_stats {
 	uint64_t asked, refused, trashed, redirected, failed; /* failed: of those carried out */
 	uint64_t events_left_out;
+	uint64_t unstored; /* of those refused: their event could not have been stored */
 };
 
 struct mf_policy_fs;
@@ -92,6 +99,13 @@ bool mf_policy_fs_keeps(struct mf_policy_fs *pfs, struct mf_fs_act *a, bool *ret
 /** mf_policy_fs_refuses() - Whether @q would be refused; nothing is told of it */
 bool mf_policy_fs_refuses(struct mf_policy_fs *pfs, struct mf_fs_act *a,
 			  const struct mf_fs_question *q);
+
+/**
+ * mf_policy_fs_overwrite() - In place of begin: what was opened is written over, and kept (mf_fs_act_overwrite())
+ * Return: 0; -EIO: the event cannot be stored
+ */
+int mf_policy_fs_overwrite(struct mf_policy_fs *pfs, struct mf_fs_act *a, const char *policy,
+			   const char *rule);
 
 /** mf_policy_fs_end() - @result: 0 or more, or the negative errno that the operation failed with */
 void mf_policy_fs_end(struct mf_policy_fs *pfs, struct mf_fs_act *a, int result);

@@ -6,6 +6,7 @@
 
 #include "core/ask/registered.h"
 #include "core/base/hash.h"
+#include "core/observe/events.h"
 #include "core/policy/outcome.h"
 #include "core/policy/request.h"
 
@@ -118,7 +119,7 @@ static uint64_t place_of(const struct mf_decision *d)
 
 /* --- questions ----------------------------------------------------------------------------------------------------- */
 
-void mf_ask_decide(struct mf_asker *a, struct mf_decision *d)
+static void decide(struct mf_asker *a, struct mf_decision *d)
 {
 	*d = (struct mf_decision)MF_DECISION_INIT;
 	/* The verdict is there even when the policy failed; that it failed is the VM's to count and report. */
@@ -129,6 +130,17 @@ void mf_ask_decide(struct mf_asker *a, struct mf_decision *d)
 		mf_approve_refuse(d, mf_approve_cannot_wait);
 }
 
+void mf_ask_decide(struct mf_asker *a, struct mf_decision *d)
+{
+	decide(a, d);
+	/* P48: what is let through can be told of. A loop waits for no disk. */
+	if (mf_verdict_rank(d) < 4 && d->visibility != MF_SILENT &&
+	    !mf_events_storing(a->session->events, 0)) {
+		*d = mf_ask_own_denial("events_not_stored");
+		d->rule = "strict_on_audit_failure";
+	}
+}
+
 /* What would be decided of a flow that nobody has asked for: no counter counts it. */
 static void decide_dry(struct mf_asker *a, struct mf_decision *d)
 {
@@ -136,7 +148,7 @@ static void decide_dry(struct mf_asker *a, struct mf_decision *d)
 
 	mf_request_set_dry(a->request);
 	a->may_hold = true; /* what would have to wait is for the caller to weigh */
-	mf_ask_decide(a, d);
+	decide(a, d);
 	a->may_hold = may_hold;
 }
 

@@ -20,6 +20,9 @@
  * the last line of the file by the next journal, which writes an events_dropped line with how many are missing: at most
  * what the queue and a batch hold. A crash of the machine is not counted.
  *
+ * Room. For a strict stream (mf_events_be_strict()) as much of the disk is set aside behind the end of the file as the queue and the batch
+ * hold; and a file that was removed, and cannot be made anew, stores nothing. What was set aside stays allocated at the end.
+ *
  * What is no regular file (a pipe, a terminal, /dev/stdout) has none of these, and a wish for them is refused. Windows:
  * neither (journal_win32.c).
  */

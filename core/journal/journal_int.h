@@ -24,6 +24,15 @@ bool mf_journal_is_rotated(const char *name, const char *entry, bool *ret_gz);
 /** mf_journal_last_turn() - The highest N of @name.@date-N; 1: of @name.@date alone; 0: there is none */
 unsigned long mf_journal_last_turn(const char *dir, const char *name, const char *date);
 
+/* --- room --- */
+
+/**
+ * mf_journal_set_aside() - Whether @room bytes fit behind the end of @fd, whoever else fills the filesystem up
+ * Linux: they are allocated (fallocate(2), the size stays), as far as the filesystem promises that; where there is no such thing, and on
+ * other systems, what is free now is compared.
+ */
+bool mf_journal_set_aside(int fd, size_t room);
+
 /* --- the sweeper --- */
 
 struct mf_journal_sweeper;

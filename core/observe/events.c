@@ -24,6 +24,8 @@
 #define RESERVE_DEFAULT 25u
 #define LINGER_DEFAULT	5u
 #define CLOSE_DEFAULT	5000u
+#define LOOK_AGAIN_MS	100u  // a strict stream's sink that cannot store
+#define LOOK_FIRST_MS	5000u // until all have looked
 
 struct sink {
 	struct mf_events *events;
@@ -43,12 +45,15 @@ struct sink {
 	uint64_t put, taken; // bytes that went in and out, for flush
 	uint64_t missing;    // lines dropped since the last events_dropped line
 	bool reopen;	     // asked for
+	bool look;	     // whether it can store: asked for
+	bool storing;	     // of a strict stream: so it was when the thread looked
 
 	// Of the thread.
 	char *batch;
 	size_t batch_len;
 	bool failing; // the last write failed
 	bool torn;    // it ended within a line
+	bool looked;  // whether it can store, once at least
 };
 
 struct mf_events {
@@ -59,6 +64,7 @@ struct mf_events {
 	struct sink sinks[MF_EVENTS_SINKS_MAX + 1]; // one more for notices
 	uint32_t sink_cnt;
 	bool closing;
+	_Atomic bool strict;
 	uint32_t flushing;	  // threads in mf_events_flush()
 	uint32_t senders_waiting; // for room in a queue
 	char run[9];
@@ -234,6 +240,114 @@ int mf_events_send_line(struct mf_events *e, const char *line, size_t len)
 	return r;
 }
 
+// ------------------------------------------------------------------------------------------------------------------
+// Strict streams
+
+static bool stores(const struct sink *s)
+{
+	return !s->fn;
+}
+
+// Under the lock. Return: 1, 0, -1: when there is room in a queue
+static int can_store(const struct mf_events *e)
+{
+	size_t room = e->options.queue_bytes - e->reserve;
+	bool full = false;
+
+	for (uint32_t i = 0; i < e->sink_cnt; i++) {
+		const struct sink *s = &e->sinks[i];
+
+		if (stores(s) && !s->storing)
+			return 0;
+		full = full || (stores(s) && s->len + MF_EVENT_ROOM > room);
+	}
+	return full ? -1 : 1;
+}
+
+bool mf_events_is_strict(const struct mf_events *e)
+{
+	return e && atomic_load_explicit(&e->strict, memory_order_acquire);
+}
+
+bool mf_events_storing(struct mf_events *e, uint32_t wait_ms)
+{
+	struct timespec until;
+	int can;
+
+	if (!mf_events_is_strict(e))
+		return true;
+	pthread_mutex_lock(&e->lock);
+	can = can_store(e);
+	if (can < 0 && wait_ms) {
+		until = mf_cond_in_ms(wait_ms);
+		e->senders_waiting++;
+		do {
+			bool more = mf_cond_wait_until(&e->written, &e->lock, &until);
+
+			can = can_store(e);
+			if (!more)
+				break;
+		} while (can < 0);
+		e->senders_waiting--;
+	}
+	e->stats.refused += can <= 0;
+	pthread_mutex_unlock(&e->lock);
+	return can > 0;
+}
+
+static bool all_have_looked(const struct mf_events *e)
+{
+	for (uint32_t i = 0; i < e->sink_cnt; i++)
+		if (e->sinks[i].look)
+			return false;
+	return true;
+}
+
+int mf_events_be_strict(struct mf_events *e, struct mf_err *err)
+{
+	struct timespec until = mf_cond_in_ms(LOOK_FIRST_MS);
+	uint32_t cnt = 0;
+
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t i = 0; i < e->sink_cnt; i++) {
+		struct sink *s = &e->sinks[i];
+
+		if (!stores(s))
+			continue;
+		cnt++;
+		s->look = true;
+		pthread_cond_signal(&s->wake);
+	}
+	atomic_store_explicit(&e->strict, cnt > 0, memory_order_release);
+	// Whoever has not looked by then stores nothing until it has.
+	while (!all_have_looked(e) && mf_cond_wait_until(&e->written, &e->lock, &until))
+		;
+	pthread_mutex_unlock(&e->lock);
+	return cnt ? 0
+		   : mf_err_set(err, MF_E_INVAL,
+				"Events cannot be insisted on: nothing stores them.");
+}
+
+// In the sink's thread, without the lock. @was: what it found last
+static bool look_whether(struct sink *s, bool was)
+{
+	const struct mf_events *e = s->events;
+	bool good = !s->failing && (!s->writer || !s->writer->has_room ||
+				    s->writer->has_room(s->ctx, 2 * e->options.queue_bytes));
+
+	if (!good && (was || !s->looked))
+		mf_log_error(e->options.log,
+			     "Events cannot be stored in %s: what they would tell of is refused.",
+			     s->name);
+	else if (good && !was && s->looked)
+		mf_log_warning(e->options.log, "Events are stored in %s again.", s->name);
+	s->looked = true;
+	return good;
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+// The threads of the sinks
+
 static bool give_up(void *ctx)
 {
 	struct sink *s = ctx;
@@ -325,12 +439,20 @@ static bool wait_for_lines(struct mf_events *e, struct sink *s)
 	struct timespec until;
 
 	// A sink that fails is tried again with the next line, not over and over with the report of what it lost.
-	while (!e->closing && !s->reopen && !s->len && (!s->missing || s->failing)) {
+	while (!e->closing && !s->reopen && !s->look && !s->len && (!s->missing || s->failing)) {
 		s->awake = false;
-		pthread_cond_wait(&s->wake, &e->lock);
+		if (!atomic_load_explicit(&e->strict, memory_order_relaxed) || !stores(s) ||
+		    s->storing) {
+			pthread_cond_wait(&s->wake, &e->lock);
+			continue;
+		}
+		// Somebody is refused what he wants as long as this cannot store: it looks by itself.
+		until = mf_cond_in_ms(LOOK_AGAIN_MS);
+		if (!mf_cond_wait_until(&s->wake, &e->lock, &until))
+			s->look = true;
 	}
 	s->awake = true;
-	if (s->reopen)
+	if (s->reopen || s->look)
 		return true;
 	if (!s->len && (!s->missing || s->failing))
 		return false;
@@ -351,7 +473,8 @@ static void *run_sink(void *arg)
 	while (wait_for_lines(e, s)) {
 		uint64_t missing = s->missing, lost = 0;
 		char *full = s->queue;
-		bool reported = true, reopen = s->reopen;
+		bool reported = true, reopen = s->reopen, look = s->look, storing = s->storing;
+		bool strict = e->strict && stores(s);
 
 		s->queue = s->batch;
 		s->batch = full;
@@ -366,9 +489,13 @@ static void *run_sink(void *arg)
 			s->writer->reopen(s->ctx);
 		if (s->batch_len)
 			lost = write_lines(s, s->batch, s->batch_len, 0);
-		if (missing && !s->failing)
+		if (missing && (!s->failing || look))
 			reported = write_missing(s, missing);
+		if (strict)
+			storing = look_whether(s, storing);
 		pthread_mutex_lock(&e->lock);
+		s->look = s->look && !look;
+		s->storing = storing;
 		s->taken += s->batch_len;
 		s->missing += lost + (missing && (s->failing || !reported) ? missing : 0);
 		e->stats.lost += lost;

@@ -20,6 +20,10 @@
  * it takes only denials, diversions and the like, then lines are dropped and counted, and once there is room an
  * events_dropped line says how many are missing.
  *
+ * Strict streams (mf_events_be_strict()): who is about to do something that an event will tell of asks mf_events_storing()
+ * before. A journal sets aside, in advance, room for two queues (what waits and what is being written), so that the disk which fills up is
+ * noticed while everything that was let through still finds its place.
+ *
  * Visibility: a silent decision makes no event, only a counter moves; "warn" also gives a line to the notice callback.
  *
  * Threads: one struct mf_events may be used by any thread; an event by one.
@@ -324,6 +328,11 @@ struct mf_events_writer {
 	void (*reopen)(void *ctx);
 	/* A line is queued, or dropped. Called for every event under the lock of the stream: a store or two, nothing else */
 	void (*offer)(void *ctx);
+	/*
+	 * Whether @room bytes more can be stored where they are found again; may set that much aside. Asked after each batch of
+	 * a strict stream, and about ten times a second while the answer is no. NULL: as long as writing works
+	 */
+	bool (*has_room)(void *ctx, size_t room);
 	/* All was written, or given up; frees @ctx */
 	void (*close)(void *ctx);
 };
@@ -351,6 +360,24 @@ int mf_events_send(struct mf_events *events, struct mf_event *ev);
  */
 int mf_events_send_line(struct mf_events *events, const char *line, size_t len);
 
+/**
+ * mf_events_be_strict() - From now on mf_events_storing() tells whether events are stored; after the last sink was added
+ * A sink that is a file, a descriptor or a writer stores; a callback does not count. Waits until each has looked whether it can.
+ * Return: 0; MF_E_INVAL: no sink stores anything
+ */
+int mf_events_be_strict(struct mf_events *events, struct mf_err *err);
+
+/** mf_events_is_strict() - Whether it was called; NULL: false */
+bool mf_events_is_strict(const struct mf_events *events);
+
+/**
+ * mf_events_storing() - Whether what is sent now will be stored: asked before something is done that an event will tell of
+ * False: a sink failed to write, has no room for all that may be on its way to it, or its queue is full up to the reserve and
+ * stays so for @wait_ms; each is counted (refused). True again by itself, once the sink has found out: within about 100 ms.
+ * @events: NULL and what is not strict: true, at no cost. Cost else: a lock
+ */
+bool mf_events_storing(struct mf_events *events, uint32_t wait_ms);
+
 /** mf_events_flush() - Wait until everything sent before is written; Return: 0 or MF_E_TIME after @timeout_ms */
 int mf_events_flush(struct mf_events *events, uint32_t timeout_ms);
 
@@ -362,6 +389,7 @@ struct mf_events_stats {
 	uint64_t truncated; /* events with something left out */
 	uint64_t notices;   /* lines given to the notice callback */
 	uint64_t notices_dropped;
+	uint64_t refused; /* times that mf_events_storing() said no */
 };
 void mf_events_get_stats(struct mf_events *events, struct mf_events_stats *ret);
 

@@ -82,6 +82,27 @@ class Agentsh:
         self.assertTrue(r.find("net_connect", domain="echo.example", policy__decision="ask", policy__effective_decision="allow"), r)
         self.assertIn("allowed where nobody can be asked", r.err, r)
 
+    def test_nothing_happens_that_events_cannot_tell_of(self):
+        """P48: the events' file is gone, then it is there again"""
+        place = os.path.join(self.work, f"strict-{type(self).__name__}")
+        os.makedirs(os.path.join(place, "ev"))
+        for path in (place, os.path.join(place, "ev")):
+            os.chmod(path, 0o777)
+        self.events_path = os.path.join(place, "ev", "events.jsonl")
+        r = self.fence(f"""get() {{ curl -sS --max-time 90 http://allowed.example/ 2>/dev/null; }}
+get && mv {place}/ev {place}/away || exit 1
+for i in $(seq 1000); do get >/dev/null || break; done
+echo after $i
+dig +tries=1 +time=60 allowed.example | grep -o 'status: [A-Z]*'
+mv {place}/away {place}/ev
+for i in $(seq 1000); do get && break; sleep 0.05; done""", "--events-strict")
+        page = "server=web host=allowed.example sni= port=80\n"
+        self.assertRegex(r.out, rf"\A{page}after \d\d?\nstatus: REFUSED\n{page}\Z", r)
+        self.assertTrue(r.find("dns_query", domain="allowed.example", policy__decision="deny", policy__reason="events_not_stored",
+                               policy__rule="strict_on_audit_failure"), r)
+        self.assertIn("Events cannot be stored in events.jsonl", r.err)
+        self.assertIn("Events are stored in events.jsonl again", r.err)
+
     def test_a_policy_that_must_be_signed(self):
         where = f"signed-{type(self).__name__}"
         policy = self.lab.write(f"{where}/p.yaml", "version: 1\nname: s\n" + TAIL)

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 
 #include "core/observe/events.h"
 #include "tests/os/os.h"
@@ -343,14 +345,107 @@ static void a_full_disk_loses_lines_that_are_reported_later(void **state)
 	mf_events_free(e);
 }
 
-static uint64_t fixed_wall(void *ctx)
-{
-	return *(uint64_t *)ctx;
-}
-
 static void keep_line(void *ctx, const char *text, size_t len)
 {
 	snprintf(ctx, MF_EVENT_ROOM, "%.*s", (int)len, text);
+}
+
+// A store whose room somebody else says, and that can be held up.
+struct store {
+	_Atomic bool room, hold;
+	_Atomic uint64_t lines, asked_for;
+};
+
+static int store_write(void *ctx, const char *text, size_t len, uint64_t missing,
+		       bool (*give_up)(void *ctx), void *give_up_ctx, size_t *ret_written)
+{
+	struct store *s = ctx;
+
+	(void)missing;
+	(void)give_up;
+	(void)give_up_ctx;
+	while (s->hold)
+		sched_yield();
+	for (size_t i = 0; i < len; i++)
+		s->lines += text[i] == '\n';
+	*ret_written = len;
+	return 0;
+}
+
+static void store_offer(void *ctx)
+{
+	(void)ctx;
+}
+
+static bool store_has_room(void *ctx, size_t room)
+{
+	struct store *s = ctx;
+
+	s->asked_for = room;
+	return s->room;
+}
+
+static const struct mf_events_writer store_writer = {
+	.write = store_write,
+	.reopen = store_offer,
+	.offer = store_offer,
+	.has_room = store_has_room,
+	.close = store_offer,
+};
+
+static void a_strict_stream_says_whether_it_stores(void **state)
+{
+	struct mf_events *e = make((struct mf_events_options){ .queue_bytes = 1 << 16 });
+	struct store s = { .room = true };
+	struct mf_err err = { 0 };
+	char line[MF_EVENT_ROOM];
+	int sent = 0;
+
+	(void)state;
+	assert_true(mf_events_storing(NULL, 0));
+	assert_int_equal(mf_events_add_callback(e, keep_line, line, "line", NULL), 0);
+	assert_int_equal(mf_events_be_strict(e, &err), MF_E_INVAL); // a callback stores nothing
+	assert_false(mf_events_is_strict(e));
+	assert_int_equal(mf_events_add_writer(e, &store_writer, &s, "store", NULL), 0);
+	s.room = false;
+	assert_true(mf_events_storing(e, 0)); // nobody insists
+	assert_int_equal(mf_events_be_strict(e, &err), 0);
+	assert_int_equal(s.asked_for, 2 << 16); // what waits, and what is being written
+	assert_false(mf_events_storing(e, 0));	// from the first moment
+	assert_int_equal(stats(e).refused, 1);
+
+	// It looks by itself, without anything that is sent.
+	s.room = true;
+	while (!mf_events_storing(e, 0))
+		sched_yield();
+	s.room = false;
+	send_verdict(e, MF_ALLOW, MF_AUDIT_ONLY, 0);
+	assert_int_equal(mf_events_flush(e, WAIT_MS), 0);
+	assert_false(mf_events_storing(e, 0));
+	assert_int_equal(s.lines, 1);
+	s.room = true;
+	while (!mf_events_storing(e, 0))
+		sched_yield();
+
+	// A queue that is full up to the reserve; who may wait does.
+	s.hold = true;
+	while (mf_events_storing(e, 0)) {
+		assert_int_equal(send_verdict(e, MF_ALLOW, MF_AUDIT_ONLY, sent), 0);
+		sent++;
+	}
+	assert_int_equal(stats(e).dropped, 0);
+	assert_false(mf_events_storing(e, 1));
+	s.hold = false;
+	assert_true(mf_events_storing(e, WAIT_MS));
+	assert_int_equal(mf_events_flush(e, WAIT_MS), 0);
+	assert_int_equal(s.lines, 1 + sent);
+	assert_int_equal(stats(e).dropped + stats(e).lost, 0);
+	mf_events_free(e);
+}
+
+static uint64_t fixed_wall(void *ctx)
+{
+	return *(uint64_t *)ctx;
 }
 
 static void times_are_rfc_3339_in_utc(void **state)
@@ -442,6 +537,7 @@ int main(void)
 		cmocka_unit_test(a_pipe_that_nobody_reads_holds_up_neither_senders_nor_the_end),
 		cmocka_unit_test(a_reader_that_goes_away_kills_nobody_and_is_counted),
 		cmocka_unit_test(a_full_disk_loses_lines_that_are_reported_later),
+		cmocka_unit_test(a_strict_stream_says_whether_it_stores),
 		cmocka_unit_test(times_are_rfc_3339_in_utc),
 		cmocka_unit_test(many_threads_send_and_every_line_is_accounted_for),
 	};
