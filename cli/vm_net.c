@@ -50,9 +50,9 @@ static const struct mf_option options[] = {
 	{ OPT_TAP, 0, "tap", "NAME", "take the frames of this TAP device" },
 	{ OPT_FD, 0, "fd", "N", "take the frames of this inherited, connected socket" },
 	{ OPT_STACK, 0, "stack", "STACK",
-	  "what ends the machines' connections: kernel, in a namespace of its own (default, and "
-	  "the "
-	  "only one so far)" },
+	  "what ends the machines' connections: kernel, in a namespace of its own (default with "
+	  "CAP_NET_ADMIN), or lwip, in this process, which needs no privilege and no namespace "
+	  "(default without)" },
 	{ OPT_POLICY, 'p', "policy", "PATH", MF_POLICY_OPTION_HELP },
 	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
 	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
@@ -157,8 +157,13 @@ static int take_wire_option(struct mf_vm_net_wishes *v, int opt, const char *val
 		return n < 0 ? MF_EXIT_USAGE : add_place(v, MF_VM_PLACE_FD, value);
 	case OPT_STACK:
 		if (strcmp(value, "kernel") == 0)
-			return 0;
-		return mf_options_wrong(&usage, "--stack knows 'kernel', not '%s'", value);
+			v->stack = MF_VM_STACK_KERNEL;
+		else if (strcmp(value, "lwip") == 0)
+			v->stack = MF_VM_STACK_LWIP;
+		else
+			return mf_options_wrong(
+				&usage, "--stack knows 'kernel' and 'lwip', not '%s'", value);
+		return 0;
 	case OPT_MTU:
 		n = number("mtu", value, MF_CAPTURE_MTU_MIN, 65520);
 		net->mtu = n < 0 ? 0 : (uint16_t)n;

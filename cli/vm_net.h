@@ -9,12 +9,20 @@
 #include "cli/vm_wire.h"
 #include "proxies/proxy.h"
 
+/* What ends the machines' connections. */
+enum mf_vm_stack_kind {
+	MF_VM_STACK_ANY, /* the kernel where we may make namespaces with CAP_NET_ADMIN, else lwIP */
+	MF_VM_STACK_KERNEL, /* a TUN device in a namespace of ours */
+	MF_VM_STACK_LWIP,   /* this process: vm_stack.h */
+};
+
 struct mf_vm_net_wishes {
 	struct mf_policy_host host;
 	const char *id, *metrics_path, *ca_dir;
 	struct mf_label_options labels;
 	struct mf_proxy_options proxy_options;
 	struct mf_vm_wire_options wire_options; /* places, the network */
+	enum mf_vm_stack_kind stack;
 	bool want_summary, once;
 };
 

@@ -2,13 +2,17 @@
 /*
  * vm_net_linux.c - moonfence vm-net: the network of virtual machines, under policies
  *
- * Puts together: the wires (vm_wire.h), a session of guests whose packets arrive at listeners (capture.h), and the proxies that
- * serve those. No privileges are wanted: the guests' packets end in a namespace of our own.
+ * Puts together: the wires (vm_wire.h), a session of guests whose packets arrive at listeners, and the proxies that serve those.
+ * What makes connections of packets is the kernel, in a namespace of our own (capture.h), or lwIP (vm_stack.h). No
+ * privileges are wanted.
  */
 #include <event2/event.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "capture/capture.h"
 #include "cli/commands.h"
@@ -16,6 +20,7 @@
 #include "cli/run_metrics.h"
 #include "cli/summary.h"
 #include "cli/vm_net.h"
+#include "cli/vm_stack.h"
 #include "core/base/clock.h"
 #include "core/names/correlation.h"
 #include "core/observe/events.h"
@@ -26,7 +31,8 @@ struct vm_net {
 	struct mf_vm_net_wishes *w;
 	struct mf_policy_host *host;
 	struct mf_capture_guests guests;
-	struct mf_capture *capture;
+	struct mf_capture *capture; /* or: */
+	struct mf_vm_stack *stack;
 	struct mf_metrics *metrics;
 	struct mf_summary *summary;
 	struct mf_names *names;
@@ -37,6 +43,11 @@ struct vm_net {
 	struct mf_vm_wire *wire;
 	uint64_t started_ns;
 };
+
+static const char *backend_name(const struct vm_net *v)
+{
+	return v->stack ? "lwip" : mf_capture_backend_name(MF_CAPTURE_TPROXY);
+}
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
@@ -55,7 +66,7 @@ static void on_drift(struct vm_net *v, const char *what)
 		     what);
 	mf_proxy_cut(v->proxy, what);
 	event_of(v, &ev, MF_EV_CAPTURE_DRIFT);
-	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(MF_CAPTURE_TPROXY));
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, backend_name(v));
 	mf_event_add_cstr(&ev, MF_EVF_REASON, what);
 	mf_event_add_cstr(&ev, MF_EVF_ACTION, "cut");
 	mf_events_send(v->host->events, &ev);
@@ -70,7 +81,7 @@ static void on_refused(struct vm_net *v, const char *what)
 						     .session_id = v->w->id,
 						     .source = "nic",
 						     .effective_action = "blocked" });
-	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(MF_CAPTURE_TPROXY));
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, backend_name(v));
 	mf_event_add_cstr(&ev, MF_EVF_REASON, what);
 	mf_events_send(v->host->events, &ev);
 }
@@ -118,12 +129,13 @@ static void on_all_gone(void *ctx)
 
 static void tell_start(struct vm_net *v)
 {
-	struct mf_capture_timing t;
+	struct mf_capture_timing t = { .total_ns = mf_clock_now(&mf_clock_system) - v->started_ns };
 	struct mf_event ev;
 
-	mf_capture_get_timing(v->capture, &t);
+	if (v->capture)
+		mf_capture_get_timing(v->capture, &t);
 	event_of(v, &ev, MF_EV_TRANSPARENT_NET_SETUP);
-	mf_event_add_cstr(&ev, MF_EVF_BACKEND, mf_capture_backend_name(MF_CAPTURE_TPROXY));
+	mf_event_add_cstr(&ev, MF_EVF_BACKEND, backend_name(v));
 	mf_event_add_int(&ev, MF_EVF_DURATION_MS, (int64_t)(t.total_ns / MF_NS_PER_MS));
 	mf_events_send(v->host->events, &ev);
 	event_of(v, &ev, MF_EV_SESSION_START);
@@ -159,6 +171,7 @@ static void tell_end(struct vm_net *v)
 	mf_proxy_get_stats(v->proxy, &s);
 	mf_run_metrics_gather(v->metrics, &(struct mf_run_metrics){ v->host->vm, v->names,
 								    v->host->events, v->proxy });
+	mf_vm_stack_end(v->stack);
 	mf_proxy_stop(v->proxy);
 	v->proxy = NULL;
 	log_wire(v);
@@ -177,17 +190,19 @@ static void tell_end(struct vm_net *v)
 static int serve(struct vm_net *v, struct mf_err *err)
 {
 	struct event *events[4] = { NULL };
+	size_t cnt = 0;
 	int r = MF_E_NOMEM;
 
 	v->base = event_base_new();
 	if (v->base) {
-		events[0] = event_new(v->base, mf_capture_fd(v->capture), EV_READ | EV_PERSIST,
-				      on_capture, v);
-		events[1] = evsignal_new(v->base, SIGHUP, on_reload, v);
-		events[2] = evsignal_new(v->base, SIGTERM, on_end, v);
-		events[3] = evsignal_new(v->base, SIGINT, on_end, v);
+		events[cnt++] = evsignal_new(v->base, SIGHUP, on_reload, v);
+		events[cnt++] = evsignal_new(v->base, SIGTERM, on_end, v);
+		events[cnt++] = evsignal_new(v->base, SIGINT, on_end, v);
+		if (v->capture)
+			events[cnt++] = event_new(v->base, mf_capture_fd(v->capture),
+						  EV_READ | EV_PERSIST, on_capture, v);
 	}
-	for (size_t i = 0; i < MF_ARRAY_SIZE(events); i++) {
+	for (size_t i = 0; i < cnt || !cnt; i++) {
 		if (!events[i] || event_add(events[i], NULL)) {
 			mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
 			goto out;
@@ -196,14 +211,15 @@ static int serve(struct vm_net *v, struct mf_err *err)
 	r = mf_proxy_start(v->base, &v->session, &v->w->proxy_options, &v->proxy, err);
 	if (r < 0)
 		goto out;
-	r = mf_vm_wire_begin(v->wire, v->base, mf_capture_take_guests(v->capture), err);
+	r = v->stack ? mf_vm_wire_begin_stack(v->wire, v->base, v->stack, v->proxy, err)
+		     : mf_vm_wire_begin(v->wire, v->base, mf_capture_take_guests(v->capture), err);
 	if (r < 0)
 		goto out;
 	tell_start(v);
 	mf_policy_host_serve(v->host, &(struct mf_session_card){
 					      .kind = "vm-net",
 					      .id = v->w->id,
-					      .backend = mf_capture_backend_name(MF_CAPTURE_TPROXY),
+					      .backend = backend_name(v),
 					      .labels = v->w->labels.rows,
 					      .label_cnt = v->w->labels.cnt,
 					      .names = v->names,
@@ -232,7 +248,10 @@ static void fill_session(struct vm_net *v)
 		.metrics = v->metrics,
 		.log = &v->host->log,
 	};
-	mf_capture_get_ops(v->capture, &v->session.ops);
+	if (v->stack)
+		mf_vm_stack_get_ops(v->stack, &v->session.ops);
+	else
+		mf_capture_get_ops(v->capture, &v->session.ops);
 	/* What runs in a machine is nobody's process here. */
 	v->session.ops.find_process = NULL;
 }
@@ -270,7 +289,7 @@ static int set_up(struct vm_net *v, int *ret_status, struct mf_err *err)
 		*ret_status = MF_EXIT_FAULT;
 		return r;
 	}
-	r = mf_capture_prove(v->capture, err);
+	r = v->capture ? mf_capture_prove(v->capture, err) : 0;
 	if (r < 0) {
 		struct mf_event ev;
 
@@ -280,8 +299,14 @@ static int set_up(struct vm_net *v, int *ret_status, struct mf_err *err)
 		return r;
 	}
 	fill_session(v);
-	o->tcp_fds[o->tcp_fd_cnt++] = mf_capture_tcp_fd(v->capture, 0);
-	o->udp_fds[o->udp_fd_cnt++] = mf_capture_udp_fd(v->capture, 0);
+	if (v->stack) {
+		o->tcp_fds[o->tcp_fd_cnt++] = mf_vm_stack_listener(v->stack);
+		o->find_flow = mf_vm_stack_find_flow;
+		o->find_flow_ctx = v->stack;
+	} else {
+		o->tcp_fds[o->tcp_fd_cnt++] = mf_capture_tcp_fd(v->capture, 0);
+		o->udp_fds[o->udp_fd_cnt++] = mf_capture_udp_fd(v->capture, 0);
+	}
 	o->tls_authority = v->authority;
 	return 0;
 }
@@ -290,9 +315,11 @@ static void tear_down(struct vm_net *v)
 {
 	struct mf_err err = { 0 };
 
+	mf_vm_stack_end(v->stack);
 	mf_proxy_stop(v->proxy);
 	if (mf_vm_wire_free(v->wire, &err) < 0)
 		mf_log_error(&v->host->log, "%s", err.msg);
+	mf_vm_stack_free(v->stack);
 	mf_capture_free(v->capture);
 	if (v->w->metrics_path && v->metrics &&
 	    mf_run_metrics_write(v->metrics, v->w->metrics_path, &err) < 0)
@@ -323,6 +350,38 @@ static void choose_networks(struct vm_net *v)
 	v->guests.mtu = net->mtu;
 }
 
+static bool may_administrate_networks(void)
+{
+	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+
+	return syscall(SYS_capget, &h, caps) == 0 &&
+	       caps[CAP_TO_INDEX(CAP_NET_ADMIN)].effective & CAP_TO_MASK(CAP_NET_ADMIN);
+}
+
+static bool wants_lwip(const struct vm_net *v)
+{
+	return v->w->stack == MF_VM_STACK_LWIP ||
+	       (v->w->stack == MF_VM_STACK_ANY && !may_administrate_networks());
+}
+
+/* What guests ask, 2, and whom they ask for names, 3 (guest_net.h) */
+static int begin_lwip(struct vm_net *v, struct mf_err *err)
+{
+	const struct mf_guest_net_options *net = &v->w->wire_options.net;
+	struct mf_vm_stack_options o = { .mtu = net->mtu, .no6 = net->no6, .log = &v->host->log };
+
+	for (uint8_t i = 0; i < 2; i++) {
+		o.routers[i].family = 4;
+		memcpy(o.routers[i].bytes, net->net4, 4);
+		o.routers[i].bytes[3] = (uint8_t)(2 + i);
+		o.routers[2 + i].family = 6;
+		memcpy(o.routers[2 + i].bytes, net->net6, 6);
+		o.routers[2 + i].bytes[15] = (uint8_t)(2 + i);
+	}
+	return mf_vm_stack_new(&o, &v->stack, err);
+}
+
 static int begin(struct vm_net *v, struct mf_err *err)
 {
 	struct mf_capture_options o = { .size = sizeof(o),
@@ -336,6 +395,8 @@ static int begin(struct vm_net *v, struct mf_err *err)
 	if (r < 0)
 		return r;
 	r = mf_vm_wire_open(&v->w->wire_options, &v->wire, err);
+	if (r == 0 && wants_lwip(v))
+		return begin_lwip(v, err);
 	/* It forks, and must do so before there are threads. */
 	return r < 0 ? r : mf_capture_new(&o, &v->capture, err);
 }

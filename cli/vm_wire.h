@@ -12,6 +12,8 @@
 #include "nic/guest_net.h"
 
 struct event_base;
+struct mf_proxy;
+struct mf_vm_stack;
 struct mf_vm_wire;
 
 #define MF_VM_WIRE_PLACES_MAX 16
@@ -53,6 +55,10 @@ int mf_vm_wire_open(const struct mf_vm_wire_options *options, struct mf_vm_wire 
 
 /** mf_vm_wire_begin() - Let guests in. @device: of mf_capture_take_guests(), owned from now on. Return: 0, MF_E_NOMEM, MF_E_IO */
 int mf_vm_wire_begin(struct mf_vm_wire *w, struct event_base *base, int device, struct mf_err *err);
+
+/** mf_vm_wire_begin_stack() - The same where packets go to @stack, which outlives the wires. Return: 0, MF_E_NOMEM */
+int mf_vm_wire_begin_stack(struct mf_vm_wire *w, struct event_base *base, struct mf_vm_stack *stack,
+			   struct mf_proxy *proxy, struct mf_err *err);
 
 void mf_vm_wire_get_stats(const struct mf_vm_wire *w, struct mf_vm_wire_stats *ret);
 

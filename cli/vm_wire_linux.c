@@ -16,6 +16,7 @@
 
 #include "capture/pcap_file.h"
 #include "capture/pcapng_write.h"
+#include "cli/vm_stack.h"
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
 #include "core/packet/flow.h"
@@ -49,7 +50,8 @@ struct mf_vm_wire {
 	struct mf_pcapng *pcap;
 	struct listener listeners[MF_VM_WIRE_PLACES_MAX];
 	size_t listener_cnt;
-	int device;
+	int device; /* where packets go, or the stack; without one -1 and NULL */
+	struct mf_vm_stack *stack;
 	struct event *packets, *tick;
 	struct guest *guests[MF_GUESTS_MAX];
 	unsigned guest_cnt;
@@ -209,7 +211,10 @@ static void on_packet(void *ctx, struct mf_guest *guest, uint8_t *pkt, size_t le
 	struct virtio_net_hdr h;
 	struct iovec iov[2] = { { &h, sizeof(h) }, { pkt, len } };
 
-	(void)guest;
+	if (w->stack) {
+		mf_vm_stack_input(w->stack, mf_guest_data(guest), pkt, len);
+		return;
+	}
 	make_header(pkt, len, &h);
 	/* What the kernel does not take is lost, as on any wire. */
 	if (writev(w->device, iov, 2) < 0 && errno == EINTR)
@@ -239,6 +244,8 @@ static void watch_writable(struct guest *g)
 
 static void flush(struct mf_vm_wire *w)
 {
+	if (w->stack)
+		mf_vm_stack_flush(w->stack);
 	mf_guest_net_flush(w->net);
 	for (unsigned i = 0; i < w->guest_cnt; i++)
 		watch_writable(w->guests[i]);
@@ -260,6 +267,19 @@ static void take_packets(struct mf_vm_wire *w)
 		if (mf_guest_net_packet(w->net, w->packet + head, (size_t)n - head) == MF_E_NOENT)
 			w->stats.unclaimed++;
 	}
+}
+
+static void on_stack_packet(void *ctx, const uint8_t *pkt, size_t len)
+{
+	struct mf_vm_wire *w = ctx;
+
+	if (mf_guest_net_packet(w->net, pkt, len) == MF_E_NOENT)
+		w->stats.unclaimed++;
+}
+
+static void on_stack_changed(void *ctx)
+{
+	flush(ctx);
 }
 
 static void on_device(evutil_socket_t fd, short what, void *ctx)
@@ -304,6 +324,8 @@ static void drop_guest(struct guest *g)
 		event_free(g->writable);
 	if (g->guest) {
 		count(&w->stats, g->guest);
+		if (w->stack)
+			mf_guest_stack_leave(mf_guest_data(g->guest));
 		mf_guest_detach(g->guest);
 	}
 	for (unsigned i = 0; i < w->guest_cnt; i++) {
@@ -324,7 +346,7 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 	(void)fd;
 	(void)what;
 	/* What the kernel answers at once (a SYN, an acknowledgement) is there by now. */
-	if (r > 0)
+	if (r > 0 && !w->stack)
 		take_packets(w);
 	flush(w);
 	if (r >= 0)
@@ -349,6 +371,7 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
 static int add_guest(struct mf_vm_wire *w, struct mf_frame_source *source, struct mf_err *err)
 {
 	struct guest *g = calloc(1, sizeof(*g));
+	struct mf_stack_peer *peer = NULL;
 	int fd = source->fd, r;
 
 	if (!g) {
@@ -363,6 +386,11 @@ static int add_guest(struct mf_vm_wire *w, struct mf_frame_source *source, struc
 	}
 	w->guests[w->guest_cnt++] = g;
 	w->stats.guests++;
+	if (w->stack && mf_vm_stack_join(w->stack, &peer) < 0) {
+		drop_guest(g);
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	}
+	mf_guest_set_data(g->guest, peer);
 	g->readable = event_new(w->base, fd, EV_READ | EV_PERSIST, on_readable, g);
 	g->writable = event_new(w->base, fd, EV_WRITE | EV_PERSIST, on_writable, g);
 	if (g->readable && g->writable && event_add(g->readable, NULL) == 0)
@@ -463,20 +491,36 @@ int mf_vm_wire_open(const struct mf_vm_wire_options *options, struct mf_vm_wire 
 	return 0;
 }
 
-int mf_vm_wire_begin(struct mf_vm_wire *w, struct event_base *base, int device, struct mf_err *err)
+static int begin(struct mf_vm_wire *w, struct event_base *base, struct mf_err *err)
 {
 	const struct timeval tick = { .tv_sec = TICK_S };
 	int r = 0;
 
 	w->base = base;
-	w->device = device;
-	w->packets = event_new(base, device, EV_READ | EV_PERSIST, on_device, w);
 	w->tick = event_new(base, -1, EV_PERSIST, on_tick, w);
-	if (!w->packets || !w->tick || event_add(w->packets, NULL) || event_add(w->tick, &tick))
+	if (!w->tick || event_add(w->tick, &tick))
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && i < w->listener_cnt; i++)
 		r = begin_listener(w, &w->listeners[i], err);
 	return r;
+}
+
+int mf_vm_wire_begin(struct mf_vm_wire *w, struct event_base *base, int device, struct mf_err *err)
+{
+	w->device = device;
+	w->packets = event_new(base, device, EV_READ | EV_PERSIST, on_device, w);
+	if (!w->packets || event_add(w->packets, NULL))
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	return begin(w, base, err);
+}
+
+int mf_vm_wire_begin_stack(struct mf_vm_wire *w, struct event_base *base, struct mf_vm_stack *stack,
+			   struct mf_proxy *proxy, struct mf_err *err)
+{
+	if (mf_vm_stack_begin(stack, base, proxy, on_stack_packet, on_stack_changed, w) < 0)
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	w->stack = stack;
+	return begin(w, base, err);
 }
 
 void mf_vm_wire_get_stats(const struct mf_vm_wire *w, struct mf_vm_wire_stats *ret)

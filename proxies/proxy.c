@@ -125,6 +125,13 @@ void mf_proxy_cut(struct mf_proxy *p, const char *reason)
 	mf_service_gateway_cut(p->gateway);
 }
 
+void mf_proxy_take_datagram(struct mf_proxy *p, const struct mf_session_flow *flow,
+			    uint8_t *payload, size_t len)
+{
+	if (!p->cut && p->udp)
+		mf_udp_proxy_take(p->udp, flow, payload, len);
+}
+
 void mf_proxy_get_stats(const struct mf_proxy *p, struct mf_proxy_stats *ret)
 {
 	size_t size = ret->size < sizeof(*ret) ? ret->size : sizeof(*ret);

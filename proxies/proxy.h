@@ -173,6 +173,13 @@ struct mf_proxy_judgement {
 void mf_proxy_judge(struct mf_proxy *proxy, const struct mf_session_flow *flow,
 		    struct mf_proxy_judgement *ret);
 
+/**
+ * mf_proxy_take_datagram() - A UDP datagram that a source of packets has read: as one that came by a listener
+ * Its answers go by mf_session_ops.send_udp. @payload may be changed
+ */
+void mf_proxy_take_datagram(struct mf_proxy *proxy, const struct mf_session_flow *flow,
+			    uint8_t *payload, size_t len);
+
 void mf_proxy_get_stats(const struct mf_proxy *proxy, struct mf_proxy_stats *ret);
 
 #endif

@@ -200,8 +200,12 @@ static struct mf_udp_flow *new_flow(struct mf_udp_proxy *udp, const struct mf_se
 
 void mf_udp_flow_to_client(struct mf_udp_flow *f, const void *buf, size_t len)
 {
+	struct mf_session_ops *ops = &f->udp->proxy->session->ops;
+
 	/* A datagram that does not fit now is lost, as datagrams are. */
-	if (f->inner >= 0)
+	if (ops->send_udp)
+		(void)ops->send_udp(ops->ctx, &f->ends, buf, len);
+	else if (f->inner >= 0)
 		(void)mf_sock_send(f->inner, buf, len);
 	else
 		(void)mf_sock_send_to(f->listener, &f->local, &f->peer, buf, len);
@@ -497,6 +501,31 @@ static struct mf_udp_flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_
 	return f;
 }
 
+static void take(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
+		 const struct mf_datagram *d, int listener)
+{
+	struct mf_udp_flow *f = find_flow(udp, ends);
+
+	if (!f)
+		f = begin_flow(udp, ends, d, listener);
+	if (!f)
+		return;
+	/* the way back may have changed with a new first packet */
+	f->peer = d->client;
+	f->local = d->server;
+	f->listener = listener;
+	(void)serve(f, d->buf, d->len);
+}
+
+void mf_udp_proxy_take(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
+		       uint8_t *payload, size_t len)
+{
+	take(udp, ends,
+	     &(struct mf_datagram){
+		     .client = ends->client, .server = ends->server, .buf = payload, .len = len },
+	     -1);
+}
+
 static void on_datagrams(evutil_socket_t fd, short what, void *ctx)
 {
 	struct mf_udp_proxy *udp = ctx;
@@ -512,23 +541,13 @@ static void on_datagrams(evutil_socket_t fd, short what, void *ctx)
 		cnt = mf_sock_recv_from((int)fd, d, BATCH);
 		for (size_t i = 0; i < cnt; i++) {
 			struct mf_session_flow ends;
-			struct mf_udp_flow *f;
 
 			/* without both ends there is nobody to answer to, or nothing to judge */
 			if (d[i].cut || udp->proxy->cut ||
 			    !mf_proxy_find_flow(udp->proxy, MF_UDP, &d[i].client, &d[i].server,
 						&ends))
 				continue;
-			f = find_flow(udp, &ends);
-			if (!f)
-				f = begin_flow(udp, &ends, &d[i], (int)fd);
-			if (!f)
-				continue;
-			/* the way back may have changed with a new first packet */
-			f->peer = d[i].client;
-			f->local = d[i].server;
-			f->listener = (int)fd;
-			(void)serve(f, d[i].buf, d[i].len);
+			take(udp, &ends, &d[i], (int)fd);
 		}
 		if (cnt < BATCH)
 			return;

@@ -45,6 +45,12 @@ struct mf_session_ops {
 	 * on it comes from the address that the program expects. Non-blocking. Return: fd or MF_E_*
 	 */
 	int (*open_udp)(void *ctx, const struct mf_session_flow *flow);
+	/*
+	 * Send a datagram to the client of @flow, from its server: of sources that hand datagrams to mf_proxy_take_datagram(),
+	 * which have no sockets on the session's side. Return: 0 or MF_E_*: lost
+	 */
+	int (*send_udp)(void *ctx, const struct mf_session_flow *flow, const uint8_t *payload,
+			size_t len);
 	/* Tell the client of a UDP flow "administratively prohibited" (ICMP type 3 code 13, ICMPv6 type 1 code 1);
 	 * @packet is the payload that was refused (its beginning is enough). Return: 0 or MF_E_* */
 	int (*refuse_udp)(void *ctx, const struct mf_session_flow *flow, const uint8_t *packet,

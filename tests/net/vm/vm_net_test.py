@@ -30,6 +30,7 @@ class Served(Scenario):
     """One vm-net for the tests of a class."""
 
     options = ()
+    stack = "kernel"
 
     @classmethod
     def setUpClass(cls):
@@ -45,7 +46,7 @@ class Served(Scenario):
         with open(cls.policy) as f:
             cls.lab.write(policy, f.read())
         with open(cls.log_file, "wb") as log:
-            cls.server = cls.lab.popen([cls.program, "vm-net", "--socket", cls.path, "--dgram", cls.dgram, "--policy", policy,
+            cls.server = cls.lab.popen([cls.program, "vm-net", "--stack", cls.stack, "--socket", cls.path, "--dgram", cls.dgram, "--policy", policy,
                                         "--events", cls.events_file, "--pcap", cls.pcap, "--verbose", *cls.options],
                                        user=cls.user, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
         if not cls.server.stdout.readline().startswith(b"machines connect"):
@@ -167,6 +168,10 @@ for n in (1, 100, 1300, 4000):
         self.ok(["ping", "-n", "-c", "1", "-W", "60", "fe80::2%eth0"])
         r = self.machine.run(["ping", "-n", "-c", "1", "-W", "60", "11.0.0.80"])
         self.assertIn("Packet filtered", r.stdout, r)
+
+
+class NetworkLwip(Network):
+    stack = "lwip"
 
 
 class Wires(Served):
@@ -300,6 +305,10 @@ class Wires(Served):
             a.close()
 
 
+class WiresLwip(Wires):
+    stack = "lwip"
+
+
 class AsNobody(Served):
     """Without any privilege."""
 
@@ -313,6 +322,10 @@ class AsNobody(Served):
             self.assertEqual(r.stdout, "server=web host=allowed.example sni=allowed.example port=443\n", (r, self.log()))
         finally:
             machine.close()
+
+
+class AsNobodyLwip(AsNobody):
+    stack = "lwip"
 
 
 if __name__ == "__main__":
