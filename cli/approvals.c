@@ -17,7 +17,12 @@ enum { WAIT_S = 60, MARGIN_MS = 30000 };
 
 enum { OPT_SESSION = 1, OPT_JSON, OPT_REMEMBER };
 
-#define SESSION_ROW                                                                      \
+#define SESSION_ROW                                                                             \
+	{                                                                                       \
+		OPT_SESSION, 's', "session", "SESSION",                                         \
+			"its name or process number; without it, the one in which NUMBER waits" \
+	}
+#define ONLY_SESSION_ROW                                                                 \
 	{                                                                                \
 		OPT_SESSION, 's', "session", "SESSION",                                  \
 			"its name or process number; without it, the only one that runs" \
@@ -33,6 +38,7 @@ static const struct mf_option list_options[] = {
 	JSON_ROW,
 };
 static const struct mf_option look_options[] = { SESSION_ROW, JSON_ROW };
+static const struct mf_option watch_options[] = { ONLY_SESSION_ROW, JSON_ROW };
 static const struct mf_option answer_options[] = {
 	SESSION_ROW,
 	{ OPT_REMEMBER, 'r', "remember", "HOW-LONG",
@@ -83,8 +89,8 @@ static const struct mf_usage watch_usage = {
 	.synopsis = "[OPTION]...",
 	.text = "Print each question of a session as it comes, until the session ends.\n",
 	.example = "  moonfence approvals watch --json | while read -r question; do ...; done\n",
-	.options = look_options,
-	.option_cnt = MF_ARRAY_SIZE(look_options),
+	.options = watch_options,
+	.option_cnt = MF_ARRAY_SIZE(watch_options),
 };
 
 struct wanted {
@@ -189,6 +195,53 @@ static json_t *ask_list(const struct mf_running *running, const char *target, st
 		    err);
 }
 
+static long long number_of(const json_t *o, const char *name)
+{
+	return json_integer_value(json_object_get(o, name));
+}
+
+static bool has_question(const struct mf_running *running, unsigned long long id)
+{
+	struct mf_err err = { 0 };
+	json_t *answer = ask_list(running, "/v1/approvals", &err), *q;
+	bool has = false;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "approvals"), i, q) has |=
+		number_of(q, "id") == (long long)id;
+	json_decref(answer);
+	return has;
+}
+
+/* Where no session was named, and several run: the one in which the question waits. */
+static int find_session(const struct wanted *w, struct mf_running *ret, struct mf_err *err)
+{
+	struct mf_running *all = w->session ? NULL : calloc(MF_RUNNING_MAX, sizeof(*all));
+	struct mf_strbuf names = MF_STRBUF_INIT(400);
+	int cnt = all ? mf_running_list(all, err) : 0, found = 0;
+
+	if (cnt <= 1) { /* or its errors */
+		free(all);
+		return mf_running_find(w->session, ret, err);
+	}
+	for (int i = 0; i < cnt; i++) {
+		if (!has_question(&all[i], w->id))
+			continue;
+		*ret = all[i];
+		mf_strbuf_addf(&names, "%s%.64s (%lld)", found++ ? ", " : "", all[i].id,
+			       all[i].pid);
+	}
+	free(all);
+	if (found > 1)
+		(void)mf_err_set(err, MF_E_EXIST,
+				 "a question %llu waits in several sessions, give --session: %s%s",
+				 w->id, names.str ? names.str : "", names.failed ? ", ..." : "");
+	else if (!found)
+		(void)mf_err_set(err, MF_E_NOENT, "no question %llu waits (any longer)", w->id);
+	mf_strbuf_done(&names);
+	return found == 1 ? 0 : found ? MF_E_EXIST : MF_E_NOENT;
+}
+
 /* ---- printing -------------------------------------------------------------------------------------------------- */
 
 static const char *text_of(const json_t *o, const char *name)
@@ -196,11 +249,6 @@ static const char *text_of(const json_t *o, const char *name)
 	const char *text = json_string_value(json_object_get(o, name));
 
 	return text ? text : "";
-}
-
-static long long number_of(const json_t *o, const char *name)
-{
-	return json_integer_value(json_object_get(o, name));
 }
 
 static void put_shown(const char *text)
@@ -315,7 +363,7 @@ int mf_cmd_approvals_show(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (mf_running_find(w.session, &running, &err) == 0)
+	if (find_session(&w, &running, &err) == 0)
 		answer = ask_list(&running, "/v1/approvals", &err);
 	if (!answer)
 		return tell(&err);
@@ -351,7 +399,7 @@ static int answer(const struct mf_usage *usage, int argc, char **argv, const cha
 	if (w.scope == MF_APPROVE_FOR)
 		n += snprintf(body + n, sizeof(body) - (size_t)n, ", \"for_s\": %lld", w.for_s);
 	n += snprintf(body + n, sizeof(body) - (size_t)n, "}");
-	if (mf_running_find(w.session, &running, &err) == 0)
+	if (find_session(&w, &running, &err) == 0)
 		done = call(&running,
 			    &(struct mf_client_request){ .method = "POST",
 							 .target = target,

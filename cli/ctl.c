@@ -45,6 +45,11 @@ static const struct mf_usage usage = {
 		"                            allow, deny: the answer to number N of it; end: "
 		"SIGTERM,\n"
 		"                            with --force SIGKILL after a grace\n"
+		"  approvals [allow ID N | deny ID N]\n"
+		"                            what waits for an answer in any session, and the "
+		"answer; "
+		"--data\n"
+		"                            with a scope to remember it\n"
 		"  services [ID | restart ID | stop ID | reload]\n"
 		"                            what moonfence.yaml has it run\n"
 		"  events [NAME=VALUE]...    what happens, live: kind=dns verdict=deny after=ID\n"
@@ -322,6 +327,26 @@ static int sessions(struct ctl *c, char *const *words, int cnt)
 	return ask_for(c, end ? "DELETE" : answer ? "POST" : "GET", &b);
 }
 
+static int approvals(struct ctl *c, char *const *words, int cnt)
+{
+	struct mf_strbuf b = MF_STRBUF_INIT(4096);
+	char body[32];
+
+	if (cnt == 0)
+		return ask(c, "GET", "/v1/approvals");
+	if (cnt != 3 || (strcmp(words[0], "allow") != 0 && strcmp(words[0], "deny") != 0))
+		return mf_options_wrong(
+			&usage, "approvals knows allow ID N and deny ID N, not '%s'", words[0]);
+	snprintf(body, sizeof(body), "{\"answer\": \"%s\"}", words[0]);
+	if (!(c->text = strdup(body)))
+		return MF_EXIT_SETUP;
+	mf_strbuf_adds(&b, "/v1/approvals/");
+	add_encoded(&b, words[1]);
+	mf_strbuf_addc(&b, '/');
+	add_encoded(&b, words[2]);
+	return ask_for(c, "POST", &b);
+}
+
 static int services(struct ctl *c, char *const *words, int cnt)
 {
 	bool act = cnt == 2 && (strcmp(words[0], "restart") == 0 || strcmp(words[0], "stop") == 0);
@@ -397,6 +422,8 @@ static int dispatch(struct ctl *c, char *const *words, int cnt)
 		return policy(c, words + 1, cnt - 1);
 	if (strcmp(words[0], "sessions") == 0)
 		return sessions(c, words + 1, cnt - 1);
+	if (strcmp(words[0], "approvals") == 0)
+		return approvals(c, words + 1, cnt - 1);
 	if (strcmp(words[0], "services") == 0)
 		return services(c, words + 1, cnt - 1);
 	if (strcmp(words[0], "events") == 0)

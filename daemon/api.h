@@ -56,6 +56,13 @@ struct mf_peer {
 
 typedef void (*mf_api_fn)(void *ctx, struct mf_api_call *call);
 
+/* One more answer that is good, for the document. */
+struct mf_api_also {
+	int status;	    /* 0: the list ends */
+	const char *type;   /* NULL: application/json */
+	const char *answer; /* schema; NULL: @type says what it is */
+};
+
 struct mf_api_route {
 	const char *method, *path; /* "GET"; "/v1/decide/{kind}" */
 	const char *id;		   /* operationId: unique */
@@ -66,6 +73,7 @@ struct mf_api_route {
 	const char *answer;  /* schema of the answer; NULL: @type says what it is, or nothing */
 	const char *type;    /* content type of the answer; NULL: application/json */
 	int status;	     /* when all goes well; 0: 200 */
+	const struct mf_api_also *also; /* NULL: no others */
 	bool body_optional;
 	bool own_check; /* the handler reads the body itself, as strictly (mf_api_body_text()) */
 	mf_api_fn fn;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/loop/loop_wake.h"
+#include "daemon/approval_schema.h"
 
 enum { WAIT_S_MAX = 300, WAITERS_MAX = 64 };
 
@@ -229,22 +230,11 @@ static const struct mf_api_route routes[] = {
 	  .summary = "Answer a question that waits", .request = "ApprovalAnswer", .answer = "ApprovalAnswered", .fn = answer },
 };
 
-#define TEXT_OR_NULL "{\"type\": [\"string\", \"null\"]}"
-
 static const struct mf_api_schema schemas[] = {
 	{ "Approvals", "{\"type\": \"object\", \"required\": [\"version\", \"approvals\"], \"additionalProperties\": false, \"properties\": {"
 	  "\"version\": {\"type\": \"integer\", \"description\": \"changes with every question that comes or goes\"}, "
 	  "\"approvals\": {\"type\": \"array\", \"items\": {\"$ref\": \"#/components/schemas/Approval\"}}}}" },
-	{ "Approval", "{\"type\": \"object\", \"required\": [\"id\", \"session\", \"kind\", \"what\"], \"additionalProperties\": false, \"properties\": {"
-	  "\"id\": {\"type\": \"integer\"}, \"session\": {\"type\": \"string\"}, \"kind\": {\"type\": \"string\"}, "
-	  "\"what\": {\"type\": \"string\", \"description\": \"in words, as whoever asks has chosen its names: escape it for a terminal\"}, "
-	  "\"fields\": {\"type\": \"object\", \"additionalProperties\": {\"type\": \"string\"}}, "
-	  "\"policy\": " TEXT_OR_NULL ", \"rule\": " TEXT_OR_NULL ", \"reason\": " TEXT_OR_NULL ", \"message\": " TEXT_OR_NULL ", "
-	  "\"file\": " TEXT_OR_NULL ", \"line\": {\"type\": \"integer\"}, \"generation\": {\"type\": \"integer\"}, "
-	  "\"pid\": {\"type\": \"integer\", \"description\": \"of the first who asked; 0: not known\"}, "
-	  "\"asked_ms\": {\"type\": \"integer\", \"description\": \"since 1970\"}, \"left_ms\": {\"type\": \"integer\"}, "
-	  "\"requests\": {\"type\": \"integer\", \"description\": \"that wait for this answer\"}, "
-	  "\"remember\": {\"type\": \"boolean\", \"description\": \"false: scope can be once only\"}}}" },
+	{ "Approval", MF_APPROVAL_SCHEMA },
 	{ "ApprovalAnswer", "{\"type\": \"object\", \"required\": [\"answer\"], \"additionalProperties\": false, \"properties\": {"
 	  "\"answer\": {\"enum\": [\"allow\", \"deny\"]}, "
 	  "\"scope\": {\"enum\": [\"once\", \"session\", \"time\"], \"description\": \"once, if it is not said\"}, "

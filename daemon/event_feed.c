@@ -260,6 +260,7 @@ static const struct mf_api_route routes[] = {
 	  .summary = "What happens, one event a line, until the client leaves",
 	  .query = query,
 	  .type = "application/x-ndjson",
+	  .also = (const struct mf_api_also[]){ { 200, "text/event-stream", NULL }, { 0 } },
 	  .fn = get_events },
 };
 

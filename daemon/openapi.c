@@ -31,6 +31,23 @@ static json_t *content(const char *type, const char *schema)
 			 schema ? ref_to(schema) : json_pack("{s:s}", "type", "string"));
 }
 
+/* Another status, or another type of one that is there. */
+static void add_also(json_t *all, const struct mf_api_also *a)
+{
+	json_t *more = content(a->type ? a->type : "application/json", a->answer), *there;
+	char status[8];
+
+	snprintf(status, sizeof(status), "%d", a->status);
+	there = json_object_get(json_object_get(all, status), "content");
+	if (there)
+		json_object_update_new(there, more);
+	else
+		json_object_set_new(all, status,
+				    json_pack("{s:s, s:o}", "description",
+					      a->status < 400 ? "it is so already" : "it is not so",
+					      "content", more));
+}
+
 static json_t *answers(const struct mf_api_route *r)
 {
 	char status[8];
@@ -42,6 +59,8 @@ static json_t *answers(const struct mf_api_route *r)
 				    content(r->type ? r->type : "application/json", r->answer));
 	all = json_pack("{s:o, s:{s:s, s:o}}", status, good, "default", "description",
 			"what is wrong", "content", content("application/problem+json", "Problem"));
+	for (const struct mf_api_also *a = r->also; a && a->status; a++)
+		add_also(all, a);
 	return all;
 }
 

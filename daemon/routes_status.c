@@ -72,6 +72,7 @@ static const struct mf_api_route routes[] = {
 	  .id = "health",
 	  .summary = "Whether policies are in force; 503 where none are",
 	  .answer = "Health",
+	  .also = (const struct mf_api_also[]){ { 503, NULL, "Health" }, { 0 } },
 	  .fn = health },
 	{ .method = "GET",
 	  .path = "/v1/version",
@@ -88,6 +89,7 @@ static const struct mf_api_route routes[] = {
 		  "\"json: the same as an object\", \"schema\": {\"type\": \"string\", \"enum\": "
 		  "[\"text\", \"json\"]}}",
 	  .type = TEXT_TYPE,
+	  .also = (const struct mf_api_also[]){ { 200, NULL, "Metrics" }, { 0 } },
 	  .fn = metrics },
 	{ .method = "GET",
 	  .path = "/v1/openapi.json",
@@ -109,6 +111,13 @@ static const struct mf_api_schema schemas[] = {
 		     "\"additionalProperties\": false, \"properties\": {\"name\": {\"type\": "
 		     "\"string\"}, \"version\": {\"type\": \"string\"}, \"api\": {\"type\": "
 		     "\"string\", \"const\": \"v1\"}}}" },
+	{ "Metrics",
+	  "{\"type\": \"object\", \"required\": [\"families\"], \"properties\": {\"families\": "
+	  "{\"type\": \"array\", \"items\": {\"type\": \"object\", \"required\": [\"name\", "
+	  "\"type\", \"help\", \"series\"], \"properties\": {\"name\": {\"type\": \"string\"}, "
+	  "\"type\": {\"enum\": [\"counter\", \"gauge\", \"histogram\"]}, \"help\": {\"type\": "
+	  "\"string\"}, \"series\": {\"type\": \"array\", \"items\": {\"type\": "
+	  "\"object\"}}}}}}}" },
 	{ "OpenApi", "{\"type\": \"object\", \"required\": [\"openapi\", \"info\", \"paths\"]}" },
 };
 

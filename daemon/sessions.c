@@ -400,6 +400,8 @@ int mf_sessions_new(struct event_base *base, struct mf_api *api,
 	if (r == 0)
 		r = mf_api_add(api, &mf_sessions_end_set, s, err);
 	if (r == 0)
+		r = mf_api_add(api, &mf_sessions_approvals_set, s, err);
+	if (r == 0)
 		r = mf_api_add(api, &mf_sessions_attach_set, s, err);
 	if (r < 0)
 		free(s);

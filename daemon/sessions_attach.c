@@ -25,6 +25,7 @@ struct passing {
 	const char *method;
 	int64_t peer_pid;
 	char *socket, *target, *body;
+	bool end; /* what is known of the session is the answer, when it says yes */
 	int rc;
 	struct mf_client_answer answer;
 	struct mf_err err;
@@ -62,6 +63,9 @@ static void pass_back(struct mf_work_item *item)
 	} else if (p->rc < 0) {
 		mf_api_problem(p->call, 504, "no_answer", "session %s does not answer: %s",
 			       mf_session_entry_id(p->e), p->err.msg);
+	} else if (p->end && p->answer.status == 202) {
+		mf_api_answer(p->call, 202, mf_session_entry_json(p->e));
+		mf_client_answer_done(&p->answer);
 	} else {
 		mf_api_answer_text(p->call, p->answer.status,
 				   p->answer.type[0] ? p->answer.type : NULL,
@@ -72,8 +76,8 @@ static void pass_back(struct mf_work_item *item)
 	free_passing(p);
 }
 
-void mf_session_entry_pass(struct mf_session_entry *e, struct mf_api_call *call, const char *method,
-			   const char *target, const json_t *body)
+static void pass(struct mf_session_entry *e, struct mf_api_call *call, const char *method,
+		 const char *target, const json_t *body, bool end)
 {
 	struct passing *p = calloc(1, sizeof(*p));
 
@@ -83,6 +87,7 @@ void mf_session_entry_pass(struct mf_session_entry *e, struct mf_api_call *call,
 		p->e = e;
 		p->call = call;
 		p->method = method;
+		p->end = end;
 		p->peer_pid = e->peer_pid;
 		p->rc = MF_E_AGAIN; /* of what is not run any more */
 		p->socket = strdup(e->socket);
@@ -101,59 +106,20 @@ void mf_session_entry_pass(struct mf_session_entry *e, struct mf_api_call *call,
 	e->uses++;
 }
 
+void mf_session_entry_pass(struct mf_session_entry *e, struct mf_api_call *call, const char *method,
+			   const char *target, const json_t *body)
+{
+	pass(e, call, method, target, body, false);
+}
+
+void mf_session_entry_pass_end(struct mf_session_entry *e, struct mf_api_call *call)
+{
+	pass(e, call, "DELETE", "/v1/session", NULL, true);
+}
+
 void mf_session_entry_tell(struct mf_session_entry *e, const char *method, const char *target)
 {
 	mf_session_entry_pass(e, NULL, method, target, NULL);
-}
-
-/* ---- questions that wait in it ---------------------------------------------------------------------------------- */
-
-/* Return: NULL: answered */
-static struct mf_session_entry *find_running(struct mf_sessions *s, struct mf_api_call *call)
-{
-	struct mf_session_entry *e = mf_session_entry_find(s, call);
-
-	if (!e || e->state == MF_SESSION_RUNNING)
-		return e;
-	mf_api_problem(call, 409, "not_running", "session %s does not run", mf_session_entry_id(e));
-	return NULL;
-}
-
-static void list_approvals(void *ctx, struct mf_api_call *call)
-{
-	struct mf_session_entry *e = find_running(ctx, call);
-
-	if (e)
-		mf_session_entry_pass(e, call, "GET", "/v1/approvals", NULL);
-}
-
-/* Who asks us is who answers; the session hears it from us. */
-static void answer_approval(void *ctx, struct mf_api_call *call)
-{
-	struct mf_session_entry *e = find_running(ctx, call);
-	const char *number = mf_api_param(call, 1);
-	const struct mf_peer *peer = mf_api_peer(call);
-	char target[64];
-	json_t *body;
-
-	if (!e)
-		return;
-	if (!*number || strlen(number) > 20 || strspn(number, "0123456789") != strlen(number)) {
-		mf_api_problem(call, 404, "no_approval", "no question %.20s waits (any longer)",
-			       number);
-		return;
-	}
-	snprintf(target, sizeof(target), "/v1/approvals/%s", number);
-	body = json_copy((json_t *)(uintptr_t)mf_api_body(call));
-	if (body && peer->known)
-		json_object_set_new(body, "by",
-				    json_pack("{s:I, s:I}", "uid", (json_int_t)peer->uid, "pid",
-					      (json_int_t)peer->pid));
-	if (body)
-		mf_session_entry_pass(e, call, "POST", target, body);
-	else
-		mf_api_problem(call, 503, "no_memory", "out of memory");
-	json_decref(body);
 }
 
 /* ---- registering ------------------------------------------------------------------------------------------------ */
@@ -249,13 +215,6 @@ static const struct mf_api_schema schemas[] = {
 	{ "Attachment",
 	  "{\"type\": \"object\", \"required\": [\"socket\"], \"additionalProperties\": false, \"properties\": {"
 	  "\"socket\": {\"type\": \"string\", \"minLength\": 1, \"maxLength\": 200, \"description\": \"control socket of the session whose process asks; absolute\"}}}" },
-	{ "SessionApprovals", "{\"type\": \"object\", \"description\": \"as the session's own socket says it: docs/approvals.md\", \"required\": [\"version\", \"approvals\"], \"properties\": {"
-	  "\"version\": {\"type\": \"integer\"}, \"approvals\": {\"type\": \"array\", \"items\": {\"type\": \"object\"}}}}" },
-	{ "SessionApprovalAnswer", "{\"type\": \"object\", \"required\": [\"answer\"], \"additionalProperties\": false, \"properties\": {"
-	  "\"answer\": {\"enum\": [\"allow\", \"deny\"]}, \"scope\": {\"enum\": [\"once\", \"session\", \"time\"]}, "
-	  "\"for_s\": {\"type\": \"integer\", \"minimum\": 1, \"maximum\": 2592000}}}" },
-	{ "SessionApprovalAnswered", "{\"type\": \"object\", \"required\": [\"id\", \"answer\", \"scope\"], \"properties\": {"
-	  "\"id\": {\"type\": \"integer\"}, \"answer\": {\"type\": \"string\"}, \"scope\": {\"type\": \"string\"}}}" },
 };
 // clang-format on
 
@@ -268,19 +227,6 @@ static const struct mf_api_route routes[] = {
 	  .request = "Attachment",
 	  .type = "application/x-ndjson",
 	  .fn = attach },
-	{ .method = "GET",
-	  .path = "/v1/sessions/{id}/approvals",
-	  .id = "listSessionApprovals",
-	  .summary = "What waits for an answer in a session",
-	  .answer = "SessionApprovals",
-	  .fn = list_approvals },
-	{ .method = "POST",
-	  .path = "/v1/sessions/{id}/approvals/{number}",
-	  .id = "answerSessionApproval",
-	  .summary = "Answer a question that waits in a session",
-	  .request = "SessionApprovalAnswer",
-	  .answer = "SessionApprovalAnswered",
-	  .fn = answer_approval },
 };
 
 const struct mf_api_set mf_sessions_attach_set = { routes, MF_ARRAY_SIZE(routes), schemas,

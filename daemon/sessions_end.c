@@ -204,7 +204,7 @@ static void end_session(void *ctx, struct mf_api_call *call)
 	if (e->ours)
 		mf_spawn_end((int)e->pid);
 	else if (grace_s < 0) {
-		mf_session_entry_pass(e, call, "DELETE", "/v1/session", NULL);
+		mf_session_entry_pass_end(e, call);
 		return;
 	} else {
 		mf_session_entry_tell(e, "DELETE", "/v1/session");
@@ -234,6 +234,7 @@ static const struct mf_api_route routes[] = {
 	  .query = end_query,
 	  .answer = "Session",
 	  .status = 202,
+	  .also = (const struct mf_api_also[]){ { 200, NULL, "Session" }, { 0 } }, /* it has */
 	  .fn = end_session },
 };
 

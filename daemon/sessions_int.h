@@ -81,6 +81,8 @@ int mf_sessions_spawn(struct mf_sessions *s, const json_t *start, bool tell,
 /** mf_session_entry_pass() - Put a request to the session itself: its answer is the call's. @body: copied, NULL for none */
 void mf_session_entry_pass(struct mf_session_entry *e, struct mf_api_call *call, const char *method,
 			   const char *target, const json_t *body);
+/** mf_session_entry_pass_end() - Ask it to end; the call is answered by what we know of it, or by what is wrong there */
+void mf_session_entry_pass_end(struct mf_session_entry *e, struct mf_api_call *call);
 /** mf_session_entry_tell() - Put a request to it, whatever it answers */
 void mf_session_entry_tell(struct mf_session_entry *e, const char *method, const char *target);
 /** mf_session_entry_attach() - It runs: who registered is told */
@@ -92,7 +94,8 @@ void mf_session_entry_detach(struct mf_session_entry *e);
 /** mf_session_entry_kill_when_due() - At each look: kill what is left of one whose time to end is over */
 void mf_session_entry_kill_when_due(struct mf_session_entry *e);
 
-/* sessions_routes.c, sessions_end.c, sessions_attach.c; their ctx: struct mf_sessions */
-extern const struct mf_api_set mf_sessions_set, mf_sessions_end_set, mf_sessions_attach_set;
+/* sessions_routes.c, sessions_end.c, sessions_approvals.c, sessions_attach.c; their ctx: struct mf_sessions */
+extern const struct mf_api_set mf_sessions_set, mf_sessions_end_set, mf_sessions_approvals_set,
+	mf_sessions_attach_set;
 
 #endif
