@@ -44,11 +44,11 @@ static int open_failed(int e, struct mf_err *err)
 }
 
 /* Larger packets than the MTU, checksums left to us: what the kernel saves, both ways. */
-static int set_offload(int fd)
+static int set_offload(int fd, bool udp)
 {
 	const unsigned tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
 
-	if (ioctl(fd, TUNSETOFFLOAD, tcp | TUN_F_USO4 | TUN_F_USO6) == 0)
+	if (udp && ioctl(fd, TUNSETOFFLOAD, tcp | TUN_F_USO4 | TUN_F_USO6) == 0)
 		return 0;
 	return ioctl(fd, TUNSETOFFLOAD, tcp) < 0 ? errno : 0;
 }
@@ -122,9 +122,9 @@ int mf_capture_tun_make(int route_fd, const struct mf_capture_options *options, 
 		if (fd >= 0)
 			ret_fds[cnt++] = fd;
 	}
-	/* A guest's wire takes packets that are whole, and no larger than its MTU. */
-	if (e == 0 && !options->guests)
-		e = set_offload(ret_fds[0]);
+	/* Who has a guest's wire cuts TCP into frames, and nothing else. */
+	if (e == 0)
+		e = set_offload(ret_fds[0], !options->guests);
 	if (e == 0) {
 		*ret_index = (int)if_nametoindex(name_of(options));
 		e = *ret_index ? configure(route_fd, *ret_index, mtu_of(options), has6) : errno;

@@ -20,12 +20,15 @@
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
 #include "core/packet/flow.h"
+#include "nic/coalesce.h"
 #include "nic/frame_socket.h"
 #include "nic/frame_tap_linux.h"
 
 #define FRAMES_PER_TURN	 64
 #define PACKETS_PER_TURN 64
-#define TICK_S		 5 /* advertisements that are due are looked for */
+#define BYTES_PER_TURN	 (256 << 10)
+#define WAITING_MAX	 (384u << 10) /* of one guest: half of what its source holds */
+#define TICK_S		 5	      /* advertisements that are due are looked for */
 #define LINK_ETHERNET	 1
 #define SOCKET_BUFFER	 (1 << 20)
 
@@ -57,6 +60,7 @@ struct mf_vm_wire {
 	unsigned guest_cnt;
 	struct mf_vm_wire_stats stats; /* of guests that have gone */
 	uint8_t packet[sizeof(struct virtio_net_hdr) + MF_FRAME_MAX];
+	struct mf_coalesce coalesce; /* what the guest sends whose turn it is */
 };
 
 /* ---- places ------------------------------------------------------------------------------------------------------ */
@@ -189,7 +193,6 @@ static void make_header(const uint8_t *pkt, size_t len, struct virtio_net_hdr *h
 	size_t start = 0;
 	uint8_t proto = 0;
 
-	memset(h, 0, sizeof(*h));
 	if (pkt[0] >> 4 == 4 && !(mf_load_be16(pkt + 6) & 0x3fff)) {
 		start = (pkt[0] & 15u) * 4u;
 		proto = pkt[9];
@@ -205,20 +208,32 @@ static void make_header(const uint8_t *pkt, size_t len, struct virtio_net_hdr *h
 	h->csum_offset = proto == MF_PROTO_TCP ? 16 : 6;
 }
 
-static void on_packet(void *ctx, struct mf_guest *guest, uint8_t *pkt, size_t len)
+static void write_packet(void *ctx, const struct mf_coalesced *p)
 {
 	struct mf_vm_wire *w = ctx;
-	struct virtio_net_hdr h;
-	struct iovec iov[2] = { { &h, sizeof(h) }, { pkt, len } };
+	struct virtio_net_hdr h = { 0 };
+	struct iovec iov[2] = { { &h, sizeof(h) }, { p->ptr, p->len } };
 
-	if (w->stack) {
-		mf_vm_stack_input(w->stack, mf_guest_data(guest), pkt, len);
-		return;
+	make_header(p->ptr, p->len, &h);
+	if (p->segment) {
+		h.gso_type =
+			p->ptr[0] >> 4 == 4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
+		h.gso_size = p->segment;
+		h.hdr_len = (uint16_t)(p->csum_start + (p->ptr[p->csum_start + 12] >> 4) * 4);
 	}
-	make_header(pkt, len, &h);
 	/* What the kernel does not take is lost, as on any wire. */
 	if (writev(w->device, iov, 2) < 0 && errno == EINTR)
 		(void)!writev(w->device, iov, 2);
+}
+
+static void on_packet(void *ctx, struct mf_guest *guest, uint8_t *pkt, size_t len)
+{
+	struct mf_vm_wire *w = ctx;
+
+	if (w->stack)
+		mf_vm_stack_input(w->stack, mf_guest_data(guest), pkt, len);
+	else
+		mf_coalesce_add(&w->coalesce, pkt, len, write_packet, w);
 }
 
 static void on_guest(void *ctx, struct mf_guest *guest, bool leased)
@@ -229,6 +244,65 @@ static void on_guest(void *ctx, struct mf_guest *guest, bool leased)
 	mf_log_info(w->options->log, "guest %u: %02x:%02x:%02x:%02x:%02x:%02x %s %u.%u.%u.%u",
 		    mf_guest_number(guest), m[0], m[1], m[2], m[3], m[4], m[5],
 		    leased ? "asked for its address" : "may have", a[0], a[1], a[2], a[3]);
+}
+
+/* ---- the device -------------------------------------------------------------------------------------------------- */
+
+static void give_packet(struct mf_vm_wire *w, const struct virtio_net_hdr *h, uint8_t *pkt,
+			size_t len)
+{
+	struct mf_guest_unfinished how = { .csum_start = h->csum_start,
+					   .csum_offset = h->csum_offset };
+	int r;
+
+	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		how.segment = h->gso_size;
+	if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		r = mf_guest_net_packet_unfinished(w->net, pkt, len, &how);
+	else
+		r = mf_guest_net_packet(w->net, pkt, len);
+	if (r == MF_E_NOENT)
+		w->stats.unclaimed++;
+}
+
+/*
+ * With one guest alone, what it has not read yet may wait in the kernel, where nothing is lost; with more, nobody waits for
+ * another.
+ */
+static bool is_full(const struct mf_vm_wire *w)
+{
+	return w->guest_cnt == 1 && mf_guest_source(w->guests[0]->guest)->waiting > WAITING_MAX;
+}
+
+static void watch_device(struct mf_vm_wire *w)
+{
+	bool full = is_full(w);
+
+	if (!w->packets)
+		return; /* another stack */
+	if (full && event_pending(w->packets, EV_READ, NULL))
+		event_del(w->packets);
+	else if (!full && !event_pending(w->packets, EV_READ, NULL))
+		event_add(w->packets, NULL);
+}
+
+static void take_packets(struct mf_vm_wire *w)
+{
+	const size_t head = sizeof(struct virtio_net_hdr);
+	size_t bytes = 0;
+
+	for (int i = 0; i < PACKETS_PER_TURN && bytes < BYTES_PER_TURN && !is_full(w); i++) {
+		struct virtio_net_hdr h;
+		ssize_t n = read(w->device, w->packet, sizeof(w->packet));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < (ssize_t)head)
+			break;
+		memcpy(&h, w->packet, head);
+		bytes += (size_t)n;
+		give_packet(w, &h, w->packet + head, (size_t)n - head);
+	}
 }
 
 /* Room for a socket that was full is worth a look only then. */
@@ -249,24 +323,7 @@ static void flush(struct mf_vm_wire *w)
 	mf_guest_net_flush(w->net);
 	for (unsigned i = 0; i < w->guest_cnt; i++)
 		watch_writable(w->guests[i]);
-}
-
-/* ---- the device -------------------------------------------------------------------------------------------------- */
-
-static void take_packets(struct mf_vm_wire *w)
-{
-	const size_t head = sizeof(struct virtio_net_hdr);
-
-	for (int i = 0; i < PACKETS_PER_TURN; i++) {
-		ssize_t n = read(w->device, w->packet, sizeof(w->packet));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < (ssize_t)head)
-			break;
-		if (mf_guest_net_packet(w->net, w->packet + head, (size_t)n - head) == MF_E_NOENT)
-			w->stats.unclaimed++;
-	}
+	watch_device(w);
 }
 
 static void on_stack_packet(void *ctx, const uint8_t *pkt, size_t len)
@@ -334,6 +391,7 @@ static void drop_guest(struct guest *g)
 			break;
 		}
 	}
+	watch_device(w);
 	free(g);
 }
 
@@ -345,6 +403,7 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
+	mf_coalesce_flush(&w->coalesce, write_packet, w);
 	/* What the kernel answers at once (a SYN, an acknowledgement) is there by now. */
 	if (r > 0 && !w->stack)
 		take_packets(w);
@@ -366,6 +425,7 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	mf_frame_source_flush(mf_guest_source(g->guest));
 	watch_writable(g);
+	watch_device(g->wire);
 }
 
 static int add_guest(struct mf_vm_wire *w, struct mf_frame_source *source, struct mf_err *err)

@@ -42,6 +42,7 @@ static void forget_queue(struct dgram *d)
 	d->last = &d->first;
 	d->queued = 0;
 	d->queued_bytes = 0;
+	d->source.waiting = 0;
 }
 
 /* A new peer may take the place of the old one (its machine was started anew), if it is one of us. */
@@ -151,6 +152,7 @@ static int dgram_send(struct mf_frame_source *source, const uint8_t *head, size_
 	d->last = &q->next;
 	d->queued++;
 	d->queued_bytes += len;
+	source->waiting = d->queued_bytes;
 sent:
 	source->stats.out++;
 	source->stats.out_bytes += len;
@@ -177,6 +179,7 @@ static void dgram_flush(struct mf_frame_source *source)
 	}
 	if (!d->first)
 		d->last = &d->first;
+	source->waiting = d->queued_bytes;
 	source->wants_write = d->first != NULL;
 }
 

@@ -49,6 +49,7 @@ struct mf_frame_source {
 	const struct mf_frame_ops *ops;
 	int fd; /* readable when run() has something to do; -1: a device model, which is kicked */
 	bool wants_write; /* something waits until the descriptor can be written to: flush() then */
+	size_t waiting; /* bytes that do, or that flush() was not called for yet; 0 where nothing ever waits here */
 	/* Set by the owner. @frame may be written to until it returns, and is gone then. */
 	void (*receiver)(void *ctx, uint8_t *frame, size_t len);
 	void *ctx;

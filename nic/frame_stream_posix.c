@@ -10,9 +10,10 @@
 #include "nic/frame_socket.h"
 #include "nic/frame_socket_posix.h"
 
-#define PREFIX	 4u
-#define IN_ROOM	 (256u << 10)
-#define OUT_ROOM (1u << 20) /* what waits for a guest that does not read */
+#define PREFIX 4u
+/* Together less than a megabyte for a guest, however busy it has been. */
+#define IN_ROOM	 (160u << 10)
+#define OUT_ROOM (768u << 10) /* what waits for a guest that does not read */
 
 _Static_assert(IN_ROOM > 2 * (MF_FRAME_MAX + PREFIX), "a whole frame always fits");
 
@@ -105,6 +106,7 @@ static int stream_send(struct mf_frame_source *source, const uint8_t *head, size
 	memcpy(s->out + s->out_end + PREFIX, head, head_len);
 	memcpy(s->out + s->out_end + PREFIX + head_len, body, body_len);
 	s->out_end += PREFIX + len;
+	source->waiting = s->out_end - s->out_at;
 	source->stats.out++;
 	source->stats.out_bytes += len;
 	return 0;
@@ -130,7 +132,8 @@ static void stream_flush(struct mf_frame_source *source)
 	}
 	if (s->out_at == s->out_end || s->closed)
 		s->out_at = s->out_end = 0;
-	source->wants_write = s->out_at < s->out_end;
+	source->waiting = s->out_end - s->out_at;
+	source->wants_write = source->waiting;
 }
 
 static void stream_free(struct mf_frame_source *source)

@@ -5,7 +5,8 @@
 
 #include "nic/guest_net.h"
 
-#define MF_GUEST_HEAD 14u /* Ethernet header */
+#define MF_GUEST_HEAD  14u /* Ethernet header */
+#define MF_GUEST_LEAST 60u /* the least length of a frame, without FCS */
 
 enum { MF_ETHER_IP4 = 0x0800, MF_ETHER_ARP = 0x0806, MF_ETHER_IP6 = 0x86dd };
 
@@ -49,6 +50,12 @@ static inline void mf_guest_dropped(struct mf_guest *g, enum mf_guest_drop why)
 /* A frame to the guest; @body without an Ethernet header, padded to the least length of a frame */
 void mf_guest_emit(struct mf_guest *g, const uint8_t dst[6], uint16_t type, const uint8_t *body,
 		   size_t len);
+/* Who has the packet's destination; *@ret_type: of its frame. Return: NULL: nobody */
+struct mf_guest *mf_guest_find(struct mf_guest_net *net, const uint8_t *pkt, size_t len,
+			       uint16_t *ret_type);
+/* A whole frame of two pieces, at least as long as the least one. Return: 0, MF_E_AGAIN (counted) */
+int mf_guest_put(struct mf_guest *g, const uint8_t *head, size_t head_len, const uint8_t *body,
+		 size_t len);
 /* The MAC is known: give it addresses. Return: false if there are none left */
 bool mf_guest_settle(struct mf_guest *g, const uint8_t mac[6]);
 

@@ -11,7 +11,6 @@
 #define MTU_MIN	      1280
 #define LEASE_DEFAULT 86400
 #define BURST_MIN     (128u << 10)
-#define FRAME_LEAST   60u
 
 static const uint8_t net4_default[4] = { 10, 0, 2, 0 };
 static const uint8_t net6_default[6] = { 0xfd, 0x6d, 0x6f, 0x6f, 0x6e, 0x67 };
@@ -189,27 +188,34 @@ bool mf_guest_settle(struct mf_guest *g, const uint8_t mac[6])
 	return true;
 }
 
+int mf_guest_put(struct mf_guest *g, const uint8_t *head, size_t head_len, const uint8_t *body,
+		 size_t len)
+{
+	int r;
+
+	if (g->net->ops.observe)
+		g->net->ops.observe(g->net->ops.ctx, g, false, head, head_len, body, len);
+	r = mf_frame_source_send(g->source, head, head_len, body, len);
+	if (r < 0)
+		mf_guest_dropped(g, MF_GUEST_DROP_QUEUE);
+	return r;
+}
+
 static int emit(struct mf_guest *g, const uint8_t dst[6], uint16_t type, const uint8_t *body,
 		size_t len)
 {
-	uint8_t head[MF_GUEST_HEAD], padded[FRAME_LEAST];
-	int r;
+	uint8_t head[MF_GUEST_HEAD], padded[MF_GUEST_LEAST];
 
 	memcpy(head, dst, 6);
 	memcpy(head + 6, g->net->mac, 6);
 	mf_store_be16(head + 12, type);
-	if (len < FRAME_LEAST - MF_GUEST_HEAD) {
+	if (len < MF_GUEST_LEAST - MF_GUEST_HEAD) {
 		memset(padded, 0, sizeof(padded));
 		memcpy(padded, body, len);
 		body = padded;
-		len = FRAME_LEAST - MF_GUEST_HEAD;
+		len = MF_GUEST_LEAST - MF_GUEST_HEAD;
 	}
-	if (g->net->ops.observe)
-		g->net->ops.observe(g->net->ops.ctx, g, false, head, sizeof(head), body, len);
-	r = mf_frame_source_send(g->source, head, sizeof(head), body, len);
-	if (r < 0)
-		mf_guest_dropped(g, MF_GUEST_DROP_QUEUE);
-	return r;
+	return mf_guest_put(g, head, sizeof(head), body, len);
 }
 
 void mf_guest_emit(struct mf_guest *g, const uint8_t dst[6], uint16_t type, const uint8_t *body,
@@ -218,22 +224,29 @@ void mf_guest_emit(struct mf_guest *g, const uint8_t dst[6], uint16_t type, cons
 	(void)emit(g, dst, type, body, len);
 }
 
-int mf_guest_net_packet(struct mf_guest_net *net, const uint8_t *pkt, size_t len)
+struct mf_guest *mf_guest_find(struct mf_guest_net *net, const uint8_t *pkt, size_t len,
+			       uint16_t *ret_type)
 {
 	const struct mf_guest_net_options *o = &net->options;
-	struct mf_guest *g = NULL;
-	uint16_t type = MF_ETHER_IP4;
 	unsigned slot = 0;
+
+	*ret_type = MF_ETHER_IP4;
 
 	if (len >= 20 && pkt[0] >> 4 == 4 && memcmp(pkt + 16, o->net4, 3) == 0 &&
 	    pkt[19] >= MF_GUEST_HOST_FIRST) {
 		slot = pkt[19] - MF_GUEST_HOST_FIRST + 1u;
 	} else if (len >= 40 && pkt[0] >> 4 == 6 && memcmp(pkt + 24, o->net6, 6) == 0) {
 		slot = mf_load_be16(pkt + 30);
-		type = MF_ETHER_IP6;
+		*ret_type = MF_ETHER_IP6;
 	}
-	if (slot && slot <= MF_GUESTS_MAX)
-		g = net->slots[slot].guest;
+	return slot && slot <= MF_GUESTS_MAX ? net->slots[slot].guest : NULL;
+}
+
+int mf_guest_net_packet(struct mf_guest_net *net, const uint8_t *pkt, size_t len)
+{
+	uint16_t type;
+	struct mf_guest *g = mf_guest_find(net, pkt, len, &type);
+
 	if (!g)
 		return MF_E_NOENT;
 	g->stats.packets_out++;

@@ -98,6 +98,21 @@ int mf_guest_run(struct mf_guest *guest, unsigned max);
 /** mf_guest_net_packet() - A packet of the stack, to the guest that its destination names. Return: 0; MF_E_NOENT, MF_E_AGAIN (dropped) */
 int mf_guest_net_packet(struct mf_guest_net *net, const uint8_t *pkt, size_t len);
 
+/* What the stack has left open in a packet. Offsets in bytes from its first one, the IP header. */
+struct mf_guest_unfinished {
+	uint16_t csum_start;  /* of the transport header */
+	uint16_t csum_offset; /* of the checksum in it, which holds the sum of the pseudo header */
+	uint16_t
+		segment; /* TCP: payload bytes of each packet that it is to be cut into; 0: it is one */
+};
+
+/**
+ * mf_guest_net_packet_unfinished() - A packet whose checksum is open, or a large one; @pkt is written to
+ * Cost: one pass over the payload. Return: as mf_guest_net_packet(), MF_E_AGAIN also where a part was dropped; MF_E_BAD: @how does not fit it
+ */
+int mf_guest_net_packet_unfinished(struct mf_guest_net *net, uint8_t *pkt, size_t len,
+				   const struct mf_guest_unfinished *how);
+
 /** mf_guest_net_flush() - Let go what waits for guests, and advertise what is due. Then look at each source's wants_write */
 void mf_guest_net_flush(struct mf_guest_net *net);
 
