@@ -27,8 +27,6 @@ class Attach(DaemonCase):
     def setUp(self):
         super().setUp()
         self.policy = self.write("corp.lua", POLICY)
-        os.environ["MOONFENCE_RUN_DIR"] = os.path.join(self.directory, "run")  # the daemon's
-        self.addCleanup(os.environ.pop, "MOONFENCE_RUN_DIR")
 
     def run_session(self, daemon, name, command, *options):
         """One whose socket is where the daemon does not look."""

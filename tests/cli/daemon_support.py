@@ -11,7 +11,12 @@ import support
 
 
 class DaemonCase(Case):
-    """A test that may start daemons; what is left of them is ended."""
+    """A test that may start daemons, which know of no sessions but its own; what is left of them is ended."""
+
+    def setUp(self):
+        super().setUp()
+        os.environ["MOONFENCE_RUN_DIR"] = os.path.join(self.directory, "run")
+        self.addCleanup(os.environ.pop, "MOONFENCE_RUN_DIR")
 
     def start(self, *arguments, policy=None, socket="api.sock", prefix=()):
         """Start a daemon and wait until it serves; returns its process, with .socket."""

@@ -22,8 +22,6 @@ class Everywhere(DaemonCase):
 
     def setUp(self):
         super().setUp()
-        os.environ["MOONFENCE_RUN_DIR"] = os.path.join(self.directory, "run")
-        self.addCleanup(os.environ.pop, "MOONFENCE_RUN_DIR")
         self.policy = self.write("one.lua", policy_of(1))
         self.copy = os.path.join(self.directory, "copy.lua")
         shutil.copy(self.policy, self.copy)

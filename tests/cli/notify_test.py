@@ -21,7 +21,6 @@ class Notify(DaemonCase):
     def setUp(self):
         super().setUp()
         self.policy = self.write("p.lua", POLICY)
-        self.set("MOONFENCE_RUN_DIR", os.path.join(self.directory, "run"))
 
     def set(self, name, value):
         os.environ[name] = value

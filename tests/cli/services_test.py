@@ -45,8 +45,6 @@ class Services(DaemonCase):
         super().setUp()
         os.chmod(self.directory, 0o755)
         self.policy = self.write("files.lua", FILES)
-        os.environ["MOONFENCE_RUN_DIR"] = os.path.join(self.directory, "run")
-        self.addCleanup(os.environ.pop, "MOONFENCE_RUN_DIR")
         self.source = self.make_dir("source")
         with open(os.path.join(self.source, "plain"), "w", encoding="utf-8") as file:
             file.write("hello\n")

@@ -17,8 +17,6 @@ class SessionsCase(DaemonCase):
     def setUp(self):
         super().setUp()
         self.policy = self.write("corp.lua", POLICY)
-        os.environ["MOONFENCE_RUN_DIR"] = os.path.join(self.directory, "run")
-        self.addCleanup(os.environ.pop, "MOONFENCE_RUN_DIR")
         self.pids = []
         self.addCleanup(self.end_sessions)
 
