@@ -102,24 +102,21 @@ static void on_lint(void *ctx, enum mf_lint_level level, unsigned line, unsigned
 	add_as(c, level, c->file, line, column, message, hint);
 }
 
-static void on_agentsh(void *ctx, enum mf_agentsh_level level, unsigned line, unsigned column,
-		       const char *path, const char *text)
+static void on_agentsh(void *ctx, enum mf_agentsh_level level, const char *file, unsigned line,
+		       unsigned column, const char *path, const char *text)
 {
 	struct check *c = ctx;
 	char message[1024];
 
 	snprintf(message, sizeof(message), "%s%s%s", path, *path ? ": " : "", text);
-	add_as(c, (enum mf_lint_level)level, c->file, line, column, message, "");
+	add_as(c, (enum mf_lint_level)level, file, line, column, message, "");
 }
 
 static void check_agentsh(struct check *c, const struct mf_policies *p,
 			  const struct mf_policy_source *policy)
 {
 	const struct mf_agentsh_sink sink = { on_agentsh, c };
-	const struct mf_agentsh_source source = { .file = policy->chunk.name,
-						  .text = policy->chunk.text,
-						  .len = policy->chunk.len,
-						  .vars = p->config.vars };
+	const struct mf_agentsh_source source = mf_agentsh_source_of(policy, p->config.vars);
 	struct mf_agentsh_policy loaded;
 	struct mf_err err = { 0 };
 	size_t before = c->cnt;

@@ -31,14 +31,15 @@ static const struct mf_usage usage = {
 	.option_cnt = MF_ARRAY_SIZE(options),
 };
 
-static void on_told(void *ctx, enum mf_agentsh_level level, unsigned line, unsigned column,
-		    const char *path, const char *text)
+static void on_told(void *ctx, enum mf_agentsh_level level, const char *file, unsigned line,
+		    unsigned column, const char *path, const char *text)
 {
 	static const char *const words[] = { "error", "warning", "note" };
 	_Static_assert(MF_ARRAY_SIZE(words) == MF_AGENTSH_LEVEL_NUM, "a word for each level");
 	struct mf_err err = { .line = line, .column = column };
 
-	snprintf(err.file, sizeof(err.file), "%s", (const char *)ctx);
+	(void)ctx;
+	snprintf(err.file, sizeof(err.file), "%s", file);
 	snprintf(err.msg, sizeof(err.msg), "%s%s%s", path, *path ? ": " : "", text);
 	mf_output_problem_as(words[level], &err);
 }
@@ -46,17 +47,12 @@ static void on_told(void *ctx, enum mf_agentsh_level level, unsigned line, unsig
 static int convert(const struct mf_policies *p)
 {
 	const struct mf_policy_source *policy = mf_source_set_policy(p->set, 0);
-	const struct mf_agentsh_source source = { .file = policy->chunk.name,
-						  .text = policy->chunk.text,
-						  .len = policy->chunk.len,
-						  .vars = p->config.vars };
-	char file[sizeof(((struct mf_err *)0)->file)];
-	const struct mf_agentsh_sink sink = { on_told, file };
+	const struct mf_agentsh_source source = mf_agentsh_source_of(policy, p->config.vars);
+	const struct mf_agentsh_sink sink = { on_told, NULL };
 	struct mf_strbuf lua = MF_STRBUF_INIT(LUA_MAX);
 	struct mf_err err = { 0 };
 	int r;
 
-	snprintf(file, sizeof(file), "%s", policy->chunk.name);
 	r = mf_agentsh_convert(&source, &sink, &lua, &err);
 	if (r == 0)
 		fputs(lua.str, stdout);

@@ -11,6 +11,7 @@
 #include "cli/policies.h"
 #include "core/base/addr.h"
 #include "core/match/cidr_set.h"
+#include "core/policy/agentsh.h"
 #include "core/policy/outcome.h"
 #include "core/policy/request.h"
 
@@ -298,8 +299,9 @@ static void take_word(struct diff *d, char *word)
 }
 
 /* Everything in a policy's text that looks like a name, an address, a path or a port. */
-static void take_words(struct diff *d, const char *text, size_t len)
+static void take_words(void *ctx, const char *text, size_t len)
 {
+	struct diff *d = ctx;
 	static const char ends[] = " \t\r\n\"'`,;{}()[]<>=|^$\\";
 	char word[256];
 	size_t n = 0;
@@ -322,9 +324,13 @@ static void take_words(struct diff *d, const char *text, size_t len)
 
 static void take_policies(struct diff *d, const struct mf_policies *p)
 {
-	for (size_t i = 0; i < mf_source_set_count(p->set); i++)
-		take_words(d, mf_source_set_policy(p->set, i)->chunk.text,
-			   mf_source_set_policy(p->set, i)->chunk.len);
+	for (size_t i = 0; i < mf_source_set_count(p->set); i++) {
+		const struct mf_policy_source *policy = mf_source_set_policy(p->set, i);
+
+		take_words(d, policy->chunk.text, policy->chunk.len);
+		if (policy->yaml)
+			mf_agentsh_each_extended(policy, take_words, d);
+	}
 }
 
 static void ask_dns(struct diff *d, const char *name)

@@ -42,12 +42,17 @@ static void say_at(struct mf_agentsh_doc *doc, enum mf_agentsh_level level, unsi
 		   unsigned column, const char *path, const char *text)
 {
 	const struct mf_agentsh_sink *sink = doc->sink;
+	const char *file = doc->source->file;
 
 	if (sink)
-		sink->tell(sink->ctx, level, line, column, path, text);
+		sink->tell(sink->ctx, level, file, line, column, path, text);
 	if (level != MF_AGENTSH_ERROR)
 		return;
+	if (doc->top != doc)
+		doc->error_cnt++;
+	doc = doc->top;
 	if (++doc->error_cnt == 1) {
+		doc->file = file;
 		doc->line = line;
 		doc->column = column;
 	}
@@ -56,8 +61,10 @@ static void say_at(struct mf_agentsh_doc *doc, enum mf_agentsh_level level, unsi
 		doc->dropped++;
 		return;
 	}
-	if (doc->errors.len)
+	if (doc->errors.len && file == doc->file)
 		mf_strbuf_addf(&doc->errors, "; line %u: ", line);
+	else if (doc->errors.len)
+		mf_strbuf_addf(&doc->errors, "; %s:%u: ", file, line);
 	mf_strbuf_addf(&doc->errors, "%s%s%s", path, *path ? ": " : "", text);
 }
 
@@ -76,10 +83,11 @@ void mf_agentsh_say(struct mf_agentsh_doc *doc, enum mf_agentsh_level level,
 }
 
 /* The place is the rule's, or its key's, or an item's. */
-static void say_of_rule(struct mf_agentsh_doc *doc, enum mf_agentsh_level level,
+static void say_of_rule(struct mf_agentsh_doc *all, enum mf_agentsh_level level, const char *file,
 			enum mf_rule_family rule_family, unsigned index, const char *field,
 			size_t item, const char *text)
 {
+	struct mf_agentsh_doc *doc = mf_agentsh_file_of(all, file);
 	const char *family = mf_rule_family_name(rule_family);
 	const struct mf_yaml_node *list = mf_yaml_get(doc->root, family), *rule, *value;
 	const struct mf_agentsh_crumb top = { NULL, family, 0 }, at_rule = { &top, NULL, index },
@@ -101,24 +109,25 @@ static void say_of_rule(struct mf_agentsh_doc *doc, enum mf_agentsh_level level,
 static void on_rule_error(void *ctx, const struct mf_rule_spec *spec, const char *field,
 			  size_t item, const char *text)
 {
-	say_of_rule(ctx, MF_AGENTSH_ERROR, spec->family, spec->index, field, item, text);
+	say_of_rule(ctx, MF_AGENTSH_ERROR, spec->file, spec->family, spec->index, field, item,
+		    text);
 }
 
 static int fail(struct mf_agentsh_doc *doc, struct mf_err *err)
 {
-	const char *text = doc->errors.str ? doc->errors.str : "?", *name = doc->name;
+	const char *text = doc->errors.str ? doc->errors.str : "?", *name = doc->name,
+		   *file = doc->file ? doc->file : doc->source->file;
 
 	if (doc->no_memory)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory while reading %s",
 				  doc->source->file);
 	if (doc->error_cnt == 1)
-		return mf_err_at(err, MF_E_POLICY, doc->source->file, doc->line, doc->column, "%s",
-				 text);
+		return mf_err_at(err, MF_E_POLICY, file, doc->line, doc->column, "%s", text);
 	if (doc->dropped)
-		return mf_err_at(err, MF_E_POLICY, doc->source->file, doc->line, doc->column,
+		return mf_err_at(err, MF_E_POLICY, file, doc->line, doc->column,
 				 "policy %.64s: %zu errors: %s; and %zu more", name, doc->error_cnt,
 				 text, doc->dropped);
-	return mf_err_at(err, MF_E_POLICY, doc->source->file, doc->line, doc->column,
+	return mf_err_at(err, MF_E_POLICY, file, doc->line, doc->column,
 			 "policy %.64s: %zu errors: %s", name, doc->error_cnt, text);
 }
 
@@ -177,7 +186,7 @@ static void take_settings(struct mf_agentsh_doc *doc)
 		.report = on_rule_error,
 		.report_ctx = doc,
 	};
-	if (o->ask_else_allow)
+	if (o->ask_else_allow && doc->top == doc)
 		mf_agentsh_say(doc, MF_AGENTSH_WARNING, mf_yaml_get(doc->root, unasked),
 			       &at_unasked,
 			       "what needs an approval is allowed where nobody can be asked");
@@ -199,14 +208,15 @@ static void add_rule(void *ctx, const struct mf_agentsh_rule *rule)
 	mf_rules_builder_add(c->b, &rule->spec);
 	if (c->doc->error_cnt != before)
 		return;
-	mf_agentsh_doubt(c->doc, rule);
+	mf_agentsh_doubt(mf_agentsh_file_of(c->doc, rule->spec.file), rule);
 	if (c->shadows && mf_shadows_add(c->shadows, &rule->spec) < 0)
 		c->doc->no_memory = true;
 }
 
 /* Whether the selectors of a rule are written with variables. */
-static bool has_variables(const struct mf_agentsh_doc *doc, const struct mf_shadow *found)
+static bool has_variables(struct mf_agentsh_doc *top, const struct mf_shadow *found)
 {
+	const struct mf_agentsh_doc *doc = mf_agentsh_file_of(top, found->file);
 	const struct mf_yaml_node *list =
 		mf_yaml_get(doc->root, mf_rule_family_name(found->family));
 	const struct mf_yaml_node *value = mf_yaml_get(list->items[found->index], found->field);
@@ -224,8 +234,8 @@ static void on_shadow(void *ctx, const struct mf_shadow *found)
 
 	snprintf(text, sizeof(text), "%s%s; %s", found->text,
 		 here ? ", with the variables as they are here" : "", found->hint);
-	say_of_rule(ctx, here ? MF_AGENTSH_NOTE : MF_AGENTSH_WARNING, found->family, found->index,
-		    found->item == SIZE_MAX ? NULL : found->field, found->item, text);
+	say_of_rule(ctx, here ? MF_AGENTSH_NOTE : MF_AGENTSH_WARNING, found->file, found->family,
+		    found->index, found->item == SIZE_MAX ? NULL : found->field, found->item, text);
 }
 
 static void tell_shadows(struct mf_agentsh_doc *doc, struct mf_shadows *shadows)
@@ -262,19 +272,14 @@ static int compile(struct mf_agentsh_doc *doc, struct mf_rules **ret_rules, stru
 	return r == MF_E_NOMEM || r == MF_E_LIMIT ? r : fail(doc, err);
 }
 
-int mf_agentsh_open(struct mf_agentsh_doc *doc, const struct mf_agentsh_source *source,
-		    const struct mf_agentsh_sink *sink, struct mf_rules **ret_rules,
-		    struct mf_err *err)
+int mf_agentsh_read_tree(struct mf_agentsh_doc *doc, struct mf_err *err)
 {
+	const struct mf_agentsh_source *source = doc->source;
 	struct mf_err why = { 0 };
-	int r;
+	int r = mf_yaml_read(source->text, source->len, source->file, &doc->tree, &why);
 
-	*ret_rules = NULL;
-	*doc = (struct mf_agentsh_doc){
-		.source = source, .sink = sink, .name = "?", .errors = MF_STRBUF_INIT(4096)
-	};
-	r = mf_yaml_read(source->text, source->len, source->file, &doc->tree, &why);
 	if (r < 0) {
+		doc->tree = NULL;
 		say_at(doc, MF_AGENTSH_ERROR, why.line, why.column, "", why.msg);
 		if (err)
 			*err = why;
@@ -284,19 +289,47 @@ int mf_agentsh_open(struct mf_agentsh_doc *doc, const struct mf_agentsh_source *
 	if (doc->root->kind != MF_YAML_MAP) {
 		mf_agentsh_say(doc, MF_AGENTSH_ERROR, doc->root, NULL,
 			       "a policy is a mapping, not %s", mf_yaml_kind_name(doc->root->kind));
-		return fail(doc, err);
+		return fail(doc->top, err);
 	}
 	take_settings(doc);
 	mf_agentsh_check_top(doc);
 	doc->top_errors = doc->error_cnt > 0;
 	mf_agentsh_check_services(doc);
-	return compile(doc, ret_rules, err);
+	return 0;
+}
+
+int mf_agentsh_open_files(struct mf_agentsh_doc *doc, const struct mf_agentsh_source *source,
+			  const struct mf_agentsh_sink *sink, struct mf_err *err)
+{
+	int r;
+
+	*doc = (struct mf_agentsh_doc){ .source = source,
+					.sink = sink,
+					.top = doc,
+					.name = "?",
+					.errors = MF_STRBUF_INIT(4096) };
+	r = mf_agentsh_read_tree(doc, err);
+	if (r == 0)
+		mf_agentsh_read_parents(doc);
+	return r;
+}
+
+int mf_agentsh_open(struct mf_agentsh_doc *doc, const struct mf_agentsh_source *source,
+		    const struct mf_agentsh_sink *sink, struct mf_rules **ret_rules,
+		    struct mf_err *err)
+{
+	int r;
+
+	*ret_rules = NULL;
+	r = mf_agentsh_open_files(doc, source, sink, err);
+	return r < 0 ? r : compile(doc, ret_rules, err);
 }
 
 void mf_agentsh_close(struct mf_agentsh_doc *doc)
 {
 	mf_yaml_free(doc->tree);
 	mf_strbuf_done(&doc->errors);
+	mf_agentsh_free_parents(doc);
 }
 
 int mf_agentsh_load(const struct mf_agentsh_source *source, const struct mf_agentsh_sink *sink,
@@ -329,24 +362,35 @@ bool mf_agentsh_allows_unasked(const char *text, size_t len)
 	return allows;
 }
 
-bool mf_agentsh_not_enforced(const char *text, size_t len, char *buf, size_t room)
+/* Those of one file; each family once, whatever the number of files. */
+static void add_not_enforced(const struct mf_yaml_node *root, struct mf_strbuf *out)
 {
-	const struct mf_yaml_node *root;
-	struct mf_yaml_tree *tree;
-	size_t n = 0;
-
-	if (mf_yaml_read(text, len, "", &tree, NULL) < 0)
-		return false;
-	root = mf_yaml_root(tree);
-	for (size_t i = 0; root->kind == MF_YAML_MAP && i < root->cnt && n < room; i++) {
+	for (size_t i = 0; root && root->kind == MF_YAML_MAP && i < root->cnt; i++) {
 		const struct mf_yaml_node *key = mf_yaml_key(root, i);
 
-		if (mf_agentsh_is_accepted_only(key, mf_yaml_value(root, i)))
-			n += (size_t)snprintf(buf + n, room - n, "%s%s%s", n ? ", " : "", key->text,
-					      strcmp(key->text, "http_services") == 0
-						      ? " (secret, inject, scrub_response)"
-						      : "");
+		if (!mf_agentsh_is_accepted_only(key, mf_yaml_value(root, i)) ||
+		    (out->str && strstr(out->str, key->text)))
+			continue;
+		mf_strbuf_addf(out, "%s%s%s", out->len ? ", " : "", key->text,
+			       strcmp(key->text, "http_services") == 0
+				       ? " (secret, inject, scrub_response)"
+				       : "");
 	}
-	mf_yaml_free(tree);
-	return n > 0;
+}
+
+bool mf_agentsh_not_enforced(const struct mf_agentsh_source *source, char *buf, size_t room)
+{
+	struct mf_strbuf out = MF_STRBUF_INIT(4096);
+	struct mf_agentsh_doc doc;
+	bool any;
+
+	(void)mf_agentsh_open_files(&doc, source, NULL, NULL);
+	add_not_enforced(doc.root, &out);
+	for (size_t i = 0; i < doc.file_cnt; i++)
+		add_not_enforced(doc.files[i]->root, &out);
+	any = out.len > 0;
+	snprintf(buf, room, "%s", any ? out.str : "");
+	mf_strbuf_done(&out);
+	mf_agentsh_close(&doc);
+	return any;
 }

@@ -27,9 +27,9 @@ enum mf_agentsh_level {
 };
 
 struct mf_agentsh_sink {
-	/* @path: "" for the whole file */
-	void (*tell)(void *ctx, enum mf_agentsh_level level, unsigned line, unsigned column,
-		     const char *path, const char *text);
+	/* @path: "" for the whole file. @file: the policy's, or that of one that it extends */
+	void (*tell)(void *ctx, enum mf_agentsh_level level, const char *file, unsigned line,
+		     unsigned column, const char *path, const char *text);
 	void *ctx;
 };
 
@@ -37,12 +37,30 @@ struct mf_agentsh_source {
 	const char *file, *text;
 	size_t len;
 	const struct mf_vars *vars;
+	/*
+	 * What `extends` names, as mf_policy_source_data() has it: @name below @dir; the text lives as long as what is made of it. NULL:
+	 * nothing can be extended
+	 */
+	const char *dir;
+	int (*read)(const void *ctx, const char *name, const char **ret_text, size_t *ret_len,
+		    struct mf_err *err);
+	const void *read_ctx;
 };
+
+struct mf_policy_source; /* source.h */
+
+/** mf_agentsh_source_of() - A policy of a set, which may extend others below its directory; both borrowed */
+struct mf_agentsh_source mf_agentsh_source_of(const struct mf_policy_source *policy,
+					      const struct mf_vars *vars);
 
 struct mf_agentsh_policy {
 	char name[129];
 	struct mf_rules *rules; /* mf_rules_free() */
 };
+
+/** mf_agentsh_each_extended() - The texts of all policies that @policy takes rules over from, as far as they can be read */
+void mf_agentsh_each_extended(const struct mf_policy_source *policy,
+			      void (*fn)(void *ctx, const char *text, size_t len), void *ctx);
 
 /** mf_agentsh_is_name() - Whether a file of that name is read as such a policy: *.yaml, *.yml */
 bool mf_agentsh_is_name(const char *name);
@@ -56,10 +74,10 @@ int mf_agentsh_load(const struct mf_agentsh_source *source, const struct mf_agen
 		    struct mf_agentsh_policy *ret, struct mf_err *err);
 
 /**
- * mf_agentsh_not_enforced() - The families of a policy that nobody carries out, as "command_rules, audit"
+ * mf_agentsh_not_enforced() - The families of a policy and those it extends that nobody carries out, as "command_rules, audit"
  * Return: whether there are any; false also for a text that is no such policy
  */
-bool mf_agentsh_not_enforced(const char *text, size_t len, char *buf, size_t room);
+bool mf_agentsh_not_enforced(const struct mf_agentsh_source *source, char *buf, size_t room);
 
 /** mf_agentsh_allows_unasked() - Whether a policy allows what needs an approval where nobody can be asked (P4) */
 bool mf_agentsh_allows_unasked(const char *text, size_t len);

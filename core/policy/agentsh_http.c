@@ -153,6 +153,7 @@ static void close_service(struct mf_agentsh_doc *doc, const struct mf_yaml_node 
 			  .list = SERVICES_KEY,
 			  .index = (unsigned)at->index,
 			  .line = service->line,
+			  .file = doc == doc->top ? NULL : doc->source->file,
 			  .name = RULE_NAME,
 			  .decision = "deny",
 			  .message = message },

@@ -10,6 +10,8 @@
 struct mf_agentsh_doc {
 	const struct mf_agentsh_source *source;
 	const struct mf_agentsh_sink *sink;
+	struct mf_agentsh_doc
+		*top; /* itself, or the policy that extends it: what is said is gathered there */
 	struct mf_yaml_tree *tree;
 	const struct mf_yaml_node *root;
 	const char *name;
@@ -20,9 +22,19 @@ struct mf_agentsh_doc {
 	/* errors so far, as text for struct mf_err */
 	struct mf_strbuf errors;
 	size_t error_cnt, dropped;
-	bool top_errors;       /* what mf_agentsh_check_top() looked at has errors */
-	unsigned line, column; /* of the first */
+	bool top_errors;  /* what mf_agentsh_check_top() looked at has errors */
+	const char *file; /* of the first */
+	unsigned line, column;
 	bool no_memory;
+	/* agentsh_extends.c */
+	struct mf_agentsh_doc **files; /* of @top: all that it extends, each once */
+	size_t file_cnt;
+	struct mf_agentsh_doc **parents; /* that it names, in order; top's files */
+	size_t parent_cnt;
+	char *rel;			     /* below the policy's directory */
+	char *path;			     /* of one of @files: for messages */
+	struct mf_agentsh_source own_source; /* of one of @files */
+	bool listed[2];
 };
 
 /* Where in the file: "file_rules[3].paths[0]", innermost first. */
@@ -89,6 +101,20 @@ void mf_agentsh_check_services(struct mf_agentsh_doc *doc);
 /** mf_agentsh_doubt() - Tell the sink of what a rule that loads lets through besides what it seems to (P14, P27) */
 void mf_agentsh_doubt(struct mf_agentsh_doc *doc, const struct mf_agentsh_rule *rule);
 
+/* --- agentsh_extends.c ----------------------------------------------------------------------------------------------- */
+
+/** mf_agentsh_read_parents() - Read what @top extends, and what that extends; errors are said */
+void mf_agentsh_read_parents(struct mf_agentsh_doc *top);
+void mf_agentsh_free_parents(struct mf_agentsh_doc *top);
+
+/** mf_agentsh_each_listed() - The rules of a family in the order in which they are asked: @index in the list of @doc */
+void mf_agentsh_each_listed(struct mf_agentsh_doc *top, enum mf_rule_family family,
+			    void (*fn)(void *ctx, struct mf_agentsh_doc *doc, size_t index),
+			    void *ctx);
+
+/** mf_agentsh_file_of() - The one that was read from @file; @top for NULL, and for others */
+struct mf_agentsh_doc *mf_agentsh_file_of(struct mf_agentsh_doc *top, const char *file);
+
 /* --- agentsh.c ------------------------------------------------------------------------------------------------------- */
 
 /**
@@ -99,5 +125,12 @@ int mf_agentsh_open(struct mf_agentsh_doc *doc, const struct mf_agentsh_source *
 		    const struct mf_agentsh_sink *sink, struct mf_rules **ret_rules,
 		    struct mf_err *err);
 void mf_agentsh_close(struct mf_agentsh_doc *doc);
+
+/** mf_agentsh_open_files() - The same without compiling: the trees of a policy and of all that it extends */
+int mf_agentsh_open_files(struct mf_agentsh_doc *doc, const struct mf_agentsh_source *source,
+			  const struct mf_agentsh_sink *sink, struct mf_err *err);
+
+/** mf_agentsh_read_tree() - One file: its tree, which is checked but for the rules of enforced families, and its settings */
+int mf_agentsh_read_tree(struct mf_agentsh_doc *doc, struct mf_err *err);
 
 #endif

@@ -138,7 +138,10 @@ static void put_rule(void *ctx, const struct mf_agentsh_rule *rule)
 		w->family = (int)s->family;
 		mf_strbuf_addf(w->out, "\n  %s = {\n", mf_rule_family_name(s->family));
 	}
-	mf_strbuf_addf(w->out, "    { -- line %u%s%s\n", s->line, s->list ? ", " : "",
+	mf_strbuf_adds(w->out, "    { -- ");
+	if (s->file)
+		put_comment(w->out, s->file);
+	mf_strbuf_addf(w->out, "%sline %u%s%s\n", s->file ? ", " : "", s->line, s->list ? ", " : "",
 		       s->list ? s->list : "");
 	put_key(w->out, "name", s->name);
 	if (!mf_yaml_is_null(about))
@@ -165,14 +168,14 @@ struct forward {
 };
 
 /* Tells @to as well, and gathers what is not enforced. */
-static void on_told(void *ctx, enum mf_agentsh_level level, unsigned line, unsigned column,
-		    const char *path, const char *text)
+static void on_told(void *ctx, enum mf_agentsh_level level, const char *file, unsigned line,
+		    unsigned column, const char *path, const char *text)
 {
 	struct forward *f = ctx;
 	size_t n = strlen(f->notes);
 
 	if (f->to)
-		f->to->tell(f->to->ctx, level, line, column, path, text);
+		f->to->tell(f->to->ctx, level, file, line, column, path, text);
 	if (level == MF_AGENTSH_NOTE)
 		snprintf(f->notes + n, NOTES_ROOM - n, "%s%s", n ? ", " : "", path);
 }
@@ -202,6 +205,15 @@ static void put_settings(struct writing *w)
 		put_setting(w->out, "redirect_unsupported", "allow");
 }
 
+static bool has_services(const struct mf_agentsh_doc *top)
+{
+	bool has = !mf_yaml_is_null(mf_yaml_get(top->root, "http_services"));
+
+	for (size_t i = 0; i < top->file_cnt; i++)
+		has = has || !mf_yaml_is_null(mf_yaml_get(top->files[i]->root, "http_services"));
+	return has;
+}
+
 int mf_agentsh_convert(const struct mf_agentsh_source *source, const struct mf_agentsh_sink *sink,
 		       struct mf_strbuf *out, struct mf_err *err)
 {
@@ -223,7 +235,7 @@ int mf_agentsh_convert(const struct mf_agentsh_source *source, const struct mf_a
 			put_comment(out, w.notes);
 			mf_strbuf_adds(out, "\n");
 		}
-		if (!mf_yaml_is_null(mf_yaml_get(doc.root, "http_services")))
+		if (has_services(&doc))
 			mf_strbuf_adds(out, "-- Left out, since only YAML has it: what "
 					    "http_services let through "
 					    "their gateway. Their hosts are closed here too.\n");

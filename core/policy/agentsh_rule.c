@@ -388,42 +388,61 @@ static void read_rule(struct reading *r)
 	readers[s->family](r);
 }
 
-static void each_of_family(struct mf_agentsh_doc *doc, enum mf_rule_family family,
-			   void (*fn)(void *ctx, const struct mf_agentsh_rule *rule), void *ctx)
+struct family {
+	struct mf_agentsh_doc *top;
+	enum mf_rule_family family;
+	void (*fn)(void *ctx, const struct mf_agentsh_rule *rule);
+	void *ctx;
+};
+
+static void read_one(void *ctx, struct mf_agentsh_doc *doc, size_t index)
 {
-	const char *key = mf_rule_family_name(family);
+	const struct family *f = ctx;
+	const char *key = mf_rule_family_name(f->family);
+	const struct mf_agentsh_crumb at = { NULL, key, 0 }, here = { &at, NULL, index };
+	const struct mf_yaml_node *node = mf_yaml_get(doc->root, key)->items[index];
+	struct reading r = { .doc = doc,
+			     .rule = { .spec = { .family = f->family,
+						 .index = (unsigned)index,
+						 .file = doc == f->top ? NULL : doc->source->file },
+				       .node = node },
+			     .at = &here };
+	size_t before;
+
+	if (f->top->no_memory || !mf_agentsh_check_rule(doc, f->family, node, &here))
+		return;
+	before = doc->error_cnt;
+	read_rule(&r);
+	f->top->no_memory = f->top->no_memory || doc->no_memory;
+	if (doc->error_cnt == before && !f->top->no_memory)
+		f->fn(f->ctx, &r.rule);
+	free_rule(&r.rule);
+}
+
+static void check_list(struct mf_agentsh_doc *doc, const char *key)
+{
 	const struct mf_yaml_node *list = mf_yaml_get(doc->root, key);
 	const struct mf_agentsh_crumb at = { NULL, key, 0 };
 
-	if (mf_yaml_is_null(list))
-		return;
-	if (list->kind != MF_YAML_LIST) {
+	if (!mf_yaml_is_null(list) && list->kind != MF_YAML_LIST)
 		mf_agentsh_say(doc, MF_AGENTSH_ERROR, list, &at, "must be a list of rules, not %s",
 			       mf_yaml_kind_name(list->kind));
-		return;
-	}
-	for (size_t i = 0; i < list->cnt && !doc->no_memory; i++) {
-		const struct mf_agentsh_crumb here = { &at, NULL, i };
-		struct reading r = { .doc = doc,
-				     .rule = { .spec = { .family = family, .index = (unsigned)i },
-					       .node = list->items[i] },
-				     .at = &here };
-		size_t before;
-
-		if (!mf_agentsh_check_rule(doc, family, list->items[i], &here))
-			continue;
-		before = doc->error_cnt;
-		read_rule(&r);
-		if (doc->error_cnt == before && !doc->no_memory)
-			fn(ctx, &r.rule);
-		free_rule(&r.rule);
-	}
 }
 
-void mf_agentsh_each_rule(struct mf_agentsh_doc *doc,
+void mf_agentsh_each_rule(struct mf_agentsh_doc *top,
 			  void (*fn)(void *ctx, const struct mf_agentsh_rule *rule), void *ctx)
 {
-	mf_agentsh_close_services(doc, fn, ctx);
-	for (int family = 0; family < MF_RULE_FAMILY_NUM; family++)
-		each_of_family(doc, (enum mf_rule_family)family, fn, ctx);
+	mf_agentsh_close_services(top, fn, ctx);
+	for (size_t i = 0; i < top->file_cnt; i++) {
+		mf_agentsh_close_services(top->files[i], fn, ctx);
+		top->no_memory = top->no_memory || top->files[i]->no_memory;
+	}
+	for (int family = 0; family < MF_RULE_FAMILY_NUM; family++) {
+		struct family f = { top, (enum mf_rule_family)family, fn, ctx };
+
+		check_list(top, mf_rule_family_name(f.family));
+		for (size_t i = 0; i < top->file_cnt; i++)
+			check_list(top->files[i], mf_rule_family_name(f.family));
+		mf_agentsh_each_listed(top, f.family, read_one, &f);
+	}
 }

@@ -62,19 +62,19 @@ struct field {
 static const struct field file_fields[] = {
 	KEY("name", T_TEXT), KEY("description", T_TEXT), KEY("paths", T_TEXTS), KEY("operations", T_TEXTS),
 	KEY("decision", T_TEXT), KEY("message", T_TEXT), KEY("timeout", T_TEXT), KEY("redirect_to", T_TEXT),
-	KEY("preserve_tree", T_BOOL), KEY("visibility", T_TEXT),
+	KEY("preserve_tree", T_BOOL), KEY("visibility", T_TEXT), KEY("final", T_BOOL),
 	NOT("path", "paths, a list"), NOT("action", "decision"), NOT("ops", "operations"), END
 };
 static const struct field network_fields[] = {
 	KEY("name", T_TEXT), KEY("description", T_TEXT), KEY("domains", T_TEXTS), KEY("ports", T_PORTS),
 	KEY("cidrs", T_TEXTS), KEY("decision", T_TEXT), KEY("message", T_TEXT), KEY("timeout", T_TEXT),
-	KEY("visibility", T_TEXT),
+	KEY("visibility", T_TEXT), KEY("final", T_BOOL),
 	NOT("domain", "domains, a list"), NOT("hosts", "domains"), NOT("action", "decision"), END
 };
 static const struct field dns_fields[] = {
 	KEY("name", T_TEXT), KEY("match", T_TEXT), KEY("resolve_to", T_TEXT), KEY("visibility", T_TEXT),
 	KEY("on_failure", T_TEXT), KEY("description", T_TEXT), KEY("message", T_TEXT),
-	KEY("match_mode", T_TEXT), KEY("resolve_to6", T_TEXT), KEY("ttl", T_INT),
+	KEY("match_mode", T_TEXT), KEY("resolve_to6", T_TEXT), KEY("ttl", T_INT), KEY("final", T_BOOL),
 	NOT("redirect_ip", "resolve_to"), NOT("host", "match"), END
 };
 static const struct field tls_fields[] = { KEY("mode", T_TEXT), KEY("sni", T_TEXT), END };
@@ -82,7 +82,7 @@ static const struct field connect_fields[] = {
 	KEY("name", T_TEXT), KEY("match", T_TEXT), KEY("redirect_to", T_TEXT), KEY("redirect_to_unix", T_TEXT),
 	SUB("tls", T_MAP, tls_fields), KEY("visibility", T_TEXT), KEY("message", T_TEXT), KEY("on_failure", T_TEXT),
 	KEY("description", T_TEXT), KEY("match_mode", T_TEXT), KEY("redirect_target_policy", T_TEXT),
-	NOT("tls_mode", "tls: {mode: ...}"), NOT("rewrite_sni", "tls: {mode: rewrite_sni, sni: ...}"),
+	KEY("final", T_BOOL), NOT("tls_mode", "tls: {mode: ...}"), NOT("rewrite_sni", "tls: {mode: rewrite_sni, sni: ...}"),
 	NOT("sni", "tls: {sni: ...}"), NOT("destination", "redirect_to"), NOT("resolve_to", "redirect_to, host:port"),
 	NOT("host", "match"), END
 };
@@ -216,7 +216,7 @@ static const struct field top_enforced[] = {
 	KEY("version", T_INT), KEY("name", T_REQUIRED), KEY("description", T_TEXT), SUB("metadata", T_LIST, metadata_fields),
 	KEY("compat", T_TEXT), KEY("domain_star", T_TEXT), KEY("dns_default", T_TEXT),
 	KEY("redirect_target_policy", T_TEXT), KEY("vars_from_env", T_BOOL),
-	KEY("approve_without_channel", T_TEXT), KEY("redirect_unsupported", T_TEXT),
+	KEY("approve_without_channel", T_TEXT), KEY("redirect_unsupported", T_TEXT), KEY("extends", T_TEXTS),
 	KEY("file_rules", T_ANY), KEY("network_rules", T_ANY), KEY("dns_redirects", T_ANY), KEY("connect_redirects", T_ANY),
 	NOT("services", "http_services, with secret, inject and scrub_response in its entries"),
 	NOT("dns_redirect", "dns_redirects"), NOT("connect_redirect", "connect_redirects"), END

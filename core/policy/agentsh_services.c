@@ -327,32 +327,47 @@ void mf_api_services_free(struct mf_api_services *s)
 	free(s);
 }
 
-static int add_policy(struct mf_api_services *t, const struct mf_policy_source *p)
+/* Takes @doc's tree over. Return: its number in @t, MF_E_NOMEM */
+static int keep_tree(struct mf_api_services *t, struct mf_agentsh_doc *doc)
 {
-	const struct mf_yaml_node *root, *list, *unasked;
-	struct mf_yaml_tree *tree;
-	bool else_allow;
+	struct mf_yaml_tree **trees =
+		realloc(t->trees, (t->tree_cnt + 1) * sizeof(struct mf_yaml_tree *));
+	char **files = realloc(t->files, (t->tree_cnt + 1) * sizeof(*files));
 
-	if (mf_yaml_read(p->chunk.text, p->chunk.len, p->chunk.name, &tree, NULL) < 0)
-		return 0; /* it does not load, and nobody is asked */
-	t->trees[t->tree_cnt] = tree;
-	t->files[t->tree_cnt] = strdup(p->chunk.name);
-	if (!t->files[t->tree_cnt++])
+	if (trees)
+		t->trees = trees;
+	if (files)
+		t->files = files;
+	if (!trees || !files)
 		return MF_E_NOMEM;
-	root = mf_yaml_root(tree);
-	list = root->kind == MF_YAML_MAP ? get(root, SERVICES_KEY) : NULL;
-	unasked = root->kind == MF_YAML_MAP ? get(root, "approve_without_channel") : NULL;
-	else_allow = unasked && unasked->kind == MF_YAML_SCALAR && !strcmp(unasked->text, "allow");
+	files[t->tree_cnt] = strdup(doc->source->file);
+	if (!files[t->tree_cnt])
+		return MF_E_NOMEM;
+	trees[t->tree_cnt] = doc->tree;
+	doc->tree = NULL;
+	return (int)t->tree_cnt++;
+}
+
+/* The services of one file; @top: the policy that it is part of */
+static int add_file(struct mf_api_services *t, struct mf_agentsh_doc *doc,
+		    const struct mf_agentsh_doc *top)
+{
+	const struct mf_yaml_node *root = doc->root, *list = get(root, SERVICES_KEY);
+	const char *name = text_of(top->root, "name", "?");
+	int tree = keep_tree(t, doc);
+
+	if (tree < 0)
+		return tree;
 	for (size_t i = 0; list && list->kind == MF_YAML_LIST && i < list->cnt; i++) {
 		struct mf_api_service *s = &t->items[t->cnt];
 		int r;
 
 		if (t->cnt == MF_API_SERVICES_MAX)
 			return MF_E_LIMIT;
-		*s = (struct mf_api_service){ .policy = text_of(root, "name", "?"),
-					      .file = t->files[t->tree_cnt - 1],
+		*s = (struct mf_api_service){ .policy = name,
+					      .file = t->files[tree],
 					      .index = (unsigned)i,
-					      .ask_else_allow = else_allow };
+					      .ask_else_allow = top->options.ask_else_allow };
 		r = take_service(&(struct place){ 0 }, list->items[i], s);
 		if (r == 0 && !mf_api_services_find(t, mf_span_str(s->name))) {
 			if (!s->env)
@@ -367,19 +382,32 @@ static int add_policy(struct mf_api_services *t, const struct mf_policy_source *
 	return 0;
 }
 
+/* A policy's own services, then those that it takes over: of a name the first counts. */
+static int add_policy(struct mf_api_services *t, const struct mf_policy_source *p)
+{
+	const struct mf_agentsh_source source = mf_agentsh_source_of(p, NULL);
+	struct mf_agentsh_doc doc;
+	int r = 0;
+
+	/* What does not load has been told, and nobody is asked. */
+	if (mf_agentsh_open_files(&doc, &source, NULL, NULL) == 0 && doc.error_cnt == 0) {
+		r = add_file(t, &doc, &doc);
+		for (size_t i = 0; r == 0 && i < doc.file_cnt; i++)
+			r = add_file(t, doc.files[i], &doc);
+	}
+	if (doc.no_memory)
+		r = MF_E_NOMEM;
+	mf_agentsh_close(&doc);
+	return r;
+}
+
 int mf_api_services_new(const struct mf_source_set *set, struct mf_api_services **ret,
 			struct mf_err *err)
 {
 	size_t cnt = mf_source_set_count(set);
 	struct mf_api_services *t = calloc(1, sizeof(*t));
-	int r = 0;
+	int r = t ? 0 : MF_E_NOMEM;
 
-	if (t) {
-		t->trees = calloc(cnt + 1, sizeof(struct mf_yaml_tree *));
-		t->files = calloc(cnt + 1, sizeof(char *));
-	}
-	if (!t || !t->trees || !t->files)
-		r = MF_E_NOMEM;
 	for (size_t i = 0; r == 0 && i < cnt; i++)
 		if (mf_source_set_policy(set, i)->yaml)
 			r = add_policy(t, mf_source_set_policy(set, i));

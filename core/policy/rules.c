@@ -57,6 +57,7 @@ void mf_rules_free(struct mf_rules *rules)
 		mf_port_set_done(&r->ports);
 		free(r->label);
 		free(r->message);
+		free(r->file);
 		free(r->redirect_host);
 		free(r->redirect_unix);
 		free(r->tls_sni);
@@ -157,22 +158,46 @@ static void make_label(const struct mf_rule_spec *spec, char *buf, size_t size)
 		 *name ? " " : "", name);
 }
 
+MF_PRINTF(4, 0)
+static void note_error_of(struct mf_rules_builder *b, const struct mf_rule_spec *spec, bool whole,
+			  const char *fmt, va_list ap)
+{
+	const struct mf_rule_place at = { spec, NULL, SIZE_MAX };
+	char label[256];
+
+	if (whole)
+		snprintf(label, sizeof(label), "%s", mf_rule_family_name(spec->family));
+	else
+		make_label(spec, label, sizeof(label));
+	mf_rule_note_error(b, label, &at, fmt, ap);
+}
+
 void mf_rules_builder_error(struct mf_rules_builder *b, enum mf_rule_family family, unsigned index,
 			    const char *name, unsigned line, const char *fmt, ...)
 {
 	const struct mf_rule_spec spec = {
 		.family = family, .index = index, .line = line, .name = name
 	};
-	const struct mf_rule_place at = { &spec, NULL, SIZE_MAX };
-	char label[256];
 	va_list ap;
 
-	if (index)
-		make_label(&spec, label, sizeof(label));
-	else
-		snprintf(label, sizeof(label), "%s", mf_rule_family_name(family));
 	va_start(ap, fmt);
-	mf_rule_note_error(b, label, &at, fmt, ap);
+	note_error_of(b, &spec, index == 0, fmt, ap);
+	va_end(ap);
+}
+
+MF_PRINTF(3, 4)
+static void rule_error(struct mf_rules_builder *b, const struct rule *r, const char *fmt, ...)
+{
+	const char *space = strchr(r->label, ' ');
+	const struct mf_rule_spec spec = { .family = (enum mf_rule_family)r->family,
+					   .index = r->index,
+					   .line = r->line,
+					   .file = r->file,
+					   .name = space ? space + 1 : NULL };
+	va_list ap;
+
+	va_start(ap, fmt);
+	note_error_of(b, &spec, b->agentsh ? false : r->index == 0, fmt, ap);
 	va_end(ap);
 }
 
@@ -227,6 +252,7 @@ void mf_rules_builder_add(struct mf_rules_builder *b, const struct mf_rule_spec 
 	b->untrusted[c.id] = false;
 	rules->family_cnt[spec->family]++;
 	c.rule->label = mf_rule_copy_text(&c, label);
+	c.rule->file = mf_rule_copy_text(&c, spec->file);
 	mf_rule_check_common(&c);
 	checks[spec->family](&c);
 	if (b->observer && b->error_cnt == before)
@@ -254,11 +280,10 @@ static void check_untrusted_target(struct mf_rules_builder *b, uint32_t id)
 	if (mf_rules_find_network(rules, &s, !s.ip, &hit) < 0 || hit == MF_RULE_NONE ||
 	    rules->rules[hit].decision != DECIDE_DENY)
 		return;
-	mf_rules_builder_error(b, MF_CONNECT_REDIRECTS, r->index,
-			       strchr(r->label, ' ') ? strchr(r->label, ' ') + 1 : NULL, r->line,
-			       "redirect_to %s:%u is denied by %s of the same policy: allow it "
-			       "before that rule, or set redirect_target_policy = \"trusted\"",
-			       r->redirect_host, r->redirect_port, rules->rules[hit].label);
+	rule_error(b, r,
+		   "redirect_to %s:%u is denied by %s of the same policy: allow it "
+		   "before that rule, or set redirect_target_policy = \"trusted\"",
+		   r->redirect_host, r->redirect_port, rules->rules[hit].label);
 }
 
 int mf_rules_builder_finish(struct mf_rules_builder *b, struct mf_rules **ret_rules,
@@ -308,6 +333,11 @@ size_t mf_rules_count(const struct mf_rules *rules)
 const char *mf_rules_name(const struct mf_rules *rules, size_t i)
 {
 	return rules->rules[i].label;
+}
+
+const char *mf_rules_file(const struct mf_rules *rules, size_t i)
+{
+	return rules->rules[i].file;
 }
 
 unsigned mf_rules_line(const struct mf_rules *rules, size_t i)

@@ -77,6 +77,8 @@ size_t mf_rules_count(const struct mf_rules *rules);
 
 /** mf_rules_name() - Rule @i of all families in order, as in mf_decision.rule: "dns_redirects[2] npm-mirror" */
 const char *mf_rules_name(const struct mf_rules *rules, size_t i);
+/** mf_rules_file() - The file that it stands in; NULL: the policy's own */
+const char *mf_rules_file(const struct mf_rules *rules, size_t i);
 /** mf_rules_line() - Where it stands; 0: not known */
 unsigned mf_rules_line(const struct mf_rules *rules, size_t i);
 
@@ -105,6 +107,7 @@ struct mf_rule_spec {
 	const char *list; /* where it stands, for messages; NULL: in the list of its family */
 	unsigned index;	  /* as it stands in messages */
 	unsigned line;
+	const char *file; /* NULL: that of the options */
 	const char *name, *message, *timeout, *decision;
 	enum mf_rule_match mode;     /* of match */
 	const char *match;	     /* redirects */

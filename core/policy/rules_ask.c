@@ -88,6 +88,8 @@ static int rule_outcome(struct mf_rules *rules, struct rule *r, const char *targ
 	d.reason = r->message ? r->message : r->label;
 	d.rule = r->label;
 	d.line = r->line;
+	if (r->file)
+		d.file = r->file;
 	d.path_target = target;
 	d.else_allow = d.verdict == MF_ASK ? rules->ask_else_allow : rules->redirect_else_allow;
 	o = mf_outcome_new(&d);

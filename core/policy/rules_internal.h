@@ -32,6 +32,7 @@ struct rule {
 	uint32_t cidr_cnt;
 	struct mf_port_set ports; /* of a rule with more of them than the index should hold */
 	bool wide_ports;
+	char *file;  /* NULL: that of all */
 	char *label; /* "dns_redirects[2] npm-mirror" */
 	char *message, *redirect_host, *redirect_unix, *tls_sni, *dir;
 	struct mf_outcome *outcome; /* made when the rule first wins */

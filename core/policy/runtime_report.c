@@ -68,6 +68,7 @@ static void report_not_enforced(struct mf_runtime *rt, struct mf_source_set *set
 
 	for (size_t i = 0; i < mf_source_set_count(set); i++) {
 		const struct mf_policy_source *p = mf_source_set_policy(set, i);
+		const struct mf_agentsh_source source = mf_agentsh_source_of(p, NULL);
 
 		if (!p->yaml)
 			continue;
@@ -76,7 +77,7 @@ static void report_not_enforced(struct mf_runtime *rt, struct mf_source_set *set
 				       "%s: what needs an approval is allowed where nobody can be "
 				       "asked",
 				       p->chunk.name);
-		if (mf_agentsh_not_enforced(p->chunk.text, p->chunk.len, text, sizeof(text)))
+		if (mf_agentsh_not_enforced(&source, text, sizeof(text)))
 			mf_log_warning(&rt->config.log, "%s: accepted, not enforced: %s",
 				       p->chunk.name, text);
 	}

@@ -22,6 +22,7 @@ struct selects {
 	bool empty; /* a list that is there and has nothing matches nothing */
 	const char *empty_field;
 	unsigned index, line;
+	char *file; /* NULL: that of all */
 	char *label;
 	struct mf_atoms atoms;
 	struct mf_cidr *cidrs;
@@ -62,6 +63,7 @@ void mf_shadows_free(struct mf_shadows *s)
 	for (int f = 0; f < MF_RULE_FAMILY_NUM; f++) {
 		for (size_t i = 0; i < s->cnt[f]; i++) {
 			mf_atoms_done(&s->rules[f][i].atoms);
+			free(s->rules[f][i].file);
 			free(s->rules[f][i].label);
 			free(s->rules[f][i].cidrs);
 			free(s->rules[f][i].ports);
@@ -131,11 +133,13 @@ static int take(struct mf_shadows *s, struct selects *r, const struct mf_rule_sp
 	find_empty(r, spec);
 	mf_strbuf_addf(&label, "%s[%u]%s%.64s", mf_rule_family_name(spec->family), spec->index,
 		       spec->name && *spec->name ? " " : "", spec->name ? spec->name : "");
+	if (spec->file)
+		mf_strbuf_addf(&label, " (%.128s:%u)", spec->file, spec->line);
 	r->label = label.str; /* NULL without memory */
 	r->cidrs = calloc(spec->cidrs.cnt + 1, sizeof(*r->cidrs));
 	r->ports = calloc(spec->port_cnt + 1, sizeof(*r->ports));
-	if (!r->label || !r->cidrs || !r->ports ||
-	    !copy_text(&r->decision, spec->decision ? spec->decision : "redirect"))
+	if ((spec->file && !copy_text(&r->file, spec->file)) || !r->label || !r->cidrs ||
+	    !r->ports || !copy_text(&r->decision, spec->decision ? spec->decision : "redirect"))
 		return MF_E_NOMEM;
 	for (size_t i = 0; i < spec->cidrs.cnt; i++)
 		if (mf_cidr_parse(spec->cidrs.items[i], strlen(spec->cidrs.items[i]),
@@ -336,6 +340,7 @@ static void tell(const struct mf_shadow_sink *sink, const struct selects *r, siz
 	const struct mf_shadow found = { .family = r->family,
 					 .index = r->index,
 					 .line = r->line,
+					 .file = r->file,
 					 .field = fields[r->family],
 					 .item = item,
 					 .text = text,

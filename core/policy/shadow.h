@@ -26,6 +26,7 @@ struct mf_shadows;
 struct mf_shadow {
 	enum mf_rule_family family;
 	unsigned index, line; /* of the rule, as in its spec */
+	const char *file;     /* as there; borrowed */
 	const char *field; /* "domains", "paths", "match"; the one that is about names or paths */
 	size_t item;	   /* only this entry of the field; SIZE_MAX: the whole rule */
 	const char *text;  /* "never reached: network_rules[1] lan takes all that it selects" */

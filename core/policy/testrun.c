@@ -170,7 +170,10 @@ static void add_rules(struct mf_test_report *r, const struct mf_vm_state *state)
 		for (size_t k = 0; k < cnt; k++) {
 			struct mf_test_rule rule = { .policy = strdup(p->name),
 						     .rule = strdup(mf_rules_name(p->rules, k)),
-						     .file = strdup(p->source->chunk.name),
+						     .file = strdup(
+							     mf_rules_file(p->rules, k)
+								     ? mf_rules_file(p->rules, k)
+								     : p->source->chunk.name),
 						     .line = mf_rules_line(p->rules, k) };
 
 			if (!rule.policy || !rule.rule || !rule.file) {

@@ -374,10 +374,7 @@ static int make_closing(struct mf_vm_state *s, struct mf_policy *p, struct mf_er
 
 static int load_yaml(struct mf_vm_state *s, struct mf_policy *p, struct mf_err *err)
 {
-	const struct mf_sandbox_source *chunk = &p->source->chunk;
-	const struct mf_agentsh_source source = {
-		.file = chunk->name, .text = chunk->text, .len = chunk->len, .vars = s->config->vars
-	};
+	const struct mf_agentsh_source source = mf_agentsh_source_of(p->source, s->config->vars);
 	struct mf_agentsh_policy policy;
 	int r = mf_agentsh_load(&source, NULL, &policy, err);
 

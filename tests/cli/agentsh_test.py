@@ -42,6 +42,45 @@ class Agentsh(Case):
         self.assertEqual([(4, 53, "network_rules[0].ports[0]"), (9, 15, "file_rules[0].decision"), (12, 1, "x")], errors)
         self.assertIn("3 problems in 1 policy", self.call("policy", "check", policy, status=1)[1])
 
+    def test_a_policy_that_extends_others(self):
+        """P72: check, explain, diff and convert see one policy; what is wrong has the place where it stands."""
+        self.write("lib/base.yaml", """version: 1
+name: base
+file_rules:
+  - {name: common, paths: ["/w/**"], decision: deny}
+  - {name: keys, paths: ["/w/**/.env"], decision: deny, final: true}
+audit: {log_denied: true}
+""")
+        own = """version: 1
+name: own
+extends: [lib/base.yaml]
+file_rules:
+  - {name: mine, paths: ["/w/**"], decision: allow}
+"""
+        policy = self.write("p.yaml", own)
+        out, err = self.call("policy", "check", policy)
+        self.assertIn("1 policy", out)
+        self.assertRegex(err, r"lib/base\.yaml:6:1: note: audit: accepted, not enforced")
+        self.assertRegex(err, r"lib/base\.yaml:4:5: warning: file_rules\[0\].*never reached: file_rules\[0\] mine")
+        for path, verdict, rule, file, line in (("/w/.env", "deny", "file_rules[1] keys", "base.yaml", 5),
+                                                ("/w/x", "allow", "file_rules[0] mine", "p.yaml", 5)):
+            told = self.ask(policy, "file", "op=read", path)
+            self.assertEqual((told["verdict"], told["rule"], os.path.basename(told["file"]), told["line"]), (verdict, rule, file, line), told)
+        lua = self.call("policy", "convert", policy)[0]
+        self.assertLess(lua.index('name = "keys"'), lua.index('name = "mine"'))
+        self.assertLess(lua.index('name = "mine"'), lua.index('name = "common"'))
+        self.call("policy", "diff", policy, self.write("same.lua", lua))
+        self.write("old/lib/base.yaml", "version: 1\nname: base\n")
+        out = self.call("policy", "diff", self.write("old/p.yaml", own), policy, status=1)[0]  # asked about what stands in lib/base.yaml
+        self.assertIn("/w/", out)
+        self.assertIn("keys", out)
+        self.write("lib/base.yaml", "version: 1\nname: base\nfile_rules:\n  - {name: keys, paths: [\"[a\"], decision: deny}\n")
+        err = self.call("policy", "check", policy, status=1)[1]
+        self.assertRegex(err, r"lib/base\.yaml:4:26: error: file_rules\[0\]\.paths\[0\]")
+        os.unlink(os.path.join(self.directory, "lib", "base.yaml"))
+        err = self.call("policy", "check", policy, status=1)[1]
+        self.assertIn(f"{policy}:3:11: error: extends[0]: there is no lib/base.yaml in ", err)
+
     def test_check_doubts_what_says_more_than_was_meant(self):
         policy = self.write("p.yaml", """version: 1
 name: doubtful

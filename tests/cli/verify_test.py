@@ -177,6 +177,34 @@ class Verify(Case):
         os.rename(os.path.join(self.directory, "d.txt.sig"), data + ".sig")
         self.start(policy=policy)
 
+    @unittest.skipIf(LAUNCHER, "signals of the system's own")
+    def test_what_a_policy_extends_counts_too(self):
+        """P72: each file is verified, and its change is a reload."""
+        def sign(path):
+            self.sign(pem, key, path)
+            made = os.path.join(self.directory, os.path.basename(path) + ".sig")
+            if made != path + ".sig":
+                os.rename(made, path + ".sig")
+
+        base = "version: 1\nname: base\nnetwork_rules:\n  - {name: b, domains: [b.example], decision: deny}\n"
+        pem, key = self.key()
+        parent = self.write("lib/base.yaml", base)
+        policy = self.write("top.yaml", "version: 1\nname: top\nextends: [lib/base.yaml]\n")
+        sign(policy)
+        err = self.start(policy=policy, status=1)
+        self.assertIn("top.yaml:3:11: ", err)
+        self.assertIn("extends[0]: lib/base.yaml: ", err)
+        self.assertIn("missing_signature", err)
+        sign(parent)
+        p = self.start("--verbose", policy=policy)
+        self.write("lib/base.yaml", base + "# later\n")
+        while "were not reloaded" not in (line := p.stderr.readline()):
+            self.assertTrue(line)
+        self.assertIn("invalid_signature", line)
+        sign(parent)
+        while "policies loaded: generation 2" not in (line := p.stderr.readline()):
+            self.assertTrue(line)
+
     @unittest.skipIf(LAUNCHER, "rights of the system's own")
     def test_a_store_that_others_may_write_to(self):
         self.sign(*self.key())

@@ -7,11 +7,12 @@
 #include "core/policy/agentsh.h"
 #include "tests/fuzz/rules_ask.h"
 
-static void on_told(void *ctx, enum mf_agentsh_level level, unsigned line, unsigned column,
-		    const char *path, const char *text)
+static void on_told(void *ctx, enum mf_agentsh_level level, const char *file, unsigned line,
+		    unsigned column, const char *path, const char *text)
 {
 	unsigned *errors = ctx;
 
+	(void)file;
 	(void)line;
 	(void)column;
 	if (!path || !*text)
@@ -51,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	mf_rules_free(policy.rules);
 	if (mf_agentsh_convert(&source, NULL, &lua, NULL) != r && !lua.failed)
 		abort();
-	(void)mf_agentsh_not_enforced(text, size, families, sizeof(families));
+	(void)mf_agentsh_not_enforced(&source, families, sizeof(families));
 	mf_strbuf_done(&lua);
 	free(text);
 	return 0;

@@ -577,11 +577,12 @@ static void hosts_of_http_services_are_closed(void **state)
 
 /* --- what is told --------------------------------------------------------------------------------------------------- */
 
-static void gather(void *ctx, enum mf_agentsh_level level, unsigned line, unsigned column,
-		   const char *path, const char *text)
+static void gather(void *ctx, enum mf_agentsh_level level, const char *file, unsigned line,
+		   unsigned column, const char *path, const char *text)
 {
 	static const char *const words[] = { "error", "warning", "note" };
 
+	assert_string_equal(file, "t.yaml");
 	mf_strbuf_addf(ctx, "%s %u:%u %s: %s\n", words[level], line, column, path, text);
 }
 
@@ -622,15 +623,21 @@ static void what_is_not_enforced_is_told(void **state)
 		"with /\n"
 		"warning 11:19 file_rules[0].paths[1]: a backslash is taken for a separator "
 		"of Windows' paths here and below; agentsh takes it for an escape\n");
-	assert_true(mf_agentsh_not_enforced(text, strlen(text), families, sizeof(families)));
+	assert_true(mf_agentsh_not_enforced(
+		&(struct mf_agentsh_source){ .file = "t.yaml", .text = text, .len = strlen(text) },
+		families, sizeof(families)));
 	assert_string_equal(families, "command_rules, audit, env_inject, db_services, "
 				      "http_services (secret, inject, scrub_response)");
 	text = HEAD "http_services: [{name: s, upstream: 'https://s.example'}]\n";
-	assert_false(mf_agentsh_not_enforced(text, strlen(text), families, sizeof(families)));
+	assert_false(mf_agentsh_not_enforced(
+		&(struct mf_agentsh_source){ .file = "t.yaml", .text = text, .len = strlen(text) },
+		families, sizeof(families)));
 	text = HEAD "approve_without_channel: allow\n";
 	assert_true(mf_agentsh_allows_unasked(text, strlen(text)));
 	assert_false(mf_agentsh_allows_unasked(HEAD, strlen(HEAD)));
-	assert_false(mf_agentsh_not_enforced(HEAD, strlen(HEAD), families, sizeof(families)));
+	assert_false(mf_agentsh_not_enforced(
+		&(struct mf_agentsh_source){ .file = "t.yaml", .text = HEAD, .len = strlen(HEAD) },
+		families, sizeof(families)));
 	mf_strbuf_done(&told);
 }
 
