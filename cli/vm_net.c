@@ -14,6 +14,7 @@ enum {
 	OPT_TAP,
 	OPT_FD,
 	OPT_STACK,
+	OPT_SOURCE,
 	OPT_POLICY,
 	OPT_VAR,
 	OPT_EVENTS,
@@ -53,6 +54,8 @@ static const struct mf_option options[] = {
 	  "what ends the machines' connections: kernel, in a namespace of its own (default with "
 	  "CAP_NET_ADMIN), or lwip, in this process, which needs no privilege and no namespace "
 	  "(default without)" },
+	{ OPT_SOURCE, 0, "source-address", "ADDR",
+	  "speak to servers from this address of the host; one of each family" },
 	{ OPT_POLICY, 'p', "policy", "PATH", MF_POLICY_OPTION_HELP },
 	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
 	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
@@ -140,6 +143,17 @@ static int add_ntp(struct mf_vm_net_wishes *v, const char *value)
 	return 0;
 }
 
+static int set_source(const char *value)
+{
+	struct mf_addr addr;
+
+	if (mf_addr_parse(value, strlen(value), &addr) < 0)
+		return mf_options_wrong(&usage, "--source-address wants an IP address: '%s'",
+					value);
+	mf_vm_net_set_source(&addr);
+	return 0;
+}
+
 static int take_wire_option(struct mf_vm_net_wishes *v, int opt, const char *value)
 {
 	struct mf_guest_net_options *net = &v->wire_options.net;
@@ -164,6 +178,8 @@ static int take_wire_option(struct mf_vm_net_wishes *v, int opt, const char *val
 			return mf_options_wrong(
 				&usage, "--stack knows 'kernel' and 'lwip', not '%s'", value);
 		return 0;
+	case OPT_SOURCE:
+		return set_source(value);
 	case OPT_MTU:
 		n = number("mtu", value, MF_CAPTURE_MTU_MIN, 65520);
 		net->mtu = n < 0 ? 0 : (uint16_t)n;

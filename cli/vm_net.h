@@ -26,6 +26,9 @@ struct mf_vm_net_wishes {
 	bool want_summary, once;
 };
 
+/** mf_vm_net_set_source() - Of the sockets towards servers */
+void mf_vm_net_set_source(const struct mf_addr *addr);
+
 /** mf_vm_net_run() - Until a signal ends it; says what is wrong itself. Return: the exit status */
 int mf_vm_net_run(struct mf_vm_net_wishes *wishes);
 

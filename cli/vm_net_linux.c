@@ -25,6 +25,7 @@
 #include "core/names/correlation.h"
 #include "core/observe/events.h"
 #include "core/observe/metrics.h"
+#include "proxies/sock.h"
 #include "proxies/tls_authority.h"
 
 struct vm_net {
@@ -145,6 +146,23 @@ static void tell_start(struct vm_net *v)
 	fflush(stdout);
 }
 
+static void log_stack(struct vm_net *v)
+{
+	struct mf_guest_stack_stats s;
+
+	mf_vm_stack_get_stats(v->stack, &s);
+	mf_log_info(&v->host->log,
+		    "%llu connections, of which %llu ended early; %llu datagrams from machines, "
+		    "%llu to them",
+		    (unsigned long long)s.accepted, (unsigned long long)s.resets,
+		    (unsigned long long)s.datagrams_in, (unsigned long long)s.datagrams_out);
+	for (int i = 0; i < MF_STACK_DROP_NUM; i++)
+		if (s.dropped[i])
+			mf_log_info(&v->host->log, "%llu packets dropped: %s",
+				    (unsigned long long)s.dropped[i],
+				    mf_stack_drop_name((enum mf_stack_drop)i));
+}
+
 static void log_wire(struct vm_net *v)
 {
 	struct mf_vm_wire_stats s;
@@ -160,6 +178,8 @@ static void log_wire(struct vm_net *v)
 			mf_log_info(&v->host->log, "%llu frames dropped: %s",
 				    (unsigned long long)s.dropped[i],
 				    mf_guest_drop_name((enum mf_guest_drop)i));
+	if (v->stack)
+		log_stack(v);
 }
 
 static void tell_end(struct vm_net *v)
@@ -399,6 +419,11 @@ static int begin(struct vm_net *v, struct mf_err *err)
 		return begin_lwip(v, err);
 	/* It forks, and must do so before there are threads. */
 	return r < 0 ? r : mf_capture_new(&o, &v->capture, err);
+}
+
+void mf_vm_net_set_source(const struct mf_addr *addr)
+{
+	mf_sock_set_source(addr);
 }
 
 int mf_vm_net_run(struct mf_vm_net_wishes *wishes)

@@ -5,6 +5,11 @@
 #include "cli/commands.h"
 #include "cli/vm_net.h"
 
+void mf_vm_net_set_source(const struct mf_addr *addr)
+{
+	(void)addr;
+}
+
 int mf_vm_net_run(struct mf_vm_net_wishes *wishes)
 {
 	(void)wishes;

@@ -36,6 +36,8 @@ struct guest {
 	struct mf_vm_wire *wire;
 	struct mf_guest *guest;
 	struct event *readable, *writable;
+	struct event *
+		again; /* frames that one turn had no time for: their socket tells no more of them */
 };
 
 struct listener {
@@ -379,6 +381,8 @@ static void drop_guest(struct guest *g)
 		event_free(g->readable);
 	if (g->writable)
 		event_free(g->writable);
+	if (g->again)
+		event_free(g->again);
 	if (g->guest) {
 		count(&w->stats, g->guest);
 		if (w->stack)
@@ -397,6 +401,7 @@ static void drop_guest(struct guest *g)
 
 static void on_readable(evutil_socket_t fd, short what, void *ctx)
 {
+	static const struct timeval at_once = { 0, 0 };
 	struct guest *g = ctx;
 	struct mf_vm_wire *w = g->wire;
 	int r = mf_guest_run(g->guest, FRAMES_PER_TURN);
@@ -408,6 +413,8 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 	if (r > 0 && !w->stack)
 		take_packets(w);
 	flush(w);
+	if (r == FRAMES_PER_TURN)
+		event_add(g->again, &at_once);
 	if (r >= 0)
 		return;
 	mf_log_info(w->options->log, "guest %u: %s", mf_guest_number(g->guest),
@@ -453,7 +460,8 @@ static int add_guest(struct mf_vm_wire *w, struct mf_frame_source *source, struc
 	mf_guest_set_data(g->guest, peer);
 	g->readable = event_new(w->base, fd, EV_READ | EV_PERSIST, on_readable, g);
 	g->writable = event_new(w->base, fd, EV_WRITE | EV_PERSIST, on_writable, g);
-	if (g->readable && g->writable && event_add(g->readable, NULL) == 0)
+	g->again = evtimer_new(w->base, on_readable, g);
+	if (g->readable && g->writable && g->again && event_add(g->readable, NULL) == 0)
 		return 0;
 	drop_guest(g);
 	return mf_err_set(err, MF_E_NOMEM, "out of memory");

@@ -38,6 +38,11 @@ bool mf_sock_peer(int fd, struct mf_endpoint *ret);
 /** mf_sock_dial() - Begin to connect; the result shows when the socket becomes writable (mf_sock_error()) */
 int mf_sock_dial(const struct mf_endpoint *to);
 int mf_sock_dial_unix(const char *path);
+/**
+ * mf_sock_set_source() - From now on what is dialled, and UDP sockets, speak from this address of the system's: one a family
+ * Destinations on loopback are spoken to as before. Not on Windows. Of the whole process; before the first socket.
+ */
+void mf_sock_set_source(const struct mf_addr *addr);
 /** mf_sock_error() - The pending error, a number of the system's, 0 for none */
 int mf_sock_error(int fd);
 /** mf_sock_last_error() - Why the last function of this header failed; valid until the next system call */

@@ -130,6 +130,30 @@ static int start_connect(int fd, const struct sockaddr *sa, socklen_t len)
 	return fd;
 }
 
+static struct mf_addr source4, source6;
+
+void mf_sock_set_source(const struct mf_addr *addr)
+{
+	*(addr->family == 4 ? &source4 : &source6) = *addr;
+}
+
+/* Return: false: the address is not the system's (any more) */
+static bool bind_source(int fd, const struct mf_endpoint *to)
+{
+	struct mf_endpoint from = { .addr = to->addr.family == 4 ? source4 : source6 };
+	struct sockaddr_storage ss;
+	socklen_t len;
+
+	if (!from.addr.family || mf_addr_is_loopback(&to->addr))
+		return true;
+#ifdef IP_BIND_ADDRESS_NO_PORT
+	/* the port is chosen with the destination, so that there are enough of them */
+	mf_sock_set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+#endif
+	len = (socklen_t)mf_endpoint_to_sockaddr(&from, false, &ss);
+	return bind(fd, (struct sockaddr *)&ss, len) == 0;
+}
+
 /* A socket on its way to @to: for datagrams that is only who its peer is. Return: it, MF_E_* */
 static int make_connected(const struct mf_endpoint *to, int type, int protocol)
 {
@@ -146,6 +170,13 @@ static int make_connected(const struct mf_endpoint *to, int type, int protocol)
 		return fd;
 	if (type == SOCK_STREAM)
 		mf_sock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (!bind_source(fd, to)) {
+		int err = errno;
+
+		close(fd);
+		errno = err;
+		return MF_E_IO;
+	}
 	return start_connect(fd, (struct sockaddr *)&ss, len);
 }
 

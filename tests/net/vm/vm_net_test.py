@@ -161,6 +161,151 @@ for n in (1, 100, 1300, 4000):
     print(len(d), a[0], a[1])
 """], "".join(f"{n} {addr} 7\n" for n in (1, 100, 1300, 4000)))
 
+    # -- ends of connections, as the servers' and the machine's own sockets see them
+
+    PORT = 7007
+
+    def upstream(self, code):
+        """A server of one connection, `c`, on the internet; what it prints is the result."""
+        p = self.lab.popen([sys.executable, "-c", f"""
+import socket
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("11.0.0.7", {self.PORT}))
+s.listen()
+print("ready", flush=True)
+s.settimeout(60)
+c, _ = s.accept()
+c.settimeout(60)
+{code}"""], where=self.lab.internet, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+        self.assertEqual(p.stdout.readline(), "ready\n")
+        return p
+
+    def client(self, code):
+        self.ok([*DIG, "echo.example"])
+        return self.ok([sys.executable, "-c", f"""
+import socket, struct
+c = socket.create_connection(("11.0.0.7", {self.PORT}), 60)
+{code}"""])
+
+    def ended(self, server):
+        out = server.communicate(timeout=60)[0]
+        self.assertEqual(server.returncode, 0)
+        return out
+
+    def test_half_a_close_of_the_server(self):
+        server = self.upstream("""
+c.sendall(b"hello")
+c.shutdown(socket.SHUT_WR)
+n = 0
+while data := c.recv(65536):
+    n += len(data)
+print(n)
+""")
+        out = self.client("""
+data = b""
+while more := c.recv(100):
+    data += more
+print(data.decode())
+c.sendall(bytes(300000))
+c.close()
+""")
+        self.assertEqual((out, self.ended(server)), ("hello\n", "300000\n"))
+
+    def test_half_a_close_of_the_machine(self):
+        server = self.upstream("""
+n = 0
+while data := c.recv(65536):
+    n += len(data)
+c.sendall(bytes(300000))
+c.close()
+print(n)
+""")
+        out = self.client("""
+c.sendall(bytes(200000))
+c.shutdown(socket.SHUT_WR)
+n = 0
+while data := c.recv(65536):
+    n += len(data)
+print(n)
+""")
+        self.assertEqual((out, self.ended(server)), ("300000\n", "200000\n"))
+
+    RESET = "c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); c.close()"
+    SEE = """
+try:
+    print("end" if c.recv(1) == b"" else "data")
+except ConnectionResetError:
+    print("reset")
+"""
+
+    def test_a_reset_of_the_server(self):
+        server = self.upstream("import struct; c.recv(1); " + self.RESET)
+        self.assertEqual(self.client("c.sendall(b'x')" + self.SEE), "reset\n")
+        self.ended(server)
+
+    def test_a_reset_of_the_machine(self):
+        server = self.upstream("c.sendall(b'x')" + self.SEE)
+        self.client("c.recv(1)\n" + self.RESET)
+        self.assertEqual(self.ended(server), "reset\n")
+
+    def test_a_reader_that_does_not_read_stops_the_sender(self):
+        server = self.upstream("""
+input()
+n = 0
+while data := c.recv(65536):
+    n += len(data)
+print(n)
+""")
+        out = self.client("""
+c.settimeout(2)
+sent = 0
+try:
+    while sent < 256 << 20:
+        sent += c.send(bytes(65536))
+    print("it took everything")
+except TimeoutError:
+    print(sent)
+""")
+        self.assertEqual(server.communicate("\n", timeout=60)[0], out)
+
+    def test_many_connections_at_a_time(self):
+        for type_ in ("A", "AAAA"):
+            self.ok([*DIG, "echo.example", type_])
+        self.ok([sys.executable, "-c", """
+import socket
+for family, address in ((socket.AF_INET, "11.0.0.7"), (socket.AF_INET6, "2a0f:77::7")):
+    s = []
+    for i in range(150):
+        s.append(socket.socket(family))
+        s[i].settimeout(60)
+        s[i].connect((address, 7))
+    for i, c in enumerate(s):
+        c.sendall(b"%d" % i * 1000)
+        c.shutdown(socket.SHUT_WR)
+    for i, c in enumerate(s):
+        data = b""
+        while more := c.recv(65536):
+            data += more
+        assert data == b"%d" % i * 1000, i
+"""])
+
+    def test_a_refused_datagram_is_answered_with_an_error(self):
+        for family, level, option, address in (("AF_INET", "IPPROTO_IP", 11, "11.0.0.81"), ("AF_INET6", "IPPROTO_IPV6", 25, "2a0f:77::81")):
+            out = self.ok([sys.executable, "-c", f"""
+import socket
+s = socket.socket(socket.{family}, socket.SOCK_DGRAM)
+s.setsockopt(socket.{level}, {option}, 1)  # ..._RECVERR
+s.settimeout(60)
+s.connect(("{address}", 1234))
+s.send(b"x")
+try:
+    s.recv(1)
+except OSError as e:
+    print(e.errno)
+"""])
+            self.assertIn(int(out), (13, 113), out)  # EACCES, EHOSTUNREACH
+
     def test_ping(self):
         for size in ("0", "1000", "1352", "4000", "8000"):
             for target in ("10.0.2.2", "10.0.2.3", "fd6d:6f6f:6e67::2"):
@@ -307,6 +452,68 @@ class Wires(Served):
 
 class WiresLwip(Wires):
     stack = "lwip"
+
+    @staticmethod
+    def tcp(mac, source, target, sport, dport, flags, *, seq=1, ack=0, payload=b"", options=b""):
+        tcp = struct.pack("!HHIIBBHHH", sport, dport, seq, ack, (20 + len(options)) // 4 << 4, flags, 65535, 0, 0) + options + payload
+        ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0) + text4(source) + text4(target)
+        return WiresLwip.ROUTER + mac + b"\x08\x00" + ip + tcp
+
+    def segment(self, s, port):
+        """The next one to a port: (sequence number, acknowledgement, flags)"""
+        while True:
+            frame = self.answer(s, b"\x08\x00")
+            if frame[23] == 6 and struct.unpack("!H", frame[36:38])[0] == port:
+                return (*struct.unpack("!II", frame[38:46]), frame[47])
+
+    def test_half_open_connections_have_a_bound_and_stay_with_their_machine(self):
+        mac, other = bytes.fromhex("525400000f01"), bytes.fromhex("525400000f02")
+        with self.connect() as s, self.connect() as t:
+            own, neighbour = self.first_address(s, mac), self.first_address(t, other)
+            self.send(s, *[self.tcp(mac, own, "11.0.0.7", port, 7, 2) for port in range(1000, 2000)])
+            # behind all of those: a segment of no connection is answered with a reset
+            self.send(s, self.tcp(mac, own, "11.0.0.7", 999, 7, 0x10, ack=77))
+            answered, numbers = 0, set()
+            while True:
+                frame = self.answer(s, b"\x08\x00")
+                if frame[23] != 6:
+                    continue
+                if struct.unpack("!H", frame[36:38])[0] == 999:
+                    self.assertEqual((struct.unpack("!I", frame[38:42])[0], frame[47] & 4), (77, 4))
+                    break
+                self.assertEqual(frame[47], 0x12)
+                numbers.add(frame[38:42])
+                answered += 1
+            self.assertEqual(answered, 256)
+            self.assertGreater(len(numbers), 250)  # initial sequence numbers tell nothing of each other
+            self.assertGreater(len({n[0] for n in numbers}), 32)
+            self.send(t, self.tcp(other, neighbour, "11.0.0.7", 1000, 7, 2))
+            self.assertEqual(self.segment(t, 1000)[1:], (2, 0x12))
+
+    def test_a_machine_uses_a_port_again(self):
+        mac = bytes.fromhex("525400000f03")
+        with self.connect() as s:
+            own = self.first_address(s, mac)
+            for seq in (1000, 500000):
+                self.send(s, self.tcp(mac, own, "11.0.0.7", 4000, 7, 2, seq=seq))
+                isn, ack, flags = self.segment(s, 4000)
+                self.assertEqual((ack, flags), (seq + 1, 0x12))
+                self.send(s, self.tcp(mac, own, "11.0.0.7", 4000, 7, 0x10, seq=seq + 1, ack=isn + 1 & 0xffffffff))
+
+    def test_odd_packets_harm_nobody(self):
+        mac = bytes.fromhex("525400000f04")
+        with self.connect() as s:
+            own = self.first_address(s, mac)
+            good = self.tcp(mac, own, "11.0.0.7", 4001, 7, 2)
+            self.send(s, *[good[:n] for n in range(14, len(good))],
+                      *[good[:46] + bytes([n << 4]) + good[47:] for n in range(16)],          # data offsets
+                      *[good[:47] + bytes([n]) + good[48:] for n in range(256) if n & 0x17 != 2],  # flags
+                      *[good[:14] + bytes([n]) + good[15:] for n in range(0, 256, 5)],        # versions, header lengths
+                      self.tcp(mac, own, "192.0.0.8", 1, 1, 2),                               # lwIP's own address
+                      *[self.tcp(mac, own, "11.0.0.7", 4100 + n, 7, 2, options=bytes([k, n]) + bytes(38))
+                        for n in range(41) for k in (2, 3, 4, 5, 8, 30)])
+            self.send(s, self.tcp(mac, own, "11.0.0.7", 4002, 7, 2, seq=9))
+            self.assertEqual(self.segment(s, 4002)[1:], (10, 0x12))
 
 
 class AsNobody(Served):
