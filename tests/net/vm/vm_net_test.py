@@ -46,7 +46,7 @@ class Served(Scenario):
         with open(cls.policy) as f:
             cls.lab.write(policy, f.read())
         with open(cls.log_file, "wb") as log:
-            cls.server = cls.lab.popen([cls.program, "vm-net", "--stack", cls.stack, "--socket", cls.path, "--dgram", cls.dgram, "--policy", policy,
+            cls.server = cls.lab.popen([cls.program, "vm-net", *(("--stack", cls.stack) if cls.stack else ()), "--socket", cls.path, "--dgram", cls.dgram, "--policy", policy,
                                         "--events", cls.events_file, "--pcap", cls.pcap, "--verbose", *cls.options],
                                        user=cls.user, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
         if not cls.server.stdout.readline().startswith(b"machines connect"):
@@ -82,10 +82,14 @@ class Served(Scenario):
 
 
 class Network(Served):
-    options = ("--domain", "lab.example", "--ntp", "11.0.0.123", "--mtu", "1400")
+    SOURCE4, SOURCE6 = "172.31.77.9", "fd77::9"
+    options = ("--domain", "lab.example", "--ntp", "11.0.0.123", "--mtu", "1400", "--source-address", SOURCE4,
+               "--source-address", SOURCE6)
 
     @classmethod
     def setUpClass(cls):
+        Scenario.setUpClass.__func__(cls)
+        cls.lab._ip(cls.lab.host, f"addr replace {cls.SOURCE4}/24 dev eth0", f"addr replace {cls.SOURCE6}/64 dev eth0 nodad")
         super().setUpClass()
         cls.machine = Machine(cls.lab, cls.path)
         cls.lease = cls.machine.dhcp("-O", "search", "-O", "ntpsrv", "-O", "mtu")
@@ -238,6 +242,29 @@ try:
 except ConnectionResetError:
     print("reset")
 """
+
+    def test_servers_see_the_source_address(self):
+        server = self.upstream("print(c.getpeername()[0])")
+        self.client("")
+        self.assertEqual(self.ended(server), f"{self.SOURCE4}\n")
+        p = self.lab.popen([sys.executable, "-c", """
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("2a0f:77::7", 7008))
+print("ready", flush=True)
+s.settimeout(60)
+data, peer = s.recvfrom(100)
+s.sendto(peer[0].encode(), peer)
+"""], where=self.lab.internet, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+        self.assertEqual(p.stdout.readline(), "ready\n")
+        self.ok([*DIG, "echo.example", "AAAA"])
+        self.ok([sys.executable, "-c", """
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.settimeout(60)
+s.sendto(b"who am I?", ("2a0f:77::7", 7008))
+print(s.recv(100).decode())
+"""], f"{self.SOURCE6}\n")
 
     def test_a_reset_of_the_server(self):
         server = self.upstream("import struct; c.recv(1); " + self.RESET)
@@ -532,7 +559,10 @@ class AsNobody(Served):
 
 
 class AsNobodyLwip(AsNobody):
-    stack = "lwip"
+    stack = None  # what stands without CAP_NET_ADMIN
+
+    def test_it_is_the_default(self):
+        self.assertTrue(self.events("transparent_net_setup", fields__backend="lwip"))
 
 
 if __name__ == "__main__":
