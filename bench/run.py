@@ -73,6 +73,20 @@ def run_virtio(a):
     return named(output([a.program("nic", "bench_virtio_net"), "--json", "--seconds", str(0.1 * a.scale)]))
 
 
+def run_guests(a):
+    return named(output([a.program("nic", "bench_guests"), "--json", "--seconds", str(0.3 * a.scale)]))
+
+
+def run_vm(a):
+    """Downloads and uploads of guests: each mode is one guest, in which all take turns."""
+    d = json.loads(output([sys.executable, os.path.join(HERE, "vm/vm.py"), "--json", "--rounds", str(round(4 * a.scale) or 1), "--mib",
+                           str(int(48 * a.scale) or 1), "--build", a.build], timeout=900))
+    if not d["rows"]:
+        raise Failed("; ".join(d["failed"]) or "nothing was measured")
+    return {f"{what} | {peer}": (by["moonfence"], by[peer]) for what, by in d["rows"].items() for peer in ("slirp", "passt")
+            if "moonfence" in by and peer in by}
+
+
 def run_nat(a):
     return named(output([a.program("nat"), "--json", "--rounds", str(min(round(a.scale) or 1, 15))]))
 
@@ -231,7 +245,8 @@ def run_daemon(a):
 # Programs in the order of a pass, with the passes they make; short ones more often.
 PROGRAMS = {
     "decide": (run_decide, 5), "sandbox": (run_sandbox, 2), "packet": (run_packet, 3), "nat": (run_nat, 4),
-    "pipeline": (run_pipeline, 3), "virtio": (run_virtio, 3), "e1000": (run_e1000, 3), "match": (run_match, 2),
+    "pipeline": (run_pipeline, 3), "virtio": (run_virtio, 3), "e1000": (run_e1000, 3), "guests": (run_guests, 2), "vm": (run_vm, 1),
+    "match": (run_match, 2),
     "rules": (run_rules, 3), "reload": (run_reload, 1), "events": (run_events, 3), "relay": (run_relay, 4), "startup": (run_startup, 2),
     "tun": (run_tun, 3), "forward": (run_forward, 3), "detect": (run_detect, 3), "dns": (run_dns, 3),
     "intercept": (run_intercept, 3), "trash": (run_trash, 3), "daemon": (run_daemon, 3),
@@ -315,6 +330,19 @@ ROWS = [
     Row("virtio-packed-tx", "sent, packed ring", "virtio", "virtio_packed_tx", "M frames/s", (">=", 5)),
     Row("virtio-packed-rx", "received, packed ring", "virtio", "virtio_packed_rx", "M frames/s", (">=", 5)),
     Row("virtio-tso", "64 KiB frames cut into segments with checksums", "virtio", "virtio_tso", "Gbit/s", (">=", 20)),
+    Row("guests-idle", "1,000 guests in one process: memory of an idle one", "guests", "idle", "kB", ("<=", 1000)),
+    Row("guests-idle-again", "the same after its queues have been full", "guests", "idle_again", "kB", ("<=", 1000)),
+    Row("guests-card-e1000", "memory of an 82540EM", "guests", "card_e1000", "kB"),
+    Row("guests-card-virtio", "memory of a virtio card", "guests", "card_virtio", "kB"),
+    Row("guests-frames", "frames of ten busy guests among 1,000, there and back, one core", "guests", "frames", "M frames/s"),
+    Row("guests-alone", "the same ten without the others", "guests", "frames_alone", "M frames/s"),
+    Row("guests-share", "ten guests of 1,000 with 100 Mbit/s each, there and back: of a core", "guests", "share", "%", ("<=", 100)),
+    *[Row(f"vm-{mode}-{way[:2]}-{peer[:2]}", f"{what}: {way}", "vm", f"{mode}, {way} (Mbit/s) | {peer}", "Mbit/s", (">=", goal), of="peer", peer=peer)
+      for mode, what, peers in (("wire-virtio", "`vm-net`, QEMU's virtio card under TCG", (("slirp", 1), ("passt", 0.8))),
+                                ("wire-e1000", "`vm-net`, QEMU's e1000 under TCG", (("slirp", 1), ("passt", 0.8))),
+                                ("card-virtio", "our virtio card (`nic-host`) and `vm-net` beside QEMU's own card with slirp", (("slirp", 1),)),
+                                ("card-e1000", "our 82540EM (`nic-host`) and `vm-net` beside QEMU's own card with slirp", (("slirp", 1),)))
+      for way in ("download", "upload") for peer, goal in peers],
     Row("bulk-1", "TCP relay, bulk, 1 connection", "relay", BULK.format("1 connection"), "Gbit/s", (">=", 1.15), **HA),
     Row("bulk-4", "TCP relay, bulk, 4 connections", "relay", BULK.format("4 connections"), "Gbit/s", (">=", 1.15),
         **HA),

@@ -543,6 +543,93 @@ class WiresLwip(Wires):
             self.assertEqual(self.segment(s, 4002)[1:], (10, 0x12))
 
 
+class TwoAtOnce(Wires):
+    """One machine does its worst while another one works: frames by hand on both wires."""
+
+    options = ("--rate", "10")  # and bursts of 128 KiB
+
+    # those of Wires are run there
+    test_pieces_runts_and_several_frames_at_once = test_too_long_a_frame_ends_the_wire = None
+    test_what_is_not_the_machines_own_goes_nowhere = test_two_machines_have_addresses_of_their_own_and_do_not_meet = None
+    test_a_machine_that_comes_back_keeps_its_address = test_datagrams = None
+
+    BAD, GOOD = bytes.fromhex("525400000f01"), bytes.fromhex("525400000f02")
+
+    @staticmethod
+    def ip4(mac, src, dst, proto, payload, to=bytes.fromhex("526d6f6f6e02")):
+        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0, 64, proto, 0) + text4(src) + text4(dst)
+        total = sum(struct.unpack("!10H", head))
+        total = (total & 0xffff) + (total >> 16)
+        head = head[:10] + struct.pack("!H", ~(total + (total >> 16)) & 0xffff) + head[12:]
+        return to + mac + b"\x08\x00" + head + payload
+
+    def echo(self, mac, own, number, size=64):
+        body = struct.pack("!HH", 7, number) + bytes(size)
+        total = sum(struct.unpack(f"!{(len(body) + 4) // 2}H", b"\x08\0\0\0" + body))
+        while total >> 16:
+            total = (total & 0xffff) + (total >> 16)
+        return self.ip4(mac, own, "10.0.2.2", 1, struct.pack("!BBH", 8, 0, ~total & 0xffff) + body)
+
+    def works(self, s, own, number):
+        """The good machine asks, and hears its own answer and nothing of anybody else's."""
+        self.send(s, self.echo(self.GOOD, own, number))
+        while True:
+            frame = self.receive(s)
+            self.assertEqual(frame[6:12], self.ROUTER, frame)
+            self.assertIn(frame[:6], (self.GOOD, bytes.fromhex("333300000001")), frame)
+            self.assertNotIn(self.BAD, frame)
+            if frame[12:14] == b"\x08\0":
+                self.assertEqual(struct.unpack("!BBHHH", frame[34:42])[::4], (0, number), frame)
+                return
+
+    def nd(self, mac, src, dst, type_, body):
+        src, dst = (socket.inet_pton(socket.AF_INET6, a) for a in (src, dst))
+        payload = struct.pack("!BBHI", type_, 0, 0, 0) + body
+        return self.ROUTER + mac + b"\x86\xdd" + struct.pack("!IHBB", 6 << 28, len(payload), 58, 255) + src + dst + payload
+
+    def test_forgery_and_floods_of_one_do_not_reach_the_other(self):
+        with self.connect() as bad, self.connect() as good:
+            mine, own = self.first_address(bad, self.BAD), self.first_address(good, self.GOOD)
+            self.works(good, own, 1)
+            target = socket.inet_pton(socket.AF_INET6, "fe80::2")
+            forged = [self.arp(self.GOOD, own, "10.0.2.2"),                       # as the other station
+                      self.arp(self.BAD, own, "10.0.2.2"),                        # "I have its address"
+                      self.arp(self.BAD, "10.0.2.2", own),                        # "I am the router", to it
+                      self.dhcp(self.BAD, chaddr=self.GOOD),                      # a lease in its name
+                      self.ip4(self.BAD, own, "192.0.2.1", 17, bytes(8)),         # with its address
+                      self.ip4(self.BAD, mine, own, 17, bytes(8)),                # to it, by the router
+                      self.ip4(self.BAD, mine, own, 17, bytes(8), to=self.GOOD),  # to it, by its station
+                      self.ip4(self.BAD, mine, "255.255.255.255", 17, struct.pack("!HHHH", 67, 68, 8, 0), to=b"\xff" * 6),  # as DHCP's server
+                      self.nd(self.BAD, "fe80::1", "ff02::1", 136, target + bytes(16)),                     # "the router is me"
+                      self.nd(self.BAD, "fe80::1", "ff02::1", 134, bytes(8)),                               # another router
+                      self.nd(self.BAD, "fe80::1", "ff02::1", 137, target + target),                        # a redirect
+                      self.nd(self.BAD, "fd6d:6f6f:6e67:2::1", "2001:db8::1", 128, bytes(4))]               # the other's prefix
+            self.send(bad, *forged)
+            self.works(good, own, 2)
+            # More than it may send, and it reads none of the answers: neither is the other one's affair.
+            flood = [self.echo(self.BAD, mine, n & 0xffff, 1400) for n in range(64)]
+            for n in range(100):
+                self.send(bad, *flood)
+                self.works(good, own, 100 + n)
+            self.works(good, own, 999)
+        self.wait_for("the ends of both wires", lambda: self.log().count("wire has ended") >= 2)
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        # What was dropped is counted, by reasons.
+        log = cls.log()
+        for reason, least in (("spoofed_mac", 1), ("spoofed_ip", 4), ("not_ours", 2), ("rate", 100)):
+            lines = [line for line in log.splitlines() if line.endswith(f"frames dropped: {reason}")]
+            assert len(lines) == 1 and int(lines[0].split(" frames dropped")[0].split()[-1]) >= least, (reason, log)
+        # The capture has every frame of both wires, what was refused included, and tshark reads who sent it.
+        r = subprocess.run(["tshark", "-r", cls.pcap, "-Y", f"arp.src.hw_mac == {cls.BAD.hex(':')}", "-T", "fields", "-e", "frame.interface_id",
+                            "-e", "arp.src.proto_ipv4"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert r.returncode == 0, r
+        rows = [line.split("\t") for line in r.stdout.splitlines()]
+        assert len(rows) == 2 and rows[0][0] == rows[1][0] and rows[1][1] == "10.0.2.2", rows
+
+
 class AsNobody(Served):
     """Without any privilege."""
 
