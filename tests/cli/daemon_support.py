@@ -2,9 +2,7 @@
 """A daemon of a test's own, and curl at its socket."""
 import json
 import os
-import shutil
 import subprocess
-import tempfile
 
 from support import LAUNCHER, ROOT, Case
 import support
@@ -25,12 +23,9 @@ class DaemonCase(Case):
             words += ["--policy", policy]
         errors = open(os.path.join(self.directory, "daemon.err"), "ab")
         self.addCleanup(errors.close)
-        env = dict(os.environ, MOONFENCE_DATA=os.path.join(ROOT, "lua"))
-        if "MOONFENCE_RUN_DIR" not in env:  # else it follows whatever sessions run on this host
-            env["MOONFENCE_RUN_DIR"] = tempfile.mkdtemp(prefix="mf-run-")
-            self.addCleanup(shutil.rmtree, env["MOONFENCE_RUN_DIR"], ignore_errors=True)
         process = subprocess.Popen([*prefix, *LAUNCHER, support.PROGRAM, "daemon", *words, *arguments], stdout=subprocess.PIPE,
-                                   stderr=errors, cwd=self.directory, env=env)
+                                   stderr=errors, cwd=self.directory,
+                                   env=dict(os.environ, MOONFENCE_DATA=os.path.join(ROOT, "lua")))
         self.addCleanup(self.end, process)
         line = process.stdout.readline().decode()
         self.assertTrue(line.startswith("serving "), (line, self.daemon_errors()))
