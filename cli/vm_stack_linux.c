@@ -34,6 +34,7 @@ struct link {
 	int fd;
 	uint16_t port;
 	bool readable, writable;   /* as far as we know: told by edges */
+	bool taken;		   /* by the proxies */
 	bool up_ended, down_ended; /* the machine's end was passed on; the proxy's was */
 };
 
@@ -286,12 +287,16 @@ bad:
 int mf_vm_stack_find_flow(void *ctx, enum mf_proto proto, const struct mf_endpoint *peer,
 			  const struct mf_endpoint *local, struct mf_session_flow *ret)
 {
-	const struct mf_vm_stack *s = ctx;
-	const struct link *l = s->links[peer->port];
+	static const uint8_t own[4] = { 127, 0, 0, 1 };
+	struct mf_vm_stack *s = ctx;
+	struct link *l = s->links[peer->port];
 
 	(void)local;
-	if (proto != MF_TCP || !l || !mf_addr_is_loopback(&peer->addr))
+	/* another process may connect from that port of another address of loopback's */
+	if (proto != MF_TCP || !l || l->taken || peer->addr.family != 4 ||
+	    memcmp(peer->addr.bytes, own, sizeof(own)) != 0)
 		return MF_E_NOENT;
+	l->taken = true;
 	*ret = l->flow;
 	return 0;
 }
