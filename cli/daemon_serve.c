@@ -12,6 +12,7 @@
 #include "cli/api_http.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/daemon_config.h"
 #include "cli/daemon_sessions.h"
 #include "cli/daemon_trash.h"
 #include "cli/notify.h"
@@ -77,8 +78,8 @@ static const struct mf_usage usage = {
 	.text = "Serves policies to this host's programs over a control socket (HTTP, /v1; "
 		"moonfence ctl asks it)\n"
 		"until SIGTERM or SIGINT. Tells on stdout where, when it is ready. SIGHUP reloads "
-		"policies, and\n"
-		"which sessions, mounts and proxy its configuration has it run.\n"
+		"policies and\n"
+		"its configuration, and tells which keys want a restart.\n"
 		"Exit status: 0 stopped, 1 a policy's fault, 2 wrong usage or configuration, 125 "
 		"it "
 		"cannot begin.\n",
@@ -91,6 +92,7 @@ static const struct mf_usage usage = {
 struct daemon {
 	/* as asked for */
 	struct mf_config config;
+	struct mf_daemon_config again; /* when its file is read while we run */
 	const char *config_path, *socket, *events, *events_rotate;
 	bool check, openapi;
 	int service; /* OPT_INSTALL, OPT_UNINSTALL, OPT_SERVICE; 0: none of them */
@@ -180,11 +182,52 @@ static int parse(struct daemon *d, int argc, char **argv)
 	return -1;
 }
 
+/* Which keys the command line says, so that the file does not. */
+static void note_said(struct daemon *d)
+{
+	const struct mf_policy_signing *s = &d->host.signing;
+	const struct {
+		bool said;
+		const char *key;
+	} all[] = {
+		{ d->socket != NULL, "api.socket" },
+		{ d->host.policy_cnt != 0, "policy.paths" },
+		{ d->host.variables.cnt != 0, "policy.variables" },
+		{ s->trust_store || s->said, "policy.signing" },
+		{ s->trust_store || s->said, "policy.trust_store" },
+		{ d->events != NULL, "events.file" },
+		{ d->events_rotate != NULL, "events.rotate" },
+	};
+	size_t cnt = 0;
+
+	_Static_assert(MF_ARRAY_SIZE(all) <= MF_DAEMON_SAID_MAX, "all find room");
+	for (size_t i = 0; i < MF_ARRAY_SIZE(all); i++)
+		if (all[i].said)
+			d->again.said[cnt++] = all[i].key;
+}
+
+static void sign_as_configured(struct daemon *d)
+{
+	const struct mf_config *c = &d->config;
+	struct mf_policy_signing *s = &d->host.signing;
+
+	s->may_change = d->config_path != NULL;
+	if (s->trust_store || s->said)
+		return;
+	s->trust_store = c->trust_store;
+	s->said = c->signing != NULL;
+	if (c->signing)
+		s->mode = mf_policy_signing_mode(c->signing);
+}
+
 /* What the command line says stands; the file fills in the rest. */
 static int apply_config(struct daemon *d)
 {
 	const struct mf_config *c = &d->config;
 	int status = 0;
+
+	note_said(d);
+	sign_as_configured(d);
 
 	d->socket = d->socket ? d->socket : c->socket;
 	d->host.events_path = d->events ? d->events : c->events_file;
@@ -214,6 +257,8 @@ static int configure(struct daemon *d)
 	if (!asked)
 		d->config_path = mf_paths_config(d->default_config);
 	r = d->config_path ? mf_config_read(&d->config, d->config_path, &err) : 0;
+	if (r == 0 && d->config_path)
+		r = mf_daemon_config_check(&d->config, &err);
 	if (r < 0 && (asked || r != MF_E_NOENT)) {
 		mf_output_problem(&err);
 		return MF_EXIT_USAGE;
@@ -313,10 +358,12 @@ static int watch_self(struct daemon *d, struct mf_err *err)
 		       : mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
 }
 
-static void on_reloaded(void *ctx)
+/* What went wrong is an event, and in the log. */
+static void on_reloaded(void *ctx, const struct mf_err *err)
 {
 	struct daemon *d = ctx;
 
+	(void)err;
 	if (--d->reloads == 0)
 		tell_ready(d);
 }
@@ -384,11 +431,15 @@ static int make_api(struct daemon *d, struct mf_err *err)
 		r = mf_routes_decide_new(d->api, d->host.vm, &d->decide, err);
 	if (r == 0)
 		r = mf_routes_policy_new(d->api, d->host.runtime, d->work, &d->policy, err);
+	d->again.host = &d->host;
+	d->again.policy = d->policy;
+	d->again.start = &d->config;
 	if (r == 0)
 		mf_routes_policy_list_sessions(d->policy, mf_daemon_sessions_running, d->sessions);
 	if (r == 0)
 		r = mf_daemon_trash_new(d->api, d->work, d->host.events, &d->trash, err);
-	return r < 0 ? r : mf_daemon_sessions_add(d->sessions, d->api, d->config_path, err);
+	return r < 0 ? r
+		     : mf_daemon_sessions_add(d->sessions, d->api, d->config_path, &d->again, err);
 }
 
 static int serve(struct daemon *d, struct mf_err *err)
@@ -473,6 +524,7 @@ static void tear_down(struct daemon *d)
 		event_free(d->stopping);
 	if (d->base)
 		event_base_free(d->base);
+	mf_daemon_config_done(&d->again);
 	mf_config_done(&d->config);
 	free(d);
 }

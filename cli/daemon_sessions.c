@@ -48,24 +48,44 @@ int mf_daemon_sessions_new(struct event_base *base, struct mf_policy_host *host,
 	return r;
 }
 
-static int copy_policies(struct mf_daemon_sessions *d, struct mf_err *err)
+static void drop_policies(struct mf_daemon_sessions *d)
+{
+	while (d->policy_cnt)
+		free(d->policies[--d->policy_cnt]);
+}
+
+static int copy_policies(struct mf_daemon_sessions *d, const char *const *paths, size_t cnt,
+			 struct mf_err *err)
 {
 	char path[MF_PATH_MAX];
 
-	for (size_t i = 0; i < d->host->policy_cnt; i++) {
-		if (!mf_paths_absolute(d->host->policies[i], path, sizeof(path)) ||
+	for (size_t i = 0; i < cnt && i < MF_POLICY_HOST_MAX; i++) {
+		if (!mf_paths_absolute(paths[i], path, sizeof(path)) ||
 		    !(d->policies[i] = strdup(path)))
 			return mf_err_set(err, MF_E_NOMEM, "a policy's path is too long: %.200s",
-					  d->host->policies[i]);
+					  paths[i]);
 		d->policy_cnt++;
 	}
 	return 0;
 }
 
-int mf_daemon_sessions_add(struct mf_daemon_sessions *d, struct mf_api *api,
-			   const char *config_path, struct mf_err *err)
+/* Those that are started from now on without any of their own. */
+static void use_paths(void *ctx, const char *const *paths, size_t cnt)
 {
-	int r = copy_policies(d, err);
+	struct mf_daemon_sessions *d = ctx;
+	struct mf_err err = { 0 };
+
+	drop_policies(d);
+	if (copy_policies(d, paths, cnt, &err) < 0)
+		mf_log_error(&d->host->log, "%s", err.msg);
+	mf_sessions_use_policies(d->sessions, (const char *const *)d->policies, d->policy_cnt);
+}
+
+int mf_daemon_sessions_add(struct mf_daemon_sessions *d, struct mf_api *api,
+			   const char *config_path, struct mf_daemon_config *config,
+			   struct mf_err *err)
+{
+	int r = copy_policies(d, d->host->policies, d->host->policy_cnt, err);
 	struct mf_sessions_options o = { .dir = d->base ? mf_control_dir(&d->host->log) : NULL,
 					 .program = mf_paths_program(),
 					 .policies = (const char *const *)d->policies,
@@ -73,16 +93,22 @@ int mf_daemon_sessions_add(struct mf_daemon_sessions *d, struct mf_api *api,
 					 .ring = d->ring,
 					 .log = &d->host->log };
 
+	config->use_paths = use_paths;
+	config->use_ctx = d;
 	if (r == 0)
 		r = mf_api_add(api, &mf_event_feed_set, d->feed, err);
 	if (r == 0)
 		r = mf_sessions_new(d->base, api, &o, &d->sessions, err);
 	return r < 0 ? r
-		     : mf_services_new(api,
-				       &(struct mf_services_options){ .sessions = d->sessions,
-								      .file = config_path,
-								      .log = &d->host->log },
-				       &d->services, err);
+		     : mf_services_new(
+			       api,
+			       &(struct mf_services_options){ .sessions = d->sessions,
+							      .file = config_path,
+							      .log = &d->host->log,
+							      .policies = mf_daemon_config_policies,
+							      .settle = mf_daemon_config_settle,
+							      .ctx = config },
+			       &d->services, err);
 }
 
 int mf_daemon_sessions_start(struct mf_daemon_sessions *d, const struct mf_config *c,
@@ -135,7 +161,6 @@ void mf_daemon_sessions_free(struct mf_daemon_sessions *d)
 	if (!d)
 		return;
 	mf_event_ring_free(d->ring);
-	for (size_t i = 0; i < d->policy_cnt; i++)
-		free(d->policies[i]);
+	drop_policies(d);
 	free(d);
 }

@@ -12,6 +12,7 @@
 #ifndef MF_CLI_DAEMON_SESSIONS_H
 #define MF_CLI_DAEMON_SESSIONS_H
 
+#include "cli/daemon_config.h"
 #include "cli/policy_host.h"
 #include "daemon/api.h"
 #include "daemon/config.h"
@@ -22,9 +23,10 @@ struct mf_daemon_sessions;
 /** mf_daemon_sessions_new() - @host: its events exist, if there is a @base; both borrowed. Return: 0, MF_E_NOMEM, MF_E_IO */
 int mf_daemon_sessions_new(struct event_base *base, struct mf_policy_host *host,
 			   struct mf_daemon_sessions **ret, struct mf_err *err);
-/** mf_daemon_sessions_add() - @config_path: to be read again; NULL: there is none */
+/** mf_daemon_sessions_add() - @config_path: to be read again; NULL: there is none. @config: borrowed, what else it says */
 int mf_daemon_sessions_add(struct mf_daemon_sessions *d, struct mf_api *api,
-			   const char *config_path, struct mf_err *err);
+			   const char *config_path, struct mf_daemon_config *config,
+			   struct mf_err *err);
 int mf_daemon_sessions_start(struct mf_daemon_sessions *d, const struct mf_config *c,
 			     struct mf_err *err);
 /** mf_daemon_sessions_reload() - Because of a signal: the configuration's sessions, mounts and proxy */

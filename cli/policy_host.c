@@ -34,6 +34,7 @@ static void runtime_event(void *ctx, const char *json, size_t len)
 void mf_policy_host_init(struct mf_policy_host *h)
 {
 	*h = (struct mf_policy_host){ .watch = true, .log = { log_line, h } };
+	mf_policy_signing_init(&h->signing);
 }
 
 int mf_policy_host_add(const struct mf_usage *usage, struct mf_policy_host *h, const char *path)

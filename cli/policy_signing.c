@@ -12,21 +12,48 @@
 #include "packs/disk.h"
 #include "packs/policy_keys.h"
 
-int mf_policy_signing_take_mode(const struct mf_usage *usage, struct mf_policy_signing *s,
-				const char *value)
+void mf_policy_signing_init(struct mf_policy_signing *s)
+{
+	*s = (struct mf_policy_signing){ 0 };
+	(void)pthread_mutex_init(&s->lock, NULL);
+}
+
+void mf_policy_signing_done(struct mf_policy_signing *s)
+{
+	pthread_mutex_destroy(&s->lock);
+}
+
+void mf_policy_signing_change(struct mf_policy_signing *s, const char *trust_store,
+			      enum mf_signing_mode mode)
+{
+	pthread_mutex_lock(&s->lock);
+	s->trust_store = trust_store;
+	s->mode = mode;
+	pthread_mutex_unlock(&s->lock);
+}
+
+enum mf_signing_mode mf_policy_signing_mode(const char *word)
 {
 	static const char *const words[] = { "enforce", "warn", "off" };
 	_Static_assert(MF_ARRAY_SIZE(words) == MF_SIGNING_MODE_NUM, "a word for each mode");
+	int i = 0;
 
-	for (int i = 0; i < MF_SIGNING_MODE_NUM; i++) {
-		if (strcmp(value, words[i]) == 0) {
-			s->mode = (enum mf_signing_mode)i;
-			s->said = true;
-			return 0;
-		}
-	}
-	return mf_options_wrong(usage, "--signing knows 'enforce', 'warn' and 'off', not '%s'",
-				value);
+	while (i < MF_SIGNING_MODE_NUM && strcmp(word, words[i]) != 0)
+		i++;
+	return (enum mf_signing_mode)i;
+}
+
+int mf_policy_signing_take_mode(const struct mf_usage *usage, struct mf_policy_signing *s,
+				const char *value)
+{
+	enum mf_signing_mode mode = mf_policy_signing_mode(value);
+
+	if (mode == MF_SIGNING_MODE_NUM)
+		return mf_options_wrong(
+			usage, "--signing knows 'enforce', 'warn' and 'off', not '%s'", value);
+	s->mode = mode;
+	s->said = true;
+	return 0;
 }
 
 /* Who may write to the store says who signs. */
@@ -59,10 +86,26 @@ static int read_signature(const char *file, char **ret_sig, size_t *ret_len, str
 	return r == MF_E_NOENT ? 0 : r;
 }
 
+/* As it is for one file: @store has room for MF_PATH_MAX. */
+static struct mf_policy_signing now_of(struct mf_policy_signing *s, char *store)
+{
+	struct mf_policy_signing now = { .log = s->log };
+
+	pthread_mutex_lock(&s->lock);
+	now.mode = s->mode;
+	if (s->trust_store) {
+		snprintf(store, MF_PATH_MAX, "%s", s->trust_store);
+		now.trust_store = store;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return now;
+}
+
 static int check(void *ctx, const char *file, const void *text, size_t len, bool again,
 		 struct mf_err *err)
 {
-	const struct mf_policy_signing *s = ctx;
+	char store[MF_PATH_MAX];
+	const struct mf_policy_signing now = now_of(ctx, store), *s = &now;
 	uint64_t now_s = mf_clock_wall(&mf_clock_system) / MF_NS_PER_S;
 	struct mf_policy_keys *keys = calloc(1, sizeof(*keys));
 	enum mf_policy_signed what = MF_POLICY_INVALID_SIGNATURE;
@@ -71,6 +114,10 @@ static int check(void *ctx, const char *file, const void *text, size_t len, bool
 	size_t sig_len = 0;
 	int r;
 
+	if (s->mode == MF_SIGNING_OFF || !s->trust_store) {
+		free(keys);
+		return 0;
+	}
 	if (!keys)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory while checking signatures");
 	r = check_store(s, again, err);
@@ -99,9 +146,9 @@ int mf_policy_signing_guard(struct mf_policy_signing *s, struct mf_source_guard 
 			    struct mf_err *err)
 {
 	*ret = (struct mf_source_guard){ 0 };
-	if (s->mode == MF_SIGNING_OFF)
+	if (s->mode == MF_SIGNING_OFF && !s->may_change)
 		return 0;
-	if (!s->trust_store)
+	if (!s->trust_store && s->mode != MF_SIGNING_OFF && (s->said || !s->may_change))
 		return s->said ? mf_err_set(
 					 err, MF_E_INVAL,
 					 "--signing: whose signatures count? Give --trust-store.")

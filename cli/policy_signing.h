@@ -9,6 +9,8 @@
 #ifndef MF_CLI_POLICY_SIGNING_H
 #define MF_CLI_POLICY_SIGNING_H
 
+#include <pthread.h>
+
 #include "cli/options.h"
 #include "core/base/log.h"
 #include "core/policy/source.h"
@@ -24,9 +26,25 @@ enum mf_signing_mode { MF_SIGNING_ENFORCE, MF_SIGNING_WARN, MF_SIGNING_OFF, MF_S
 struct mf_policy_signing {
 	const char *trust_store; /* NULL: nothing is checked */
 	enum mf_signing_mode mode;
-	bool said; /* @mode was asked for */
+	bool said;	 /* @mode was asked for */
+	bool may_change; /* by mf_policy_signing_change(), from before the first load on */
 	const struct mf_log *log;
+	pthread_mutex_t lock; /* of the first two, where they may change */
 };
+
+/** mf_policy_signing_init() - Nothing is checked */
+void mf_policy_signing_init(struct mf_policy_signing *s);
+void mf_policy_signing_done(struct mf_policy_signing *s);
+
+/**
+ * mf_policy_signing_change() - From the next load on; any thread
+ * @trust_store: borrowed until the next change; NULL: nothing is checked
+ */
+void mf_policy_signing_change(struct mf_policy_signing *s, const char *trust_store,
+			      enum mf_signing_mode mode);
+
+/** mf_policy_signing_mode() - Of a word; Return: MF_SIGNING_MODE_NUM: none */
+enum mf_signing_mode mf_policy_signing_mode(const char *word);
 
 /** mf_policy_signing_take_mode() - "enforce", "warn" or "off"; Return: 0, or the exit status of wrong usage, which was told */
 int mf_policy_signing_take_mode(const struct mf_usage *usage, struct mf_policy_signing *s,

@@ -13,33 +13,36 @@
 #include "core/policy/vars.h"
 #include "daemon/config_int.h"
 
-enum value { TEXT, LIST, VARIABLES, NUMBER, BOOL };
+enum value { TEXT, SIGNING, LIST, VARIABLES, NUMBER, BOOL };
 
 struct key {
 	const char *name; /* "section.key" */
 	enum value value;
 	size_t at; /* in struct mf_config */
 	uint32_t min, max;
+	bool live; /* a daemon that runs takes it over */
 };
 
 #define AT(member) offsetof(struct mf_config, member)
 
 static const struct key keys[] = {
-	{ "api.socket", TEXT, AT(socket), 0, 0 },
-	{ "api.allow_users", LIST, AT(allow_users), 0, 0 },
-	{ "api.allow_groups", LIST, AT(allow_groups), 0, 0 },
-	{ "api.connections_max", NUMBER, AT(connections_max), 1, 65536 },
-	{ "api.body_max_kib", NUMBER, AT(body_max_kib), 1, 65536 },
-	{ "api.idle_s", NUMBER, AT(idle_s), 1, 86400 },
-	{ "policy.paths", LIST, AT(policies), 0, 0 },
-	{ "policy.variables", VARIABLES, AT(variables), 0, 0 },
-	{ "policy.workspace", TEXT, AT(workspace), 0, 0 },
-	{ "policy.watch", BOOL, AT(watch), 0, 0 },
-	{ "events.file", TEXT, AT(events_file), 0, 0 },
-	{ "events.rotate", TEXT, AT(events_rotate), 0, 0 },
-	{ "restart.delay_ms", NUMBER, AT(restart.delay_ms), 1, 3600000 },
-	{ "restart.delay_max_ms", NUMBER, AT(restart.delay_max_ms), 1, 86400000 },
-	{ "restart.times", NUMBER, AT(restart.times), 0, 1000 },
+	{ "api.socket", TEXT, AT(socket), 0, 0, false },
+	{ "api.allow_users", LIST, AT(allow_users), 0, 0, false },
+	{ "api.allow_groups", LIST, AT(allow_groups), 0, 0, false },
+	{ "api.connections_max", NUMBER, AT(connections_max), 1, 65536, false },
+	{ "api.body_max_kib", NUMBER, AT(body_max_kib), 1, 65536, false },
+	{ "api.idle_s", NUMBER, AT(idle_s), 1, 86400, false },
+	{ "policy.paths", LIST, AT(policies), 0, 0, true },
+	{ "policy.variables", VARIABLES, AT(variables), 0, 0, false },
+	{ "policy.workspace", TEXT, AT(workspace), 0, 0, false },
+	{ "policy.watch", BOOL, AT(watch), 0, 0, false },
+	{ "policy.signing", SIGNING, AT(signing), 0, 0, true },
+	{ "policy.trust_store", TEXT, AT(trust_store), 0, 0, true },
+	{ "events.file", TEXT, AT(events_file), 0, 0, false },
+	{ "events.rotate", TEXT, AT(events_rotate), 0, 0, false },
+	{ "restart.delay_ms", NUMBER, AT(restart.delay_ms), 1, 3600000, true },
+	{ "restart.delay_max_ms", NUMBER, AT(restart.delay_max_ms), 1, 86400000, true },
+	{ "restart.times", NUMBER, AT(restart.times), 0, 1000, true },
 };
 
 const char *mf_config_next_key(size_t *at)
@@ -213,10 +216,25 @@ static int take_bool(struct mf_config_parse *p, const struct key *k,
 	return 0;
 }
 
+static bool is_signing(const struct mf_yaml_node *node)
+{
+	static const char *const words[] = { "enforce", "warn", "off" };
+
+	for (size_t i = 0; node->kind == MF_YAML_SCALAR && i < MF_ARRAY_SIZE(words); i++)
+		if (strcmp(node->text, words[i]) == 0)
+			return true;
+	return false;
+}
+
 static int take(struct mf_config_parse *p, const struct key *k, const struct mf_yaml_node *node)
 {
 	switch (k->value) {
 	case TEXT:
+		return take_text(p, k, node);
+	case SIGNING:
+		if (!is_signing(node))
+			return mf_config_wrong(p, node, "%s knows 'enforce', 'warn' and 'off'",
+					       k->name);
 		return take_text(p, k, node);
 	case LIST:
 		return take_list(p, k, node);
@@ -228,6 +246,50 @@ static int take(struct mf_config_parse *p, const struct key *k, const struct mf_
 		return take_bool(p, k, node);
 	}
 	return MF_E_BUG;
+}
+
+/* --- what has changed --------------------------------------------------------------------------------------------- */
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_list(const struct mf_config_list *a, const struct mf_config_list *b)
+{
+	bool same = a->cnt == b->cnt;
+
+	for (size_t i = 0; same && i < a->cnt; i++)
+		same = strcmp(a->items[i], b->items[i]) == 0;
+	return same;
+}
+
+static bool same_value(const struct key *k, const struct mf_config *a, const struct mf_config *b)
+{
+	const char *x = (const char *)a + k->at, *y = (const char *)b + k->at;
+
+	switch (k->value) {
+	case TEXT:
+	case SIGNING:
+		return same_text(*(const char *const *)x, *(const char *const *)y);
+	case LIST:
+	case VARIABLES:
+		return same_list((const struct mf_config_list *)x,
+				 (const struct mf_config_list *)y);
+	case NUMBER:
+		return *(const uint32_t *)x == *(const uint32_t *)y;
+	case BOOL:
+		return *(const bool *)x == *(const bool *)y;
+	}
+	return true;
+}
+
+void mf_config_each_change(const struct mf_config *a, const struct mf_config *b,
+			   void (*fn)(void *ctx, const char *key, bool live), void *ctx)
+{
+	for (size_t i = 0; i < MF_ARRAY_SIZE(keys); i++)
+		if (!same_value(&keys[i], a, b))
+			fn(ctx, keys[i].name, keys[i].live);
 }
 
 /* --- the document ------------------------------------------------------------------------------------------------ */

@@ -39,6 +39,8 @@ struct mf_config {
 	struct mf_config_list variables; /* "NAME=value" */
 	const char *workspace;
 	bool watch;
+	const char *signing;	 /* "enforce", "warn", "off" */
+	const char *trust_store; /* a directory */
 	/* events: */
 	const char *events_file;
 	const char *events_rotate; /* as mf_journal_parse() reads it */
@@ -64,6 +66,13 @@ int mf_config_parse(struct mf_config *c, const char *text, size_t len, const cha
 int mf_config_read(struct mf_config *c, const char *path, struct mf_err *err);
 
 void mf_config_done(struct mf_config *c);
+
+/**
+ * mf_config_each_change() - What two files say differently, but for what is run (sessions:, mounts:, proxy:)
+ * @live: whether a daemon that runs takes it over; else it wants a restart
+ */
+void mf_config_each_change(const struct mf_config *a, const struct mf_config *b,
+			   void (*fn)(void *ctx, const char *key, bool live), void *ctx);
 
 /** mf_config_next_key() - "api.socket" and so on, for documents and tests; NULL: no more */
 const char *mf_config_next_key(size_t *at);

@@ -45,9 +45,23 @@ void mf_routes_policy_forget(struct mf_routes_policy *p);
 void mf_routes_policy_free(struct mf_routes_policy *p);
 
 /**
- * mf_routes_policy_reload() - Because somebody asked for it by a signal: done in the thread, what goes wrong is logged
- * @done: called in the loop when it is over, however it went; maybe at once
+ * mf_routes_policy_reload() - Because somebody asked for it by a signal: done in the thread, what goes wrong is an event
+ * @done: called in the loop when it is over; @err NULL: all went well. Maybe at once
  */
-void mf_routes_policy_reload(struct mf_routes_policy *p, void (*done)(void *ctx), void *ctx);
+void mf_routes_policy_reload(struct mf_routes_policy *p,
+			     void (*done)(void *ctx, const struct mf_err *err), void *ctx);
+
+/* Policies that a configuration names otherwise than before. */
+struct mf_policy_change {
+	const char *const *paths; /* copied; without any those in force are read again */
+	size_t path_cnt;
+	void (*begin)(void *ctx); /* in the thread, before anything is read; NULL: nothing */
+	void (*back)(void *ctx);  /* in the thread: they did not load, what begin() did is undone */
+	void *ctx;
+};
+
+/** mf_routes_policy_change() - Load, test and put in force; @done as of mf_routes_policy_reload() */
+void mf_routes_policy_change(struct mf_routes_policy *p, const struct mf_policy_change *change,
+			     void (*done)(void *ctx, const struct mf_err *err), void *ctx);
 
 #endif

@@ -339,39 +339,92 @@ static int check(const struct mf_services *v, const struct mf_config *c, struct 
 			  "nobody knows where their control sockets should be");
 }
 
-int mf_services_read(struct mf_services *v, json_t **ret, struct mf_err *err)
-{
-	json_t *started = json_array(), *changed = json_array(), *ended_ids = json_array();
-	struct mf_config c;
-	int r;
+/* A file on its way: read, its policies loaded, in force. */
+struct reading {
+	struct mf_services *v;
+	struct mf_api_call *call;
+	struct mf_config *c;
+};
 
-	mf_config_init(&c);
-	r = v->o.file ? mf_config_read(&c, v->o.file, err)
-		      : mf_err_set(err, MF_E_NOENT, "the daemon was started without a file");
-	if (r == 0)
-		r = check(v, &c, err);
-	if (r == 0)
-		r = apply(v, &c, started, changed, ended_ids, err);
-	mf_config_done(&c);
-	*ret = json_pack("{s:o, s:o, s:o}", "started", started, "changed", changed, "ended",
-			 ended_ids);
-	if (r == 0)
+static void refuse(struct reading *r, const struct mf_err *err)
+{
+	char text[1024];
+
+	if (r->call)
+		mf_api_problem_err(r->call,
+				   err->code == MF_E_NOMEM || err->code == MF_E_AGAIN ? 503 : 422,
+				   err);
+	else
+		mf_log_error(r->v->o.log, "the configuration stays as it was: %s",
+			     mf_err_format(err, text, sizeof(text)));
+}
+
+static void free_reading(struct reading *r)
+{
+	if (r->c)
+		mf_config_done(r->c);
+	free(r->c);
+	free(r);
+}
+
+/* @err NULL: its policies are in force, or are the same. */
+static void count_it(void *ctx, const struct mf_err *err)
+{
+	struct reading *r = ctx;
+	struct mf_services *v = r->v;
+	json_t *started = json_array(), *changed = json_array(), *ended_ids = json_array();
+	json_t *answer = json_pack("{s:o, s:o, s:o}", "started", started, "changed", changed,
+				   "ended", ended_ids);
+	struct mf_err why = { 0 };
+
+	if (!err && apply(v, r->c, started, changed, ended_ids, &why) < 0)
+		err = &why;
+	if (err) {
+		refuse(r, err);
+		json_decref(answer);
+	} else {
+		if (v->o.settle)
+			v->o.settle(v->o.ctx, r->c, answer), r->c = NULL;
 		on_looked(v);
-	return r;
+		if (r->call)
+			mf_api_answer(r->call, 200, answer);
+		else
+			json_decref(answer);
+	}
+	free_reading(r);
+}
+
+void mf_services_read(struct mf_services *v, struct mf_api_call *call)
+{
+	struct reading *r = calloc(1, sizeof(*r));
+	struct mf_err err = { 0 };
+	int rc;
+
+	if (r)
+		*r = (struct reading){ v, call, calloc(1, sizeof(*r->c)) };
+	if (!r || !r->c) {
+		if (call)
+			mf_api_problem(call, 503, "no_memory", "out of memory");
+		free(r);
+		return;
+	}
+	mf_config_init(r->c);
+	rc = v->o.file ? mf_config_read(r->c, v->o.file, &err)
+		       : mf_err_set(&err, MF_E_NOENT, "the daemon was started without a file");
+	if (rc == 0)
+		rc = check(v, r->c, &err);
+	if (rc < 0) {
+		refuse(r, &err);
+		free_reading(r);
+	} else if (!v->o.policies || !v->o.policies(v->o.ctx, r->c, count_it, r)) {
+		count_it(r, NULL);
+	}
 }
 
 void mf_services_reload(struct mf_services *v)
 {
-	struct mf_err err = { 0 };
-	char text[1024];
-	json_t *json;
-
-	if (!v->o.file)
-		return;
-	if (mf_services_read(v, &json, &err) < 0)
-		mf_log_error(v->o.log, "the configuration stays as it was: %s",
-			     mf_err_format(&err, text, sizeof(text)));
-	json_decref(json);
+	if (v->o.file)
+		mf_services_read(v, NULL);
 }
 
 int mf_services_new(struct mf_api *api, const struct mf_services_options *options,

@@ -22,6 +22,15 @@ struct mf_services_options {
 	struct mf_sessions *sessions; /* NULL: for documents */
 	const char *file;	      /* moonfence.yaml; NULL: there is none */
 	const struct mf_log *log;
+	/*
+	 * What else a file says that was read again. @policies: whether it changes them; then @done is called, maybe at once, with an
+	 * error where they do not load: nothing of the file counts then. @settle: it counts; @c is the callee's from now on, @answer
+	 * gets "settings", "restart_needed" and "overridden". NULL: nobody cares
+	 */
+	bool (*policies)(void *ctx, const struct mf_config *c,
+			 void (*done)(void *ctx, const struct mf_err *err), void *done_ctx);
+	void (*settle)(void *ctx, struct mf_config *c, json_t *answer);
+	void *ctx;
 };
 
 /** mf_services_new() - Adds its routes. @options: what it names is borrowed. Return: 0; MF_E_NOMEM and those of mf_api_add() */

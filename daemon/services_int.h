@@ -46,8 +46,8 @@ json_t *mf_service_json(const struct mf_service *s);
 struct mf_service *mf_services_find(const struct mf_services *v, const char *id);
 /** mf_service_stop() - @again: it is started anew then, whatever its restarts say */
 void mf_service_stop(struct mf_services *v, struct mf_service *s, bool again);
-/** mf_services_read() - Return: 0 with ids of what changes in @ret; MF_E_SYNTAX and so on: nothing changes */
-int mf_services_read(struct mf_services *v, json_t **ret, struct mf_err *err);
+/** mf_services_read() - Read the file, and have it count; @call is answered, NULL: what is wrong is logged */
+void mf_services_read(struct mf_services *v, struct mf_api_call *call);
 
 extern const struct mf_api_set mf_services_set; /* services_routes.c; its ctx: struct mf_services */
 

@@ -54,16 +54,7 @@ static void stop_service(void *ctx, struct mf_api_call *call)
 
 static void reload_config(void *ctx, struct mf_api_call *call)
 {
-	struct mf_err err = { 0 };
-	json_t *json;
-	int r = mf_services_read(ctx, &json, &err);
-
-	if (r == 0) {
-		mf_api_answer(call, 200, json);
-		return;
-	}
-	json_decref(json);
-	mf_api_problem_err(call, r == MF_E_NOMEM ? 503 : 422, &err);
+	mf_services_read(ctx, call);
 }
 
 // clang-format off
@@ -85,7 +76,11 @@ static const struct mf_api_schema schemas[] = {
 	{ "ServiceList",
 	  "{\"type\": \"object\", \"required\": [\"services\"], \"properties\": {\"services\": {\"type\": \"array\", \"items\": {\"$ref\": \"#/components/schemas/Service\"}}}}" },
 	{ "ConfigReloaded",
-	  "{\"type\": \"object\", \"description\": \"ids of services\", \"properties\": {\"started\": " IDS ", \"changed\": " IDS ", \"ended\": " IDS "}}" },
+	  "{\"type\": \"object\", \"required\": [\"started\", \"changed\", \"ended\", \"settings\", \"restart_needed\", \"overridden\"], \"additionalProperties\": false, \"properties\": {"
+	  "\"started\": " IDS ", \"changed\": " IDS ", \"ended\": " IDS ","
+	  "\"settings\": {\"type\": \"array\", \"items\": {\"type\": \"string\"}, \"description\": \"keys that are in force now as the file says\"},"
+	  "\"restart_needed\": {\"type\": \"array\", \"items\": {\"type\": \"string\"}, \"description\": \"keys that count when the daemon is started again\"},"
+	  "\"overridden\": {\"type\": \"array\", \"items\": {\"type\": \"string\"}, \"description\": \"keys that the command line says otherwise\"}}}" },
 };
 // clang-format on
 
@@ -119,7 +114,7 @@ static const struct mf_api_route routes[] = {
 	{ .method = "POST",
 	  .path = "/v1/config/reload",
 	  .id = "reloadConfig",
-	  .summary = "Read moonfence.yaml again, for its services: SIGHUP does it, too",
+	  .summary = "Read moonfence.yaml again: SIGHUP does it, too",
 	  .answer = "ConfigReloaded",
 	  .fn = reload_config },
 };

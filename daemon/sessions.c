@@ -425,6 +425,12 @@ int mf_sessions_start(struct mf_sessions *s, struct mf_err *err)
 	return mf_work_new(mf_loop_wake, s->wake, &s->work, err);
 }
 
+void mf_sessions_use_policies(struct mf_sessions *s, const char *const *policies, size_t cnt)
+{
+	s->o.policies = policies;
+	s->o.policy_cnt = cnt;
+}
+
 /* The ends of some may still be waited for: it goes on looking. */
 void mf_sessions_stop(struct mf_sessions *s)
 {

@@ -42,6 +42,9 @@ int mf_sessions_new(struct event_base *base, struct mf_api *api,
 /** mf_sessions_start() - Look for them, from now on; without it the table is a table: for documents */
 int mf_sessions_start(struct mf_sessions *s, struct mf_err *err);
 
+/** mf_sessions_use_policies() - Of those that are started without any of their own, from now on; borrowed */
+void mf_sessions_use_policies(struct mf_sessions *s, const char *const *policies, size_t cnt);
+
 /** mf_sessions_running() - [{"id", "pid", "socket"}, ...] of those that run; NULL: this system has none */
 json_t *mf_sessions_running(const struct mf_sessions *s);
 

@@ -47,6 +47,7 @@ static void *run(void *arg)
 	struct mf_work *w = arg;
 	struct mf_work_item *item;
 
+	mf_thread_give_way(); /* to the loop, which serves: a load has a processor for seconds */
 	pthread_mutex_lock(&w->lock);
 	while (!w->stopping) {
 		item = take(&w->todo);
