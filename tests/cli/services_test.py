@@ -194,7 +194,8 @@ class Services(DaemonCase):
         self.assertEqual((problem["file"], problem["line"], problem["column"]), (path, 4, 13))
         self.assertIn("did you mean 'command'?", problem["detail"])
         self.config("sessions:\n  - {id: c, command: [sleep, '1000']}\n")
-        self.assertEqual(self.ctl(daemon, "services", "reload"), {"started": [], "changed": [], "ended": ["b", "d"]})
+        self.assertEqual(self.ctl(daemon, "services", "reload"),
+                         {"started": [], "changed": [], "ended": ["b", "d"], "settings": [], "restart_needed": [], "overridden": []})
         self.assertEqual(self.service(daemon, "c")["pid"], pids["c"])
 
     def test_what_a_killed_daemon_leaves_is_taken_over(self):
