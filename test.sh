@@ -55,10 +55,11 @@ tools/check-format.sh
 step "darwin: what is not another system's compiles for both kinds of Mac"
 tools/check-darwin.sh --setup-only
 run dev -L darwin
-step "release: build, and every suite, the slow ones included"
+step "release: build; the slow suites, and all those of libraries and files"
 build release
-MF_SLOW=1 run release -LE 'net|darwin' -j "$jobs"
-MF_SLOW=1 run release -L net -j $((2 * jobs))
+# Of the command line's and the network's only what there is more of with MF_SLOW=1: the rest has just run.
+MF_SLOW=1 run release -LE 'net|cli|darwin' -j "$jobs"
+MF_SLOW=1 run release -L 'net|cli' -L 'slow|deep' -j $((2 * jobs))
 step "tsan: the unit suites, interception with real clients, and a mount under load"
 build tsan
 run tsan -L 'unit|threads' -LE 'slow|one_thread' -j $((2 * jobs))
