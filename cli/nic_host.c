@@ -9,14 +9,39 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "core/base/err.h"
+#include "nic/virtio_net.h"
 
-enum { OPT_MAC = 1, OPT_MODEL, OPT_FRAMES, OPT_COUNTS, OPT_VERBOSE };
+enum {
+	OPT_MAC = 1,
+	OPT_MODEL,
+	OPT_FRAMES,
+	OPT_LARGE,
+	OPT_MTU,
+	OPT_QUEUES,
+	OPT_PACKED,
+	OPT_MODERN,
+	OPT_COALESCE,
+	OPT_COUNTS,
+	OPT_VERBOSE
+};
+
+#define MTU_MIN 68 /* of virtio-net: 5.1.4.1 */
 
 static const struct mf_option options[] = {
 	{ OPT_FRAMES, 'f', "frames", "LOCAL,REMOTE",
 	  "paths of Unix datagram sockets: ours, and that of the network" },
 	{ OPT_MODEL, 0, "model", "MODEL", "e1000 (an Intel 82540EM, the default) or virtio-net" },
 	{ OPT_MAC, 'm', "mac", "MAC", "the card's address (default: 52:54:00:4d:46:01)" },
+	{ OPT_LARGE, 0, "large-frames", NULL,
+	  "hand on what the guest leaves to its card: frames of up to 64 KiB, checksums open. For "
+	  "a network\n"
+	  "that takes them: moonfence vm-net does" },
+	{ OPT_MTU, 0, "mtu", "BYTES", "virtio-net: the network's MTU, told to the guest's driver" },
+	{ OPT_QUEUES, 0, "queues", "PAIRS", "virtio-net: pairs of queues, up to 8 (default: 1)" },
+	{ OPT_PACKED, 0, "packed", NULL, "virtio-net: offer packed rings" },
+	{ OPT_MODERN, 0, "modern", NULL, "virtio-net: not for drivers from before virtio 1.0" },
+	{ OPT_COALESCE, 0, "coalesce", NULL,
+	  "virtio-net: let the driver have interrupts gathered" },
 	{ OPT_COUNTS, 0, "counts", NULL, "say at the end on stderr what the card has counted" },
 	{ OPT_VERBOSE, 'v', "verbose", NULL, "say on stderr what is odd about the guest's driver" },
 };
@@ -85,12 +110,52 @@ static bool parse_model(const char *text, enum mf_nic_host_model *ret)
 	return false;
 }
 
+/* Return: the number, or -1: it is none of @min to @max */
+static long number(const char *text, long min, long max)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	return *end || end == text || n < min || n > max ? -1 : n;
+}
+
+/* Options of one model only. Return: an exit status, or -1: go on */
+static int take_virtio_option(struct mf_nic_host_wishes *w, int opt, const char *value)
+{
+	long n = 0;
+
+	switch (opt) {
+	case OPT_MTU:
+		n = number(value, MTU_MIN, UINT16_MAX);
+		w->mtu = n < 0 ? 0 : (uint16_t)n;
+		break;
+	case OPT_QUEUES:
+		n = number(value, 1, MF_VIRTIO_NET_PAIRS_MAX);
+		w->pairs = n < 0 ? 0 : (uint16_t)n;
+		break;
+	case OPT_PACKED:
+		w->packed = true;
+		break;
+	case OPT_MODERN:
+		w->modern_only = true;
+		break;
+	default:
+		w->coalesce = true;
+	}
+	return n < 0 ? mf_options_wrong(&usage, "no such number is possible: '%s'", value) : -1;
+}
+
+static bool wants_virtio(const struct mf_nic_host_wishes *w)
+{
+	return w->mtu || w->pairs || w->packed || w->modern_only || w->coalesce;
+}
+
 /* Return: an exit status, or -1: go on */
 static int parse(struct mf_nic_host_wishes *w, int argc, char **argv)
 {
 	struct mf_options o = mf_options_of(&usage, argc, argv);
 	const char *value;
-	int opt;
+	int opt, status;
 
 	while ((opt = mf_options_next(&o, &value)) > 0) {
 		switch (opt) {
@@ -108,11 +173,19 @@ static int parse(struct mf_nic_host_wishes *w, int argc, char **argv)
 				return mf_options_wrong(
 					&usage, "'%s' is not two paths LOCAL,REMOTE", value);
 			break;
+		case OPT_LARGE:
+			w->large = true;
+			break;
 		case OPT_COUNTS:
 			w->counts = true;
 			break;
-		default:
+		case OPT_VERBOSE:
 			w->verbose = true;
+			break;
+		default:
+			status = take_virtio_option(w, opt, value);
+			if (status >= 0)
+				return status;
 		}
 	}
 	if (opt < 0)
@@ -121,6 +194,10 @@ static int parse(struct mf_nic_host_wishes *w, int argc, char **argv)
 		return mf_options_wrong(&usage, "--frames is missing");
 	if (!o.operand_cnt)
 		return mf_options_wrong(&usage, "the command of QEMU is missing");
+	if (w->model != MF_NIC_HOST_VIRTIO_NET && wants_virtio(w))
+		return mf_options_wrong(&usage,
+					"--mtu, --queues, --packed, --modern and --coalesce are "
+					"for --model virtio-net");
 	w->command = o.operands;
 	w->command_cnt = o.operand_cnt;
 	return -1;

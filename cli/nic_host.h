@@ -15,6 +15,10 @@ struct mf_nic_host_wishes {
 	enum mf_nic_host_model model;
 	char local[MF_NIC_HOST_PATH_ROOM], remote[MF_NIC_HOST_PATH_ROOM]; /* of frames */
 	bool counts, verbose;
+	bool large; /* the network takes frames of 64 KiB without checksums */
+	/* Of virtio-net; 0 and false: what virtio_net.h says. */
+	uint16_t mtu, pairs;
+	bool packed, modern_only, coalesce;
 	char **command; /* of QEMU; as given, borrowed */
 	int command_cnt;
 };

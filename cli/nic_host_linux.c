@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,7 +31,8 @@
 _Static_assert(sizeof(((struct sockaddr_un *)0)->sun_path) == MF_NIC_HOST_PATH_ROOM, "a path fits");
 
 enum {
-	FRAME_MAX = 16384,
+	FRAME_MAX = 69632, /* as vm-net's: the largest jumbo frame of any driver, and more */
+	SOCKET_BUFFER = 1 << 20,
 	QUEUE_SIZE = 4 << 20, /* bytes of frames that the network has not taken yet */
 	FRAMES_AT_ONCE = 64,
 	ARGUMENTS_EXTRA = 9,
@@ -43,7 +45,7 @@ struct nic_host {
 	struct mf_qemu *qemu;
 	struct mf_nic *nic;
 	int link[2], qtest[2], frames; /* [0] ours, [1] QEMU's */
-	bool connected, bound;
+	bool connected;
 	pid_t pid;
 	int signals;	     /* SIGTERM, SIGINT and SIGHUP, which would leave the socket behind */
 	sigset_t mask;	     /* before they were blocked: QEMU's */
@@ -70,7 +72,11 @@ static int new_e1000(const struct nic_host *h, const struct mf_nic_host *host, s
 static int new_virtio_net(const struct nic_host *h, const struct mf_nic_host *host,
 			  struct mf_nic **nic, struct mf_err *err)
 {
-	struct mf_virtio_net_options o = { 0 };
+	struct mf_virtio_net_options o = { .mtu = h->w->mtu,
+					   .pairs = h->w->pairs,
+					   .packed = h->w->packed,
+					   .modern_only = h->w->modern_only,
+					   .coalesce = h->w->coalesce };
 
 	memcpy(o.mac, h->w->mac, sizeof(o.mac));
 	return mf_virtio_net_new(&o, host, nic, err);
@@ -138,7 +144,7 @@ static bool frame_out(void *ctx, const struct mf_span *parts, unsigned cnt, size
 	struct nic_host *h = ctx;
 	struct iovec iov[MF_NIC_PARTS_MAX];
 
-	(void)offload; // none: frame_out_can is 0
+	(void)offload; // none, or such as the network finishes itself (--large-frames)
 	for (unsigned i = 0; i < cnt; i++)
 		iov[i] = (struct iovec){ (void *)(uintptr_t)parts[i].ptr, parts[i].len };
 	if (h->queue_to == 0 && send_now(h, iov, cnt))
@@ -239,6 +245,43 @@ static void on_signal(struct nic_host *h)
 		h->kill_at_ns = now_ns(h) + END_MS * MF_NS_PER_MS;
 }
 
+/* A socket that nobody has open any more, as one of us that was killed leaves it, is in the way. */
+static void clear_path(const struct sockaddr_un *un)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(un->sun_path, &st) || !S_ISSOCK(st.st_mode))
+		return;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (connect(fd, (const struct sockaddr *)un, sizeof(*un)) && errno == ECONNREFUSED)
+		unlink(un->sun_path);
+	close(fd);
+}
+
+static int open_frames(struct nic_host *h, struct mf_err *err)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int size = SOCKET_BUFFER, fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	memcpy(un.sun_path, h->w->local, strlen(h->w->local));
+	clear_path(&un);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&un, sizeof(un))) {
+		int problem = errno;
+
+		if (fd >= 0)
+			close(fd);
+		return mf_err_set(err, MF_E_IO, "Cannot open the socket %s: %s.", h->w->local,
+				  strerror(problem));
+	}
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	h->frames = fd;
+	return 0;
+}
+
 /* ---- QEMU ---- */
 
 static int set_up(struct nic_host *h, struct mf_err *err)
@@ -246,11 +289,14 @@ static int set_up(struct nic_host *h, struct mf_err *err)
 	struct mf_qemu_options bus = { .now_ns = now_ns, .meanwhile = meanwhile, .ctx = h };
 	struct mf_nic_host host = { .ctx = h,
 				    .memory = &h->memory,
+				    .frame_out_can = h->w->large
+							     ? MF_NIC_CAN_CSUM | MF_NIC_CAN_TSO4 |
+								       MF_NIC_CAN_TSO6
+							     : 0,
 				    .frame_out = frame_out,
 				    .set_line = set_line,
 				    .send_message = send_message,
 				    .log = tell_odd };
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int rc;
 
 	h->queue = malloc(QUEUE_SIZE);
@@ -259,12 +305,9 @@ static int set_up(struct nic_host *h, struct mf_err *err)
 	h->signals = take_signals(h);
 	if (h->signals < 0)
 		return mf_err_set(err, MF_E_IO, "Cannot wait for signals: %s.", strerror(errno));
-	h->frames = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	memcpy(un.sun_path, h->w->local, strlen(h->w->local));
-	if (h->frames < 0 || bind(h->frames, (struct sockaddr *)&un, sizeof(un)))
-		return mf_err_set(err, MF_E_IO, "Cannot open the socket %s: %s.", h->w->local,
-				  strerror(errno));
-	h->bound = true;
+	rc = open_frames(h, err);
+	if (rc)
+		return rc;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, h->link) ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, h->qtest))
 		return mf_err_set(err, MF_E_IO, "Cannot make sockets: %s.", strerror(errno));
@@ -387,7 +430,7 @@ static void tear_down(struct nic_host *h)
 	for (unsigned i = 0; i < MF_ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	if (h->bound) /* by us: where somebody else serves, it is his */
+	if (h->frames >= 0) /* bound by us: where somebody else serves, it is his */
 		unlink(h->w->local);
 	free(h->queue);
 	free(h);

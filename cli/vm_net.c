@@ -28,6 +28,8 @@ enum {
 	OPT_MTU,
 	OPT_DOMAIN,
 	OPT_NTP,
+	OPT_BOOT_FILE,
+	OPT_BOOT_SERVER,
 	OPT_NO_IPV6,
 	OPT_RATE,
 	OPT_PCAP,
@@ -69,6 +71,10 @@ static const struct mf_option options[] = {
 	{ OPT_MTU, 0, "mtu", "BYTES", "of the wires, told to machines (default: 1500)" },
 	{ OPT_DOMAIN, 0, "domain", "NAME", "domain and search list for machines" },
 	{ OPT_NTP, 0, "ntp", "ADDR", "IPv4 address of a time server for machines; at most four" },
+	{ OPT_BOOT_FILE, 0, "boot-file", "NAME",
+	  "what machines without a disk load by their card's firmware: an URL (iPXE), or a path on "
+	  "the boot server" },
+	{ OPT_BOOT_SERVER, 0, "boot-server", "ADDR", "IPv4 address of the TFTP server for that" },
 	{ OPT_NO_IPV6, 0, "no-ipv6", NULL, "IPv4 only" },
 	{ OPT_RATE, 0, "rate", "KBYTES",
 	  "that one machine may send in a second; what is more is dropped" },
@@ -154,6 +160,16 @@ static int set_source(const char *value)
 	return 0;
 }
 
+static int set_boot_server(struct mf_vm_net_wishes *v, const char *value)
+{
+	struct mf_addr addr;
+
+	if (mf_addr_parse(value, strlen(value), &addr) < 0 || addr.family != 4)
+		return mf_options_wrong(&usage, "--boot-server wants an IPv4 address: '%s'", value);
+	memcpy(v->wire_options.net.boot_server, addr.bytes, 4);
+	return 0;
+}
+
 static int take_wire_option(struct mf_vm_net_wishes *v, int opt, const char *value)
 {
 	struct mf_guest_net_options *net = &v->wire_options.net;
@@ -189,6 +205,13 @@ static int take_wire_option(struct mf_vm_net_wishes *v, int opt, const char *val
 		return 0;
 	case OPT_NTP:
 		return add_ntp(v, value);
+	case OPT_BOOT_FILE:
+		if (strlen(value) > 255)
+			return mf_options_wrong(&usage, "--boot-file: at most 255 bytes");
+		net->boot_file = value;
+		return 0;
+	case OPT_BOOT_SERVER:
+		return set_boot_server(v, value);
 	case OPT_NO_IPV6:
 		net->no6 = true;
 		return 0;

@@ -120,6 +120,108 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	event_base_loopbreak(v->base);
 }
 
+/* A machine's counters outlive it, under its MAC: one that comes back goes on with them. */
+static void count_guest(struct vm_net *v, const char *mac, const struct mf_guest_stats *s)
+{
+	static const char frames[] = "moonfence_guest_frames_total",
+			  bytes[] = "moonfence_guest_bytes_total",
+			  dropped[] = "moonfence_guest_dropped_total";
+	const struct {
+		const char *family, *help, *name, *value;
+		uint64_t n;
+	} rows[] = {
+		{ frames, "Frames of virtual machines", "direction", "from_guest", s->frames.in },
+		{ frames, "", "direction", "to_guest", s->frames.out },
+		{ bytes, "Bytes of these frames", "direction", "from_guest", s->frames.in_bytes },
+		{ bytes, "", "direction", "to_guest", s->frames.out_bytes },
+	};
+	struct mf_label labels[2] = { { "guest", mac } };
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(rows); i++) {
+		labels[1] = (struct mf_label){ rows[i].name, rows[i].value };
+		mf_counter_add(mf_metrics_counter(v->metrics, rows[i].family, rows[i].help, labels,
+						  MF_ARRAY_SIZE(labels)),
+			       rows[i].n);
+	}
+	for (int i = 0; i < MF_GUEST_DROP_NUM; i++) {
+		if (!s->dropped[i])
+			continue;
+		labels[1] =
+			(struct mf_label){ "reason", mf_guest_drop_name((enum mf_guest_drop)i) };
+		mf_counter_add(mf_metrics_counter(v->metrics, dropped,
+						  "Frames of machines, or to them, that went "
+						  "nowhere",
+						  labels, MF_ARRAY_SIZE(labels)),
+			       s->dropped[i]);
+	}
+}
+
+static void add_stats(struct mf_event *ev, const struct mf_guest_stats *s)
+{
+	char text[MF_GUEST_DROP_NUM][48];
+	const char *list[MF_GUEST_DROP_NUM];
+	size_t cnt = 0;
+
+	for (int i = 0; i < MF_GUEST_DROP_NUM; i++) {
+		if (!s->dropped[i])
+			continue;
+		snprintf(text[cnt], sizeof(text[cnt]), "%s=%llu",
+			 mf_guest_drop_name((enum mf_guest_drop)i),
+			 (unsigned long long)s->dropped[i]);
+		list[cnt] = text[cnt];
+		cnt++;
+	}
+	mf_event_add_int(ev, MF_EVF_BYTES_SENT, (int64_t)s->frames.in_bytes);
+	mf_event_add_int(ev, MF_EVF_BYTES_RECEIVED, (int64_t)s->frames.out_bytes);
+	if (cnt)
+		mf_event_add_list(ev, MF_EVF_DROPPED, list, cnt);
+}
+
+static void add_prefix(struct mf_event *ev, const uint8_t prefix[8])
+{
+	struct mf_addr net = { .family = 6 };
+	char text[MF_ADDR_TEXT_MAX + 4];
+
+	memcpy(net.bytes, prefix, 8);
+	mf_addr_format(&net, text, sizeof(text));
+	strcat(text, "/64");
+	mf_event_add_cstr(ev, MF_EVF_PREFIX, text);
+}
+
+static void on_guest(void *ctx, const struct mf_guest *guest, enum mf_vm_guest_left left,
+		     uint64_t ns)
+{
+	static const char *const reasons[] = {
+		[MF_VM_GUEST_CLOSED] = "closed",
+		[MF_VM_GUEST_MALFORMED] = "malformed",
+		[MF_VM_GUEST_SESSION_END] = "session_end",
+	};
+	struct vm_net *v = ctx;
+	const uint8_t *m = mf_guest_mac(guest);
+	struct mf_addr address = { .family = 4 };
+	struct mf_guest_stats stats;
+	struct mf_event ev;
+	char mac[18];
+
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
+		 m[5]);
+	memcpy(address.bytes, mf_guest_address4(guest), 4);
+	event_of(v, &ev, left ? MF_EV_GUEST_LEFT : MF_EV_GUEST_JOINED);
+	mf_event_add_int(&ev, MF_EVF_GUEST, mf_guest_number(guest));
+	mf_event_add_cstr(&ev, MF_EVF_MAC, mac);
+	mf_event_add_addr(&ev, MF_EVF_ADDRESS, &address);
+	if (left) {
+		mf_guest_get_stats(guest, &stats);
+		mf_event_add_cstr(&ev, MF_EVF_REASON, reasons[left]);
+		mf_event_add_int(&ev, MF_EVF_DURATION_MS, (int64_t)(ns / MF_NS_PER_MS));
+		add_stats(&ev, &stats);
+		count_guest(v, mac, &stats);
+	} else if (!v->w->wire_options.net.no6) {
+		add_prefix(&ev, mf_guest_prefix6(guest));
+	}
+	mf_events_send(v->host->events, &ev);
+}
+
 static void on_all_gone(void *ctx)
 {
 	struct vm_net *v = ctx;
@@ -194,6 +296,7 @@ static void tell_end(struct vm_net *v)
 	mf_vm_stack_end(v->stack);
 	mf_proxy_stop(v->proxy);
 	v->proxy = NULL;
+	mf_vm_wire_end_guests(v->wire);
 	log_wire(v);
 	event_of(v, &ev, MF_EV_SESSION_END);
 	mf_event_add_int(&ev, MF_EVF_EXIT_CODE, 0);
@@ -434,6 +537,7 @@ int mf_vm_net_run(struct mf_vm_net_wishes *wishes)
 
 	v.started_ns = mf_clock_now(&mf_clock_system);
 	wishes->wire_options.all_gone = on_all_gone;
+	wishes->wire_options.guest = on_guest;
 	wishes->wire_options.ctx = &v;
 	choose_networks(&v);
 	r = begin(&v, &err);

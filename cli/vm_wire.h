@@ -30,6 +30,13 @@ struct mf_vm_place {
 	const char *at; /* path, name of the device, number */
 };
 
+enum mf_vm_guest_left {
+	MF_VM_GUEST_HERE, /* has only joined: its MAC and its addresses are known */
+	MF_VM_GUEST_CLOSED,
+	MF_VM_GUEST_MALFORMED,
+	MF_VM_GUEST_SESSION_END,
+};
+
 struct mf_vm_wire_options {
 	struct mf_guest_net_options net;
 	struct mf_vm_place places[MF_VM_WIRE_PLACES_MAX];
@@ -37,6 +44,9 @@ struct mf_vm_wire_options {
 	const char *pcap; /* NULL: no file */
 	const struct mf_log *log;
 	void (*all_gone)(void *ctx); /* the last guest has left; may be NULL */
+	/* A guest has joined (@left is HERE), or one that had is about to leave, after @ns; may be NULL */
+	void (*guest)(void *ctx, const struct mf_guest *guest, enum mf_vm_guest_left left,
+		      uint64_t ns);
 	void *ctx;
 };
 
@@ -59,6 +69,9 @@ int mf_vm_wire_begin(struct mf_vm_wire *w, struct event_base *base, int device, 
 /** mf_vm_wire_begin_stack() - The same where packets go to @stack, which outlives the wires. Return: 0, MF_E_NOMEM */
 int mf_vm_wire_begin_stack(struct mf_vm_wire *w, struct event_base *base, struct mf_vm_stack *stack,
 			   struct mf_proxy *proxy, struct mf_err *err);
+
+/** mf_vm_wire_end_guests() - All guests hear the end of their wires, for the session ends */
+void mf_vm_wire_end_guests(struct mf_vm_wire *w);
 
 void mf_vm_wire_get_stats(const struct mf_vm_wire *w, struct mf_vm_wire_stats *ret);
 

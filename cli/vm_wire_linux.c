@@ -38,6 +38,7 @@ struct guest {
 	struct event *readable, *writable;
 	struct event *
 		again; /* frames that one turn had no time for: their socket tells no more of them */
+	uint64_t joined_ns; /* 0: has not */
 };
 
 struct listener {
@@ -238,14 +239,30 @@ static void on_packet(void *ctx, struct mf_guest *guest, uint8_t *pkt, size_t le
 		mf_coalesce_add(&w->coalesce, pkt, len, write_packet, w);
 }
 
+/* Not by its data, which is the stack's. Once for each guest. */
+static struct guest *find_guest(const struct mf_vm_wire *w, const struct mf_guest *guest)
+{
+	unsigned i = 0;
+
+	while (w->guests[i]->guest != guest)
+		i++;
+	return w->guests[i];
+}
+
 static void on_guest(void *ctx, struct mf_guest *guest, bool leased)
 {
 	struct mf_vm_wire *w = ctx;
+	struct guest *g = find_guest(w, guest);
 	const uint8_t *m = mf_guest_mac(guest), *a = mf_guest_address4(guest);
 
 	mf_log_info(w->options->log, "guest %u: %02x:%02x:%02x:%02x:%02x:%02x %s %u.%u.%u.%u",
 		    mf_guest_number(guest), m[0], m[1], m[2], m[3], m[4], m[5],
 		    leased ? "asked for its address" : "may have", a[0], a[1], a[2], a[3]);
+	if (leased || g->joined_ns)
+		return;
+	g->joined_ns = now_ns(NULL);
+	if (w->options->guest)
+		w->options->guest(w->options->ctx, guest, MF_VM_GUEST_HERE, 0);
 }
 
 /* ---- the device -------------------------------------------------------------------------------------------------- */
@@ -373,7 +390,7 @@ static void count(struct mf_vm_wire_stats *sum, const struct mf_guest *guest)
 		sum->dropped[i] += s.dropped[i];
 }
 
-static void drop_guest(struct guest *g)
+static void drop_guest(struct guest *g, enum mf_vm_guest_left left)
 {
 	struct mf_vm_wire *w = g->wire;
 
@@ -384,6 +401,9 @@ static void drop_guest(struct guest *g)
 	if (g->again)
 		event_free(g->again);
 	if (g->guest) {
+		if (g->joined_ns && w->options->guest)
+			w->options->guest(w->options->ctx, g->guest, left,
+					  now_ns(NULL) - g->joined_ns);
 		count(&w->stats, g->guest);
 		if (w->stack)
 			mf_guest_stack_leave(mf_guest_data(g->guest));
@@ -419,7 +439,7 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 		return;
 	mf_log_info(w->options->log, "guest %u: %s", mf_guest_number(g->guest),
 		    r == MF_E_CLOSED ? "its wire has ended" : "what it sends are no frames");
-	drop_guest(g);
+	drop_guest(g, r == MF_E_CLOSED ? MF_VM_GUEST_CLOSED : MF_VM_GUEST_MALFORMED);
 	if (!w->guest_cnt && w->options->all_gone)
 		w->options->all_gone(w->options->ctx);
 }
@@ -454,7 +474,7 @@ static int add_guest(struct mf_vm_wire *w, struct mf_frame_source *source, struc
 	w->guests[w->guest_cnt++] = g;
 	w->stats.guests++;
 	if (w->stack && mf_vm_stack_join(w->stack, &peer) < 0) {
-		drop_guest(g);
+		drop_guest(g, MF_VM_GUEST_SESSION_END);
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	}
 	mf_guest_set_data(g->guest, peer);
@@ -463,7 +483,7 @@ static int add_guest(struct mf_vm_wire *w, struct mf_frame_source *source, struc
 	g->again = evtimer_new(w->base, on_readable, g);
 	if (g->readable && g->writable && g->again && event_add(g->readable, NULL) == 0)
 		return 0;
-	drop_guest(g);
+	drop_guest(g, MF_VM_GUEST_SESSION_END);
 	return mf_err_set(err, MF_E_NOMEM, "out of memory");
 }
 
@@ -591,6 +611,12 @@ int mf_vm_wire_begin_stack(struct mf_vm_wire *w, struct event_base *base, struct
 	return begin(w, base, err);
 }
 
+void mf_vm_wire_end_guests(struct mf_vm_wire *w)
+{
+	while (w->guest_cnt)
+		drop_guest(w->guests[0], MF_VM_GUEST_SESSION_END);
+}
+
 void mf_vm_wire_get_stats(const struct mf_vm_wire *w, struct mf_vm_wire_stats *ret)
 {
 	*ret = w->stats;
@@ -605,8 +631,7 @@ int mf_vm_wire_free(struct mf_vm_wire *w, struct mf_err *err)
 
 	if (!w)
 		return 0;
-	while (w->guest_cnt)
-		drop_guest(w->guests[0]);
+	mf_vm_wire_end_guests(w);
 	for (size_t i = 0; i < w->listener_cnt; i++) {
 		struct listener *l = &w->listeners[i];
 

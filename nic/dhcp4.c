@@ -5,10 +5,16 @@
 #include <moonfence/moonfence.h>
 #include <string.h>
 
+#include "core/base/addr.h"
 #include "core/base/bytes.h"
 
 #define FIXED  236u /* before the magic cookie */
 #define COOKIE 0x63825363u
+
+/* In the fixed part: BOOTP's address of the server of the file, and its name with a NUL */
+#define BOOT_SERVER    20u
+#define BOOT_FILE      108u
+#define BOOT_FILE_ROOM 128u
 
 enum {
 	DISCOVER = 1,
@@ -36,6 +42,8 @@ enum {
 	OPT_T1 = 58,
 	OPT_T2 = 59,
 	OPT_CLIENT_ID = 61,
+	OPT_BOOT_SERVER = 66,
+	OPT_BOOT_FILE = 67,
 	OPT_SEARCH = 119,
 	OPT_END = 255,
 };
@@ -129,6 +137,28 @@ static void put_network(const struct mf_dhcp4_lease *l, uint8_t *buf, size_t *at
 		put(buf, at, OPT_SEARCH, l->search, l->search_len);
 }
 
+/* Firmware looks either into the fixed part or for options. */
+static void put_boot(const struct mf_dhcp4_lease *l, uint8_t *buf, size_t *at)
+{
+	static const uint8_t nowhere[4];
+	size_t len = l->boot_file ? strlen(l->boot_file) : 0;
+	char text[MF_ADDR_TEXT_MAX];
+
+	if (!len)
+		return;
+	if (len < BOOT_FILE_ROOM)
+		memcpy(buf + BOOT_FILE, l->boot_file, len);
+	put(buf, at, OPT_BOOT_FILE, l->boot_file, len);
+	if (memcmp(l->boot_server, nowhere, 4) != 0) {
+		struct mf_addr a = { .family = 4 };
+
+		memcpy(a.bytes, l->boot_server, 4);
+		memcpy(buf + BOOT_SERVER, l->boot_server, 4);
+		mf_addr_format(&a, text, sizeof(text));
+		put(buf, at, OPT_BOOT_SERVER, text, strlen(text));
+	}
+}
+
 int mf_dhcp4_answer(const struct mf_dhcp4_lease *l, const uint8_t *msg, size_t len, uint8_t *buf,
 		    struct mf_dhcp4_answer *ret)
 {
@@ -160,7 +190,7 @@ int mf_dhcp4_answer(const struct mf_dhcp4_lease *l, const uint8_t *msg, size_t l
 	if (type != NAK && q.type != INFORM)
 		memcpy(buf + 16, l->address, 4);
 	if (type != NAK)
-		memcpy(buf + 20, l->router, 4);
+		memcpy(buf + BOOT_SERVER, l->router, 4);
 	mf_store_be32(buf + FIXED, COOKIE);
 	put(buf, &at, OPT_TYPE, &type, 1);
 	put(buf, &at, OPT_SERVER, l->router, 4);
@@ -171,8 +201,10 @@ int mf_dhcp4_answer(const struct mf_dhcp4_lease *l, const uint8_t *msg, size_t l
 	}
 	if (q.id) /* RFC 6842 */
 		put(buf, &at, OPT_CLIENT_ID, q.id + 1, q.id[0]);
-	if (type != NAK)
+	if (type != NAK) {
 		put_network(l, buf, &at);
+		put_boot(l, buf, &at);
+	}
 	buf[at++] = OPT_END;
 	if (at < MF_DHCP4_MIN) {
 		memset(buf + at, 0, MF_DHCP4_MIN - at);

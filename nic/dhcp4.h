@@ -25,9 +25,11 @@ struct mf_dhcp4_lease {
 	uint8_t dns_cnt, ntp_cnt;
 	uint16_t mtu; /* 0: not said */
 	uint32_t lease_s;
-	const char *domain;    /* option 15; NULL: not said */
-	const uint8_t *search; /* option 119: names in wire form (RFC 3397) */
-	size_t search_len;     /* at most 255 */
+	const char *domain;	/* option 15; NULL: not said */
+	const char *boot_file;	/* BOOTP's file, option 67: up to 255 bytes; NULL: not said */
+	uint8_t boot_server[4]; /* siaddr, option 66; zero: we are it, as far as siaddr goes */
+	const uint8_t *search;	/* option 119: names in wire form (RFC 3397) */
+	size_t search_len;	/* at most 255 */
 };
 
 struct mf_dhcp4_answer {

@@ -10,7 +10,8 @@
 #include "nic/guest_internal.h"
 #include "nic/nd6.h"
 
-#define BURST_MIN (128u << 10)
+#define BURST_MIN    (128u << 10)
+#define VLAN_ID_MASK 0x0fffu
 
 /* ---- addresses --------------------------------------------------------------------------------------------------- */
 
@@ -213,6 +214,9 @@ void mf_guest_on_frame(void *ctx, uint8_t *frame, size_t len)
 	struct mf_guest *g = ctx;
 	struct mf_guest_net *net = g->net;
 	const uint8_t *dst = frame, *src = frame + 6;
+	uint8_t *body;
+	size_t body_len;
+	uint16_t type;
 	bool to_us;
 
 	if (net->ops.observe)
@@ -239,15 +243,29 @@ void mf_guest_on_frame(void *ctx, uint8_t *frame, size_t len)
 		mf_guest_dropped(g, MF_GUEST_DROP_NOT_OURS);
 		return;
 	}
-	switch (mf_load_be16(frame + 12)) {
+	type = mf_load_be16(frame + 12);
+	body = frame + MF_GUEST_HEAD;
+	body_len = len - MF_GUEST_HEAD;
+	/* 802.1Q 6.9: VLAN 0 means that only the priority counts; some drivers always send it */
+	if (type == MF_ETHER_VLAN && body_len >= MF_VLAN_TAG &&
+	    !(mf_load_be16(body) & VLAN_ID_MASK)) {
+		type = mf_load_be16(body + 2);
+		body += MF_VLAN_TAG;
+		body_len -= MF_VLAN_TAG;
+	}
+	switch (type) {
 	case MF_ETHER_ARP:
-		mf_guest_serve_arp(g, frame + MF_GUEST_HEAD, len - MF_GUEST_HEAD);
+		mf_guest_serve_arp(g, body, body_len);
 		break;
 	case MF_ETHER_IP4:
-		take_ip4(g, to_us, frame + MF_GUEST_HEAD, len - MF_GUEST_HEAD);
+		take_ip4(g, to_us, body, body_len);
 		break;
 	case MF_ETHER_IP6:
-		take_ip6(g, to_us, frame + MF_GUEST_HEAD, len - MF_GUEST_HEAD);
+		take_ip6(g, to_us, body, body_len);
+		break;
+	case MF_ETHER_VLAN:
+	case MF_ETHER_SERVICE_VLAN:
+		mf_guest_dropped(g, MF_GUEST_DROP_VLAN);
 		break;
 	default:
 		mf_guest_dropped(g, MF_GUEST_DROP_TYPE);

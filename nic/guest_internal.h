@@ -8,7 +8,15 @@
 #define MF_GUEST_HEAD  14u /* Ethernet header */
 #define MF_GUEST_LEAST 60u /* the least length of a frame, without FCS */
 
-enum { MF_ETHER_IP4 = 0x0800, MF_ETHER_ARP = 0x0806, MF_ETHER_IP6 = 0x86dd };
+#define MF_VLAN_TAG   4u /* after the addresses: what it is, priority and VLAN */
+
+enum {
+	MF_ETHER_IP4 = 0x0800,
+	MF_ETHER_ARP = 0x0806,
+	MF_ETHER_VLAN = 0x8100,		/* 802.1Q */
+	MF_ETHER_SERVICE_VLAN = 0x88a8, /* 802.1ad */
+	MF_ETHER_IP6 = 0x86dd,
+};
 
 enum { MF_GUEST_HOST_ROUTER = 2, MF_GUEST_HOST_DNS = 3, MF_GUEST_HOST_FIRST = 15 };
 

@@ -22,6 +22,7 @@ const char *mf_guest_drop_name(enum mf_guest_drop reason)
 	static const char *const names[] = {
 		[MF_GUEST_DROP_MALFORMED] = "malformed",
 		[MF_GUEST_DROP_TYPE] = "type",
+		[MF_GUEST_DROP_VLAN] = "vlan",
 		[MF_GUEST_DROP_NOT_OURS] = "not_ours",
 		[MF_GUEST_DROP_GROUP] = "group",
 		[MF_GUEST_DROP_SPOOFED_MAC] = "spoofed_mac",

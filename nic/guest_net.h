@@ -31,7 +31,8 @@ struct mf_guest_net;
 /* Why frames of a guest, or to it, went nowhere. */
 enum mf_guest_drop {
 	MF_GUEST_DROP_MALFORMED,
-	MF_GUEST_DROP_TYPE,	   /* neither ARP nor IP; VLAN tags */
+	MF_GUEST_DROP_TYPE, /* neither ARP nor IP */
+	MF_GUEST_DROP_VLAN, /* with a tag: there is one network here. A priority alone (VLAN 0) is no VLAN */
 	MF_GUEST_DROP_NOT_OURS,	   /* to another station */
 	MF_GUEST_DROP_GROUP,	   /* multicast and broadcast that nobody here listens to */
 	MF_GUEST_DROP_SPOOFED_MAC, /* from another station than the guest */
@@ -52,6 +53,9 @@ struct mf_guest_net_options {
 	uint16_t mtu;	    /* 1,500 */
 	uint32_t lease_s;   /* 86,400 */
 	const char *domain; /* borrowed: option 15, and the search list; NULL: none */
+	const char *
+		boot_file; /* borrowed: what firmware loads, a path or an URL of up to 255 bytes; NULL: nothing */
+	uint8_t boot_server[4]; /* where it loads a path from by TFTP; zero: not said */
 	uint8_t ntp[MF_DHCP4_LIST_MAX][4];
 	uint8_t ntp_cnt;
 	uint64_t

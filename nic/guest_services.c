@@ -74,6 +74,7 @@ void mf_guest_serve_dhcp4(struct mf_guest *g, const uint8_t *msg, size_t len)
 					.mtu = o->mtu,
 					.lease_s = o->lease_s,
 					.domain = o->domain,
+					.boot_file = o->boot_file,
 					.search = net->search,
 					.search_len = net->search_len };
 	uint8_t buf[MF_DHCP4_ANSWER_MAX];
@@ -89,6 +90,7 @@ void mf_guest_serve_dhcp4(struct mf_guest *g, const uint8_t *msg, size_t len)
 	memcpy(lease.mac, g->mac, 6);
 	memcpy(lease.dns[0], net->dns4, 4);
 	memcpy(lease.ntp, o->ntp, sizeof(lease.ntp));
+	memcpy(lease.boot_server, o->boot_server, 4);
 	r = mf_dhcp4_answer(&lease, msg, len, buf, &answer);
 	if (r == MF_E_SYNTAX)
 		mf_guest_dropped(g, MF_GUEST_DROP_MALFORMED);

@@ -86,11 +86,14 @@
 	X(APPROVAL_EXPIRED, "approval_expired", true)                   \
 	X(APPROVAL_WITHDRAWN, "approval_withdrawn", true)               \
 	X(APPROVAL_REFUSED, "approval_refused", true)                   \
+	X(GUEST_JOINED, "guest_joined", true)                           \
+	X(GUEST_LEFT, "guest_left", true)                               \
 	X(EVENTS_DROPPED, "events_dropped", true)
 
 /* id, name in the JSON, value: STR, INT, BOOL, LIST (of strings) */
 #define MF_EVENT_FIELDS(X)                                 \
 	X(ACTION, "action", STR)                           \
+	X(ADDRESS, "address", STR)                         \
 	X(ALIASES, "aliases", LIST)                        \
 	X(ALPN, "alpn", LIST)                              \
 	X(ANSWER, "answer", STR)                           \
@@ -109,6 +112,7 @@
 	X(COUNT, "count", INT)                             \
 	X(DENIED, "denied", INT)                           \
 	X(DNS_QUERIES, "dns_queries", INT)                 \
+	X(DROPPED, "dropped", LIST)                        \
 	X(DURATION_MS, "duration_ms", INT)                 \
 	X(ECH, "ech", BOOL)                                \
 	X(ELAPSED_US, "elapsed_us", INT)                   \
@@ -120,12 +124,14 @@
 	X(FOR_MS, "for_ms", INT)                           \
 	X(FROM_PATH, "from_path", STR)                     \
 	X(GENERATION, "generation", INT)                   \
+	X(GUEST, "guest", INT)                             \
 	X(HOW, "how", STR)                                 \
 	X(IPS, "ips", LIST)                                \
 	X(JA4, "ja4", STR)                                 \
 	X(KIND, "kind", STR)                               \
 	X(LINE, "line", INT)                               \
 	X(LOST, "lost", BOOL)                              \
+	X(MAC, "mac", STR)                                 \
 	X(MESSAGE, "message", STR)                         \
 	X(METHOD, "method", STR)                           \
 	X(MODE, "mode", INT)                               \
@@ -135,6 +141,7 @@
 	X(ORIGINAL_HOST, "original_host", STR)             \
 	X(POLICIES, "policies", LIST)                      \
 	X(POLICY, "policy", STR)                           \
+	X(PREFIX, "prefix", STR)                           \
 	X(PREVIOUS_GENERATION, "previous_generation", INT) \
 	X(PROBE_MS, "probe_ms", INT)                       \
 	X(PROTO, "proto", STR)                             \

@@ -189,6 +189,49 @@ static void test_own_packets_reach_the_stack_and_no_others(void **state)
 	world_free(w);
 }
 
+/* Put a tag behind the addresses. Return: the frame's length */
+static size_t tag(uint8_t *f, size_t len, uint16_t what, uint16_t tci)
+{
+	memmove(f + 16, f + 12, len - 12);
+	mf_store_be16(f + 12, what);
+	mf_store_be16(f + 14, tci);
+	return len + 4;
+}
+
+static void test_vlans_are_dropped_and_a_priority_is_none(void **state)
+{
+	struct world *w = world_new(NULL);
+	uint8_t f[64];
+	unsigned sent;
+
+	(void)state;
+	meet(w);
+	put(w, 0, f, tag(f, udp4(0, first, world4, f), 0x8100, 5));
+	put(w, 0, f, tag(f, udp4(0, first, world4, f), 0x8100, 0xe000 | 4095));
+	put(w, 0, f, tag(f, udp4(0, first, world4, f), 0x88a8, 0));
+	put(w, 0, f, tag(f, tag(f, udp4(0, first, world4, f), 0x8100, 7), 0x8100, 0));
+	assert_int_equal(dropped(w, 0, MF_GUEST_DROP_VLAN), 4);
+	assert_int_equal(w->packets, 0);
+	put(w, 0, f, tag(f, udp4(0, first, world4, f), 0x8100, 0xe000));
+	assert_int_equal(w->packets, 1);
+	assert_int_equal(w->packet_len, 32);
+	sent = w->wire[0]->sent;
+	put(w, 0, f, tag(f, arp(0, first, router, f), 0x8100, 0x6000));
+	assert_int_equal(w->wire[0]->sent, sent + 1);
+	/* what is the neighbour's stays so behind a tag */
+	put(w, 0, f, tag(f, udp4(0, second, world4, f), 0x8100, 0));
+	assert_int_equal(dropped(w, 0, MF_GUEST_DROP_SPOOFED_IP), 1);
+	/* a tag that is cut off, and one with nothing behind it */
+	tag(f, udp4(0, first, world4, f), 0x8100, 0);
+	put(w, 0, f, 14);
+	put(w, 0, f, 17);
+	assert_int_equal(dropped(w, 0, MF_GUEST_DROP_VLAN), 6);
+	put(w, 0, f, 18);
+	assert_int_equal(dropped(w, 0, MF_GUEST_DROP_MALFORMED), 1);
+	assert_int_equal(w->packets, 1);
+	world_free(w);
+}
+
 static void test_arp_answers_only_for_the_router(void **state)
 {
 	struct world *w = world_new(NULL);
@@ -327,6 +370,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_own_packets_reach_the_stack_and_no_others),
+		cmocka_unit_test(test_vlans_are_dropped_and_a_priority_is_none),
 		cmocka_unit_test(test_arp_answers_only_for_the_router),
 		cmocka_unit_test(test_packets_of_the_stack_find_their_guest),
 		cmocka_unit_test(test_forged_neighbour_messages),

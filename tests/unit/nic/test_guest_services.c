@@ -105,6 +105,43 @@ static void test_dhcp4_offer_has_all_that_was_settled(void **state)
 	assert_memory_equal(a.to, "\xff\xff\xff\xff", 4);
 }
 
+static void test_dhcp4_tells_firmware_what_to_load(void **state)
+{
+	static const uint8_t discover[] = { 53, 1, 1, 255 };
+	struct mf_dhcp4_lease l = lease_of();
+	struct mf_dhcp4_answer a;
+	char longest[257];
+	uint8_t q[512], buf[MF_DHCP4_ANSWER_MAX];
+	size_t len = ask4(q, discover, sizeof(discover)), n;
+
+	(void)state;
+	assert_int_equal(mf_dhcp4_answer(&l, q, len, buf, &a), 0);
+	assert_memory_equal(buf + 20, l.router, 4);
+	assert_null(find4(buf, a.len, 67, &n));
+	l.boot_file = "http://boot.example/start.ipxe";
+	assert_int_equal(mf_dhcp4_answer(&l, q, len, buf, &a), 0);
+	assert_string_equal((char *)buf + 108, l.boot_file);
+	assert_option4(buf, a.len, 67, l.boot_file, strlen(l.boot_file));
+	assert_null(find4(buf, a.len, 66, &n));
+	memcpy(l.boot_server, "\xc0\0\2\7", 4);
+	assert_int_equal(mf_dhcp4_answer(&l, q, len, buf, &a), 0);
+	assert_memory_equal(buf + 20, l.boot_server, 4);
+	assert_option4(buf, a.len, 66, "192.0.2.7", 9);
+	/* without room for the NUL only the option says it; what fits into no option nobody does */
+	memset(longest, 'x', sizeof(longest));
+	longest[128] = 0;
+	l.boot_file = longest;
+	l.search_len = 0;
+	assert_int_equal(mf_dhcp4_answer(&l, q, len, buf, &a), 0);
+	assert_int_equal(buf[108], 0);
+	assert_option4(buf, a.len, 67, longest, 128);
+	longest[128] = 'x';
+	longest[256] = 0;
+	assert_int_equal(mf_dhcp4_answer(&l, q, len, buf, &a), 0);
+	assert_null(find4(buf, a.len, 67, &n));
+	assert_true(a.len <= MF_DHCP4_ANSWER_MAX);
+}
+
 static void test_dhcp4_request(void **state)
 {
 	static const uint8_t
@@ -260,6 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dhcp4_offer_has_all_that_was_settled),
+		cmocka_unit_test(test_dhcp4_tells_firmware_what_to_load),
 		cmocka_unit_test(test_dhcp4_request),
 		cmocka_unit_test(test_dhcp4_hostile),
 		cmocka_unit_test(test_dhcp6_information),
