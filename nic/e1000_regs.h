@@ -63,7 +63,8 @@
 	X(WUPL, 0x5900, 0, 0)                                                                              \
 	/* of its relatives: written by drivers that take all of them for one; hold a value, do nothing */ \
 	X(RFCTL, 0x5008, 0, 0xffffffff)                                                                    \
-	X(SWSM, 0x5b50, 0, 0)                                                                              \
+	/* U-Boot reads no EEPROM unless it can take SWSM's semaphore (SWESMBI) */                         \
+	X(SWSM, 0x5b50, 0, 0x00000002)                                                                     \
 	X(FWSM, 0x5b54, 0, 0)                                                                              \
 	X(SW_FW_SYNC, 0x5b5c, 0, 0)
 

@@ -79,7 +79,7 @@ static void registers_have_their_values_and_masks(void **state)
 		{ MF_E1000_RXCSUM, 0, 0x7ff },
 		{ MF_E1000_WUFC, 0, 0xf00ff },
 		{ MF_E1000_WUS, 0, 0 },
-		{ MF_E1000_SWSM, 0, 0 },
+		{ MF_E1000_SWSM, 0, 2 },   // the semaphore can be taken: U-Boot
 		{ 0x5200, 0, 0xffffffff }, // MTA
 		{ 0x53fc, 0, 0xffffffff },
 		{ 0x5478, 0, 0xffffffff }, // RA
