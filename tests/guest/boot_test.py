@@ -21,7 +21,7 @@ from lab import ECHO4  # noqa: E402
 LIMIT = 600
 ROMS = "/usr/lib/ipxe/qemu"
 U_BOOT = "/usr/lib/u-boot/qemu-x86/u-boot.rom"
-FILE_SIZE = 4 << 20
+FILE_SIZE = (2 << 20) + 77
 
 POLICY = f"""return {{
   name = "boot",
@@ -155,13 +155,12 @@ class UBoot(Booted):
         if not os.path.exists(U_BOOT):
             self.skipTest(f"no {U_BOOT} (tools/install-deps.sh guest)")
         data = os.urandom(FILE_SIZE)
-        os.makedirs(self.at("tftp"))
-        with open(self.at("tftp/loaded"), "wb") as f:
+        with open(self.at("loaded"), "wb") as f:
             f.write(data)
-        os.chmod(self.at("tftp/loaded"), 0o644)
-        tftp = self.lab.popen(["dnsmasq", "--keep-in-foreground", "--port=0", "--enable-tftp", f"--tftp-root={self.at('tftp')}",
-                               "--tftp-single-port", f"--listen-address={ECHO4}", "--bind-interfaces", "--user=root",
-                               "--conf-file=/dev/null", "--pid-file"], where=self.lab.internet, stdin=subprocess.DEVNULL)
+        tftp = self.lab.popen([sys.executable, "-B", os.path.join(HERE, "tftp.py"), self.at("loaded"), ECHO4],
+                              where=self.lab.internet, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.addCleanup(tftp.stdout.close)
+        self.assertEqual(tftp.stdout.readline(), b"ready\n")
         p = self.start("-bios", U_BOOT, stdin=subprocess.PIPE)
         lines = ["", "setenv autoload no", "dhcp", "tftpboot 0x2000000 ${bootfile}",
                  "crc32 0x2000000 ${filesize}", "echo SAYS finished"]
