@@ -4,6 +4,7 @@
 
 #include "nic/e1000_int.h"
 
+#define RAH_MASK				     0x8003ffffu
 #define UNKNOWN_MAX				     64u /* notices about unknown registers */
 #define IOADDR					     0u
 #define IODATA					     4u
@@ -52,6 +53,12 @@ static bool is_silent(uint32_t off)
 {
 	return (off >= 0x2410 && off <= 0x2430) || (off >= 0x3410 && off <= 0x3430) ||
 	       (off >= 0x5800 && off < 0x6000) || (off >= 0x9000 && off < 0xa000) || off >= 0x10000;
+}
+
+/* RAH of one of the sixteen stations: address, what it is compared with, and whether it counts (13.5.3) */
+static bool is_address_high(uint32_t off)
+{
+	return off >= MF_E1000_RA && off < MF_E1000_RA + 4 * MF_E1000_RA_NUM && off & 4;
 }
 
 static void note_unknown(struct e1000 *e, uint32_t off, const char *how)
@@ -222,7 +229,7 @@ void e1000_register_write(struct e1000 *e, uint32_t off, uint32_t value)
 	}
 	table = table_of(s, off);
 	if (table)
-		*table = value;
+		*table = value & (is_address_high(off) ? RAH_MASK : UINT32_MAX);
 	else if (!is_silent(off) && !is_stat(off))
 		note_unknown(e, off, "writes");
 }

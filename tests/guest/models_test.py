@@ -59,6 +59,11 @@ for n in $(echo $T_PINGS | tr , ' '); do
   ping6 -c 1 -W 60 -s $n fd6d:6f6f:6e67::2 >/dev/null && say ping6-$n well
 done
 """
+# The driver's own: every register's bits, the EEPROM's checksum, an interrupt of each kind, frames through the PHY's loopback.
+SELF_TEST = r"""
+say self-test $(/sbin/ethtool -t eth0 offline 2>&1 | tr -s '\t ()' ' ')
+lease fourth
+"""
 POLICY = r"""
 # what a policy says
 say denied $(get http://cdn-bad.example/)
@@ -365,9 +370,14 @@ class FullTable(Table):
 class E1000(Carded, FullTable, unittest.TestCase):
     """The machine is told a smaller MTU by DHCP and by advertisements."""
 
-    script = BEGIN + COMMON + FULL + POLICY + END
+    script = BEGIN + COMMON + FULL + POLICY + END + SELF_TEST
     net = ("--mtu", "1400")
     mtu = 1400
+
+    def test_the_drivers_own_test(self):
+        self.has("self-test", "PASS.*Register test offline 0.*Eeprom test offline 0.*Interrupt test offline 0.*Loopback test offline 0"
+                              ".*Link test on/offline 0")
+        self.says(fourth="ip=10.0.2.15 router=10.0.2.2 dns=10.0.2.3 mtu=1400")
 
 
 class VirtioNet(Carded, FullTable, unittest.TestCase):
