@@ -15,7 +15,7 @@ import argparse, json, os, shutil, socket, statistics, subprocess, sys, tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../../tests/guest"))
-import guest  # noqa: E402
+import guest  # noqa: E402  (tests/guest/guest.py: what boots a guest)
 
 SERVER, HOST, PORT = "11.0.0.80", "11.0.0.2", 8000
 POLICY = """
