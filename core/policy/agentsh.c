@@ -260,6 +260,7 @@ static int compile(struct mf_agentsh_doc *doc, struct mf_rules **ret_rules, stru
 	if (doc->sink && mf_shadows_new(&doc->options, &c.shadows) < 0)
 		doc->no_memory = true;
 	mf_agentsh_each_rule(doc, add_rule, &c);
+	mf_rules_builder_take_feeds(c.b, mf_agentsh_read_feeds(doc));
 	r = mf_rules_builder_finish(c.b, ret_rules, err);
 	if (c.shadows && doc->error_cnt == 0 && !doc->no_memory)
 		tell_shadows(doc, c.shadows);

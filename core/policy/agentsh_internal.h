@@ -115,6 +115,11 @@ void mf_agentsh_each_listed(struct mf_agentsh_doc *top, enum mf_rule_family fami
 /** mf_agentsh_file_of() - The one that was read from @file; @top for NULL, and for others */
 struct mf_agentsh_doc *mf_agentsh_file_of(struct mf_agentsh_doc *top, const char *file);
 
+/* --- agentsh_feeds.c --------------------------------------------------------------------------------------------------- */
+
+/** mf_agentsh_read_feeds() - threat_feeds of @top and all that it extends; errors are said. NULL: there are none */
+struct mf_threat_feeds *mf_agentsh_read_feeds(struct mf_agentsh_doc *top);
+
 /* --- agentsh.c ------------------------------------------------------------------------------------------------------- */
 
 /**

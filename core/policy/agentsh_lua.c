@@ -239,6 +239,8 @@ int mf_agentsh_convert(const struct mf_agentsh_source *source, const struct mf_a
 			mf_strbuf_adds(out, "-- Left out, since only YAML has it: what "
 					    "http_services let through "
 					    "their gateway. Their hosts are closed here too.\n");
+		if (!mf_yaml_is_null(mf_yaml_get(doc.root, "threat_feeds")))
+			mf_strbuf_adds(out, "-- Left out, since only YAML has it: threat_feeds.\n");
 		mf_strbuf_adds(out, "return {\n");
 		put_settings(&w);
 		doc.sink = NULL; /* it has been told */

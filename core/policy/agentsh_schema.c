@@ -211,12 +211,22 @@ static const struct field metadata_fields[] = {
 	KEY("destination", T_TEXT), END
 };
 
+static const struct field feed_fields[] = {
+	KEY("name", T_REQUIRED), KEY("file", T_REQUIRED), KEY("format", T_TEXT),
+	NOT("url", "file, a list below the policy's directory that something else fetches"), END
+};
+static const struct field threat_fields[] = {
+	KEY("enabled", T_BOOL), KEY("action", T_TEXT), KEY("allowlist", T_TEXTS), SUB("feeds", T_LIST, feed_fields),
+	NOT("local_lists", "feeds, with their files"), NOT("sync_interval", "nothing: a list that changes is read anew"), END
+};
+
 /* Behind these stands nothing that a verdict could come from. */
 static const struct field top_enforced[] = {
 	KEY("version", T_INT), KEY("name", T_REQUIRED), KEY("description", T_TEXT), SUB("metadata", T_LIST, metadata_fields),
 	KEY("compat", T_TEXT), KEY("domain_star", T_TEXT), KEY("dns_default", T_TEXT),
 	KEY("redirect_target_policy", T_TEXT), KEY("vars_from_env", T_BOOL),
 	KEY("approve_without_channel", T_TEXT), KEY("redirect_unsupported", T_TEXT), KEY("extends", T_TEXTS),
+	SUB("threat_feeds", T_MAP, threat_fields),
 	KEY("file_rules", T_ANY), KEY("network_rules", T_ANY), KEY("dns_redirects", T_ANY), KEY("connect_redirects", T_ANY),
 	NOT("services", "http_services, with secret, inject and scrub_response in its entries"),
 	NOT("dns_redirect", "dns_redirects"), NOT("connect_redirect", "connect_redirects"), END

@@ -68,6 +68,7 @@ void mf_rules_free(struct mf_rules *rules)
 		mf_rule_index_free(rules->index[i]);
 	mf_rule_index_free(rules->known);
 	mf_rule_index_free(rules->blind);
+	mf_threat_feeds_free(rules->feeds);
 	mf_outcome_unref(rules->known_outcome);
 	mf_outcome_unref(rules->default_outcome);
 	mf_outcome_unref(rules->scratch);
@@ -284,6 +285,12 @@ static void check_untrusted_target(struct mf_rules_builder *b, uint32_t id)
 		   "redirect_to %s:%u is denied by %s of the same policy: allow it "
 		   "before that rule, or set redirect_target_policy = \"trusted\"",
 		   r->redirect_host, r->redirect_port, rules->rules[hit].label);
+}
+
+void mf_rules_builder_take_feeds(struct mf_rules_builder *b, struct mf_threat_feeds *feeds)
+{
+	mf_threat_feeds_free(b->rules->feeds);
+	b->rules->feeds = feeds;
 }
 
 int mf_rules_builder_finish(struct mf_rules_builder *b, struct mf_rules **ret_rules,

@@ -128,6 +128,7 @@ struct mf_rule_spec {
 };
 
 struct mf_rules_builder;
+struct mf_threat_feeds; /* threat_feed.h */
 
 struct mf_rules_options {
 	const char *policy, *file;
@@ -154,6 +155,8 @@ void mf_rules_builder_add(struct mf_rules_builder *b, const struct mf_rule_spec 
 /** mf_rules_builder_error() - Note an error that the caller found; @index 0 for an error of the whole family */
 void mf_rules_builder_error(struct mf_rules_builder *b, enum mf_rule_family family, unsigned index,
 			    const char *name, unsigned line, const char *fmt, ...) MF_PRINTF(6, 7);
+/** mf_rules_builder_take_feeds() - Names that are denied or told of before any rule (threat_feed.h); @b's from now on, may be NULL */
+void mf_rules_builder_take_feeds(struct mf_rules_builder *b, struct mf_threat_feeds *feeds);
 /** mf_rules_builder_finish() - The rules, or every error; ends @b in both cases; *ret_rules NULL when none were added */
 int mf_rules_builder_finish(struct mf_rules_builder *b, struct mf_rules **ret_rules,
 			    struct mf_err *err);

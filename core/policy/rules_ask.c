@@ -197,6 +197,64 @@ static size_t put_port(char *at, unsigned port)
 	return len;
 }
 
+/* --- threat feeds ------------------------------------------------------------------------------------------------- */
+
+/* Whether a feed denies @name: *@ret, and no rule is asked. */
+static int ask_feeds(struct mf_rules *rules, const char *name, size_t len, struct mf_outcome **ret)
+{
+	struct mf_threat_feed *f = mf_threat_feeds_find(rules->feeds, false, name, len);
+	struct mf_decision d = blank_decision(rules);
+
+	*ret = NULL;
+	if (!f)
+		return 0;
+	if (!f->denial) {
+		d.verdict = MF_DENY;
+		d.rule = f->label;
+		d.reason = f->why;
+		d.file = f->file;
+		d.line = f->line;
+		f->denial = mf_outcome_new(&d);
+	}
+	*ret = f->denial;
+	return f->denial ? 0 : MF_E_NOMEM;
+}
+
+/* What is let through although a feed that only tells lists @name is told of, with the feed as its reason. */
+static int hear_feeds(struct mf_rules *rules, const char *name, size_t len, struct mf_outcome **o)
+{
+	struct mf_threat_feed *f;
+	struct mf_threat_heard *more;
+	struct mf_decision d;
+
+	if (!rules->feeds || !*o || (*o)->d.verdict != MF_ALLOW)
+		return 0;
+	f = mf_threat_feeds_find(rules->feeds, true, name, len);
+	if (!f)
+		return 0;
+	for (size_t i = 0; i < f->heard_cnt; i++) {
+		if (f->heard[i].of == *o) {
+			*o = f->heard[i].made;
+			return 0;
+		}
+	}
+	/* One for each rule that lets such a name through, at most. */
+	more = realloc(f->heard, (f->heard_cnt + 1) * sizeof(*more));
+	if (!more)
+		return MF_E_NOMEM;
+	f->heard = more;
+	d = (*o)->d;
+	d.audit = true;
+	d.reason = f->why;
+	more[f->heard_cnt].made = mf_outcome_new(&d);
+	if (!more[f->heard_cnt].made)
+		return MF_E_NOMEM;
+	mf_outcome_ref(*o);
+	more[f->heard_cnt].of = *o;
+	*o = more[f->heard_cnt++].made;
+	return 0;
+}
+
 /* --- dns ---------------------------------------------------------------------------------------------------------- */
 
 /* Whether a connect_redirects expression could match the name on a port that the expressions speak of. */
@@ -234,7 +292,7 @@ static int answer_default(struct mf_rules *rules, bool known, struct mf_outcome 
 			       "no rule names this name", ret);
 }
 
-static int ask_dns(struct mf_rules *rules, struct mf_request *req, struct mf_outcome **ret)
+static int ask_dns_rules(struct mf_rules *rules, struct mf_request *req, struct mf_outcome **ret)
 {
 	struct mf_value name = mf_request_get(req, MF_F_NAME);
 	struct mf_rule_subject s = { .port = DNS_PORT };
@@ -275,6 +333,23 @@ static int ask_dns(struct mf_rules *rules, struct mf_request *req, struct mf_out
 	return answer_default(rules, known != MF_RULE_NONE || other != MF_RULE_NONE, ret);
 }
 
+static int ask_dns(struct mf_rules *rules, struct mf_request *req, struct mf_outcome **ret)
+{
+	struct mf_value name;
+	int r = 0;
+
+	if (!rules->feeds)
+		return ask_dns_rules(rules, req, ret);
+	name = mf_request_get(req, MF_F_NAME);
+	if (name.type == MF_T_NIL || name.len >= MF_NAME_ROOM)
+		return 0;
+	r = ask_feeds(rules, (const char *)name.ptr, name.len, ret);
+	if (r < 0 || *ret)
+		return r;
+	r = ask_dns_rules(rules, req, ret);
+	return r < 0 ? r : hear_feeds(rules, (const char *)name.ptr, name.len, ret);
+}
+
 /* --- connect, sni ------------------------------------------------------------------------------------------------- */
 
 /* Strictness, for several names of one address or two ends of a rename (P5, P38); no opinion leaves it to a default that
@@ -296,8 +371,8 @@ static unsigned strictness(const struct mf_outcome *o)
 }
 
 /* One name (or none) of a connection. */
-static int ask_name(struct mf_rules *rules, const char *name, size_t len, const struct mf_addr *ip,
-		    int port, struct mf_outcome **ret)
+static int ask_name_rules(struct mf_rules *rules, const char *name, size_t len,
+			  const struct mf_addr *ip, int port, struct mf_outcome **ret)
 {
 	char addr[MF_ADDR_TEXT_MAX + 2], text[MF_NAME_ROOM + 64];
 	struct mf_rule_subject s = { .name = name, .name_len = len, .ip = ip, .port = port };
@@ -340,6 +415,18 @@ static int ask_name(struct mf_rules *rules, const char *name, size_t len, const 
 	if (redirect != MF_RULE_NONE)
 		return rule_outcome(rules, &rules->rules[redirect], NULL, ret);
 	return net == MF_RULE_NONE ? 0 : rule_outcome(rules, &rules->rules[net], NULL, ret);
+}
+
+/* The same; feeds come before the rules, those that only tell behind them. */
+static int ask_name(struct mf_rules *rules, const char *name, size_t len, const struct mf_addr *ip,
+		    int port, struct mf_outcome **ret)
+{
+	int r = ask_feeds(rules, name, len, ret);
+
+	if (r < 0 || *ret)
+		return r;
+	r = ask_name_rules(rules, name, len, ip, port, ret);
+	return r < 0 ? r : hear_feeds(rules, name, len, ret);
 }
 
 /* The names under which a connection may be judged. */
@@ -399,7 +486,8 @@ static int ask_connect(struct mf_rules *rules, struct mf_request *req, struct mf
 	struct mf_outcome *o;
 	int number = MF_PORT_ANY, r;
 
-	if (rules->family_cnt[MF_NETWORK_RULES] + rules->family_cnt[MF_CONNECT_REDIRECTS] == 0)
+	if (rules->family_cnt[MF_NETWORK_RULES] + rules->family_cnt[MF_CONNECT_REDIRECTS] == 0 &&
+	    !rules->feeds)
 		return 0;
 	(void)mf_request_get(req, MF_F_IP);
 	(void)mf_request_get(req, MF_F_FAMILY);
@@ -573,8 +661,8 @@ bool mf_rules_is_default(const struct mf_rules *rules, const struct mf_outcome *
 
 uint64_t mf_rules_fields(const struct mf_rules *rules, enum mf_kind kind)
 {
-	bool network =
-		rules->family_cnt[MF_NETWORK_RULES] || rules->family_cnt[MF_CONNECT_REDIRECTS];
+	bool network = rules->family_cnt[MF_NETWORK_RULES] ||
+		       rules->family_cnt[MF_CONNECT_REDIRECTS] || rules->feeds;
 	uint64_t connect = MF_FIELD_BIT(MF_F_IP) | MF_FIELD_BIT(MF_F_FAMILY) |
 			   MF_FIELD_BIT(MF_F_PORT) | MF_FIELD_BIT(MF_F_HOST) |
 			   MF_FIELD_BIT(MF_F_HOSTS);

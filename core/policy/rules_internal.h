@@ -5,6 +5,7 @@
 
 #include "core/policy/rule_index.h"
 #include "core/policy/rules.h"
+#include "core/policy/threat_feed.h"
 
 #define TRY_PORTS_MAX 32
 
@@ -42,6 +43,7 @@ struct mf_rules {
 	struct rule *rules; /* ascending within a family */
 	uint32_t cnt, room;
 	uint32_t family_cnt[MF_RULE_FAMILY_NUM];
+	struct mf_threat_feeds *feeds; /* asked before the rules; NULL: none */
 	struct mf_rule_index *index[MF_RULE_FAMILY_NUM];
 	/* Network rules and connect redirects that let a name be reached on some port. */
 	struct mf_rule_index *known;

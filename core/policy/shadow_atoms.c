@@ -116,6 +116,8 @@ static int set_tail(struct mf_atom *atom, const struct mf_rule_spec *spec, bool 
 	char tail[MF_NAME_ROOM + 8];
 	size_t len = mf_regex_tail(spec->match, strlen(spec->match), full, tail, sizeof(tail));
 
+	if (len && !(atom->ending = strdup(tail)))
+		return MF_E_NOMEM;
 	if (spec->family == MF_CONNECT_REDIRECTS)
 		atom->port = cut_port(tail);
 	len = strlen(tail);
@@ -205,6 +207,7 @@ void mf_atoms_done(struct mf_atoms *atoms)
 {
 	for (size_t i = 0; i < atoms->cnt; i++) {
 		free(atoms->items[i].text);
+		free(atoms->items[i].ending);
 		free(atoms->items[i].tail);
 		mf_glob_free(atoms->items[i].glob);
 		mf_regex_free(atoms->items[i].regex);
@@ -263,6 +266,27 @@ static bool finds(const struct mf_atom *outer, const struct mf_atom *inner, cons
 	return mf_regex_match(outer->regex, scratch, text, len) == 1;
 }
 
+/* Whether an expression asks for what stands left of a place: where a text begins, or a word. */
+static bool looks_left(const char *pattern)
+{
+	for (const char *p = pattern; *p; p++)
+		if (*p == '^' || (p[0] == '\\' && p[1] && strchr("AbBQGC", p[1])))
+			return true;
+	return false;
+}
+
+/*
+ * Whether all that the expression @inner matches is found by @outer, another one: it is searched for, looks at nothing to the left of where it
+ * matches, and is found in what all of @inner's texts end with. Then it is found there in each of them.
+ */
+static bool finds_ending(const struct mf_atom *outer, const struct mf_atom *inner,
+			 struct mf_regex_scratch *scratch)
+{
+	return outer->type == MF_ATOM_REGEX && outer->mode == MF_MATCH_SEARCH && outer->regex &&
+	       inner->ending && !looks_left(outer->text) &&
+	       mf_regex_match(outer->regex, scratch, inner->ending, strlen(inner->ending)) == 1;
+}
+
 bool mf_atom_covers(const struct mf_atom *outer, const struct mf_atom *inner, bool with_port,
 		    struct mf_regex_scratch *scratch, uint64_t *cost)
 {
@@ -278,10 +302,14 @@ bool mf_atom_covers(const struct mf_atom *outer, const struct mf_atom *inner, bo
 	if (outer->type == MF_ATOM_UNKNOWN || inner->type == MF_ATOM_UNKNOWN ||
 	    inner->type == MF_ATOM_ANY)
 		return false;
-	if (inner->type == MF_ATOM_REGEX)
-		return has_all_below(outer, inner) ||
-		       (outer->type == MF_ATOM_REGEX && outer->mode == inner->mode &&
-			strcmp(outer->text, inner->text) == 0);
+	if (inner->type == MF_ATOM_REGEX) {
+		if (has_all_below(outer, inner) ||
+		    (outer->type == MF_ATOM_REGEX && outer->mode == inner->mode &&
+		     strcmp(outer->text, inner->text) == 0))
+			return true;
+		*cost += MF_ATOM_REGEX_COST;
+		return finds_ending(outer, inner, scratch);
+	}
 	/* Names against names are what most rules are made of. */
 	if (inner->scope == MF_DOMAIN_EXACT && outer->scope == MF_DOMAIN_EXACT)
 		return inner->len == outer->len &&

@@ -25,6 +25,7 @@ struct mf_atom {
 	char *text; /* as it is compared */
 	struct mf_glob *glob;
 	struct mf_regex *regex;
+	char *ending; /* of an expression: what all that it matches ends with, ports and all; NULL: not known */
 	char *tail; /* of an expression: names that it matches surely end so (regex_tail.h); NULL: not known */
 };
 

@@ -20,6 +20,7 @@
 #include "core/match/regex.h"
 #include "core/policy/regex_tail.h"
 #include "core/policy/shadow.h"
+#include "core/policy/shadow_atoms.h"
 #include "tests/unit/rules/rules_help.h"
 
 #define ROUNDS	  50
@@ -161,6 +162,30 @@ static void entries_that_another_decision_takes(void **state)
 	FINDS(FILES("{ paths = { '/w/**' }, decision = 'allow' },"
 		    "{ paths = { '/home/**', '/w/**/.env*' }, decision = 'deny' }"),
 	      "file_rules[2].paths[1] never reached: file_rules[1] takes all of it first (allow)");
+}
+
+/* One expression takes another one's texts: where it is found in what all of them end with. */
+static void expressions_below_expressions(void **state)
+{
+	(void)state;
+	FINDS(NAMES("{ search = 'corp\\\\.[a-z]+le', resolve_to = '10.0.0.1' },"
+		    "{ search = '^ci.*\\\\.corp\\\\.example$', resolve_to = '10.0.0.2' },"
+		    "{ regex = 'x[0-9]\\\\.corp\\\\.example', resolve_to = '10.0.0.2' },"
+		    "{ search = '^ci.*\\\\.corp\\\\.example', resolve_to = '10.0.0.2' },"
+		    "{ search = 'x[0-9]\\\\.corp$', resolve_to = '10.0.0.2' }"),
+	      "dns_redirects[2] never reached: dns_redirects[1]",
+	      "dns_redirects[3] never reached: dns_redirects[1]");
+	// What looks to the left may see something else there.
+	FINDS_NOTHING(NAMES("{ search = '^corp\\\\.[a-z]+', resolve_to = '10.0.0.1' },"
+			    "{ search = '\\\\bcorp\\\\.[a-z]+', resolve_to = '10.0.0.1' },"
+			    "{ regex = 'corp\\\\.[a-z]+', resolve_to = '10.0.0.1' },"
+			    "{ search = '[0-9]corp\\\\.example$', resolve_to = '10.0.0.2' }"));
+	FINDS(CONNECTS("{ search = 'corp\\\\.[a-z]+:443', redirect_to = 'b.example:1' },"
+		       "{ search = '^x[0-9]\\\\.corp\\\\.example:443$', redirect_to = "
+		       "'b.example:2' },"
+		       "{ search = '^x[0-9]\\\\.corp\\\\.example:80$', redirect_to = 'b.example:3' "
+		       "}"),
+	      "connect_redirects[2] never reached: connect_redirects[1]");
 }
 
 static void redirects(void **state)
@@ -616,6 +641,73 @@ static unsigned try_texts(const struct mf_regex *re, struct mf_regex_scratch *sc
 	return matched;
 }
 
+/* Return: texts that @inner matches; @outer must match each. */
+static unsigned try_both(const struct mf_regex *outer, const struct mf_regex *inner,
+			 struct mf_regex_scratch *scratch, const char *text_outer,
+			 const char *text_inner)
+{
+	unsigned matched = 0;
+	char text[7];
+
+	for (size_t len = 0; len < sizeof(text); len++) {
+		unsigned all = 1;
+
+		for (size_t i = 0; i < len; i++)
+			all *= 3;
+		for (unsigned n = 0; n < all; n++) {
+			unsigned rest = n;
+
+			for (size_t i = 0; i < len; i++, rest /= 3)
+				text[i] = "ab."[rest % 3];
+			if (mf_regex_match(inner, scratch, text, len) != 1)
+				continue;
+			matched++;
+			if (mf_regex_match(outer, scratch, text, len) != 1)
+				fail_msg("\"%s\" does not match \"%.*s\" of \"%s\"", text_outer,
+					 (int)len, text, text_inner);
+		}
+	}
+	return matched;
+}
+
+static void make_atom(struct mf_atoms *atoms, char *pattern, size_t room, enum mf_rule_match mode)
+{
+	struct mf_rule_spec spec = { .family = MF_DNS_REDIRECTS, .mode = mode, .match = pattern };
+
+	write_expression(pattern, room);
+	assert_int_equal(mf_atoms_add_spec(atoms, &spec, false), 0);
+}
+
+/* Of two random expressions one of which is said to take what the other one selects, it does, for every text of up to six letters. */
+static void what_an_expression_takes_it_matches(void **state)
+{
+	struct mf_regex_scratch *scratch = mf_regex_scratch_new();
+	unsigned rounds = getenv("MF_SLOW") ? 200000 : 20000, taken = 0, matched = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < rounds; i++) {
+		char outer[128], inner[128];
+		struct mf_atoms a = { 0 }, b = { 0 };
+		uint64_t cost = 0;
+
+		make_atom(&a, outer, sizeof(outer), MF_MATCH_SEARCH);
+		make_atom(&b, inner, sizeof(inner), rnd(2) ? MF_MATCH_SEARCH : MF_MATCH_REGEX);
+		if (a.cnt == 1 && b.cnt == 1 && a.items[0].type == MF_ATOM_REGEX &&
+		    b.items[0].type == MF_ATOM_REGEX && a.items[0].regex && b.items[0].regex &&
+		    strcmp(outer, inner) != 0 &&
+		    mf_atom_covers(&a.items[0], &b.items[0], false, scratch, &cost)) {
+			taken++;
+			matched += try_both(a.items[0].regex, b.items[0].regex, scratch, outer,
+					    inner) > 0;
+		}
+		mf_atoms_done(&a);
+		mf_atoms_done(&b);
+	}
+	mf_regex_scratch_free(scratch);
+	print_message("%u pairs, %u of them with texts\n", taken, matched);
+	assert_true(taken > 100 && matched > taken / 2);
+}
+
 /* Every text of up to seven letters that a random expression matches ends with its tail. */
 static void what_matches_has_the_tail(void **state)
 {
@@ -682,6 +774,8 @@ int main(void)
 		cmocka_unit_test(tails_are_read),
 		cmocka_unit_test(what_matches_has_the_tail),
 		cmocka_unit_test(expressions_below_a_domain),
+		cmocka_unit_test(expressions_below_expressions),
+		cmocka_unit_test(what_an_expression_takes_it_matches),
 		cmocka_unit_test(names_are_compared_at_label_boundaries),
 		cmocka_unit_test(several_rules_take_one_together),
 		cmocka_unit_test(networks_and_unknown_addresses),
