@@ -144,14 +144,15 @@ struct settling {
 static void tell(void *ctx, const char *key, bool live)
 {
 	const struct settling *s = ctx;
-	const char *where = is_said(s->d, key) ? "overridden"
-			    : live	       ? "settings"
-					       : "restart_needed";
+	bool said = is_said(s->d, key);
 
 	if (live != s->live)
 		return;
-	json_array_append_new(json_object_get(s->answer, where), json_string(key));
-	if (strcmp(where, "restart_needed") == 0)
+	json_array_append_new(json_object_get(s->answer, said	? "overridden"
+							 : live ? "settings"
+								: "restart_needed"),
+			      json_string(key));
+	if (!said && !live)
 		mf_log_warning(&s->d->host->log,
 			       "the configuration says another %s: it counts when the daemon is "
 			       "started again",
