@@ -19,6 +19,7 @@ enum mf_exit {
 
 int mf_cmd_run(int argc, char **argv);
 int mf_cmd_resolver(int argc, char **argv);
+int mf_cmd_gateway(int argc, char **argv);
 int mf_cmd_vm_net(int argc, char **argv);
 int mf_cmd_mount(int argc, char **argv);
 int mf_cmd_watch(int argc, char **argv);

@@ -22,6 +22,7 @@ static const struct command commands[] = {
 	{ "run", NULL, mf_cmd_run, "run a command behind the fence" },
 	{ "resolver", NULL, mf_cmd_resolver,
 	  "answer DNS questions by the policies: UDP, TCP, HTTPS" },
+	{ "gateway", NULL, mf_cmd_gateway, "give browsers TCP, UDP and names" },
 	{ "vm-net", NULL, mf_cmd_vm_net, "be the network of virtual machines" },
 	{ "mount", NULL, mf_cmd_mount, "show a directory through the policies" },
 	{ "watch", NULL, mf_cmd_watch,

@@ -25,6 +25,8 @@ if(NOT WIN32)
 endif()
 # HTTP/2, for resolvers over HTTPS; without it they are refused when they are configured.
 pkg_check_modules(NGHTTP2 IMPORTED_TARGET libnghttp2)
+# WebSockets, for the gateway; without it there is none.
+find_package(wslay CONFIG QUIET)
 # The Public Suffix List; without it policies do not see which domain a name was registered under.
 pkg_check_modules(PSL IMPORTED_TARGET libpsl)
 # Editing of lines in `policy repl`; without it lines are read as they come.

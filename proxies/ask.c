@@ -35,7 +35,7 @@ void mf_ask_begin_event(struct mf_proxy *p, struct mf_event *ev, enum mf_event_t
 	}
 	mf_event_begin(ev, &(struct mf_event_head){
 				   .type = type,
-				   .session_id = s->id,
+				   .session_id = mf_session_id(s, flow),
 				   .source = s->source,
 				   .pid = d ? s->asked_pid : 0,
 				   .parent_pid = d ? s->asked_parent : 0,
@@ -84,13 +84,13 @@ static void add_plan(struct mf_event *ev, const struct mf_decision *d)
 }
 
 /* Whom this session's own answers said to be there. */
-static void add_names(struct mf_proxy *p, struct mf_event *ev, const struct mf_addr *addr)
+static void add_names(struct mf_proxy *p, struct mf_event *ev, const struct mf_session_flow *flow)
 {
+	struct mf_names *tied = mf_session_names(p->session, flow);
 	struct mf_names_item items[MF_ASK_NAMES_MAX];
 	const char *names[MF_ASK_NAMES_MAX];
-	size_t cnt = p->session->names
-			     ? mf_names_list(p->session->names, addr, items, MF_ARRAY_SIZE(items))
-			     : 0;
+	size_t cnt =
+		tied ? mf_names_list(tied, &flow->server.addr, items, MF_ARRAY_SIZE(items)) : 0;
 
 	for (size_t i = 0; i < cnt; i++)
 		names[i] = items[i].name;
@@ -123,7 +123,7 @@ void mf_ask_announce_connect(struct mf_proxy *p, const struct mf_session_flow *f
 		mf_ask_add(&p->event, MF_EVF_ORIGINAL, original);
 		add_plan(&p->event, d);
 	} else {
-		add_names(p, &p->event, &flow->server.addr);
+		add_names(p, &p->event, flow);
 	}
 	mf_ask_send(p, &p->event);
 }
@@ -163,7 +163,7 @@ void mf_ask_announce_hello(struct mf_proxy *p, const struct mf_session_flow *flo
 	mf_event_add_bool(ev, MF_EVF_QUIC, flow->proto == MF_UDP);
 	mf_ask_add(ev, MF_EVF_RESOLVED_IP,
 		   mf_addr_format(&flow->server.addr, address, sizeof(address)));
-	add_names(p, ev, &flow->server.addr);
+	add_names(p, ev, flow);
 	if (leads_elsewhere(d))
 		add_plan(ev, d);
 	mf_ask_send(p, ev);

@@ -170,8 +170,8 @@ static void reply_response(struct mf_dns_job *j, struct mf_dns_chain *c,
 		how.ede = MF_DNS_EDE_FILTERED;
 		how.ede_text = "addresses that connect denies were left out";
 	}
-	if (mf_dns_learn(dns->proxy, j->name, c->list, c->cnt, c->addrs, c->addr_cnt, c->ttl_s) <
-	    0) {
+	if (mf_dns_learn(dns->proxy, &j->flow, j->name, c->list, c->cnt, c->addrs, c->addr_cnt,
+			 c->ttl_s) < 0) {
 		fail_job(j, "the names of this answer cannot be kept", MF_DNS_EDE_OTHER);
 		return;
 	}

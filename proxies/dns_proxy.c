@@ -90,8 +90,9 @@ void mf_dns_refuse(struct mf_dns_turn *t, const struct mf_decision *d, const cha
 
 /* --- synthetic answers ---------------------------------------------------------------------------------------------- */
 
-int mf_dns_learn(struct mf_proxy *p, const char *question, const char *const *aliases,
-		 size_t alias_cnt, const struct mf_addr *addrs, size_t cnt, uint32_t ttl_s)
+int mf_dns_learn(struct mf_proxy *p, const struct mf_session_flow *flow, const char *question,
+		 const char *const *aliases, size_t alias_cnt, const struct mf_addr *addrs,
+		 size_t cnt, uint32_t ttl_s)
 {
 	struct mf_names_answer a = { .question = question,
 				     .question_len = strlen(question),
@@ -101,7 +102,9 @@ int mf_dns_learn(struct mf_proxy *p, const char *question, const char *const *al
 				     .addr_cnt = cnt,
 				     .ttl_s = ttl_s };
 
-	return cnt && p->session->names ? mf_names_learn(p->session->names, &a) : 0;
+	struct mf_names *names = mf_session_names(p->session, flow);
+
+	return cnt && names ? mf_names_learn(names, &a) : 0;
 }
 
 static size_t load_addrs(const struct mf_decision *d, struct mf_addr *ret)
@@ -158,8 +161,8 @@ static void answer_resolve(struct mf_dns_turn *t, const struct mf_decision *d)
 		if (wants_addr || t->q.type == MF_DNS_CNAME)
 			a.cname = &target;
 	}
-	if (wants_addr && mf_dns_learn(t->p, t->name, d->cname ? &d->cname : NULL, d->cname ? 1 : 0,
-				       addrs, cnt, a.ttl_s) < 0) {
+	if (wants_addr && mf_dns_learn(t->p, t->flow, t->name, d->cname ? &d->cname : NULL,
+				       d->cname ? 1 : 0, addrs, cnt, a.ttl_s) < 0) {
 		mf_dns_reply_error(t->dns, &t->q, t->flow, MF_DNS_SERVFAIL, MF_DNS_EDE_OTHER,
 				   "the names of this session cannot be kept", t->reply, t->ctx);
 		return;

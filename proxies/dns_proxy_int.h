@@ -63,8 +63,9 @@ void mf_dns_send_query_event(struct mf_proxy *p, const struct mf_session_flow *f
 /* Answer with the decision's response code and @why. */
 void mf_dns_refuse(struct mf_dns_turn *t, const struct mf_decision *d, const char *why);
 /* Tie addresses to names for the session. Return: 0, MF_E_* (then nothing may be answered) */
-int mf_dns_learn(struct mf_proxy *p, const char *question, const char *const *aliases,
-		 size_t alias_cnt, const struct mf_addr *addrs, size_t cnt, uint32_t ttl_s);
+int mf_dns_learn(struct mf_proxy *p, const struct mf_session_flow *flow, const char *question,
+		 const char *const *aliases, size_t alias_cnt, const struct mf_addr *addrs,
+		 size_t cnt, uint32_t ttl_s);
 
 /* Judge and answer a question that was read. */
 void mf_dns_serve(struct mf_dns_turn *t);

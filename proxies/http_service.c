@@ -109,9 +109,11 @@ static void free_conn(struct mf_http_conn *c)
 	mf_http_h2_free(c);
 	mf_timeout_disarm(&c->reading);
 	mf_timeout_disarm(&c->sending);
-	mf_sockwatch_stop(&c->watch);
+	if (c->fd >= 0)
+		mf_sockwatch_stop(&c->watch);
 	SSL_free(c->ssl);
-	mf_sock_close(c->fd);
+	if (c->fd >= 0)
+		mf_sock_close(c->fd);
 	if (c->prev)
 		c->prev->next = c->next;
 	else
@@ -120,8 +122,31 @@ static void free_conn(struct mf_http_conn *c)
 		c->next->prev = c->prev;
 	s->stats.open--;
 	evbuffer_free(c->out);
+	if (c->taker)
+		c->taker(c->taker_ctx, NULL);
 	free(c->h1.in);
 	free(c);
+}
+
+/* 101 has been sent: somebody else's from now on. */
+static void give_away(struct mf_http_conn *c)
+{
+	struct mf_http_taken t = { .fd = c->fd,
+				   .ssl = c->ssl,
+				   .peer = c->peer,
+				   .early = mf_span_of(c->h1.in, c->h1.len) };
+	void (*taker)(void *ctx, const struct mf_http_taken *taken) = c->taker;
+	void *ctx = c->taker_ctx;
+	uint8_t *in = c->h1.in;
+
+	mf_sockwatch_stop(&c->watch);
+	c->taker = NULL;
+	c->ssl = NULL;
+	c->fd = -1;
+	c->h1.in = NULL;
+	free_conn(c);
+	taker(ctx, &t);
+	free(in);
 }
 
 static size_t out_len(const struct mf_http_conn *c)
@@ -200,7 +225,7 @@ static void take_bytes(struct mf_http_conn *c, const uint8_t *bytes, size_t len)
 
 static bool reads_on(const struct mf_http_conn *c)
 {
-	if (c->eof || c->broken || c->shaking)
+	if (c->eof || c->broken || c->shaking || c->taker)
 		return false;
 	return c->closing || (out_len(c) < MF_HTTP_OUT_SOFT && (c->h2 || mf_http_h1_has_room(c)));
 }
@@ -256,7 +281,9 @@ static void set_deadline(struct mf_http_conn *c)
 
 	if (c->wait == MF_HTTP_WAIT_LINGER)
 		return;
-	if (c->shaking || (c->h2 ? mf_http_h2_in_request(c) : mf_http_h1_in_request(c)))
+	if (c->taker)
+		wait = MF_HTTP_WAIT_NONE;
+	else if (c->shaking || (c->h2 ? mf_http_h2_in_request(c) : mf_http_h1_in_request(c)))
 		wait = MF_HTTP_WAIT_REQUEST;
 	else if (!c->exchanges && !out_len(c))
 		wait = MF_HTTP_WAIT_IDLE;
@@ -292,6 +319,10 @@ static void pump(struct mf_http_conn *c)
 			drain(c);
 	} while (moved && !c->broken && ++rounds < ROUNDS_MAX);
 	c->busy = false;
+	if (c->taker && !c->broken && out_len(c) == 0) {
+		give_away(c);
+		return;
+	}
 	/* as long as something moves, what came whole may not be served yet */
 	if (c->broken || (!moved && has_ended(c))) {
 		free_conn(c);

@@ -20,7 +20,7 @@
  *	}
  *
  * HTTP/1.1 (RFC 9112), and HTTP/2 (RFC 9113) where Moonfence was built with nghttp2: by ALPN inside TLS, by its preface in
- * cleartext. No Upgrade, no CONNECT, no trailers, no compression, no Date. Requests of one HTTP/1 connection are handled one
+ * cleartext. No CONNECT, no trailers, no compression, no Date. Requests of one HTTP/1 connection are handled one
  * after the other (pipelining is read as the answers go), those of an HTTP/2 connection at the same time.
  *
  * The service itself answers what no route is for: 400 (a head that two servers could read in two ways; HTTP/1.1 without
@@ -175,6 +175,24 @@ void mf_http_answer_end(struct mf_http_exchange *x);
 /** mf_http_answer_on_room() - Call @fn each time when all that was sent has been taken */
 void mf_http_answer_on_room(struct mf_http_exchange *x,
 			    void (*fn)(void *ctx, struct mf_http_exchange *x), void *ctx);
+
+/* A connection that speaks something else from now on (RFC 9110 7.8); all of it is the taker's but @early. */
+struct mf_http_taken {
+	int fd;
+	SSL *ssl; /* NULL: cleartext; SSL_free() before @fd is closed */
+	struct mf_endpoint peer;
+	struct mf_span early; /* what the client has said behind its request; valid for the call */
+};
+
+/**
+ * mf_http_upgrade() - Answer with 101, and give the connection away once that is sent
+ * @upgrade: the protocol's name; @fields, @field_cnt: more, as of struct mf_http_answer
+ * @fn: called once, from the loop or (where the client left) from here; @taken is NULL where it left, or the service was freed
+ * Return: 0: @x is gone, and @fn will be called; MF_E_UNSUPPORTED (HTTP/2, HTTP/1.0, a bad field): @x still waits
+ */
+int mf_http_upgrade(struct mf_http_exchange *x, const char *upgrade,
+		    const struct mf_http_field *fields, size_t field_cnt,
+		    void (*fn)(void *ctx, const struct mf_http_taken *taken), void *ctx);
 
 /** mf_http_exchange_is_gone() - The client left (or the service was freed): the answer will not be sent */
 bool mf_http_exchange_is_gone(const struct mf_http_exchange *x);

@@ -34,6 +34,7 @@ static const struct {
 	{ 415, "Unsupported Media Type" },
 	{ 421, "Misdirected Request" },
 	{ 422, "Unprocessable Content" },
+	{ 426, "Upgrade Required" },
 	{ 429, "Too Many Requests" },
 	{ 431, "Request Header Fields Too Large" },
 	{ 500, "Internal Server Error" },
@@ -153,6 +154,39 @@ void mf_http_answer_text(struct mf_http_exchange *x, int status, const char *typ
 						    .body = mf_span_str(text),
 						    .fields = &field,
 						    .field_cnt = 1 });
+}
+
+/* --- other protocols -------------------------------------------------------------------------------------------------- */
+
+int mf_http_upgrade(struct mf_http_exchange *x, const char *upgrade,
+		    const struct mf_http_field *fields, size_t field_cnt,
+		    void (*fn)(void *ctx, const struct mf_http_taken *taken), void *ctx)
+{
+	const struct mf_http_answer a = { .status = 200, .fields = fields, .field_cnt = field_cnt };
+	struct mf_http_conn *c = x->conn;
+
+	if ((c && c->h2) || x->http10 || x->streams || !may_be_sent(&a))
+		return MF_E_UNSUPPORTED;
+	if (!c) {
+		free(x);
+		fn(ctx, NULL);
+		return 0;
+	}
+	unlink_exchange(x);
+	evbuffer_add_printf(c->out,
+			    "HTTP/1.1 101 Switching Protocols\r\nupgrade: %s\r\n"
+			    "connection: Upgrade\r\n",
+			    upgrade);
+	for (size_t i = 0; i < field_cnt; i++)
+		evbuffer_add_printf(c->out, "%.*s: %.*s\r\n", (int)fields[i].name.len,
+				    (const char *)fields[i].name.ptr, (int)fields[i].value.len,
+				    (const char *)fields[i].value.ptr);
+	evbuffer_add(c->out, "\r\n", 2);
+	c->taker = fn;
+	c->taker_ctx = ctx;
+	mf_http_conn_kick(c);
+	free(x);
+	return 0;
 }
 
 /* --- answers in pieces ---------------------------------------------------------------------------------------------- */

@@ -319,7 +319,8 @@ bool mf_http_h1_run(struct mf_http_conn *c)
 	struct mf_span bytes;
 	bool target_ok;
 
-	if (c->closing || c->exchanges || evbuffer_get_length(c->out) >= MF_HTTP_OUT_SOFT)
+	if (c->closing || c->taker || c->exchanges ||
+	    evbuffer_get_length(c->out) >= MF_HTTP_OUT_SOFT)
 		return false;
 	if (h->head_len == 0 && !find_head(c))
 		return false;

@@ -64,6 +64,9 @@ struct mf_http_conn {
 	struct mf_http_exchange *exchanges; /* that wait */
 	struct mf_http_h2 *h2;		    /* NULL: HTTP/1 */
 	struct mf_http_h1 h1;
+	/* not NULL: it is given away once 101 is sent, and nothing more is read */
+	void (*taker)(void *ctx, const struct mf_http_taken *taken);
+	void *taker_ctx;
 };
 
 struct mf_http_exchange {

@@ -48,7 +48,7 @@ static int start_parts(struct mf_proxy *p, struct mf_err *err)
 		r = mf_dns_proxy_new(p, &p->dns, err);
 	if (r == 0 && !p->opt.names_only)
 		r = mf_tcp_proxy_new(p, &p->tcp, err);
-	if (r == 0 && !p->opt.names_only)
+	if (r == 0 && !p->opt.names_only && !p->opt.given_only)
 		r = mf_udp_proxy_new(p, &p->udp, err);
 	if (r == 0 && p->opt.services)
 		r = mf_service_gateway_new(p, &p->gateway, err);
@@ -67,7 +67,8 @@ int mf_proxy_start(struct event_base *base, struct mf_session *session,
 		return mf_err_set(
 			err, MF_E_INVAL,
 			"the proxies need a loop, a session with a VM, and their options");
-	if ((!options->tcp_fd_cnt && !options->udp_fd_cnt && !options->names_only) ||
+	if ((!options->tcp_fd_cnt && !options->udp_fd_cnt && !options->names_only &&
+	     !options->given_only) ||
 	    options->tcp_fd_cnt > MF_PROXY_LISTENERS_MAX ||
 	    options->udp_fd_cnt > MF_PROXY_LISTENERS_MAX ||
 	    options->dns_server_cnt > MF_PROXY_DNS_SERVERS_MAX)
@@ -121,7 +122,8 @@ void mf_proxy_cut(struct mf_proxy *p, const char *reason)
 	if (p->opt.names_only)
 		return;
 	mf_tcp_proxy_cut(p->tcp);
-	mf_udp_proxy_cut(p->udp);
+	if (p->udp)
+		mf_udp_proxy_cut(p->udp);
 	mf_service_gateway_cut(p->gateway);
 }
 

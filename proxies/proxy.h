@@ -72,6 +72,8 @@ struct mf_proxy_options {
 
 	/* No flows but DNS questions, which come by dns_listen.h and dns_https.h: no listener is wanted here */
 	bool names_only;
+	/* Connections come by mf_proxy_take_tcp(): no listener is wanted */
+	bool given_only;
 
 	/* Real resolvers (mf_dns_server_parse()); none: the nameservers of @resolv_conf. */
 	struct mf_dns_server dns_servers[MF_PROXY_DNS_SERVERS_MAX];
@@ -179,6 +181,24 @@ void mf_proxy_judge(struct mf_proxy *proxy, const struct mf_session_flow *flow,
  */
 void mf_proxy_take_datagram(struct mf_proxy *proxy, const struct mf_session_flow *flow,
 			    uint8_t *payload, size_t len);
+
+/*
+ * What becomes of a connection that was handed over. reached() is called at most once: bytes go on, and come back. ended() is
+ * the last, and the only one that is called without fail: @denied, by a policy or a limit; @error NULL: in order.
+ */
+struct mf_proxy_watcher {
+	void (*reached)(void *ctx);
+	void (*ended)(void *ctx, bool denied, bool reset, const char *error);
+	void *ctx;
+};
+
+/**
+ * mf_proxy_take_tcp() - Serve a connected stream socket as if it had been accepted for @flow
+ * @fd: the proxy's from now on, also if it fails; non-blocking, whatever its family; @watcher: copied
+ * Return: 0; MF_E_FULL, MF_E_NOMEM, MF_E_PERM (cut): no call of @watcher is made
+ */
+int mf_proxy_take_tcp(struct mf_proxy *proxy, int fd, const struct mf_session_flow *flow,
+		      const struct mf_proxy_watcher *watcher);
 
 void mf_proxy_get_stats(const struct mf_proxy *proxy, struct mf_proxy_stats *ret);
 

@@ -124,7 +124,8 @@ static void settle(struct mf_tcp_conn *c)
 {
 	struct mf_proxy *p = c->tcp->proxy;
 
-	c->held = p->session->names && mf_names_hold(p->session->names, &c->flow.server.addr);
+	c->held = mf_session_names(p->session, &c->flow) &&
+		  mf_names_hold(mf_session_names(p->session, &c->flow), &c->flow.server.addr);
 	mf_tcp_conn_free_setup(c);
 	mf_timeout_arm(&c->timeout, &c->tcp->hello);
 }

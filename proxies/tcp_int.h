@@ -137,16 +137,18 @@ struct mf_tcp_conn {
 	char *host;			    /* for events; NULL: none */
 	uint64_t seen_bytes;		    /* when idleness was checked last */
 	uint64_t id, start_ms;
-	uint64_t way;	    /* where it goes: mf_decision_way() */
-	void *tag;	    /* of the router */
-	uint64_t routed_ns; /* when it was routed; 0: not (yet) */
-	uint8_t state;	    /* enum mf_tcp_state */
-	bool has_server;    /* watch[1] is registered */
-	bool held;	    /* the names of the address are held */
-	bool opened;	    /* BRIDGE: both handshakes are done */
-	bool reached;	    /* a routed connection came to its server */
-	bool ending;	    /* refused in the middle: its time is counted */
-	bool again;	    /* the budget of a pump was used up: it goes on in the next turn */
+	uint64_t way;			 /* where it goes: mf_decision_way() */
+	struct mf_proxy_watcher watcher; /* of who handed it over; zero: nobody did */
+	void *tag;			 /* of the router */
+	uint64_t routed_ns;		 /* when it was routed; 0: not (yet) */
+	uint8_t state;			 /* enum mf_tcp_state */
+	bool has_server;		 /* watch[1] is registered */
+	bool held;			 /* the names of the address are held */
+	bool opened;			 /* BRIDGE: both handshakes are done */
+	bool reached;			 /* a routed connection came to its server */
+	bool denied;
+	bool ending; /* refused in the middle: its time is counted */
+	bool again;  /* the budget of a pump was used up: it goes on in the next turn */
 };
 
 /* Whether the client's own bytes stay here, and two TLS connections go on in their place. */

@@ -173,7 +173,7 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 	mf_tcp_intercept_drop(c);
 	mf_tcp_conn_end_hold(c);
 	if (c->held)
-		mf_names_release(p->session->names, &c->flow.server.addr);
+		mf_names_release(mf_session_names(p->session, &c->flow), &c->flow.server.addr);
 	mf_timeout_disarm(&c->timeout);
 	forget_again(c);
 	mf_tcp_conn_free_setup(c);
@@ -181,6 +181,8 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 	if (c->tcp->current == c)
 		c->tcp->current = NULL;
 	p->stats.tcp_open--;
+	if (c->watcher.ended)
+		c->watcher.ended(c->watcher.ctx, c->denied, reset, error);
 	free(c->host);
 	free(c);
 }
@@ -301,6 +303,8 @@ void mf_tcp_conn_start_relay(struct mf_tcp_conn *c)
 
 	if (p->opt.router)
 		mf_tcp_route_reached(c);
+	if (c->watcher.reached)
+		c->watcher.reached(c->watcher.ctx);
 	if (mf_tcp_conn_is_bridged(c)) {
 		mf_tcp_conn_start_bridge(c);
 		return;
@@ -319,7 +323,8 @@ void mf_tcp_conn_start_relay(struct mf_tcp_conn *c)
 	mf_tcp_conn_note_way(c);
 	if (!p->opt.router && !s->scan.done)
 		c->relay.on_hello = mf_tcp_http_on_hello;
-	c->held = p->session->names && mf_names_hold(p->session->names, &c->flow.server.addr);
+	c->held = mf_session_names(p->session, &c->flow) &&
+		  mf_names_hold(mf_session_names(p->session, &c->flow), &c->flow.server.addr);
 	c->state = MF_TCP_RELAY;
 	mf_tcp_conn_free_setup(c);
 	mf_timeout_arm(&c->timeout, &c->tcp->idle);
@@ -394,11 +399,61 @@ static void tell_refused(struct mf_proxy *p, const struct mf_session_flow *flow)
 			&(struct mf_router_end){ .flow = flow, .error = "too many connections" });
 }
 
-static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_endpoint *peer)
+/* A new connection whose client is at the other end of @fd, which is owned. Return: 0, MF_E_FULL, MF_E_NOMEM */
+static int begin(struct mf_tcp_proxy *tcp, int fd, const struct mf_session_flow *flow,
+		 const struct mf_proxy_watcher *watcher)
 {
 	struct mf_proxy *p = tcp->proxy;
 	struct mf_tcp_proxy *entered;
 	struct mf_tcp_conn *c;
+
+	c = p->stats.tcp_open < p->opt.tcp_connections_max ? calloc(1, sizeof(*c)) : NULL;
+	if (c)
+		c->setup = calloc(1, sizeof(*c->setup));
+	if (!c || !c->setup) {
+		p->stats.tcp_refused_limit++;
+		tell_refused(p, flow);
+		free(c);
+		mf_sock_reset(fd);
+		return MF_E_FULL;
+	}
+	c->tcp = tcp;
+	c->flow = *flow;
+	c->id = ++p->last_id;
+	c->start_ms = mf_now_ms();
+	mf_relay_init(&c->relay, fd, -1);
+	c->relay.readable[0] = c->relay.writable[0] = true;
+	c->next = tcp->conns;
+	if (c->next)
+		c->next->prev = c;
+	tcp->conns = c;
+	p->stats.tcp_open++;
+	if (mf_sockwatch_start(&c->watch[0], p->base, fd, mf_tcp_conn_on_side, c) < 0) {
+		mf_tcp_conn_close(c, true, NULL);
+		return MF_E_NOMEM;
+	}
+	if (watcher)
+		c->watcher = *watcher;
+	entered = mf_tcp_enter(c);
+	mf_tcp_conn_begin(c);
+	mf_tcp_leave(entered);
+	return 0;
+}
+
+int mf_proxy_take_tcp(struct mf_proxy *p, int fd, const struct mf_session_flow *flow,
+		      const struct mf_proxy_watcher *watcher)
+{
+	p->stats.tcp_accepted++;
+	if (p->cut) {
+		mf_sock_reset(fd);
+		return MF_E_PERM;
+	}
+	return begin(p->tcp, fd, flow, watcher);
+}
+
+static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_endpoint *peer)
+{
+	struct mf_proxy *p = tcp->proxy;
 	struct mf_endpoint local;
 	struct mf_session_flow flow;
 
@@ -415,34 +470,7 @@ static void take_connection(struct mf_tcp_proxy *tcp, int fd, const struct mf_en
 		mf_service_gateway_take(p->gateway, fd, &flow);
 		return;
 	}
-	c = p->stats.tcp_open < p->opt.tcp_connections_max ? calloc(1, sizeof(*c)) : NULL;
-	if (c)
-		c->setup = calloc(1, sizeof(*c->setup));
-	if (!c || !c->setup) {
-		p->stats.tcp_refused_limit++;
-		tell_refused(p, &flow);
-		free(c);
-		mf_sock_reset(fd);
-		return;
-	}
-	c->tcp = tcp;
-	c->flow = flow;
-	c->id = ++p->last_id;
-	c->start_ms = mf_now_ms();
-	mf_relay_init(&c->relay, fd, -1);
-	c->relay.readable[0] = c->relay.writable[0] = true;
-	c->next = tcp->conns;
-	if (c->next)
-		c->next->prev = c;
-	tcp->conns = c;
-	p->stats.tcp_open++;
-	if (mf_sockwatch_start(&c->watch[0], p->base, fd, mf_tcp_conn_on_side, c) < 0) {
-		mf_tcp_conn_close(c, true, NULL);
-		return;
-	}
-	entered = mf_tcp_enter(c);
-	mf_tcp_conn_begin(c);
-	mf_tcp_leave(entered);
+	(void)begin(tcp, fd, &flow, NULL);
 }
 
 static void watch_listeners(struct mf_tcp_proxy *tcp, bool watch)

@@ -75,6 +75,7 @@ void mf_tcp_conn_deny(struct mf_tcp_conn *c, const struct mf_decision *d, enum m
 	struct mf_tcp_setup *s = c->setup;
 	struct mf_kept *kept = mf_kept_new(d);
 
+	c->denied = true;
 	free(s->plan);
 	s->plan = kept;
 	if (!kept) {

@@ -125,7 +125,8 @@ static void decide(struct mf_asker *a, struct mf_decision *d)
 	/* The verdict is there even when the policy failed; that it failed is the VM's to count and report. */
 	(void)mf_decide(a->session->vm, a->request, d);
 	if (d->verdict == MF_ASK &&
-	    !mf_approve_settle(a->session->approvals, a->session->id, a->request, a->grants, d) &&
+	    !mf_approve_settle(a->session->approvals, mf_session_id(a->session, a->session->asked),
+			       a->request, a->grants, d) &&
 	    !a->may_hold)
 		mf_approve_refuse(d, mf_approve_cannot_wait);
 }
@@ -331,8 +332,8 @@ static void ask_candidate(struct mf_asker *a, const struct mf_session_flow *flow
 	uint64_t place = 0;
 
 	if (aliases)
-		chain_cnt = mf_names_chain(a->session->names, &flow->server.addr, name->name,
-					   name->len, chain, MF_ARRAY_SIZE(chain));
+		chain_cnt = mf_names_chain(mf_session_names(a->session, flow), &flow->server.addr,
+					   name->name, name->len, chain, MF_ARRAY_SIZE(chain));
 	if (chain_cnt) {
 		mf_ask_connect(a, flow, nobody, d);
 		place = place_of(d);
@@ -350,9 +351,9 @@ static void ask_candidate(struct mf_asker *a, const struct mf_session_flow *flow
 static size_t list_names(struct mf_asker *a, const struct mf_session_flow *flow,
 			 struct mf_names_item *items)
 {
-	return a->session->names ? mf_names_list(a->session->names, &flow->server.addr, items,
-						 MF_ASK_NAMES_MAX)
-				 : 0;
+	struct mf_names *names = mf_session_names(a->session, flow);
+
+	return names ? mf_names_list(names, &flow->server.addr, items, MF_ASK_NAMES_MAX) : 0;
 }
 
 static bool has_alias(const struct mf_names_item *items, size_t cnt)

@@ -50,9 +50,12 @@ void mf_session_begin_request(struct mf_session *s, struct mf_request *req, enum
 	s->asked = flow;
 	s->asked_pid = s->asked_parent = 0;
 	(void)set_text(req, MF_F_SOURCE, s->source ? s->source : "session");
-	(void)set_text(req, MF_F_SESSION_ID, s->id);
+	(void)set_text(req, MF_F_SESSION_ID, mf_session_id(s, flow));
 	for (size_t i = 0; i < s->label_cnt; i++)
 		(void)mf_request_set_label(req, s->labels[i].key, s->labels[i].value);
+	for (size_t i = 0; flow && flow->member && i < flow->member->label_cnt; i++)
+		(void)mf_request_set_label(req, flow->member->labels[i].key,
+					   flow->member->labels[i].value);
 	if (s->ops.find_process && flow)
 		mf_request_set_fetch(req, fetch, s, MF_SESSION_PROCESS_FIELDS);
 }

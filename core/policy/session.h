@@ -21,12 +21,28 @@ struct mf_names;     /* core/names/correlation.h */
 
 enum mf_proto { MF_TCP, MF_UDP, MF_PROTO_NUM };
 
+struct mf_session_label {
+	const char *key, *value;
+};
+
+/*
+ * One of several whom a session serves at the same time, as the browsers of a gateway: what is its own in place of the
+ * session's. It outlives every flow that names it.
+ */
+struct mf_session_member {
+	const char *id;			       /* session.id */
+	const struct mf_session_label *labels; /* beside the session's */
+	size_t label_cnt;
+	struct mf_names *names; /* NULL: its answers tie nothing */
+};
+
 /* One flow as the session's program sees it. */
 struct mf_session_flow {
 	enum mf_proto proto;
 	struct mf_endpoint client; /* the program's end */
 	struct mf_endpoint server; /* where it meant to go: the original destination */
 	bool https; /* a DNS question that came in HTTP (RFC 8484); @proto is MF_TCP */
+	const struct mf_session_member *member; /* whose it is; NULL: the session's own */
 };
 
 /* What is known of the process behind a flow; strings owned by the callee until its next call. */
@@ -58,10 +74,6 @@ struct mf_session_ops {
 	void *ctx;
 };
 
-struct mf_session_label {
-	const char *key, *value;
-};
-
 struct mf_session {
 	const char *id;
 	const char *source; /* "session", "gateway", ... */
@@ -78,6 +90,19 @@ struct mf_session {
 	const struct mf_session_flow *asked;
 	int64_t asked_pid, asked_parent;
 };
+
+/* Whose a flow is, by name; and the names that its answers tied. @flow may be NULL. */
+static inline const char *mf_session_id(const struct mf_session *s,
+					const struct mf_session_flow *flow)
+{
+	return flow && flow->member ? flow->member->id : s->id;
+}
+
+static inline struct mf_names *mf_session_names(const struct mf_session *s,
+						const struct mf_session_flow *flow)
+{
+	return flow && flow->member ? flow->member->names : s->names;
+}
 
 /**
  * mf_session_begin_request() - Reset @req and fill what every request of the session has: source, session.id, labels,

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admit.c - who asks: tokens, keys and origins of a request; and the form of what is refused */
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <time.h>
+
+#include "core/base/hex.h"
+#include "proxies/gateway/gateway_int.h"
+#include "proxies/gateway/origin.h"
+
+enum {
+	COOKIE_FIELD_MAX = 16384,
+	COOKIE_MAX = 4096,
+	PROTOCOLS_MAX = 4096,
+	PROTOCOL_CNT_MAX = 32,
+	TEXT_MAX = 512,
+};
+
+static const char cookie_name[] = "aero_session";
+static const char token_protocol[] = "aero-l2-token.";
+
+/* --- where credentials stand --------------------------------------------------------------------------------------------- */
+
+static struct mf_span trim(struct mf_span s)
+{
+	while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
+		s = mf_span_sub(s, 1, s.len);
+	while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
+		s.len--;
+	return s;
+}
+
+/* %XX decoded in @buf; what is none stays as it is. Return: length; MF_E_LIMIT */
+static int unescape(struct mf_span s, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < s.len; i++, len++) {
+		int a = s.ptr[i] == '%' && i + 2 < s.len + 0 ? mf_hex_digit(s.ptr[i + 1]) : -1;
+		int b = a >= 0 ? mf_hex_digit(s.ptr[i + 2]) : -1;
+
+		if (len + 1 >= size)
+			return MF_E_LIMIT;
+		buf[len] = b >= 0 ? (char)(a << 4 | b) : (char)s.ptr[i];
+		i += b >= 0 ? 2 : 0;
+	}
+	buf[len] = '\0';
+	return (int)len;
+}
+
+/* The first cookie of our name decides, whatever others say. Return: 1 with *ret; 0: there is none */
+static int find_cookie(const struct mf_http_request *req, struct mf_span *ret)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < req->field_cnt; i++) {
+		struct mf_span all = req->fields[i].value;
+
+		if (req->fields[i].name.len != 6 ||
+		    strncasecmp((const char *)req->fields[i].name.ptr, "cookie", 6) != 0)
+			continue;
+		sum += all.len;
+		if (sum > COOKIE_FIELD_MAX)
+			return 0;
+		while (all.len) {
+			const uint8_t *semi = memchr(all.ptr, ';', all.len);
+			size_t len = semi ? (size_t)(semi - all.ptr) : all.len;
+			struct mf_span one = trim(mf_span_of(all.ptr, len));
+			size_t name = sizeof(cookie_name) - 1;
+
+			if (one.len > name && one.ptr[name] == '=' &&
+			    memcmp(one.ptr, cookie_name, name) == 0) {
+				*ret = mf_span_sub(one, name + 1, one.len);
+				return 1;
+			}
+			all = mf_span_sub(all, len + 1, all.len);
+		}
+	}
+	return 0;
+}
+
+static bool is_token(struct mf_span s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] <= ' ' || s.ptr[i] > '~' || strchr("()<>@,;:\\\"/[]?={}", s.ptr[i]))
+			return false;
+	return s.len > 0;
+}
+
+int mf_gw_next_protocol(struct mf_span *list, struct mf_span *ret)
+{
+	const uint8_t *comma;
+	size_t len;
+
+	if (list->len == 0)
+		return 0;
+	if (list->len > PROTOCOLS_MAX)
+		return MF_E_BAD;
+	comma = memchr(list->ptr, ',', list->len);
+	len = comma ? (size_t)(comma - list->ptr) : list->len;
+	*ret = trim(mf_span_of(list->ptr, len));
+	if (comma && len + 1 == list->len) /* nothing behind the comma */
+		return MF_E_BAD;
+	*list = mf_span_sub(*list, len + 1, list->len);
+	return is_token(*ret) ? 1 : MF_E_BAD;
+}
+
+static bool find_token_protocol(const struct mf_http_request *req, struct mf_span *ret)
+{
+	struct mf_span list = mf_http_find_field(req, "sec-websocket-protocol"), one;
+	size_t skip = sizeof(token_protocol) - 1;
+
+	for (unsigned i = 0; i < PROTOCOL_CNT_MAX && mf_gw_next_protocol(&list, &one) == 1; i++) {
+		if (one.len > skip && memcmp(one.ptr, token_protocol, skip) == 0) {
+			*ret = mf_span_sub(one, skip, one.len);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool find_bearer(const struct mf_http_request *req, struct mf_span *ret)
+{
+	struct mf_span v = mf_http_find_field(req, "authorization");
+
+	if (v.len > 7 && strncasecmp((const char *)v.ptr, "bearer ", 7) == 0)
+		*ret = trim(mf_span_sub(v, 7, v.len));
+	else if (v.len > 7 && strncasecmp((const char *)v.ptr, "apikey ", 7) == 0)
+		*ret = trim(mf_span_sub(v, 7, v.len));
+	else
+		*ret = mf_http_find_field(req, "x-api-key");
+	return ret->len > 0;
+}
+
+/* --- whether they are good ------------------------------------------------------------------------------------------------ */
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static bool take_session(struct mf_gateway *gw, struct mf_span text, struct mf_gw_who *who)
+{
+	struct mf_token t;
+
+	if (mf_token_read(text, gw->opt.secret, now_ms(), &t) < 0)
+		return false;
+	memcpy(who->sid, t.sid, sizeof(who->sid));
+	return true;
+}
+
+static bool take_jwt(struct mf_gateway *gw, struct mf_span text, struct mf_gw_who *who)
+{
+	const struct mf_gateway_options *o = &gw->opt;
+	char origin[MF_ORIGIN_ROOM];
+	struct mf_jwt *t = malloc(sizeof(*t));
+	bool good = t && mf_jwt_read(text, o->jwt_secret, now_ms() / 1000, t) == 0;
+
+	good = good && (!o->jwt_audience || (t->has_aud && strcmp(t->aud, o->jwt_audience) == 0)) &&
+	       (!o->jwt_issuer || (t->has_iss && strcmp(t->iss, o->jwt_issuer) == 0));
+	if (good && t->has_origin)
+		good = mf_origin_normalize(mf_span_str(t->origin), origin) > 0 &&
+		       strcmp(origin, who->origin) == 0;
+	if (good)
+		memcpy(who->sid, t->sid, sizeof(who->sid));
+	free(t);
+	return good;
+}
+
+static bool take_key(struct mf_gateway *gw, struct mf_span text)
+{
+	size_t len = gw->opt.api_key ? strlen(gw->opt.api_key) : 0;
+
+	return len && text.len == len && CRYPTO_memcmp(text.ptr, gw->opt.api_key, len) == 0;
+}
+
+static bool take(struct mf_gateway *gw, struct mf_span text, struct mf_gw_who *who)
+{
+	unsigned by = gw->opt.auth;
+
+	return (by & MF_GW_BY_SESSION && take_session(gw, text, who)) ||
+	       (by & MF_GW_BY_JWT && take_jwt(gw, text, who)) ||
+	       (by & MF_GW_BY_KEY && take_key(gw, text));
+}
+
+static void read_origin(struct mf_gateway *gw, const struct mf_http_request *req,
+			struct mf_gw_who *ret)
+{
+	char origin[MF_ORIGIN_ROOM];
+	struct mf_span text = mf_span_of(NULL, 0);
+	unsigned cnt = 0;
+
+	for (size_t i = 0; i < req->field_cnt; i++)
+		if (req->fields[i].name.len == 6 &&
+		    strncasecmp((const char *)req->fields[i].name.ptr, "origin", 6) == 0) {
+			text = req->fields[i].value;
+			cnt++;
+		}
+	ret->origin_ok = cnt == 0;
+	if (cnt != 1 || mf_origin_normalize(text, origin) < 0 ||
+	    strlen(origin) >= sizeof(ret->origin))
+		return;
+	ret->origin_ok = mf_origin_is_allowed(origin, gw->opt.origins, gw->opt.origin_cnt,
+					      mf_http_find_field(req, "host"));
+	if (ret->origin_ok)
+		strcpy(ret->origin, origin);
+}
+
+void mf_gw_who_read(struct mf_gateway *gw, const struct mf_http_request *req, struct mf_gw_who *ret)
+{
+	static const char *const params[] = { "token", "apiKey" };
+	char text[COOKIE_MAX + 1];
+	struct mf_span s;
+	int len;
+
+	memset(ret, 0, sizeof(*ret));
+	read_origin(gw, req, ret);
+	if (gw->opt.auth == 0)
+		ret->known = true;
+	if (find_cookie(req, &s)) {
+		len = s.len && s.len <= COOKIE_MAX ? unescape(s, text, sizeof(text)) : 0;
+		/* also where nobody has to say who he is: who does is one and the same behind any address */
+		if (len > 0 && take_session(gw, mf_span_of(text, (size_t)len), ret)) {
+			ret->has_cookie = true;
+			if (gw->opt.auth & MF_GW_BY_SESSION)
+				ret->known = true;
+			else if (gw->opt.auth)
+				ret->sid[0] = '\0';
+		}
+	}
+	if (ret->known || gw->opt.auth == 0)
+		return;
+	ret->known = (find_bearer(req, &s) && take(gw, s, ret)) ||
+		     (find_token_protocol(req, &s) && take(gw, s, ret));
+	for (unsigned i = 0; i < MF_ARRAY_SIZE(params) && !ret->known; i++) {
+		len = mf_http_find_param(req->query, params[i], text, sizeof(text));
+		ret->known = len > 0 && take(gw, mf_span_of(text, (size_t)len), ret);
+	}
+}
+
+struct mf_gw_member *mf_gw_who_member(struct mf_gateway *gw, const struct mf_http_request *req,
+				      const struct mf_gw_who *who)
+{
+	char text[MF_ADDR_TEXT_MAX];
+
+	if (who->sid[0])
+		return mf_gw_member_get(gw->members, who->sid);
+	mf_addr_format(&req->peer.addr, text, sizeof(text));
+	return mf_gw_member_get(gw->members, text[0] ? text : "-");
+}
+
+/* --- answers -------------------------------------------------------------------------------------------------------------- */
+
+void mf_gw_answer(struct mf_gateway *gw, struct mf_http_exchange *x, const struct mf_gw_who *who,
+		  struct mf_http_answer *a)
+{
+	struct mf_http_field fields[12];
+	size_t cnt = 0;
+	static const struct {
+		const char *name, *value;
+	} always[] = {
+		{ "cache-control", "no-store" },
+		{ "x-content-type-options", "nosniff" },
+		{ "referrer-policy", "no-referrer" },
+		{ "x-frame-options", "DENY" },
+	}, shared[] = {
+		{ "access-control-allow-credentials", "true" },
+		{ "access-control-expose-headers", "content-length" },
+		{ "vary", "Origin" },
+	};
+
+	(void)gw;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(always); i++)
+		fields[cnt++] = (struct mf_http_field){ mf_span_str(always[i].name),
+							mf_span_str(always[i].value) };
+	if (who && who->origin[0]) {
+		fields[cnt++] = (struct mf_http_field){ mf_span_str("access-control-allow-origin"),
+							mf_span_str(who->origin) };
+		for (size_t i = 0; i < MF_ARRAY_SIZE(shared); i++)
+			fields[cnt++] = (struct mf_http_field){ mf_span_str(shared[i].name),
+								mf_span_str(shared[i].value) };
+	}
+	for (size_t i = 0; i < a->field_cnt && cnt < MF_ARRAY_SIZE(fields); i++)
+		fields[cnt++] = a->fields[i];
+	a->fields = fields;
+	a->field_cnt = cnt;
+	mf_http_answer(x, a);
+}
+
+void mf_gw_answer_error(struct mf_gateway *gw, struct mf_http_exchange *x,
+			const struct mf_gw_who *who, int status, const char *error,
+			const char *message)
+{
+	char text[TEXT_MAX];
+
+	snprintf(text, sizeof(text), "{\"error\":\"%s\",\"message\":\"%s\"}", error, message);
+	mf_gw_answer(gw, x, who,
+		     &(struct mf_http_answer){ .status = status,
+					       .type = "application/json; charset=utf-8",
+					       .body = mf_span_str(text) });
+}
+
+void mf_gw_refuse(struct mf_gateway *gw, struct mf_http_exchange *x, int status, const char *text)
+{
+	char line[TEXT_MAX];
+
+	gw->stats.refused++;
+	snprintf(line, sizeof(line), "%s\n", text);
+	mf_http_answer_text(x, status, "text/plain; charset=utf-8", line);
+}

@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flow.c - see flow.h */
+#include <event2/util.h>
+#include <stdlib.h>
+
+#include "core/loop/pair_family.h"
+#include "core/wire/dns_wire.h"
+#include "proxies/dns_proxy.h"
+#include "proxies/gateway/gateway_int.h"
+
+enum {
+	LINGER_MS = 10000,
+	ADDRS_MAX = 8,
+	ROUNDS_MAX = 8, /* reads, then others have their turn */
+};
+
+enum state {
+	WAITING,   /* for the loop to begin */
+	RESOLVING, /* its name */
+	LINKED,	   /* the TCP proxy has the other end */
+	OVER,	   /* failed, and to be told so */
+	CLOSED,	   /* by its owner, from inside a call to it */
+	DETACHED,  /* its owner has gone; what was written is still sent */
+};
+
+/* The TCP proxy's view: outlives the flow, and keeps the member, whom its connection points at. */
+struct link {
+	struct mf_gw_flow *flow; /* NULL: gone */
+	struct mf_gateway *gw;
+	struct mf_gw_member *member;
+};
+
+/* One of the two questions of a name. */
+struct lookup {
+	struct mf_gw_flow *flow;
+	struct mf_dns_query q;
+	bool asked;
+};
+
+struct mf_gw_flow {
+	struct mf_gateway *gw;
+	struct mf_gw_flow *prev, *next;
+	struct mf_gw_member *member;
+	const struct mf_gw_flow_handler *handler;
+	void *ctx;
+	struct mf_session_flow to;
+	struct mf_gw_host host;
+	struct lookup lookups[2];
+	struct mf_addr addrs[ADDRS_MAX];
+	size_t addr_cnt;
+	enum state state;
+	enum mf_gw_why why;
+	struct event soon;
+	struct mf_timeout timeout;
+	struct link *link;
+	struct mf_sockwatch watch;
+	int fd; /* -1: none */
+	uint8_t *out;
+	size_t out_len, out_room;
+	bool readable, writable, paused, eof, told_eof, ending, ended, room_wanted;
+	bool denied_name; /* of its lookups */
+	bool busy;	  /* its owner may be running */
+	/* what the proxy told */
+	bool reached, gone, gone_reset, gone_denied;
+	const char *gone_error;
+};
+
+static void pump(struct mf_gw_flow *f);
+
+static void soon(struct mf_gw_flow *f)
+{
+	static const struct timeval at_once = { 0, 0 };
+
+	event_add(&f->soon, &at_once);
+}
+
+/* --- ends ----------------------------------------------------------------------------------------------------------------- */
+
+static void drop_socket(struct mf_gw_flow *f)
+{
+	if (f->fd < 0)
+		return;
+	mf_sockwatch_stop(&f->watch);
+	mf_sock_close(f->fd);
+	f->fd = -1;
+}
+
+static void free_flow(struct mf_gw_flow *f)
+{
+	struct mf_gateway *gw = f->gw;
+
+	for (unsigned i = 0; i < 2; i++)
+		if (f->lookups[i].asked)
+			mf_dns_proxy_cancel(gw->proxy->dns, &f->lookups[i]);
+	if (f->link)
+		f->link->flow = NULL;
+	drop_socket(f);
+	event_del(&f->soon);
+	mf_timeout_disarm(&f->timeout);
+	if (f->prev)
+		f->prev->next = f->next;
+	else
+		gw->flows = f->next;
+	if (f->next)
+		f->next->prev = f->prev;
+	gw->stats.flows_open--;
+	f->member->flows--;
+	mf_gw_member_unref(f->member);
+	free(f->out);
+	free(f);
+}
+
+/* Its owner may close it from inside a call: then it goes when that is over. */
+static void enter(struct mf_gw_flow *f)
+{
+	f->busy = true;
+}
+
+static void leave(struct mf_gw_flow *f)
+{
+	f->busy = false;
+	if (f->state == CLOSED)
+		free_flow(f);
+}
+
+/* Told from the loop, in its next turn. */
+static void fail(struct mf_gw_flow *f, enum mf_gw_why why)
+{
+	f->state = OVER;
+	f->why = why;
+	soon(f);
+}
+
+static void tell_failure(struct mf_gw_flow *f)
+{
+	const struct mf_gw_flow_handler *h = f->handler;
+	enum mf_gw_why why = f->why;
+	void *ctx = f->ctx;
+
+	if (why == MF_GW_DENIED || why == MF_GW_NOT_PUBLIC)
+		f->gw->stats.flows_denied++;
+	else
+		f->gw->stats.flows_failed++;
+	free_flow(f);
+	h->failed(ctx, why);
+}
+
+static void on_linger(struct mf_timeout *t, void *ctx)
+{
+	(void)ctx;
+	free_flow((struct mf_gw_flow *)((char *)t - offsetof(struct mf_gw_flow, timeout)));
+}
+
+/* --- where it may go ------------------------------------------------------------------------------------------------------ */
+
+bool mf_gw_is_open(const struct mf_gateway *gw, const struct mf_addr *addr)
+{
+	if (gw->opt.allow_private || !mf_addr_is_private(addr))
+		return true;
+	for (size_t i = 0; i < gw->opt.open_cnt; i++)
+		if (mf_cidr_has(&gw->opt.open[i], addr))
+			return true;
+	return false;
+}
+
+void mf_gw_announce_refusal(struct mf_gateway *gw, const struct mf_session_flow *flow,
+			    const char *host, const char *why)
+{
+	struct mf_decision d = mf_ask_own_denial(why);
+
+	mf_ask_announce_connect(gw->proxy, flow, host, "blocked", &d);
+}
+
+static void on_reached(void *ctx)
+{
+	struct link *l = ctx;
+
+	if (l->flow)
+		l->flow->reached = true;
+}
+
+static void on_ended(void *ctx, bool denied, bool reset, const char *error)
+{
+	struct link *l = ctx;
+	struct mf_gw_flow *f = l->flow;
+
+	if (f) {
+		f->link = NULL;
+		f->gone = true;
+		f->gone_denied = denied;
+		f->gone_reset = reset;
+		f->gone_error = error;
+		/* what it said last is still in the pair */
+		f->readable = true;
+		f->why = denied	       ? MF_GW_DENIED
+			 : !f->reached ? error && strcmp(error, "timed out") == 0 ? MF_GW_TIMED_OUT
+										  : MF_GW_DIAL
+			 : error && strcmp(error, "idle") == 0 ? MF_GW_IDLE
+							       : MF_GW_RESET;
+		soon(f);
+	}
+	mf_gw_member_unref(l->member);
+	free(l);
+}
+
+static void on_io(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_gw_flow *f = ctx;
+
+	(void)fd;
+	if (what & (EV_READ | EV_CLOSED))
+		f->readable = true;
+	if (what & EV_WRITE)
+		f->writable = true;
+	enter(f);
+	pump(f);
+	leave(f);
+}
+
+/* Allowed: the other end of a pair is the session's connection. Return: 0, MF_E_* */
+static int link_up(struct mf_gw_flow *f)
+{
+	struct mf_proxy_watcher w = { .reached = on_reached, .ended = on_ended };
+	struct link *l = calloc(1, sizeof(*l));
+	evutil_socket_t pair[2];
+	int r;
+
+	if (!l || evutil_socketpair(MF_PAIR_FAMILY, SOCK_STREAM, 0, pair) < 0) {
+		free(l);
+		return MF_E_NOMEM;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		(void)evutil_make_socket_nonblocking(pair[i]);
+		(void)evutil_make_socket_closeonexec(pair[i]);
+	}
+	*l = (struct link){ .flow = f, .gw = f->gw, .member = mf_gw_member_ref(f->member) };
+	f->fd = (int)pair[0];
+	f->link = l;
+	f->state = LINKED;
+	f->readable = f->writable = true;
+	if (mf_sockwatch_start(&f->watch, f->gw->base, f->fd, on_io, f) < 0) {
+		mf_sock_close(f->fd);
+		f->fd = -1;
+		mf_sock_close((int)pair[1]);
+		r = MF_E_NOMEM;
+	} else {
+		w.ctx = l;
+		r = mf_proxy_take_tcp(f->gw->proxy, (int)pair[1], &f->to, &w);
+		if (r == 0)
+			return 0;
+	}
+	f->link = NULL;
+	mf_gw_member_unref(l->member);
+	free(l);
+	return r;
+}
+
+static void judge(struct mf_gw_flow *f)
+{
+	const char *host = f->host.name[0] ? f->host.name : NULL;
+	struct mf_proxy_judgement j;
+	size_t i = 0;
+
+	while (i < f->addr_cnt && !mf_gw_is_open(f->gw, &f->addrs[i]))
+		i++;
+	f->to.server.addr = f->addrs[i < f->addr_cnt ? i : 0];
+	if (i == f->addr_cnt) {
+		mf_gw_announce_refusal(f->gw, &f->to, host,
+				       "the gateway is open to public addresses only");
+		fail(f, MF_GW_NOT_PUBLIC);
+		return;
+	}
+	if (f->to.server.port == 53) {
+		mf_gw_announce_refusal(f->gw, &f->to, host,
+				       "names are asked for by /dns-query, or by UDP");
+		fail(f, MF_GW_DENIED);
+		return;
+	}
+	mf_proxy_judge(f->gw->proxy, &f->to, &j);
+	if (!j.serve) {
+		fail(f, MF_GW_DENIED);
+		return;
+	}
+	if (link_up(f) < 0) {
+		fail(f, MF_GW_LIMIT);
+		return;
+	}
+	soon(f);
+	if (f->handler->judged)
+		f->handler->judged(f->ctx);
+}
+
+/* --- names ---------------------------------------------------------------------------------------------------------------- */
+
+static void end_lookups(struct mf_gw_flow *f)
+{
+	if (f->lookups[0].asked || f->lookups[1].asked)
+		return;
+	if (f->addr_cnt)
+		f->state = RESOLVING; /* on_soon() goes on to judge */
+	else
+		fail(f, f->denied_name ? MF_GW_DENIED : MF_GW_NO_NAME);
+	soon(f);
+}
+
+static void on_answer(void *ctx, const uint8_t *msg, size_t len)
+{
+	struct lookup *l = ctx;
+	struct mf_gw_flow *f = l->flow;
+	struct mf_dns_record rec;
+	struct mf_dns_walk walk;
+
+	l->asked = false;
+	if (len > 3 && (msg[3] & 15) == MF_DNS_REFUSED)
+		f->denied_name = true;
+	/* the resolver is our own: its CNAME chains are followed as they come */
+	if (len && mf_dns_begin_walk(mf_span_of(msg, len), &l->q, 0, &walk) == 0)
+		while (f->addr_cnt < ADDRS_MAX && mf_dns_next_record(&walk, &rec) == 1)
+			if (rec.addr.family)
+				f->addrs[f->addr_cnt++] = rec.addr;
+	end_lookups(f);
+}
+
+static void resolve(struct mf_gw_flow *f)
+{
+	uint8_t msg[MF_DNS_QUERY_MAX];
+	struct mf_session_flow from = {
+		.proto = MF_TCP, .client = f->to.client, .https = true, .member = f->to.member
+	};
+
+	f->state = RESOLVING;
+	mf_gw_member_keep_names(f->member);
+	for (unsigned i = 0; i < 2; i++)
+		f->lookups[i].asked = true;
+	for (unsigned i = 0; i < 2; i++) {
+		struct lookup *l = &f->lookups[i];
+		int len = MF_E_SYNTAX;
+
+		l->flow = f;
+		l->q = (struct mf_dns_query){ .class = 1,
+					      .type = i ? MF_DNS_AAAA : MF_DNS_A,
+					      .recursion = true,
+					      .has_edns = true,
+					      .udp_size = MF_DNS_UDP_MAX };
+		if (mf_dns_parse_name(f->host.name, &l->q.name) == 0)
+			len = mf_dns_write_query(&l->q, 0, NULL, msg, sizeof(msg));
+		if (len < 0)
+			on_answer(l, NULL, 0);
+		else
+			mf_dns_proxy_ask(f->gw->proxy->dns, &from, mf_span_of(msg, (size_t)len),
+					 on_answer, l);
+	}
+}
+
+/* --- bytes ---------------------------------------------------------------------------------------------------------------- */
+
+static void send_out(struct mf_gw_flow *f)
+{
+	size_t at = 0;
+
+	while (at < f->out_len && f->writable) {
+		ssize_t n = mf_sock_send(f->fd, f->out + at, f->out_len - at);
+
+		if (n == MF_E_AGAIN)
+			f->writable = false;
+		if (n < 0 && n != MF_E_AGAIN)
+			n = (ssize_t)(f->out_len -
+				      at); /* nobody is there: reading tells how it ended */
+		at += n > 0 ? (size_t)n : 0;
+	}
+	if (at)
+		memmove(f->out, f->out + at, f->out_len - at);
+	f->out_len -= at;
+	if (f->out_len == 0 && f->out_room) {
+		free(f->out);
+		f->out = NULL;
+		f->out_room = 0;
+	}
+	if (f->out_len == 0 && f->ending && !f->ended) {
+		f->ended = true;
+		mf_sock_shutdown_write(f->fd);
+	}
+}
+
+/* Return: whether there may be more, now */
+static bool read_in(struct mf_gw_flow *f)
+{
+	ssize_t n = mf_sock_recv(f->fd, f->gw->buf, MF_GW_CHUNK);
+
+	if (n == MF_E_AGAIN) {
+		f->readable = false;
+		return false;
+	}
+	if (n <= 0) {
+		f->eof = true;
+		return false;
+	}
+	if (f->state == LINKED)
+		f->handler->bytes(f->ctx, mf_span_of(f->gw->buf, (size_t)n));
+	return true;
+}
+
+/* The pair is empty, and the other end told how it was. */
+static void settle(struct mf_gw_flow *f)
+{
+	bool in_order =
+		f->gone && f->reached && !f->gone_reset && !f->gone_error && !f->gone_denied;
+
+	if (f->gone && !in_order) {
+		fail(f, f->why);
+		return;
+	}
+	if (!f->told_eof) {
+		f->told_eof = true;
+		f->handler->eof(f->ctx);
+	}
+}
+
+static void pump(struct mf_gw_flow *f)
+{
+	unsigned rounds = 0;
+	bool more = true;
+
+	if (f->state == OVER || f->state == CLOSED)
+		return;
+	send_out(f);
+	if (f->state == LINKED && f->room_wanted && f->out_len == 0) {
+		f->room_wanted = false;
+		f->handler->room(f->ctx);
+	}
+	while (f->state == LINKED && f->readable && !f->paused && !f->eof && more &&
+	       rounds++ < ROUNDS_MAX)
+		more = read_in(f);
+	if (f->state == DETACHED && (f->ended || f->gone)) {
+		f->state = CLOSED;
+		return;
+	}
+	if (f->state == LINKED && f->eof && !f->paused)
+		settle(f);
+	else if (f->state == LINKED && f->readable && !f->paused && !f->eof)
+		soon(f);
+	if (f->fd >= 0)
+		mf_sockwatch_want(&f->watch, (short)((f->readable ? 0 : EV_READ) |
+						     (f->writable ? 0 : EV_WRITE)));
+}
+
+static void on_soon(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_gw_flow *f = ctx;
+
+	(void)fd;
+	(void)what;
+	if (f->state == OVER) {
+		tell_failure(f);
+		return;
+	}
+	enter(f);
+	switch (f->state) {
+	case WAITING:
+		if (f->host.addr.family) {
+			f->addrs[0] = f->host.addr;
+			f->addr_cnt = 1;
+			judge(f);
+		} else {
+			resolve(f);
+		}
+		break;
+	case RESOLVING:
+		if (!f->lookups[0].asked && !f->lookups[1].asked)
+			judge(f);
+		break;
+	case LINKED:
+	case DETACHED:
+		pump(f);
+		break;
+	case OVER:
+	case CLOSED:
+		break;
+	}
+	leave(f);
+}
+
+/* --- what fronts call ----------------------------------------------------------------------------------------------------- */
+
+int mf_gw_flow_open(struct mf_gateway *gw, struct mf_gw_member *member,
+		    const struct mf_endpoint *client, const struct mf_gw_host *host, uint16_t port,
+		    const struct mf_gw_flow_handler *handler, void *ctx, struct mf_gw_flow **ret)
+{
+	struct mf_gw_flow *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return MF_E_NOMEM;
+	f->gw = gw;
+	f->member = mf_gw_member_ref(member);
+	f->handler = handler;
+	f->ctx = ctx;
+	f->host = *host;
+	f->to = (struct mf_session_flow){ .proto = MF_TCP,
+					  .client = *client,
+					  .server = { .port = port },
+					  .member = &member->pub };
+	f->fd = -1;
+	event_assign(&f->soon, gw->base, -1, 0, on_soon, f);
+	f->next = gw->flows;
+	if (f->next)
+		f->next->prev = f;
+	gw->flows = f;
+	gw->stats.flows++;
+	gw->stats.flows_open++;
+	if (member->flows++ >= gw->opt.member_flows_max)
+		fail(f, MF_GW_LIMIT);
+	else
+		soon(f);
+	*ret = f;
+	return 0;
+}
+
+int64_t mf_gw_flow_write(struct mf_gw_flow *f, struct mf_span bytes)
+{
+	ssize_t n = 0;
+
+	if (f->ending || f->gone || f->state == OVER)
+		return MF_E_CLOSED;
+	if (f->state == LINKED && f->out_len == 0 && f->writable && bytes.len) {
+		n = mf_sock_send(f->fd, bytes.ptr, bytes.len);
+		if (n == MF_E_AGAIN)
+			f->writable = false;
+		if (n < 0 && n != MF_E_AGAIN)
+			return MF_E_CLOSED;
+		bytes = mf_span_sub(bytes, n > 0 ? (size_t)n : 0, bytes.len);
+	}
+	if (bytes.len == 0)
+		return (int64_t)f->out_len;
+	if (f->out_len + bytes.len > f->out_room) {
+		size_t room = f->out_len + bytes.len + (f->out_len ? f->out_len : 0);
+		uint8_t *more = realloc(f->out, room);
+
+		if (!more)
+			return MF_E_NOMEM;
+		f->out = more;
+		f->out_room = room;
+	}
+	memcpy(f->out + f->out_len, bytes.ptr, bytes.len);
+	f->out_len += bytes.len;
+	f->room_wanted = true;
+	if (f->fd >= 0)
+		mf_sockwatch_want(&f->watch, (short)((f->readable ? 0 : EV_READ) | EV_WRITE));
+	return (int64_t)f->out_len;
+}
+
+void mf_gw_flow_end(struct mf_gw_flow *f)
+{
+	f->ending = true;
+	if (f->state == LINKED)
+		soon(f);
+}
+
+void mf_gw_flow_pause(struct mf_gw_flow *f, bool pause)
+{
+	if (f->paused == pause)
+		return;
+	f->paused = pause;
+	if (!pause && f->state == LINKED)
+		soon(f);
+}
+
+void mf_gw_flow_close(struct mf_gw_flow *f, bool reset)
+{
+	if (!f)
+		return;
+	if (reset || f->out_len == 0 || f->state != LINKED || f->gone) {
+		f->state = CLOSED;
+		if (!f->busy)
+			free_flow(f);
+		return;
+	}
+	f->state = DETACHED;
+	f->ending = true;
+	mf_timeout_arm(&f->timeout, &f->gw->linger);
+	soon(f);
+}
+
+void mf_gw_flows_init(struct mf_gateway *gw)
+{
+	mf_timeout_queue_init(&gw->linger, gw->timeouts, LINGER_MS, on_linger, gw);
+}
+
+void mf_gw_flows_free(struct mf_gateway *gw)
+{
+	while (gw->flows)
+		free_flow(gw->flows);
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * front_session.c - what is plain HTTP: health, version, metrics, and sessions
+ *
+ * A session is a token in a cookie and nothing else: it is made without a store, and good at every gateway with the same secret. Who comes
+ * with a good one keeps its "sid" and gets another term.
+ */
+#include <jansson.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <strings.h>
+#include <time.h>
+
+#include "core/observe/metrics.h"
+#include "proxies/gateway/gateway_int.h"
+
+enum { METRICS_MAX = 4 << 20 };
+
+static const char type_json[] = "application/json; charset=utf-8";
+
+/* Return: false: it was refused */
+static bool may_ask(struct mf_gateway *gw, struct mf_http_exchange *x,
+		    const struct mf_http_request *req, struct mf_gw_who *who)
+{
+	mf_gw_who_read(gw, req, who);
+	if (who->origin_ok)
+		return true;
+	mf_gw_answer_error(gw, x, NULL, 403, "forbidden", "Origin not allowed");
+	return false;
+}
+
+static void answer_json(struct mf_gateway *gw, struct mf_http_exchange *x,
+			const struct mf_gw_who *who, int status, const char *text)
+{
+	mf_gw_answer(gw, x, who,
+		     &(struct mf_http_answer){
+			     .status = status, .type = type_json, .body = mf_span_str(text) });
+}
+
+static void on_healthz(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
+{
+	struct mf_gw_who who;
+
+	if (may_ask(ctx, x, req, &who))
+		answer_json(ctx, x, &who, 200, "{\"ok\":true}");
+}
+
+static void on_readyz(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
+{
+	struct mf_gateway *gw = ctx;
+	struct mf_gw_who who;
+
+	if (may_ask(gw, x, req, &who))
+		answer_json(gw, x, &who, gw->stopping ? 503 : 200,
+			    gw->stopping ? "{\"ok\":false}" : "{\"ok\":true}");
+}
+
+static void on_version(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
+{
+	struct mf_gateway *gw = ctx;
+	struct mf_gw_who who;
+	char text[128];
+
+	snprintf(text, sizeof(text), "{\"version\":\"%s\",\"gitSha\":\"\",\"builtAt\":\"\"}",
+		 gw->opt.version);
+	if (may_ask(gw, x, req, &who))
+		answer_json(gw, x, &who, 200, text);
+}
+
+/* --- metrics -------------------------------------------------------------------------------------------------------------- */
+
+static void count(struct mf_metrics *m, const char *family, const char *help, const char *value,
+		  uint64_t n)
+{
+	const struct mf_label l = { "outcome", value };
+
+	mf_counter_add(mf_metrics_counter(m, family, help, value ? &l : NULL, value ? 1 : 0), n);
+}
+
+static void gauge(struct mf_metrics *m, const char *name, const char *help, uint64_t n)
+{
+	mf_gauge_set(mf_metrics_gauge(m, name, help, NULL, 0), (int64_t)n);
+}
+
+static void gather(struct mf_gateway *gw, struct mf_metrics *m)
+{
+	static const char sockets[] = "moonfence_gateway_websockets_total",
+			  flows[] = "moonfence_gateway_flows_total",
+			  datagrams[] = "moonfence_gateway_datagrams_total";
+	struct mf_gateway_stats s;
+
+	mf_gateway_get_stats(gw, &s);
+	count(m, sockets, "WebSockets by what became of their upgrade", "opened", s.sockets);
+	count(m, sockets, "", "refused", s.refused);
+	count(m, flows, "TCP connections that browsers asked for", "asked", s.flows);
+	count(m, flows, "", "denied", s.flows_denied);
+	count(m, flows, "", "failed", s.flows_failed);
+	count(m, datagrams, "Datagrams by what became of them", "sent", s.datagrams_out);
+	count(m, datagrams, "", "received", s.datagrams_in);
+	count(m, datagrams, "", "denied", s.datagrams_denied);
+	count(m, datagrams, "", "malformed", s.datagrams_bad);
+	count(m, "moonfence_gateway_questions_total", "DNS questions over HTTP", NULL, s.questions);
+	count(m, "moonfence_gateway_sessions_total", "Session tokens that were made", NULL,
+	      s.sessions);
+	gauge(m, "moonfence_gateway_websockets", "WebSockets that are open", s.sockets_open);
+	gauge(m, "moonfence_gateway_flows", "TCP connections that are open", s.flows_open);
+	gauge(m, "moonfence_gateway_members", "Browsers that are known", s.members);
+	if (gw->opt.gather)
+		gw->opt.gather(gw->opt.gather_ctx, m);
+}
+
+static void on_metrics(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
+{
+	struct mf_strbuf text = MF_STRBUF_INIT(METRICS_MAX);
+	struct mf_gateway *gw = ctx;
+	struct mf_metrics *m;
+	struct mf_gw_who who;
+
+	if (!may_ask(gw, x, req, &who))
+		return;
+	m = mf_metrics_new(0);
+	if (m) {
+		gather(gw, m);
+		mf_metrics_write(m, &text);
+	}
+	if (!m || text.failed)
+		mf_gw_answer_error(gw, x, &who, 503, "unavailable", "Out of memory");
+	else
+		mf_gw_answer(gw, x, &who,
+			     &(struct mf_http_answer){
+				     .status = 200,
+				     .type = "text/plain; version=0.0.4; charset=utf-8",
+				     .body = mf_span_of(text.str, text.len) });
+	mf_metrics_free(m);
+	mf_strbuf_done(&text);
+}
+
+/* --- sessions ------------------------------------------------------------------------------------------------------------- */
+
+/* Nothing, or a JSON object. */
+static bool is_good_body(const struct mf_http_request *req)
+{
+	json_t *json;
+	bool good;
+
+	if (req->body.len == 0)
+		return true;
+	json = json_loadb((const char *)req->body.ptr, req->body.len, 0, NULL);
+	good = json_is_object(json);
+	json_decref(json);
+	return good;
+}
+
+static bool make_sid(char sid[33])
+{
+	uint8_t bytes[16];
+
+	if (RAND_bytes(bytes, sizeof(bytes)) != 1)
+		return false;
+	for (unsigned i = 0; i < sizeof(bytes); i++)
+		snprintf(sid + 2 * i, 3, "%02x", bytes[i]);
+	return true;
+}
+
+static void format_time(int64_t at_s, char *buf, size_t size)
+{
+	time_t at = (time_t)at_s;
+	struct tm tm;
+
+	if (!gmtime_r(&at, &tm) || !strftime(buf, size, "%Y-%m-%dT%H:%M:%S.000Z", &tm))
+		buf[0] = '\0';
+}
+
+/* Also behind a proxy that ends TLS and says so; who lies about that makes its own cookie useless in cleartext. */
+static bool is_secure(const struct mf_http_request *req)
+{
+	struct mf_span proto = mf_http_find_field(req, "x-forwarded-proto");
+
+	return req->tls ||
+	       (proto.len >= 5 && strncasecmp((const char *)proto.ptr, "https", 5) == 0);
+}
+
+static void answer_session(struct mf_gateway *gw, struct mf_http_exchange *x,
+			   const struct mf_http_request *req, const struct mf_gw_who *who,
+			   int status, const char *body, int64_t exp_s)
+{
+	char token[MF_TOKEN_MINT_ROOM], cookie[MF_TOKEN_MINT_ROOM + 128], sid[MF_TOKEN_SID_MAX];
+	struct mf_http_field field = { mf_span_str("set-cookie"), { 0 } };
+
+	memcpy(sid, who->sid, sizeof(sid));
+	if ((!who->has_cookie && !make_sid(sid)) ||
+	    mf_token_mint(sid, exp_s, gw->opt.secret, token) < 0) {
+		mf_gw_answer_error(gw, x, who, 503, "unavailable", "No session can be made");
+		return;
+	}
+	gw->stats.sessions++;
+	snprintf(cookie, sizeof(cookie),
+		 "aero_session=%s; Max-Age=%u; Path=/; HttpOnly; SameSite=Lax%s", token,
+		 gw->opt.session_ttl_s, is_secure(req) ? "; Secure" : "");
+	field.value = mf_span_str(cookie);
+	mf_gw_answer(gw, x, who,
+		     &(struct mf_http_answer){ .status = status,
+					       .type = type_json,
+					       .body = mf_span_str(body),
+					       .fields = &field,
+					       .field_cnt = 1 });
+}
+
+static void on_get_session(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
+{
+	struct mf_gateway *gw = ctx;
+	struct mf_gw_who who;
+
+	if (may_ask(gw, x, req, &who))
+		answer_session(gw, x, req, &who, 200, "{\"ok\":true}",
+			       (int64_t)time(NULL) + gw->opt.session_ttl_s);
+}
+
+static void on_session(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
+{
+	struct mf_gateway *gw = ctx;
+	const struct mf_gateway_options *o = &gw->opt;
+	int64_t exp_s = (int64_t)time(NULL) + o->session_ttl_s;
+	char body[1024], at[40];
+	struct mf_gw_who who;
+
+	if (!may_ask(gw, x, req, &who))
+		return;
+	if (gw->stopping) {
+		mf_gw_answer_error(gw, x, &who, 503, "unavailable", "Shutting down");
+		return;
+	}
+	if (!is_good_body(req)) {
+		mf_gw_answer_error(gw, x, &who, 400, "bad_request",
+				   "Request body must be a JSON object");
+		return;
+	}
+	format_time(exp_s, at, sizeof(at));
+	snprintf(body, sizeof(body),
+		 "{\"session\":{\"expiresAt\":\"%s\"},"
+		 "\"endpoints\":{\"tcp\":\"/tcp\",\"tcpMux\":\"/tcp-mux\",\"udp\":\"/udp\","
+		 "\"dnsQuery\":\"/dns-query\",\"dnsJson\":\"/dns-json\"},"
+		 "\"limits\":{\"tcp\":{\"maxConnections\":%u,\"maxMessageBytes\":%u,"
+		 "\"connectTimeoutMs\":%u,\"idleTimeoutMs\":%u},"
+		 "\"dns\":{\"maxQueryBytes\":%u}}}",
+		 at, o->member_flows_max, o->message_max, gw->proxy->opt.dial_timeout_ms,
+		 gw->proxy->opt.tcp_idle_ms, o->dns_message_max);
+	answer_session(gw, x, req, &who, 201, body, exp_s);
+}
+
+/* --- preflight ------------------------------------------------------------------------------------------------------------ */
+
+static bool is_header_list(struct mf_span s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] < ' ' || s.ptr[i] > '~' || strchr("()<>@;:\\\"/[]?={}", s.ptr[i]))
+			return false;
+	return s.len <= 4096;
+}
+
+static void on_options(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
+{
+	struct mf_http_field fields[] = {
+		{ mf_span_str("access-control-allow-methods"),
+		  mf_span_str("GET,POST,PUT,PATCH,DELETE,OPTIONS") },
+		{ mf_span_str("access-control-max-age"), mf_span_str("600") },
+		{ mf_span_str("access-control-allow-headers"), { 0 } },
+	};
+	struct mf_span asked = mf_http_find_field(req, "access-control-request-headers");
+	struct mf_gw_who who;
+	char list[4200];
+
+	if (!may_ask(ctx, x, req, &who))
+		return;
+	if (!is_header_list(asked))
+		asked.len = 0;
+	snprintf(list, sizeof(list), "content-type%s%.*s", asked.len ? ", " : "", (int)asked.len,
+		 asked.len ? (const char *)asked.ptr : "");
+	fields[2].value = mf_span_str(list);
+	mf_gw_answer(ctx, x, &who,
+		     &(struct mf_http_answer){
+			     .status = 204, .fields = fields, .field_cnt = MF_ARRAY_SIZE(fields) });
+}
+
+int mf_gw_session_add(struct mf_gateway *gw, struct mf_http_service *http)
+{
+	static const struct mf_http_route routes[] = {
+		{ .method = "GET", .path = "/healthz", .fn = on_healthz },
+		{ .method = "GET", .path = "/readyz", .fn = on_readyz },
+		{ .method = "GET", .path = "/version", .fn = on_version },
+		{ .method = "GET", .path = "/metrics", .fn = on_metrics },
+		{ .method = "GET", .path = "/session", .fn = on_get_session },
+		{ .method = "POST", .path = "/session", .fn = on_session },
+		{ .method = "OPTIONS", .path = "/healthz", .fn = on_options },
+		{ .method = "OPTIONS", .path = "/readyz", .fn = on_options },
+		{ .method = "OPTIONS", .path = "/version", .fn = on_options },
+		{ .method = "OPTIONS", .path = "/session", .fn = on_options },
+		{ .method = "OPTIONS", .path = "/dns-query", .fn = on_options },
+		{ .method = "OPTIONS", .path = "/dns-json", .fn = on_options },
+	};
+
+	return mf_http_service_add(http, routes, MF_ARRAY_SIZE(routes), gw);
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gateway.c - see gateway.h: options, WebSockets from their upgrade to their end, life */
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "proxies/gateway/gateway_int.h"
+
+enum { KEEP_MEMBER_MS = 600000, FIELD_MAX = 256 };
+
+/* --- WebSockets ----------------------------------------------------------------------------------------------------------- */
+
+static void free_front(struct mf_gw_front *f)
+{
+	struct mf_gateway *gw = f->gw;
+
+	if (f->prev)
+		f->prev->next = f->next;
+	else
+		gw->fronts = f->next;
+	if (f->next)
+		f->next->prev = f->prev;
+	f->member->sockets--;
+	gw->stats.sockets_open--;
+	mf_gw_member_unref(f->member);
+	free(f);
+}
+
+static void done(struct mf_gw_front *f)
+{
+	f->ws = NULL;
+	f->kind->done(f);
+	free_front(f);
+}
+
+static void on_message(void *ctx, bool text, struct mf_span bytes)
+{
+	struct mf_gw_front *f = ctx;
+
+	f->kind->message(f, text, bytes);
+}
+
+static void on_room(void *ctx)
+{
+	struct mf_gw_front *f = ctx;
+
+	if (f->kind->room)
+		f->kind->room(f);
+}
+
+static void on_ended(void *ctx, unsigned code)
+{
+	(void)code;
+	done(ctx);
+}
+
+static const struct mf_ws_handler handler = { .message = on_message,
+					      .room = on_room,
+					      .ended = on_ended };
+
+static void on_taken(void *ctx, const struct mf_http_taken *taken)
+{
+	struct mf_gw_front *f = ctx;
+
+	if (!taken || mf_ws_new(f->gw->sockets, taken, f->gw->opt.message_max, f->kind->streams,
+				&handler, f, &f->ws) < 0) {
+		done(f);
+		return;
+	}
+	f->gw->stats.sockets++;
+	if (f->gw->stopping)
+		mf_gw_front_end(f, 1001, "shutting down");
+	else
+		f->kind->open(f);
+}
+
+/* One value of at most FIELD_MAX bytes. Return: false: several, or too long */
+static bool find_single(const struct mf_http_request *req, const char *name, struct mf_span *ret)
+{
+	size_t len = strlen(name);
+	unsigned cnt = 0;
+
+	*ret = mf_span_of(NULL, 0);
+	for (size_t i = 0; i < req->field_cnt; i++) {
+		const struct mf_http_field *f = &req->fields[i];
+
+		if (f->name.len == len && strncasecmp((const char *)f->name.ptr, name, len) == 0) {
+			*ret = f->value;
+			cnt++;
+		}
+	}
+	return cnt <= 1 && ret->len <= FIELD_MAX;
+}
+
+static bool has_word(struct mf_span list, const char *word)
+{
+	size_t len = strlen(word);
+
+	while (list.len) {
+		const uint8_t *comma = memchr(list.ptr, ',', list.len);
+		size_t n = comma ? (size_t)(comma - list.ptr) : list.len, skip = 0, end = n;
+
+		while (skip < end && (list.ptr[skip] == ' ' || list.ptr[skip] == '\t'))
+			skip++;
+		while (end > skip && (list.ptr[end - 1] == ' ' || list.ptr[end - 1] == '\t'))
+			end--;
+		if (end - skip == len && strncasecmp((const char *)list.ptr + skip, word, len) == 0)
+			return true;
+		list = mf_span_sub(list, n + 1, list.len);
+	}
+	return false;
+}
+
+/* RFC 6455 4.2.1; Return: why it is none */
+static const char *check_handshake(const struct mf_http_request *req, char accept[29])
+{
+	struct mf_span upgrade, connection, version, key;
+	bool ok = find_single(req, "upgrade", &upgrade) &&
+		  find_single(req, "connection", &connection) &&
+		  find_single(req, "sec-websocket-version", &version);
+
+	if (!ok || req->http2 || !has_word(upgrade, "websocket") ||
+	    !has_word(connection, "upgrade") || !mf_span_eq(version, mf_span_str("13")))
+		return "Invalid WebSocket upgrade";
+	if (!find_single(req, "sec-websocket-key", &key) || key.len == 0)
+		return "Missing required header: Sec-WebSocket-Key";
+	mf_ws_accept_key(key, accept);
+	return NULL;
+}
+
+/* Return: 1: it is offered; 0: it is not; MF_E_BAD: the field is malformed */
+static int offers(const struct mf_http_request *req, const char *protocol)
+{
+	struct mf_span list = mf_http_find_field(req, "sec-websocket-protocol"), one;
+	bool found = false;
+	unsigned cnt = 0;
+	int r;
+
+	while ((r = mf_gw_next_protocol(&list, &one)) == 1) {
+		found |= mf_span_eq(one, mf_span_str(protocol));
+		if (++cnt > 32)
+			return MF_E_BAD;
+	}
+	return r < 0 ? r : found;
+}
+
+static bool check(struct mf_gateway *gw, struct mf_http_exchange *x,
+		  const struct mf_http_request *req, const char *protocol, struct mf_gw_who *who,
+		  char accept[29])
+{
+	const char *why = check_handshake(req, accept);
+	char text[96];
+	int r;
+
+	if (gw->stopping) {
+		mf_gw_refuse(gw, x, 503, "Shutting down");
+		return false;
+	}
+	if (why) {
+		mf_gw_refuse(gw, x, 400, why);
+		return false;
+	}
+	mf_gw_who_read(gw, req, who);
+	if (!who->known || !who->origin_ok) { /* 401 comes first */
+		mf_gw_refuse(gw, x, who->known ? 403 : 401,
+			     who->known ? "Origin not allowed" : "Unauthorized");
+		return false;
+	}
+	r = protocol ? offers(req, protocol) : 1;
+	if (r != 1) {
+		snprintf(text, sizeof(text), "Missing required subprotocol: %s", protocol);
+		mf_gw_refuse(gw, x, 400, r < 0 ? "Invalid Sec-WebSocket-Protocol header" : text);
+		return false;
+	}
+	return true;
+}
+
+void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
+			const struct mf_http_request *req, const struct mf_gw_front_kind *kind,
+			const char *protocol, size_t size)
+{
+	struct mf_gw_member *member;
+	struct mf_gw_front *f;
+	struct mf_gw_who who;
+	char accept[29];
+
+	if (!check(gw, x, req, protocol, &who, accept))
+		return NULL;
+	member = mf_gw_who_member(gw, req, &who);
+	if (!member || member->sockets >= gw->opt.member_sockets_max ||
+	    gw->stats.sockets_open >= gw->opt.sockets_max) {
+		mf_gw_member_unref(member);
+		mf_gw_refuse(gw, x, 429, "Too many concurrent connections");
+		return NULL;
+	}
+	f = calloc(1, size);
+	if (!f) {
+		mf_gw_member_unref(member);
+		mf_gw_refuse(gw, x, 503, "Out of memory");
+		return NULL;
+	}
+	f->gw = gw;
+	f->member = member;
+	f->client = req->peer;
+	f->x = x;
+	f->kind = kind;
+	f->protocol = protocol;
+	memcpy(f->accept, accept, sizeof(accept));
+	member->sockets++;
+	gw->stats.sockets_open++;
+	f->next = gw->fronts;
+	if (f->next)
+		f->next->prev = f;
+	gw->fronts = f;
+	return f;
+}
+
+void mf_gw_front_accept(struct mf_gw_front *f)
+{
+	struct mf_http_field fields[2] = { { mf_span_str("sec-websocket-accept"),
+					     mf_span_str(f->accept) } };
+	struct mf_http_exchange *x = f->x;
+	size_t cnt = 1;
+
+	if (f->protocol)
+		fields[cnt++] = (struct mf_http_field){ mf_span_str("sec-websocket-protocol"),
+							mf_span_str(f->protocol) };
+	f->x = NULL;
+	mf_http_exchange_on_gone(x, NULL, NULL);
+	if (mf_http_upgrade(x, "websocket", fields, cnt, on_taken, f) < 0) {
+		mf_gw_refuse(f->gw, x, 400, "Invalid WebSocket upgrade");
+		done(f);
+	}
+}
+
+void mf_gw_front_refuse(struct mf_gw_front *f, int status, const char *text)
+{
+	mf_gw_refuse(f->gw, f->x, status, text);
+	f->x = NULL;
+	done(f);
+}
+
+void mf_gw_front_end(struct mf_gw_front *f, unsigned code, const char *reason)
+{
+	struct mf_ws *ws = f->ws;
+
+	if (ws)
+		mf_ws_close(ws, code, reason);
+	done(f);
+}
+
+/* --- life ----------------------------------------------------------------------------------------------------------------- */
+
+static void set_defaults(struct mf_gateway_options *o)
+{
+	struct {
+		uint32_t *value, fallback;
+	} numbers[] = {
+		{ &o->session_ttl_s, 86400 },	 { &o->sockets_max, 16384 },
+		{ &o->member_sockets_max, 256 }, { &o->member_flows_max, 1024 },
+		{ &o->members_max, 65536 },	 { &o->mux_streams_max, 1024 },
+		{ &o->message_max, 1048576 },	 { &o->buffer_max, 262144 },
+		{ &o->udp_payload_max, 1200 },	 { &o->udp_ports_max, 128 },
+		{ &o->udp_remotes_max, 1024 },	 { &o->udp_idle_ms, 60000 },
+		{ &o->dns_message_max, 4096 },
+	};
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(numbers); i++)
+		if (*numbers[i].value == 0)
+			*numbers[i].value = numbers[i].fallback;
+	if (!o->version)
+		o->version = mf_version();
+}
+
+int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_http_service *http,
+		   const struct mf_gateway_options *options, struct mf_gateway **ret,
+		   struct mf_err *err)
+{
+	struct mf_ws_options ws = { .size = sizeof(ws),
+				    .ping_ms = options->ping_ms,
+				    .waiting_max = options->buffer_max };
+	struct mf_gateway *gw;
+
+	if (options->size != sizeof(*options) ||
+	    (options->auth & MF_GW_BY_JWT && !options->jwt_secret.len) ||
+	    (options->auth & MF_GW_BY_KEY && (!options->api_key || !*options->api_key)))
+		return mf_err_set(err, MF_E_INVAL,
+				  "a gateway wants a secret for each way to be let in");
+	gw = calloc(1, sizeof(*gw));
+	if (!gw)
+		return mf_err_set(err, MF_E_NOMEM, "no memory for the gateway");
+	gw->base = base;
+	gw->proxy = proxy;
+	gw->http = http;
+	gw->opt = *options;
+	set_defaults(&gw->opt);
+	if (!gw->opt.secret.len) {
+		if (RAND_bytes(gw->random_secret, sizeof(gw->random_secret)) != 1) {
+			free(gw);
+			return mf_err_set(err, MF_E_IO, "this system has no random numbers");
+		}
+		gw->opt.secret = mf_span_of(gw->random_secret, sizeof(gw->random_secret));
+	}
+	gw->members = mf_gw_members_new(gw->opt.members_max, KEEP_MEMBER_MS);
+	gw->timeouts = mf_timeouts_new(base);
+	if (!gw->members || !gw->timeouts || mf_ws_set_new(base, &ws, &gw->sockets) < 0 ||
+	    mf_gw_session_add(gw, http) < 0 || mf_gw_tcp_add(gw, http) < 0 ||
+	    mf_gw_mux_add(gw, http) < 0 || mf_gw_udp_add(gw, http) < 0 ||
+	    mf_gw_dns_add(gw, http) < 0) {
+		mf_gateway_free(gw);
+		return mf_err_set(err, MF_E_NOMEM, "no memory for the gateway");
+	}
+	mf_gw_flows_init(gw);
+	*ret = gw;
+	return 0;
+}
+
+size_t mf_gateway_stop(struct mf_gateway *gw)
+{
+	struct mf_gw_front *f = gw->fronts, *next;
+
+	gw->stopping = true;
+	for (; f; f = next) {
+		next = f->next;
+		if (f->ws)
+			mf_gw_front_end(f, 1001, "shutting down");
+	}
+	return mf_ws_set_count(gw->sockets);
+}
+
+void mf_gateway_free(struct mf_gateway *gw)
+{
+	if (!gw)
+		return;
+	mf_gw_dns_free(gw);
+	mf_ws_set_free(gw->sockets);
+	mf_gw_flows_free(gw);
+	if (gw->timeouts)
+		mf_timeouts_free(gw->timeouts);
+	/* connections of the proxy still point at members */
+	if (gw->proxy->tcp)
+		mf_tcp_proxy_cut(gw->proxy->tcp);
+	mf_gw_members_free(gw->members);
+	free(gw);
+}
+
+void mf_gateway_get_stats(const struct mf_gateway *gw, struct mf_gateway_stats *ret)
+{
+	*ret = gw->stats;
+	ret->members = mf_gw_members_count(gw->members);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gateway.h - networking for browsers: TCP and UDP over WebSockets, names over HTTPS, under the policies (docs/internals/gateway.md)
+ *
+ *	GET /healthz /readyz /version /metrics		POST, GET /session
+ *	GET /tcp?host=H&port=P				one connection a WebSocket
+ *	GET /tcp-mux					many, "aero-tcp-mux-v1"
+ *	GET /udp					datagrams
+ *	GET, POST /dns-query, GET /dns-json		names
+ *
+ * The owner makes loop, session (source "gateway"), proxy (given_only) and HTTP service, and lets the loop run. One thread.
+ */
+#ifndef MF_PROXIES_GATEWAY_H
+#define MF_PROXIES_GATEWAY_H
+
+#include "core/base/err.h"
+#include "core/base/span.h"
+
+struct event_base;
+struct mf_cidr; /* core/match/cidr_set.h */
+struct mf_gateway;
+struct mf_http_service;
+struct mf_metrics;
+struct mf_proxy;
+
+/* How a client may say who it is; none of them: nobody is asked. */
+enum {
+	MF_GW_BY_SESSION = 1, /* a session token: cookie, bearer, subprotocol */
+	MF_GW_BY_JWT = 2,
+	MF_GW_BY_KEY = 4, /* the API key */
+};
+
+/* Zero means the default everywhere; everything is borrowed until mf_gateway_free(). */
+struct mf_gateway_options {
+	size_t size;
+
+	unsigned auth;
+	struct mf_span secret;		       /* of session tokens; empty: a random one */
+	struct mf_span jwt_secret;	       /* HS256 */
+	const char *jwt_audience, *jwt_issuer; /* NULL: any */
+	const char *api_key;
+	uint32_t session_ttl_s; /* 86,400 */
+	/* Web pages that may ask: normal forms (origin.h), or "*"; none: those of the same host */
+	const char *const *origins;
+	size_t origin_cnt;
+
+	/* The floor: what lies in here, or any non-public address, may be asked about */
+	const struct mf_cidr *open;
+	size_t open_cnt;
+	bool allow_private;
+
+	uint32_t sockets_max;	     /* WebSockets: 16,384 */
+	uint32_t member_sockets_max; /* of one member: 256 */
+	uint32_t member_flows_max;   /* its TCP connections: 1,024 */
+	uint32_t members_max;	     /* 65,536 */
+	uint32_t mux_streams_max;    /* of one WebSocket: 1,024 */
+	uint32_t message_max;	     /* bytes of a WebSocket message: 1,048,576 */
+	uint32_t
+		buffer_max; /* bytes that wait for a client before its servers are heard no more: 262,144 */
+	uint32_t udp_payload_max;     /* 1,200 */
+	uint32_t udp_ports_max;	      /* guest ports of one WebSocket: 128 */
+	uint32_t udp_remotes_max;     /* of one guest port: 1,024 */
+	uint32_t udp_idle_ms;	      /* 60,000 */
+	uint32_t dns_message_max;     /* 4,096 */
+	uint32_t dns_rate, dns_burst; /* questions a second of one address, 0: no bound */
+	uint32_t ping_ms;	      /* 30,000 */
+	const char *version;
+	/* What else /metrics tells; NULL: nothing */
+	void (*gather)(void *ctx, struct mf_metrics *m);
+	void *gather_ctx;
+};
+
+struct mf_gateway_stats {
+	uint64_t sockets, sockets_open,
+		refused; /* refused: upgrades that were answered otherwise */
+	uint64_t flows, flows_open, flows_denied, flows_failed;
+	uint64_t datagrams_out, datagrams_in, datagrams_denied, datagrams_bad;
+	uint64_t questions, sessions;
+	uint64_t members;
+};
+
+/** mf_gateway_new() - Return: 0; MF_E_UNSUPPORTED (built without WebSockets), MF_E_INVAL, MF_E_NOMEM, MF_E_FULL */
+int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_http_service *http,
+		   const struct mf_gateway_options *options, struct mf_gateway **ret,
+		   struct mf_err *err);
+
+/** mf_gateway_stop() - No new sessions (503), and every WebSocket is told 1001; Return: those still open */
+size_t mf_gateway_stop(struct mf_gateway *gw);
+
+/** mf_gateway_free() - After the HTTP service, before the proxy; NULL is fine */
+void mf_gateway_free(struct mf_gateway *gw);
+
+void mf_gateway_get_stats(const struct mf_gateway *gw, struct mf_gateway_stats *ret);
+
+#endif

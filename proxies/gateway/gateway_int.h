@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gateway_int.h - what the parts of the gateway share
+ *
+ * gateway.c is the house: options, members, statistics, ends. admit.c says who may come in. flow.c is one connection to a server. Each
+ * front_*.c is one protocol towards browsers: it turns messages into flows, questions or datagrams and back.
+ */
+#ifndef MF_PROXIES_GATEWAY_INT_H
+#define MF_PROXIES_GATEWAY_INT_H
+
+#include "core/match/cidr_set.h"
+#include "proxies/gateway/flow.h"
+#include "proxies/gateway/gateway.h"
+#include "proxies/gateway/member.h"
+#include "proxies/gateway/ws.h"
+#include "proxies/http_service.h"
+#include "proxies/proxy_int.h"
+#include "proxies/sockwatch.h"
+
+enum { MF_GW_CHUNK = 65536 };
+
+struct mf_gw_flow;
+struct mf_gw_front; /* a WebSocket with what it is for, or a request on its way to one */
+
+struct mf_gateway {
+	struct event_base *base;
+	struct mf_proxy *proxy;
+	struct mf_http_service *http;
+	struct mf_gateway_options opt;
+	struct mf_gateway_stats stats;
+	struct mf_gw_members *members;
+	struct mf_ws_set *sockets;
+	struct mf_gw_flow *flows;
+	struct mf_gw_front *fronts;
+	struct mf_gw_question *questions;
+	struct mf_timeouts *timeouts;
+	struct mf_timeout_queue linger, udp_idle;
+	struct mf_gw_bucket *buckets; /* of addresses that ask for names */
+	bool stopping;
+	uint8_t random_secret[32];
+	uint8_t buf[MF_GW_CHUNK]; /* what was just read of a flow */
+};
+
+/* --- admit.c ------------------------------------------------------------------------------------------------------------ */
+
+/* Who asks, as far as it could be found out. */
+struct mf_gw_who {
+	char sid[MF_TOKEN_SID_MAX]; /* "": nobody in particular */
+	bool known;		    /* by a token or key; where none is wanted, everybody is */
+	bool has_cookie;
+	char origin[512]; /* normal form; "": the request has none */
+	bool origin_ok;
+};
+
+void mf_gw_who_read(struct mf_gateway *gw, const struct mf_http_request *req,
+		    struct mf_gw_who *ret);
+/* The member that he is: the sid's, or the address'. Return: NULL: too many */
+struct mf_gw_member *mf_gw_who_member(struct mf_gateway *gw, const struct mf_http_request *req,
+				      const struct mf_gw_who *who);
+/* The next entry of a Sec-WebSocket-Protocol list. Return: 1, 0, MF_E_BAD */
+int mf_gw_next_protocol(struct mf_span *list, struct mf_span *ret);
+/* JSON "error" and "message", with the fields that let a page of an allowed origin read it */
+void mf_gw_answer(struct mf_gateway *gw, struct mf_http_exchange *x, const struct mf_gw_who *who,
+		  struct mf_http_answer *a);
+void mf_gw_answer_error(struct mf_gateway *gw, struct mf_http_exchange *x,
+			const struct mf_gw_who *who, int status, const char *error,
+			const char *message);
+/* One line of text: what a refused upgrade gets */
+void mf_gw_refuse(struct mf_gateway *gw, struct mf_http_exchange *x, int status, const char *text);
+
+/* --- gateway.c ---------------------------------------------------------------------------------------------------------- */
+
+/* What every protocol's state begins with: the WebSocket, whose it is, and how it ends. */
+struct mf_gw_front {
+	struct mf_gateway *gw;
+	struct mf_gw_front *prev, *next;
+	struct mf_gw_member *member;
+	struct mf_endpoint client;
+	struct mf_ws *ws;	    /* NULL: not (yet), or gone */
+	struct mf_http_exchange *x; /* that waits for 101 */
+	const struct mf_gw_front_kind *kind;
+	const char *protocol; /* to be told in the answer; NULL: none */
+	char protocol_buf[64], accept[29];
+};
+
+struct mf_gw_front_kind {
+	bool streams;			     /* messages are one stream of bytes */
+	void (*open)(struct mf_gw_front *f); /* @f->ws is there */
+	void (*message)(struct mf_gw_front *f, bool text, struct mf_span bytes);
+	void (*room)(struct mf_gw_front *f);
+	void (*done)(struct mf_gw_front *
+			     f); /* its WebSocket has gone, or never came: free() is the caller's */
+};
+
+/*
+ * Check an upgrade as far as it is the same for all: stopping, handshake, who, origin, limits. @protocol: that must be offered; NULL: none.
+ * @size: of the state, which begins with struct mf_gw_front and is zeroed.
+ * Return: the front, with @x in it; NULL: it was answered
+ */
+void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
+			const struct mf_http_request *req, const struct mf_gw_front_kind *kind,
+			const char *protocol, size_t size);
+/* Answer 101; kind->open() follows, or kind->done() */
+void mf_gw_front_accept(struct mf_gw_front *f);
+/* Answer in place of that; @f is gone */
+void mf_gw_front_refuse(struct mf_gw_front *f, int status, const char *text);
+/* Close the WebSocket; kind->done() is called, and @f is gone */
+void mf_gw_front_end(struct mf_gw_front *f, unsigned code, const char *reason);
+
+/* --- flow.c ------------------------------------------------------------------------------------------------------------- */
+
+/* Whether the floor lets anybody ask about it */
+bool mf_gw_is_open(const struct mf_gateway *gw, const struct mf_addr *addr);
+/* A refusal of ours, told as an event */
+void mf_gw_announce_refusal(struct mf_gateway *gw, const struct mf_session_flow *flow,
+			    const char *host, const char *why);
+void mf_gw_flows_init(struct mf_gateway *gw);
+void mf_gw_flows_free(struct mf_gateway *gw);
+
+/* --- front_*.c ---------------------------------------------------------------------------------------------------------- */
+
+int mf_gw_session_add(struct mf_gateway *gw, struct mf_http_service *http);
+int mf_gw_tcp_add(struct mf_gateway *gw, struct mf_http_service *http);
+int mf_gw_mux_add(struct mf_gateway *gw, struct mf_http_service *http);
+int mf_gw_udp_add(struct mf_gateway *gw, struct mf_http_service *http);
+int mf_gw_dns_add(struct mf_gateway *gw, struct mf_http_service *http);
+void mf_gw_dns_free(struct mf_gateway *gw);
+
+#endif

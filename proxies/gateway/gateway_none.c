@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gateway_none.c - the gateway, where Moonfence was built without WebSockets */
+#include "proxies/gateway/gateway.h"
+
+#include <string.h>
+
+int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_http_service *http,
+		   const struct mf_gateway_options *options, struct mf_gateway **ret,
+		   struct mf_err *err)
+{
+	(void)base;
+	(void)proxy;
+	(void)http;
+	(void)options;
+	(void)ret;
+	return mf_err_set(err, MF_E_UNSUPPORTED, "Moonfence was built without WebSockets");
+}
+
+size_t mf_gateway_stop(struct mf_gateway *gw)
+{
+	(void)gw;
+	return 0;
+}
+
+void mf_gateway_free(struct mf_gateway *gw)
+{
+	(void)gw;
+}
+
+void mf_gateway_get_stats(const struct mf_gateway *gw, struct mf_gateway_stats *ret)
+{
+	(void)gw;
+	memset(ret, 0, sizeof(*ret));
+}
