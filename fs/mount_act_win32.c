@@ -118,7 +118,7 @@ static int begin_copy(struct mf_wsource *src, const char *path, void *original)
 	void *parent, *copy;
 	int r;
 
-	r = mf_wsource_make_dirs(src, path);
+	r = mf_wsource_make_dirs(src, path, NULL, NULL);
 	if (r == 0)
 		r = mf_wsource_open_parent(src, path, &parent, NULL);
 	if (r < 0)
@@ -223,7 +223,7 @@ int mf_mount_act_make(struct mf_mount_act *act, const char *path, bool dir, enum
 	r = find_elsewhere(act, &e);
 	if (r < 0)
 		return r;
-	r = mf_wsource_make_dirs(e.src, e.path);
+	r = mf_wsource_make_dirs(e.src, e.path, NULL, NULL);
 	if (r == 0)
 		r = mf_wsource_open_parent(e.src, e.path, &other, NULL);
 	if (r == 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* source_int_win32.h - inside the source of Windows: source_win32.c handles, source_io_win32.c what is done to them, source_copy_win32.c copies, source_name_win32.c names */
+/* source_int_win32.h - inside the source of Windows: source_win32.c handles, source_io_win32.c what is done to them, source_copy_win32.c copies, source_look_win32.c looks, source_name_win32.c names */
 #ifndef MF_FS_SOURCE_INT_WIN32_H
 #define MF_FS_SOURCE_INT_WIN32_H
 

@@ -176,6 +176,8 @@ static ACCESS_MASK access_of(enum mf_wsource_how how)
 		return FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES;
 	case MF_WSOURCE_NEW:
 		return FILE_GENERIC_READ | FILE_GENERIC_WRITE | DELETE | WRITE_DAC;
+	case MF_WSOURCE_DRESS:
+		return FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES | READ_CONTROL | WRITE_DAC;
 	}
 	return FILE_READ_ATTRIBUTES;
 }
@@ -275,7 +277,8 @@ int mf_wsource_claim(void *parent, const char *path, bool make, void **ret_handl
 				  FILE_NON_DIRECTORY_FILE, ret_handle);
 }
 
-int mf_wsource_make_dirs(struct mf_wsource *s, const char *path)
+int mf_wsource_make_dirs(struct mf_wsource *s, const char *path,
+			 int (*made)(void *ctx, const char *path), void *ctx)
 {
 	size_t len = strlen(path);
 	char *part = malloc(len + 1);
@@ -300,11 +303,13 @@ int mf_wsource_make_dirs(struct mf_wsource *s, const char *path)
 		if (r < 0)
 			break;
 		r = mf_wsource_create(parent, part, true, MF_WSOURCE_LOOK, &h);
-		if (r == 0)
-			CloseHandle(h);
-		else if (r == -EEXIST)
-			r = 0;
 		CloseHandle(parent);
+		if (r == 0) {
+			CloseHandle(h);
+			r = made ? made(ctx, part) : 0;
+		} else if (r == -EEXIST) {
+			r = 0;
+		}
 	}
 	free(part);
 	return r;

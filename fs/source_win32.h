@@ -57,6 +57,7 @@ enum mf_wsource_how {
 	MF_WSOURCE_REMOVE, /* delete or rename it; what may be read as well can be */
 	MF_WSOURCE_SET,	   /* attributes and times */
 	MF_WSOURCE_NEW,	   /* all that making a copy of something needs */
+	MF_WSOURCE_DRESS,  /* attributes, times and access list */
 };
 
 /**
@@ -80,8 +81,12 @@ int mf_wsource_place(struct mf_wsource *src, void *handle, char *ret_path);
 /** mf_wsource_create() - Make a new file or directory in @parent; the name is the last component of @path; -EEXIST */
 int mf_wsource_create(void *parent, const char *path, bool dir, enum mf_wsource_how how,
 		      void **ret_handle);
-/** mf_wsource_make_dirs() - Make the directories above @path that are missing */
-int mf_wsource_make_dirs(struct mf_wsource *src, const char *path);
+/**
+ * mf_wsource_make_dirs() - Make the directories above @path that are missing
+ * @made: called for each that was made, the outermost first; a negative number ends it and is returned. May be NULL
+ */
+int mf_wsource_make_dirs(struct mf_wsource *src, const char *path,
+			 int (*made)(void *ctx, const char *path), void *ctx);
 
 /**
  * mf_wsource_claim() - Open or make a file that nobody else has open, and that nobody else can open until this handle is closed
@@ -98,6 +103,24 @@ int mf_wsource_lock(void *handle, bool wait);
  * @flush: on the disk when it returns. Return: 0 and a handle as of MF_WSOURCE_NEW; -EEXIST
  */
 int mf_wsource_copy(void *from, void *parent, const char *path, bool flush, void **ret_handle);
+
+/* What a directory looks like to Windows, beside its times. */
+struct mf_wsource_look {
+	uint32_t
+		attributes; /* FILE_ATTRIBUTE_...: directory; read-only, hidden, system, archive, not indexed */
+	const char
+		*access; /* its access list as SDDL; NULL: the volume has none, or does not say */
+};
+/**
+ * mf_wsource_look() - @handle: as of MF_WSOURCE_REMOVE or READ; others see no access list
+ * @ret_text: what ret->access lies in, to be free()d. Return: 0 or a negative errno
+ */
+int mf_wsource_look(void *handle, struct mf_wsource_look *ret, char **ret_text);
+/**
+ * mf_wsource_dress() - Give a directory that look; of its access list also what it inherited, as it was then
+ * @handle: of MF_WSOURCE_DRESS. What the volume does not keep is left out. Return: 0; -EINVAL: no access list; a negative errno
+ */
+int mf_wsource_dress(void *handle, const struct mf_wsource_look *look);
 
 int mf_wsource_read(void *handle, void *buf, size_t size, int64_t off);
 int mf_wsource_write(void *handle, const void *buf, size_t size, int64_t off);

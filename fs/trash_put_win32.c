@@ -205,9 +205,27 @@ static int put_move(struct put *p)
 	return r;
 }
 
+/* A directory is made anew when it comes back: what it looks like stands in the record. */
+static int announce(struct put *p)
+{
+	struct mf_wsource_look look = { 0 };
+	char *text = NULL;
+	int r = 0;
+
+	if (p->loss->how == MF_TRASH_NOTE_DIR)
+		r = mf_wsource_look(p->handle, &look, &text);
+	p->rec.attributes = look.attributes;
+	p->rec.access = look.access;
+	if (r == 0)
+		r = write_record(p->t, &p->rec);
+	p->rec.access = NULL;
+	free(text);
+	return r;
+}
+
 static int put_as(struct put *p)
 {
-	int r = write_record(p->t, &p->rec);
+	int r = announce(p);
 
 	if (r == 0 && p->loss->how == MF_TRASH_MOVE)
 		r = put_move(p);

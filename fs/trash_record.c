@@ -190,6 +190,10 @@ void mf_trash_record_format(struct mf_strbuf *b, const struct mf_trash_record *r
 	mf_trash_record_add_text(b, " rule=", e->rule, MF_TRASH_WORD_MAX);
 	if (e->made)
 		mf_strbuf_adds(b, " made=1");
+	if (r->attributes)
+		mf_strbuf_addf(b, " attributes=%" PRIu32, r->attributes);
+	if (r->access && strlen(r->access) < MF_TRASH_ACCESS_MAX)
+		mf_trash_record_add_text(b, " access=", r->access, MF_TRASH_ACCESS_MAX);
 }
 
 bool mf_trash_unescape(char *text)
@@ -263,11 +267,14 @@ enum key {
 	KEY_POLICY,
 	KEY_RULE,
 	KEY_MADE,
+	KEY_ATTRIBUTES,
+	KEY_ACCESS,
 	KEY_NUM
 };
 static const char *const key_names[] = {
-	"how", "op",  "by",  "at",   "mode", "uid",	"gid",	   "nlink",  "size", "mtime",
-	"dev", "ino", "pid", "file", "path", "session", "process", "policy", "rule", "made",
+	"how",	   "op",     "by",   "at",   "mode",	   "uid",    "gid",  "nlink",
+	"size",	   "mtime",  "dev",  "ino",  "pid",	   "file",   "path", "session",
+	"process", "policy", "rule", "made", "attributes", "access",
 };
 _Static_assert(MF_ARRAY_SIZE(key_names) == KEY_NUM, "a name for each");
 
@@ -294,12 +301,13 @@ static bool read_value(enum key key, char *value, struct mf_trash_record *r)
 		[KEY_GID] = &a->gid,
 		[KEY_MODE] = &a->mode,
 		[KEY_PID] = &r->e.pid,
+		[KEY_ATTRIBUTES] = &r->attributes,
 	};
 	const char **const text[KEY_NUM] = {
 		[KEY_BY] = &r->writer,	       [KEY_FILE] = &r->e.file,
 		[KEY_PATH] = &r->e.path,       [KEY_SESSION] = &r->e.session,
 		[KEY_PROCESS] = &r->e.process, [KEY_POLICY] = &r->e.policy,
-		[KEY_RULE] = &r->e.rule,
+		[KEY_RULE] = &r->e.rule,       [KEY_ACCESS] = &r->access,
 	};
 	uint64_t v;
 	int i;
@@ -347,7 +355,8 @@ int mf_trash_record_parse(const char *token, char *text, size_t len, struct mf_t
 					    .policy = "",
 					    .rule = "",
 					    .sha256 = "" },
-				     .writer = "" };
+				     .writer = "",
+				     .access = "" };
 	bool seen[KEY_NUM] = { false };
 	char *save = NULL, *word;
 	int key;

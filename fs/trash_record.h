@@ -5,7 +5,7 @@
  * Record: "mf1 KEY=VALUE KEY=VALUE ...", in any order, each key once, unknown keys skipped. In values every byte up to 0x20, '%'
  * and every byte from 0x7f stands as %XX, so that a record is one line of ASCII whatever was in the path.
  *
- *	how op file by path at mode uid gid nlink size mtime dev ino pid session process policy rule made
+ *	how op file by path at mode uid gid nlink size mtime dev ino pid session process policy rule made attributes access
  *
  * Where it can, a record needs no file of its own: the part that many share (by, session, process, policy, rule) is the text of one
  * symbolic link, and each record is one more name of that link, which holds all the rest:
@@ -26,9 +26,11 @@
 
 #define MF_TRASH_PATH_MAX 4096 /* bytes of an original path, with the final 0 */
 #define MF_TRASH_RECORD_MAX \
-	(32 << 10)		  /* bytes of a record: four escaped words beside an escaped path */
+	(64                 \
+	 << 10) /* bytes of a record: four escaped words and an access list beside an escaped path */
 #define MF_TRASH_WORD_MAX    1024 /* bytes of session, process, policy, rule; cut when longer */
-#define MF_TRASH_FILE_MAX    245  /* bytes of a name in files/: ".trashinfo" must fit behind it */
+#define MF_TRASH_ACCESS_MAX  (16 << 10) /* bytes of an access list; a longer one is left out */
+#define MF_TRASH_FILE_MAX    245 /* bytes of a name in files/: ".trashinfo" must fit behind it */
 #define MF_TRASH_WRITER_LEN  16
 #define MF_TRASH_INFO_MAX    (16 << 10) /* bytes of a trashinfo file */
 #define MF_TRASH_INFO_SUFFIX ".trashinfo"
@@ -36,6 +38,9 @@
 struct mf_trash_record {
 	struct mf_trash_entry e; /* .file "" for NOTE_DIR; no hash */
 	const char *writer;	 /* who put it: moonfence/writers/WRITER */
+	/* Of a directory on Windows: FILE_ATTRIBUTE_..., 0: unknown; its access list as SDDL, "": none, or unknown. */
+	uint32_t attributes;
+	const char *access;
 };
 
 /** mf_trash_token_format() - A token of @now_ns and 16 bytes of @random */

@@ -238,9 +238,26 @@ static int restore_dir(struct restore *r)
 	return e < 0 ? fail(r, e) : 0;
 }
 
+/* A directory was made on the way: if it is in the trash, its own entry tells what it was. */
+static int dress_later(void *ctx, const char *inner)
+{
+	struct restore *r = ctx;
+	char path[MF_WSOURCE_PATH_MAX + 8];
+	struct mf_wtrash_loaded l;
+	int e = 0;
+
+	snprintf(path, sizeof(path), "/%.2s%s", mf_wsource_path(r->tree), inner);
+	if (mf_wtrash_look_up(r->t, path, 0, &l, NULL) < 0)
+		return 0;
+	if (l.r.e.how == MF_TRASH_NOTE_DIR)
+		e = mf_trash_made_add(r->made, path + 1, &l.r.e.attr, l.token);
+	mf_wtrash_loaded_done(&l);
+	return e;
+}
+
 static int carry_out(struct restore *r)
 {
-	int code, e = mf_wsource_make_dirs(r->tree, r->inner);
+	int code, e = mf_wsource_make_dirs(r->tree, r->inner, dress_later, r);
 
 	if (e == 0)
 		e = mf_wsource_open_parent(r->tree, r->inner, &r->parent, NULL);
@@ -297,6 +314,22 @@ int mf_wtrash_restore_locked(struct mf_trash *t, const char *what,
 	return code;
 }
 
+/* Attributes and access list as its record has them. */
+static int dress(struct mf_trash *t, const char *token, void *h)
+{
+	struct mf_wtrash_loaded l;
+	int e = mf_wtrash_load(t, token, &l);
+
+	if (e <
+	    0) /* not there: it was done when the directory was made on the way to something in it */
+		return e == MF_E_NOENT ? 0 : -EIO;
+	if (l.r.attributes) /* else an older program wrote it, that did not look */
+		e = mf_wsource_dress(h, &(struct mf_wsource_look){
+						l.r.attributes, *l.r.access ? l.r.access : NULL });
+	mf_wtrash_loaded_done(&l);
+	return e;
+}
+
 static int finish(struct mf_trash *t, const struct mf_trash_made_dir *d)
 {
 	const int64_t ns_per_s = (int64_t)MF_NS_PER_S;
@@ -308,9 +341,11 @@ static int finish(struct mf_trash *t, const struct mf_trash_made_dir *d)
 	int e = open_drive(d->path, inner, &tree, NULL) < 0 ? -EIO : 0;
 
 	if (e == 0)
-		e = mf_wsource_open_at(tree, inner, MF_WSOURCE_SET, &h, NULL);
+		e = mf_wsource_open_at(tree, inner, MF_WSOURCE_DRESS, &h, NULL);
 	if (e == 0) {
-		e = mf_wsource_stat(h, &st, NULL);
+		e = dress(t, d->token, h);
+		if (e == 0)
+			e = mf_wsource_stat(h, &st, NULL);
 		times[0] = st.atime;
 		times[1] = (struct mf_winfsp_timespec){ d->attr.mtime_ns / ns_per_s,
 							d->attr.mtime_ns % ns_per_s };
@@ -343,10 +378,10 @@ int mf_trash_restore(struct mf_trash *t, const char *what, const struct mf_trash
 		ret = &unwanted;
 	r = mf_wtrash_restore_locked(t, what, target, ret, &made, err);
 	if (mf_wtrash_made_finish(t, &made) > 0 && r == 0)
-		r = mf_err_set(
-			err, MF_E_IO,
-			"%s is there, but without the time that it had: that stays in the trash",
-			ret->path);
+		r = mf_err_set(err, MF_E_IO,
+			       "%s is there, but not with all that it had (attributes, access "
+			       "list, time): its entry stays in the trash",
+			       ret->path);
 	mf_wsource_close_handle(lock);
 	return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_trash_attached_win32.c - what hangs on a file of Windows beside its content: named streams, access lists, holes
+ * test_trash_attached_win32.c - what hangs on a file of Windows beside its content: named streams, access lists, holes; and on
+ * a directory: attributes, access lists
  *
  * Each goes to the trash and back in every way: moved, copied before a truncation, and copied to another volume. A volume (and
  * wine, which has no streams and no sparse files) that cannot hold it says so, and is left out.
@@ -260,6 +261,151 @@ static void test_content_behind_a_hole(void **state)
 	place_done(&p);
 }
 
+/* ---- directories, which are made anew ---- */
+
+#define DIR_ATTRS (FILE_ATTRIBUTE_HIDDEN | FILE_ATTRIBUTE_SYSTEM | FILE_ATTRIBUTE_READONLY)
+
+static bool give_attributes(const char *path)
+{
+	return SetFileAttributesA(path, FILE_ATTRIBUTE_HIDDEN | FILE_ATTRIBUTE_SYSTEM) &&
+	       (GetFileAttributesA(path) & DIR_ATTRS) ==
+		       (FILE_ATTRIBUTE_HIDDEN | FILE_ATTRIBUTE_SYSTEM);
+}
+
+static void tell_attributes(const char *path, char *buf, size_t room)
+{
+	snprintf(buf, room, "%#lx", GetFileAttributesA(path) & DIR_ATTRS);
+}
+
+static const struct attached attributes = { "attributes of directories", give_attributes,
+					    tell_attributes };
+
+static void tell_dir_time(const char *path, FILETIME *ret)
+{
+	WIN32_FILE_ATTRIBUTE_DATA data;
+
+	assert_true(GetFileAttributesExA(path, GetFileExInfoStandard, &data));
+	*ret = data.ftLastWriteTime;
+}
+
+/* work/d with a file in it; both are removed. @one: the file alone is restored, and d is made on the way. */
+static void lose_and_restore_dir(struct place *p, const struct attached *a, bool one)
+{
+	char before[1024], after[1024], bare[1024], file[MF_TRASH_TOKEN_MAX],
+		dir[MF_TRASH_TOKEN_MAX];
+	FILETIME was, is;
+	struct mf_err err = { 0 };
+
+	a->tell(host_path(p, "d"), before, sizeof(before));
+	assert_int_equal(place_put(p, "/d/f", MF_TRASH_MOVE, MF_TRASH_DELETE, file), 0);
+	tell_dir_time(host_path(p, "d"), &was);
+	assert_int_equal(place_put(p, "/d", MF_TRASH_NOTE_DIR, MF_TRASH_RMDIR, dir), 0);
+	assert_false(is_there(host_path(p, "d")));
+	/* What a directory has that is only made. */
+	assert_true(CreateDirectoryA(host_path(p, "other"), NULL));
+	a->tell(host_path(p, "other"), bare, sizeof(bare));
+	assert_true(RemoveDirectoryA(host_path(p, "other")));
+	assert_string_not_equal(bare, before);
+	if (one) {
+		struct mf_trash_result result;
+
+		if (mf_trash_restore(p->t, file, &(struct mf_trash_target){ 0 }, &result, &err) < 0)
+			fail_msg("%s", err.msg);
+	} else {
+		struct mf_trash_undone done;
+		const struct mf_trash_undo undo = { .session = "s" };
+
+		if (mf_trash_undo(p->t, &undo, &done, &err) < 0)
+			fail_msg("%s", err.msg);
+		assert_int_equal(done.restored, 2);
+		assert_int_equal(done.failed, 0);
+	}
+	a->tell(host_path(p, "d"), after, sizeof(after));
+	assert_string_equal(after, before);
+	tell_dir_time(host_path(p, "d"), &is);
+	assert_int_equal(CompareFileTime(&was, &is), 0);
+	assert_string_equal(read_text(host_path(p, "d/f")), "content");
+	/* Nothing of it stays in the trash. */
+	assert_int_equal(mf_trash_find(p->t, dir, 0, NULL, NULL, &err), MF_E_NOENT);
+}
+
+static bool directories(const struct attached *a)
+{
+	struct place p;
+	bool there;
+
+	place_make(&p);
+	place_trash(&p, (struct mf_trash_options){ 0 });
+	assert_true(CreateDirectoryA(host_path(&p, "d"), NULL));
+	write_text(host_path(&p, "d/f"), "content");
+	there = a->give(host_path(&p, "d"));
+	if (there) {
+		lose_and_restore_dir(&p, a, false);
+		lose_and_restore_dir(&p, a, true);
+	}
+	place_done(&p);
+	if (!there)
+		print_message("this volume, or wine, has no %s: they are left out\n", a->what);
+	return there;
+}
+
+static void test_attributes_of_directories(void **state)
+{
+	(void)state;
+	if (!directories(&attributes))
+		skip();
+}
+
+static void test_access_lists_of_directories(void **state)
+{
+	(void)state;
+	if (!directories(&access_list))
+		skip();
+}
+
+/* Records without them, as older programs and other volumes leave them, and one with an access list that is none. */
+static void test_other_records(void **state)
+{
+	static const struct {
+		const char *from, *put; /* what the record goes on with from there */
+		bool refused;
+	} cases[] = {
+		{ " attributes=", "", false },
+		{ " access=", "", false },
+		{ " access=", " access=D:(nonsense", true },
+	};
+	char token[MF_TRASH_TOKEN_MAX], path[1300], text[8192], *at;
+	struct mf_err err = { 0 };
+	(void)state;
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(cases); i++) {
+		struct place p;
+		size_t n;
+		FILE *f;
+		int r;
+
+		place_make(&p);
+		place_trash(&p, (struct mf_trash_options){ 0 });
+		assert_true(CreateDirectoryA(host_path(&p, "d"), NULL));
+		assert_int_equal(place_put(&p, "/d", MF_TRASH_NOTE_DIR, MF_TRASH_RMDIR, token), 0);
+		snprintf(path, sizeof(path), "%s/moonfence/%s", p.trash, token);
+		f = fopen(path, "rb");
+		assert_non_null(f);
+		n = fread(text, 1, sizeof(text) - 64, f);
+		fclose(f);
+		text[n] = '\0';
+		at = strstr(text, cases[i].from);
+		assert_non_null(at);
+		strcpy(at, cases[i].put);
+		write_text(path, text);
+		r = mf_trash_restore(p.t, token, &(struct mf_trash_target){ 0 }, NULL, &err);
+		assert_int_equal(r, cases[i].refused ? MF_E_IO : 0);
+		assert_true(is_there(host_path(&p, "d")));
+		assert_int_equal(is_there(path), cases[i].refused);
+		place_done(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +413,9 @@ int main(void)
 		cmocka_unit_test(test_access_lists),
 		cmocka_unit_test(test_holes),
 		cmocka_unit_test(test_content_behind_a_hole),
+		cmocka_unit_test(test_attributes_of_directories),
+		cmocka_unit_test(test_access_lists_of_directories),
+		cmocka_unit_test(test_other_records),
 	};
 
 	return cmocka_run_group_tests_name("fs_trash_attached_win32", tests, NULL, NULL);
