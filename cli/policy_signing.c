@@ -18,11 +18,6 @@ void mf_policy_signing_init(struct mf_policy_signing *s)
 	(void)pthread_mutex_init(&s->lock, NULL);
 }
 
-void mf_policy_signing_done(struct mf_policy_signing *s)
-{
-	pthread_mutex_destroy(&s->lock);
-}
-
 void mf_policy_signing_change(struct mf_policy_signing *s, const char *trust_store,
 			      enum mf_signing_mode mode)
 {

@@ -32,9 +32,8 @@ struct mf_policy_signing {
 	pthread_mutex_t lock; /* of the first two, where they may change */
 };
 
-/** mf_policy_signing_init() - Nothing is checked */
+/** mf_policy_signing_init() - Nothing is checked; there is nothing to free: a command has one as long as it runs */
 void mf_policy_signing_init(struct mf_policy_signing *s);
-void mf_policy_signing_done(struct mf_policy_signing *s);
 
 /**
  * mf_policy_signing_change() - From the next load on; any thread
