@@ -492,7 +492,7 @@ static bool wants_lwip(const struct vm_net *v)
 static int begin_lwip(struct vm_net *v, struct mf_err *err)
 {
 	const struct mf_guest_net_options *net = &v->w->wire_options.net;
-	struct mf_vm_stack_options o = { .mtu = net->mtu, .no6 = net->no6, .log = &v->host->log };
+	struct mf_vm_stack_options o = { .mtu = net->mtu };
 
 	for (uint8_t i = 0; i < 2; i++) {
 		o.routers[i].family = 4;

@@ -12,7 +12,6 @@
 #ifndef MF_CLI_VM_STACK_H
 #define MF_CLI_VM_STACK_H
 
-#include "core/base/log.h"
 #include "core/policy/session.h"
 #include "nic/guest_stack.h"
 
@@ -22,10 +21,8 @@ struct mf_vm_stack;
 
 struct mf_vm_stack_options {
 	uint16_t mtu; /* 0: 1,500 */
-	bool no6;
 	/* Echo requests that came in fragments, and so past nic/guest_net.h, are answered for these */
 	struct mf_addr routers[4];
-	const struct mf_log *log;
 };
 
 /** mf_vm_stack_new() - Return: 0, MF_E_IO (no socket on loopback), MF_E_NOMEM */

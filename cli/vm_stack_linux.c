@@ -458,9 +458,7 @@ int mf_vm_stack_new(const struct mf_vm_stack_options *options, struct mf_vm_stac
 		    struct mf_err *err)
 {
 	struct mf_vm_stack *s = calloc(1, sizeof(*s));
-	const struct mf_guest_stack_options o = { .size = sizeof(o),
-						  .mtu = options->mtu,
-						  .no6 = options->no6 };
+	const struct mf_guest_stack_options o = { .size = sizeof(o), .mtu = options->mtu };
 	const struct mf_guest_stack_ops ops = { .packet = on_packet,
 						.datagram = on_datagram,
 						.other = on_other,

@@ -45,7 +45,6 @@ struct mf_guest_stack_options {
 	uint32_t conns_each; /* of one guest: 4,096 */
 	uint32_t half_open;  /* of one guest, handshake not ended: 256 */
 	uint32_t bytes_each; /* of one guest, in segments that nobody has taken yet: 32 MiB */
-	bool no6;
 };
 
 struct mf_guest_stack_ops {
