@@ -332,8 +332,11 @@ static bool read_some(struct mf_ws *ws)
 		ws->in = mf_span_of(ws->set->in, (size_t)n);
 	}
 	ws->heard = true;
-	if (wslay_event_recv(ws->wslay) != 0)
-		ws->broken = true;
+	/* of some mistakes libwslay only tells, of others it has a Close ready: what it has stands */
+	if (wslay_event_recv(ws->wslay) != 0) {
+		wslay_event_shutdown_read(ws->wslay);
+		(void)wslay_event_queue_close(ws->wslay, WSLAY_CODE_PROTOCOL_ERROR, NULL, 0);
+	}
 	hand_on(ws);
 	ws->queued = wslay_event_get_queued_msg_length(ws->wslay);
 	free(early);
@@ -432,6 +435,9 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 		ws->readable = true;
 	if (what & EV_WRITE)
 		ws->writable = true;
+	/* nobody reads what it said last: it has a moment, and not as long as its server likes */
+	if (what & EV_CLOSED && ws->paused && !ws->closing)
+		mf_timeout_arm(&ws->timeout, &ws->set->linger);
 	pump(ws);
 }
 
@@ -476,8 +482,13 @@ static void on_ping(struct mf_timeout *t, void *ctx)
 
 static void on_linger(struct mf_timeout *t, void *ctx)
 {
+	struct mf_ws *ws = ws_of(t);
+
 	(void)ctx;
-	end(ws_of(t), 1006);
+	if (ws->closing || ws->paused)
+		end(ws, 1006);
+	else /* it had hung up while nobody read it; now its end is read */
+		mf_timeout_arm(t, &ws->set->ping);
 }
 
 /* --- what owners call ----------------------------------------------------------------------------------------------------- */
