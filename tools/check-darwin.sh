@@ -86,9 +86,9 @@ flags=(-std=gnu17 -O1 -D_GNU_SOURCE "-DMF_VERSION=\"check\"" "-DMF_STDLIB_DIR=\"
   -Wwrite-strings -Wformat=2 -Wpointer-arith -Wcast-qual -fno-strict-aliasing -fno-common -fstack-protector-strong)
 targets=(x86_64-macos.11.0 aarch64-macos.11.0)
 
-# As cli/CMakeLists.txt: no sessions of one command (docs/macos.md); and neither nghttp2, libpsl, zlib nor libedit.
+# As cli/CMakeLists.txt: no sessions of one command (docs/macos.md); and neither nghttp2, wslay, libpsl, zlib nor libedit.
 mapfile -t files < <(find core capture proxies fs packs daemon nic cli -name '*.c' ! -name '*_linux.c' ! -name '*_win32.c' |
-  grep -vE '^(cli/(run(_packets|_metrics|_files|_services|_services_posix)?|summary)|proxies/(dns|http_service)_h2_nghttp2|core/ask/registered_psl|cli/line_edit_libedit|core/journal/gzip_zlib)\.c$' | sort)
+  grep -vE '^(cli/(run(_packets|_files|_services|_services_posix)?|summary)|proxies/(dns|http_service)_h2_nghttp2|proxies/gateway/(admit|flow|front_[a-z]+|gateway|member|ws)|core/ask/registered_psl|cli/line_edit_libedit|core/journal/gzip_zlib)\.c$' | sort)
 
 compile_one() { # target, file
   local object=$work/$1/${2//\//.}.o
