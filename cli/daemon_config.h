@@ -18,8 +18,8 @@
 struct mf_daemon_config {
 	struct mf_policy_host *host;
 	struct mf_routes_policy *policy;
-	const struct mf_config *start;		  /* what the daemon began with */
-	struct mf_config *now;			  /* the last that counted; NULL: @start */
+	const struct mf_config *start; /* what the daemon began with */
+	struct mf_config *now;	       /* the last that counted; NULL: @start */
 	bool loading;		       /* policies of one: another waits its turn elsewhere */
 	const char *said[MF_DAEMON_SAID_MAX + 1]; /* keys that the command line says */
 	void (*use_paths)(void *ctx, const char *const *paths,

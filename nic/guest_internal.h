@@ -8,7 +8,7 @@
 #define MF_GUEST_HEAD  14u /* Ethernet header */
 #define MF_GUEST_LEAST 60u /* the least length of a frame, without FCS */
 
-#define MF_VLAN_TAG   4u /* after the addresses: what it is, priority and VLAN */
+#define MF_VLAN_TAG    4u /* after the addresses: what it is, priority and VLAN */
 
 enum {
 	MF_ETHER_IP4 = 0x0800,
