@@ -29,7 +29,7 @@
 
 enum {
 	LISTENERS_MAX = 8,
-	OPEN_MAX = 64,
+	OPENED_MAX = 64,
 	ORIGINS_MAX = 64,
 	SIGNALS_MAX = 3,
 	BACKLOG = 1024,
@@ -144,7 +144,7 @@ struct gateway {
 	size_t listen_cnt;
 	const char *tls_cert, *tls_key, *session_name, *user;
 	struct secret secret, jwt_secret, api_key;
-	struct mf_cidr open[OPEN_MAX];
+	struct mf_cidr open[OPENED_MAX];
 	size_t open_cnt;
 	char *origins[ORIGINS_MAX];
 	size_t origin_cnt;
@@ -293,8 +293,8 @@ static int take_option(struct gateway *g, int opt, const char *value)
 	case OPT_ORIGIN:
 		return add_origin(g, value);
 	case OPT_OPEN:
-		if (g->open_cnt == OPEN_MAX)
-			return mf_options_wrong(&usage, "--open: at most %d", OPEN_MAX);
+		if (g->open_cnt == OPENED_MAX)
+			return mf_options_wrong(&usage, "--open: at most %d", OPENED_MAX);
 		if (mf_cidr_parse(value, strlen(value), &g->open[g->open_cnt]) < 0)
 			return mf_options_wrong(&usage, "--open wants a network: '%s'", value);
 		g->open_cnt++;

@@ -352,7 +352,7 @@ static void keep_line(void *ctx, const char *text, size_t len)
 
 // A store whose room somebody else says, and that can be held up.
 struct store {
-	_Atomic bool room, hold;
+	_Atomic bool room, hold, held;
 	_Atomic uint64_t lines, asked_for;
 };
 
@@ -364,8 +364,10 @@ static int store_write(void *ctx, const char *text, size_t len, uint64_t missing
 	(void)missing;
 	(void)give_up;
 	(void)give_up_ctx;
-	while (s->hold)
+	while (s->hold) {
+		s->held = true;
 		sched_yield();
+	}
 	for (size_t i = 0; i < len; i++)
 		s->lines += text[i] == '\n';
 	*ret_written = len;
@@ -429,6 +431,9 @@ static void a_strict_stream_says_whether_it_stores(void **state)
 
 	// A queue that is full up to the reserve; who may wait does.
 	s.hold = true;
+	assert_int_equal(send_verdict(e, MF_ALLOW, MF_AUDIT_ONLY, sent++), 0);
+	while (!s.held) // from then on nothing is taken
+		sched_yield();
 	while (mf_events_storing(e, 0)) {
 		assert_int_equal(send_verdict(e, MF_ALLOW, MF_AUDIT_ONLY, sent), 0);
 		sent++;
