@@ -430,13 +430,15 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 {
 	struct mf_ws *ws = ctx;
 
-	(void)fd;
 	if (what & (EV_READ | EV_CLOSED))
 		ws->readable = true;
 	if (what & EV_WRITE)
 		ws->writable = true;
 	/* nobody reads what it said last: it has a moment, and not as long as its server likes */
-	if (what & EV_CLOSED && ws->paused && !ws->closing)
+	/* a reset comes as room and something to read, neither of which anybody looks at in one that is paused */
+	if (ws->paused && mf_sock_error(fd))
+		ws->broken = true;
+	else if (what & EV_CLOSED && ws->paused && !ws->closing)
 		mf_timeout_arm(&ws->timeout, &ws->set->linger);
 	pump(ws);
 }

@@ -100,6 +100,26 @@ class Abuse(unittest.TestCase):
         for ws in open + [mux]:
             ws.s.close()
 
+    def test_a_server_that_never_reads(self):
+        """What its client sends waits within bounds; and a client that is reset meanwhile leaves nothing behind, however long the server sits there."""
+        done = threading.Event()
+        self.addCleanup(done.set)
+        stuck = Server(lambda conn: done.wait())
+        before, total = rss_kib(self.gw.p.pid), 0
+        ws = self.gw.ws(f"/tcp?host=127.0.0.1&port={stuck.port}")
+        ws.s.setblocking(False)
+        data = ws.frame(2, bytes(1 << 16))
+        while select.select([], [ws.s], [], 2)[1] and total < 512 << 20:
+            try:
+                total += ws.s.send(data[total % len(data):])
+            except BlockingIOError:
+                continue
+        self.assertLess(total, 512 << 20)
+        self.assertLess(rss_kib(self.gw.p.pid) - before, 32 << 10)
+        ws.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        ws.s.close()
+        wait_for("nothing left of it", lambda: self.gw.metric("moonfence_gateway_flows") == 0)
+
     def test_pings_that_nobody_reads_the_answers_of(self):
         before = rss_kib(self.gw.p.pid)
         ws = self.gw.ws(self.path)
