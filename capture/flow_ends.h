@@ -11,9 +11,10 @@
 /** mf_flow_to_session() - @f: from the program to the server; Return: false for what is neither TCP nor UDP */
 static inline bool mf_flow_to_session(const struct mf_flow *f, struct mf_session_flow *ret)
 {
-	ret->proto = f->proto == MF_PROTO_UDP ? MF_UDP : MF_TCP;
-	ret->client = mf_flow_src(f);
-	ret->server = mf_flow_dst(f);
+	/* As a whole: whose it is, and what else is not known here, is nobody's. */
+	*ret = (struct mf_session_flow){ .proto = f->proto == MF_PROTO_UDP ? MF_UDP : MF_TCP,
+					 .client = mf_flow_src(f),
+					 .server = mf_flow_dst(f) };
 	return f->proto == MF_PROTO_UDP || f->proto == MF_PROTO_TCP;
 }
 
