@@ -95,6 +95,9 @@ static int put(char *to, size_t size, const char *text, bool path, struct mf_err
 
 	if (path)
 		text = mf_paths_absolute(text, absolute, sizeof(absolute));
+	/* "/C:/dir" is for policies; these are opened, and Windows' own form has no slash before the drive */
+	if (path && text && text[0] == '/' && text[1] && text[2] == ':')
+		text++;
 	if (!text || (size_t)snprintf(to, size, "%s", text) >= size)
 		return mf_err_set(err, MF_E_INVAL, "an address or path is too long");
 	return 0;

@@ -19,10 +19,8 @@ pkg_check_modules(IDN2 REQUIRED IMPORTED_TARGET libidn2)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent)
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET libcrypto libssl)
-# Sources of packs over HTTPS; only the headers, the library is loaded when one is asked.
-if(NOT WIN32)
-  pkg_check_modules(CURL REQUIRED libcurl)
-endif()
+# Sources of packs over HTTPS. On Windows it is linked; elsewhere only the headers are used, and it is loaded when one is asked.
+pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 # HTTP/2, for resolvers over HTTPS; without it they are refused when they are configured.
 pkg_check_modules(NGHTTP2 IMPORTED_TARGET libnghttp2)
 # WebSockets, for the gateway; without it there is none.

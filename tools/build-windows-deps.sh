@@ -13,7 +13,7 @@ set -euo pipefail
 self=$(readlink -f "$0")
 cc=x86_64-w64-mingw32-gcc-posix
 host=x86_64-w64-mingw32
-packages=(lua5.4 libevent openssl pcre2 jansson libyaml libidn2 cmocka)
+packages=(lua5.4 libevent openssl pcre2 jansson libyaml libidn2 cmocka curl)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/moonfence
 script_key=$(sha256sum <"$self" | cut -c1-16)
 flags="-O2 -g0 -D_WIN32_WINNT=0x0A00 -ffunction-sections -fdata-sections -fstack-protector-strong"
@@ -254,6 +254,19 @@ build_openssl() {
   install -m 644 libcrypto.a libssl.a "$out/lib"
 }
 
+build_curl() {
+  # One GET over HTTPS (packs/http.h), upon the OpenSSL that the proxies have; nothing else of it. Addresses are ASCII. Dates stay:
+  # Retry-After may be one. The host's bundle of certificates would be found, and its path kept.
+  local off=() part
+  for part in ALTSVC COOKIES CRYPTO_AUTH DOH GETOPTIONS HSTS MIME NETRC NTLM PROGRESS_METER OPENSSL_AUTO_LOAD_CONFIG; do
+    off+=("-DCURL_DISABLE_$part=ON")
+  done
+  with_cmake curl -DHTTP_ONLY=ON "${off[@]}" -DBUILD_CURL_EXE=OFF -DBUILD_TESTING=OFF -DCURL_USE_OPENSSL=ON -DCURL_ZLIB=OFF \
+    -DCURL_USE_LIBPSL=OFF -DCURL_USE_LIBSSH2=OFF -DCURL_CA_BUNDLE=none -DCURL_CA_PATH=none -DUSE_LIBIDN2=OFF -DENABLE_UNIX_SOCKETS=OFF -DENABLE_MANUAL=OFF -DPICKY_COMPILER=OFF \
+    -DCURL_ENABLE_EXPORT_TARGET=OFF
+  rm -f "$out"/bin/curl-config "$out"/lib/pkgconfig/libcurl.pc
+}
+
 build() { # package
   # Not as a condition: -e must hold inside.
   (set -e; "build_$1") >"$logs/$1.log" 2>&1
@@ -267,10 +280,11 @@ build openssl 9>&- & # the long one; the others' configure scripts run beside it
 long=$!
 set +m
 for package in "${packages[@]}"; do
-  [ "$package" = openssl ] || build "$package"
+  case $package in openssl | curl) ;; *) build "$package" ;; esac
 done
 wait "$long"
 long=
+build curl # upon OpenSSL
 
 version() { sed -n "s/^$1 \([0-9]*:\)\{0,1\}\([0-9][0-9.]*\).*/\2/p" "$temp/versions"; }
 rm -rf "$out"/lib/pkgconfig/* "$out"/lib/cmake "$out"/cmake "$out"/lib/*.la "$out"/{bin,share/{doc,man,info}}
@@ -282,8 +296,9 @@ pc libpcre2-8 "$(version pcre2)" -lpcre2-8 "" -DPCRE2_STATIC
 pc jansson "$(version jansson)" -ljansson "" ""
 pc yaml-0.1 "$(version libyaml)" -lyaml "" -DYAML_DECLARE_STATIC
 pc libidn2 "$(version libidn2)" -lidn2 "" -DIDN2_STATIC
+pc libcurl "$(version curl)" "-lcurl -lssl -lcrypto" "-lws2_32 -lcrypt32 -lbcrypt -ladvapi32 -luser32 -lgdi32" -DCURL_STATICLIB
 pc cmocka "$(version cmocka)" -lcmocka "" ""
-for lib in lua5.4 event_core event_extra crypto ssl pcre2-8 jansson yaml idn2 cmocka; do
+for lib in lua5.4 event_core event_extra crypto ssl pcre2-8 jansson yaml idn2 cmocka curl; do
   [ -s "$out/lib/lib$lib.a" ] || fail "lib$lib.a was not made"
 done
 { echo "script $script_key"; cat "$temp/versions"; } >"$out/$complete"

@@ -15,7 +15,7 @@ import unittest
 import urllib.request
 
 from pack_support import SourceCase
-from support import LAUNCHER, main
+from support import main
 
 TITLE = "org.opencontainers.image.title"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -79,7 +79,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(200, data, ETag=etag)
 
 
-@unittest.skipIf(LAUNCHER, "the Windows program has no HTTPS")
 class Https(SourceCase):
     @classmethod
     def setUpClass(cls):

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 from pack_support import MINISIGN, SourceCase, index_text
-from support import main
+from support import LAUNCHER, main
 
 def share(session):
     """Where a session stands among all, as docs/packs.md says: 0 to 9,999."""
@@ -68,7 +68,7 @@ class Sources(SourceCase):
                               ("https://", "names no host"), ("https://user:x@h/", "has no '@'"), ("https://h/?x", "has no '?'"),
                               ("oci://h", "names no repository")):
             self.assertIn(says, self.pack_call("source", "add", "x", address, status=2)[1])
-        self.assertEqual([{"name": "corp", "channel": "stable", "address": self.repo}],
+        self.assertEqual([{"name": "corp", "channel": "stable", "address": ("Z:" if LAUNCHER else "") + self.repo}],
                          json.loads(self.pack_call("source", "list", "--json")[0]))
         self.pack_call("source", "remove", "corp")
         self.assertIn("there is no source", self.pack_call("source", "remove", "corp", status=1)[1])

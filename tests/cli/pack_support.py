@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import unittest
 
-from support import LAUNCHER, Case
+from support import Case
 
 MINISIGN = shutil.which("minisign")
 POLICY = """return {{
@@ -17,7 +17,6 @@ POLICY = """return {{
 """
 
 
-@unittest.skipIf(LAUNCHER, "minisign runs here, the program under wine")
 @unittest.skipUnless(MINISIGN, "minisign is not installed")
 class PackCase(Case):
     def setUp(self):

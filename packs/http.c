@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_posix.c - see http.h: libcurl by dlopen() */
+/* http.c - see http.h */
 #include <curl/curl.h>
-#include <dlfcn.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "packs/curl_library.h"
 #include "packs/http.h"
 
 #define REDIRECTS_MAX 5L
@@ -16,56 +15,10 @@
 #define SLOW_S	      60L
 #define IGNORED_MAX   ((size_t)64 << 10) /* bytes of an error's page */
 
-/* Of its own SONAME: an ABI that has been kept since 2006. */
-static const char *const libraries[] = { "libcurl.so.4", "libcurl-gnutls.so.4", "libcurl.4.dylib" };
-
-static struct {
-	pthread_once_t once;
-	bool there;
-	CURLcode (*global_init)(long flags);
-	CURL *(*init)(void);
-	CURLcode (*setopt)(CURL *curl, CURLoption option, ...);
-	CURLcode (*perform)(CURL *curl);
-	CURLcode (*getinfo)(CURL *curl, CURLINFO info, ...);
-	void (*cleanup)(CURL *curl);
-	const char *(*strerror)(CURLcode code);
-	struct curl_slist *(*append)(struct curl_slist *list, const char *text);
-	void (*free_all)(struct curl_slist *list);
-} api = { .once = PTHREAD_ONCE_INIT };
-
-static void load(void)
-{
-	static const struct {
-		const char *name;
-		size_t at;
-	} functions[] = {
-		{ "curl_global_init", offsetof(__typeof__(api), global_init) },
-		{ "curl_easy_init", offsetof(__typeof__(api), init) },
-		{ "curl_easy_setopt", offsetof(__typeof__(api), setopt) },
-		{ "curl_easy_perform", offsetof(__typeof__(api), perform) },
-		{ "curl_easy_getinfo", offsetof(__typeof__(api), getinfo) },
-		{ "curl_easy_cleanup", offsetof(__typeof__(api), cleanup) },
-		{ "curl_easy_strerror", offsetof(__typeof__(api), strerror) },
-		{ "curl_slist_append", offsetof(__typeof__(api), append) },
-		{ "curl_slist_free_all", offsetof(__typeof__(api), free_all) },
-	};
-	void *lib = NULL;
-
-	for (size_t i = 0; !lib && i < MF_ARRAY_SIZE(libraries); i++)
-		lib = dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);
-	for (size_t i = 0; lib && i < MF_ARRAY_SIZE(functions); i++) {
-		void *fn = dlsym(lib, functions[i].name);
-
-		if (!fn)
-			return;
-		memcpy((char *)&api + functions[i].at, &fn, sizeof(fn));
-	}
-	api.there = lib && api.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-}
-
 struct transfer {
 	const struct mf_http_request *q;
 	struct mf_http_answer *a;
+	const struct mf_curl *api;
 	CURL *curl;
 	size_t from;	/* bytes that were there */
 	size_t ignored; /* of an answer that is not kept */
@@ -127,7 +80,7 @@ static size_t on_data(char *data, size_t size, size_t cnt, void *ctx)
 
 	if (!t->begun) {
 		t->begun = true;
-		(void)api.getinfo(t->curl, CURLINFO_RESPONSE_CODE, &a->status);
+		(void)t->api->getinfo(t->curl, CURLINFO_RESPONSE_CODE, &a->status);
 		/* Not from there: it is the whole. */
 		if (a->status == 200 || (a->status == 206 && !t->range_from))
 			a->len = 0;
@@ -152,7 +105,7 @@ static size_t on_data(char *data, size_t size, size_t cnt, void *ctx)
 	return len;
 }
 
-static struct curl_slist *make_headers(const struct mf_http_request *q)
+static struct curl_slist *make_headers(const struct mf_curl *api, const struct mf_http_request *q)
 {
 	const struct mf_pack_validators *v = q->validators;
 	struct curl_slist *list = NULL;
@@ -160,18 +113,18 @@ static struct curl_slist *make_headers(const struct mf_http_request *q)
 
 	if (q->accept) {
 		snprintf(line, sizeof(line), "Accept: %s", q->accept);
-		list = api.append(list, line);
+		list = api->append(list, line);
 	}
 	if (q->bearer) {
 		snprintf(line, sizeof(line), "Authorization: Bearer %s", q->bearer);
-		list = api.append(list, line);
+		list = api->append(list, line);
 	}
 	if (v && v->etag[0]) {
 		snprintf(line, sizeof(line), "If-None-Match: %s", v->etag);
-		list = api.append(list, line);
+		list = api->append(list, line);
 	} else if (v && v->modified[0]) {
 		snprintf(line, sizeof(line), "If-Modified-Since: %s", v->modified);
-		list = api.append(list, line);
+		list = api->append(list, line);
 	}
 	return list;
 }
@@ -179,53 +132,57 @@ static struct curl_slist *make_headers(const struct mf_http_request *q)
 static void set_up(struct transfer *t, struct curl_slist *headers, char range[32])
 {
 	const struct mf_http_request *q = t->q;
+	const struct mf_curl *api = t->api;
 	CURL *c = t->curl;
 
-	api.setopt(c, CURLOPT_URL, q->url);
-	api.setopt(c, CURLOPT_PROTOCOLS_STR, "https");
-	api.setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "https");
-	api.setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
-	api.setopt(c, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
-	api.setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	api.setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
-	api.setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
+	api->setopt(c, CURLOPT_URL, q->url);
+	api->setopt(c, CURLOPT_PROTOCOLS_STR, "https");
+	api->setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "https");
+	api->setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
+	api->setopt(c, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
+	api->setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	api->setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
+	api->setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
 	if (q->ca) {
-		api.setopt(c, CURLOPT_CAINFO, q->ca);
-		api.setopt(c, CURLOPT_CAPATH, NULL);
+		api->setopt(c, CURLOPT_CAINFO, q->ca);
+		api->setopt(c, CURLOPT_CAPATH, NULL);
+	} else if (api->trust_system) {
+		api->setopt(c, CURLOPT_SSL_CTX_FUNCTION, api->trust_system);
 	}
 	if (q->user_password) {
-		api.setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-		api.setopt(c, CURLOPT_USERPWD, q->user_password);
+		api->setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+		api->setopt(c, CURLOPT_USERPWD, q->user_password);
 	}
-	api.setopt(c, CURLOPT_NOSIGNAL, 1L);
-	api.setopt(c, CURLOPT_NETRC, 0L);
-	api.setopt(c, CURLOPT_TIMEOUT, (long)q->timeout_s);
-	api.setopt(c, CURLOPT_CONNECTTIMEOUT,
-		   q->timeout_s < CONNECT_S ? (long)q->timeout_s : CONNECT_S);
-	api.setopt(c, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
-	api.setopt(c, CURLOPT_LOW_SPEED_TIME, SLOW_S);
-	api.setopt(c, CURLOPT_USERAGENT, "moonfence");
-	api.setopt(c, CURLOPT_HTTPHEADER, headers);
-	api.setopt(c, CURLOPT_ERRORBUFFER, t->error);
-	api.setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-	api.setopt(c, CURLOPT_HEADERDATA, t);
-	api.setopt(c, CURLOPT_WRITEFUNCTION, on_data);
-	api.setopt(c, CURLOPT_WRITEDATA, t);
+	api->setopt(c, CURLOPT_NOSIGNAL, 1L);
+	api->setopt(c, CURLOPT_NETRC, 0L);
+	api->setopt(c, CURLOPT_TIMEOUT, (long)q->timeout_s);
+	api->setopt(c, CURLOPT_CONNECTTIMEOUT,
+		    q->timeout_s < CONNECT_S ? (long)q->timeout_s : CONNECT_S);
+	api->setopt(c, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
+	api->setopt(c, CURLOPT_LOW_SPEED_TIME, SLOW_S);
+	api->setopt(c, CURLOPT_USERAGENT, "moonfence");
+	api->setopt(c, CURLOPT_HTTPHEADER, headers);
+	api->setopt(c, CURLOPT_ERRORBUFFER, t->error);
+	api->setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+	api->setopt(c, CURLOPT_HEADERDATA, t);
+	api->setopt(c, CURLOPT_WRITEFUNCTION, on_data);
+	api->setopt(c, CURLOPT_WRITEDATA, t);
 	if (t->from) {
 		snprintf(range, 32, "%zu-", t->from);
-		api.setopt(c, CURLOPT_RANGE, range);
+		api->setopt(c, CURLOPT_RANGE, range);
 	}
 }
 
 static int fail(struct transfer *t, CURLcode code, struct mf_err *err)
 {
-	const char *why = t->error[0] ? t->error : api.strerror(code), *url = t->q->url;
+	const char *why = t->error[0] ? t->error : t->api->strerror(code), *url = t->q->url;
 
 	switch (code) {
 	case CURLE_OPERATION_TIMEDOUT:
 		t->a->passing = true;
 		return mf_err_set(err, MF_E_TIME, "%s took too long: %s", url, why);
 	case CURLE_UNSUPPORTED_PROTOCOL:
+	case CURLE_URL_MALFORMAT: /* of a redirect: ours was looked at */
 		return mf_err_set(err, MF_E_PERM,
 				  "%s redirects to an address that is not https: %s", url, why);
 	case CURLE_TOO_MANY_REDIRECTS:
@@ -257,8 +214,8 @@ static int finish(struct transfer *t, CURLcode code, struct mf_err *err)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	if (code != CURLE_OK && t->ignored <= IGNORED_MAX)
 		return fail(t, code, err);
-	(void)api.getinfo(t->curl, CURLINFO_RESPONSE_CODE, &t->a->status);
-	(void)api.getinfo(t->curl, CURLINFO_RETRY_AFTER, &retry_after_s);
+	(void)t->api->getinfo(t->curl, CURLINFO_RESPONSE_CODE, &t->a->status);
+	(void)t->api->getinfo(t->curl, CURLINFO_RETRY_AFTER, &retry_after_s);
 	t->a->retry_after_s = retry_after_s > 0 ? (uint64_t)retry_after_s : 0;
 	if (!t->begun && t->a->status == 200)
 		t->a->len = 0; /* an empty file */
@@ -272,21 +229,21 @@ int mf_http_get(const struct mf_http_request *q, struct mf_http_answer *a, struc
 	char range[32];
 	int r;
 
-	pthread_once(&api.once, load);
-	if (!api.there)
+	t.api = mf_curl_load();
+	if (!t.api)
 		return mf_err_set(err, MF_E_UNSUPPORTED,
 				  "%s: HTTPS needs libcurl, which is not installed (Debian: "
 				  "libcurl4)",
 				  q->url);
 	if (t.from > q->max)
 		t.from = a->len = 0;
-	t.curl = api.init();
+	t.curl = t.api->init();
 	if (!t.curl)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
-	headers = make_headers(q);
+	headers = make_headers(t.api, q);
 	set_up(&t, headers, range);
-	r = finish(&t, api.perform(t.curl), err);
-	api.cleanup(t.curl);
-	api.free_all(headers);
+	r = finish(&t, t.api->perform(t.curl), err);
+	t.api->cleanup(t.curl);
+	t.api->free_all(headers);
 	return r;
 }
