@@ -287,6 +287,12 @@ struct mf_capture_timing {
 };
 void mf_capture_get_timing(const struct mf_capture *cap, struct mf_capture_timing *ret);
 
+/**
+ * mf_capture_is_inside() - Windows: whether a process is of the session, or may be: true where Windows lets nobody look. Any thread
+ * Elsewhere false: what is outside is out of their reach.
+ */
+bool mf_capture_is_inside(const struct mf_capture *cap, int64_t pid);
+
 /** mf_capture_free() - Kill a command that has not ended (SIGKILL), end the helpers, reap both; NULL is fine */
 void mf_capture_free(struct mf_capture *cap);
 

@@ -540,6 +540,12 @@ void mf_capture_cut(struct mf_capture *cap)
 		mf_job_kill(cap->job, 1);
 }
 
+bool mf_capture_is_inside(const struct mf_capture *cap, int64_t pid)
+{
+	return pid <= 0 || pid > UINT32_MAX || !cap->job ||
+	       mf_job_may_have(cap->job, (uint32_t)pid);
+}
+
 void mf_capture_free(struct mf_capture *cap)
 {
 	if (!cap)

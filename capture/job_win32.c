@@ -138,7 +138,8 @@ int mf_job_new(const struct mf_session_wake *wake, struct mf_job **ret, struct m
 	return 0;
 }
 
-bool mf_job_has(const struct mf_job *job, uint32_t pid)
+/* @unknown: what is said of a process that Windows lets nobody look at */
+static bool look(const struct mf_job *job, uint32_t pid, bool unknown)
 {
 	// The lesser right is enough on Windows, and all that protected processes give; wine wants the greater.
 	HANDLE process = OpenProcess(SYNCHRONIZE | PROCESS_QUERY_INFORMATION, FALSE, pid);
@@ -147,13 +148,23 @@ bool mf_job_has(const struct mf_job *job, uint32_t pid)
 	if (!process)
 		process = OpenProcess(SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid);
 	if (!process)
-		return false;
+		return unknown;
 	// A process that is held open by somebody has a number, but runs no longer.
 	if (WaitForSingleObject(process, 0) == WAIT_OBJECT_0 ||
 	    !IsProcessInJob(process, job->job, &in))
 		in = FALSE;
 	CloseHandle(process);
 	return in;
+}
+
+bool mf_job_has(const struct mf_job *job, uint32_t pid)
+{
+	return look(job, pid, false);
+}
+
+bool mf_job_may_have(const struct mf_job *job, uint32_t pid)
+{
+	return look(job, pid, true);
 }
 
 int mf_job_list(const struct mf_job *job, uint32_t *ret_pids, size_t max)

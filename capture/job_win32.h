@@ -60,6 +60,8 @@ bool mf_job_ended(const struct mf_job *job, uint32_t *ret_code);
  * Cost: three system calls. Return: false too for a process that has ended, or that we may not look at
  */
 bool mf_job_has(const struct mf_job *job, uint32_t pid);
+/** mf_job_may_have() - The same, but true of a process that Windows lets nobody look at */
+bool mf_job_may_have(const struct mf_job *job, uint32_t pid);
 
 /** mf_job_list() - Process ids in the job now; Return: how many there are, @max of them filled; MF_E_IO, MF_E_NOMEM */
 int mf_job_list(const struct mf_job *job, uint32_t *ret_pids, size_t max);

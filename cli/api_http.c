@@ -21,6 +21,8 @@ struct mf_api_http {
 	struct mf_http_service *service, *strangers;
 	struct event *ev, *backoff;
 	struct mf_counter *connections, *refused, *forbidden;
+	bool (*is_stranger)(void *ctx, int64_t pid);
+	void *stranger_ctx;
 	bool stopped;
 };
 
@@ -148,6 +150,8 @@ static bool accept_one(struct mf_api_http *h)
 	}
 	if (fd < 0)
 		return false;
+	if (may && h->is_stranger)
+		may = !h->is_stranger(h->stranger_ctx, peer.pid);
 	mf_counter_add(may ? h->connections : h->forbidden, 1);
 	r = mf_http_service_take_tagged(may ? h->service : h->strangers, fd, tag_of(&peer));
 	if (r < 0)
@@ -224,6 +228,8 @@ int mf_api_http_new(struct event_base *base, struct mf_api *api, struct mf_liste
 	h->base = base;
 	h->api = api;
 	h->listen = listen;
+	h->is_stranger = options->is_stranger;
+	h->stranger_ctx = options->stranger_ctx;
 	make_counters(h);
 	r = make_services(h, options, err);
 	if (r == 0) {

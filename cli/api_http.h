@@ -16,6 +16,10 @@ struct mf_api_http;
 
 struct mf_api_http_options {
 	uint32_t connections_max, body_max, idle_ms; /* 0: those of the HTTP service */
+	bool (*is_stranger)(
+		void *ctx,
+		int64_t pid); /* one who may connect, and is refused all the same; NULL: nobody */
+	void *stranger_ctx;
 };
 
 /** mf_api_http_new() - Serve @api at @listen, both borrowed; Return: 0, MF_E_NOMEM, MF_E_INVAL */

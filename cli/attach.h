@@ -6,7 +6,7 @@
  * session tells it where its control socket is, in a request whose answer does not end: when it ends, the daemon is gone, and
  * the session registers anew, twice a second, until it is back. It depends on the daemon for nothing meanwhile.
  *
- * Threads: one of its own. Windows has none of this.
+ * Threads: one of its own.
  */
 #ifndef MF_CLI_ATTACH_H
 #define MF_CLI_ATTACH_H

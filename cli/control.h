@@ -9,9 +9,10 @@
  *	...
  *	mf_events_free(events); mf_control_end(c);     readers get the last line, then their end
  *
- * The socket is PID.sock in mf_paths_sessions(), which only its owner and root may enter; who connects is looked at as well.
+ * The socket is PID.sock in mf_paths_sessions(), which only its owner and root may enter; who connects is looked at as well. On
+ * Windows it is a pipe with an access list (control_place.h), and processes of the session itself are refused (@card->is_inside).
  * It speaks the daemon's protocol (daemon/api.h): /v1/session, /v1/events, /v1/maps. A session never fails for want of it:
- * what goes wrong is logged, and NULL is fine everywhere. Windows has none.
+ * what goes wrong is logged, and NULL is fine everywhere.
  */
 #ifndef MF_CLI_CONTROL_H
 #define MF_CLI_CONTROL_H

@@ -58,7 +58,7 @@ const char *mf_paths_program(void);
 
 /**
  * mf_paths_sessions() - The directory of the control sockets of running sessions, which need not exist
- * $MOONFENCE_RUN_DIR/sessions, else sessions beside mf_paths_control()'s socket. Windows: none. Return: @buf, or NULL
+ * $MOONFENCE_RUN_DIR/sessions, else sessions beside mf_paths_control()'s socket; Windows: below %LOCALAPPDATA%\moonfence. Return: @buf, or NULL
  */
 const char *mf_paths_sessions(char buf[MF_PATH_MAX]);
 

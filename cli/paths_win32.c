@@ -138,8 +138,16 @@ const char *mf_paths_program(void)
 
 const char *mf_paths_sessions(char buf[MF_PATH_MAX])
 {
-	(void)buf;
-	return NULL;
+	const wchar_t *env = _wgetenv(L"MOONFENCE_RUN_DIR");
+	char *given = env ? mf_win32_utf8(env) : NULL;
+	bool absolute = given && given[0] && given[1] == ':', fits = false;
+
+	if (absolute)
+		fits = (size_t)snprintf(buf, MF_PATH_MAX, "%s\\sessions", given) < MF_PATH_MAX;
+	free(given);
+	if (absolute)
+		return fits ? buf : NULL;
+	return find_folder(&FOLDERID_LocalAppData, "moonfence\\sessions", buf) ? buf : NULL;
 }
 
 const char *mf_paths_data_places(void)

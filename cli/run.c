@@ -8,6 +8,7 @@
  * has been proven and the policies are in force.
  */
 #include <event2/event.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,6 +172,9 @@ struct run {
 	struct mf_proxy_options proxy_options;
 	/* as it runs */
 	struct mf_capture *capture;
+	pthread_mutex_t
+		inside_lock; /* the control socket's thread asks, and the capture goes before it */
+	bool inside_over;
 	struct mf_metrics *metrics;
 	struct mf_summary *summary;
 	struct mf_names *names;
@@ -606,6 +610,18 @@ static void on_stop(void *ctx, int status)
 	event_base_loopbreak(r->base);
 }
 
+/* Where the session could reach its own control socket: whoever is of it may not ask there, nor anybody when it is over. */
+static bool is_inside(void *ctx, int64_t pid)
+{
+	struct run *r = ctx;
+	bool inside;
+
+	pthread_mutex_lock(&r->inside_lock);
+	inside = r->inside_over || mf_capture_is_inside(r->capture, pid);
+	pthread_mutex_unlock(&r->inside_lock);
+	return inside;
+}
+
 static int serve(struct run *r, char *const *command, struct mf_err *err, int *ret_status)
 {
 	const struct mf_run_signals_ops signals = { on_reload, on_stop, r };
@@ -644,6 +660,8 @@ static int serve(struct run *r, char *const *command, struct mf_err *err, int *r
 					       .names = r->names,
 					       .flows = mf_flow_view_ask,
 					       .flows_ctx = r->flows,
+					       .is_inside = is_inside,
+					       .inside_ctx = r,
 				       });
 	if (r->daemon)
 		rc = mf_attach_begin(r->daemon, mf_control_path(r->host.control), &r->host.log,
@@ -738,6 +756,7 @@ static void free_run(struct run *r)
 {
 	mf_label_options_done(&r->labels);
 	mf_run_services_done(&r->services);
+	pthread_mutex_destroy(&r->inside_lock);
 	free(r);
 }
 
@@ -745,6 +764,9 @@ static void tear_down(struct run *r)
 {
 	mf_flow_view_close(r->flows);
 	mf_proxy_stop(r->proxy);
+	pthread_mutex_lock(&r->inside_lock);
+	r->inside_over = true;
+	pthread_mutex_unlock(&r->inside_lock);
 	// Whoever of the session is left goes with the capture; its files are served until then.
 	mf_capture_free(r->capture), r->capture = NULL;
 	mf_run_files_end(&r->files);
@@ -779,6 +801,7 @@ int mf_cmd_run(int argc, char **argv)
 
 	if (!r)
 		return MF_EXIT_SETUP;
+	pthread_mutex_init(&r->inside_lock, NULL);
 	mf_policy_host_init(&r->host);
 	mf_trash_choice_init(&r->files.trash_choice);
 	r->backend = mf_capture_backend_default();

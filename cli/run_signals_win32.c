@@ -3,13 +3,15 @@
  * run_signals_win32.c - see run_signals.h
  *
  * Windows calls the handler in a thread of its own. It writes one byte to a socket that the loop watches; for the ends of
- * the console it then waits until the session is over, since the process is ended as soon as it returns.
+ * the console it then waits until the session is over, since the process is ended as soon as it returns. SIGTERM comes from our
+ * own control socket alone (control_place.h), in its thread.
  */
 #include <windows.h>
 #include <winsock2.h>
 
 #include <event2/event.h>
 #include <event2/util.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -41,6 +43,15 @@ static BOOL WINAPI on_control(DWORD kind)
 	if (!interrupt)
 		WaitForSingleObject(s->over, END_WAIT_MS);
 	return TRUE;
+}
+
+static void on_term(int sig)
+{
+	struct mf_run_signals *s = atomic_load(&current);
+
+	(void)sig;
+	if (s)
+		(void)send((SOCKET)s->ends[1], "e", 1, 0);
 }
 
 static void on_told(evutil_socket_t fd, short what, void *ctx)
@@ -78,6 +89,7 @@ struct mf_run_signals *mf_run_signals_new(struct event_base *base,
 	if (!s->told || event_add(s->told, NULL))
 		goto fail;
 	atomic_store(&current, s);
+	signal(SIGTERM, on_term);
 	if (SetConsoleCtrlHandler(on_control, TRUE))
 		return s;
 fail:
@@ -90,6 +102,7 @@ void mf_run_signals_free(struct mf_run_signals *s)
 	if (!s)
 		return;
 	SetConsoleCtrlHandler(on_control, FALSE);
+	signal(SIGTERM, SIG_DFL);
 	atomic_store(&current, NULL);
 	if (s->told)
 		event_free(s->told);

@@ -10,6 +10,7 @@
 
 #include "core/base/strbuf.h"
 #include "daemon/client.h"
+#include "daemon/session_place.h"
 
 /* How long a session may take to say who it is: one that is stopped says nothing. */
 #define ASK_MS 5000
@@ -34,8 +35,14 @@ static void tell_what(const json_t *card, struct mf_running *r)
 	mf_strbuf_done(&b);
 }
 
+struct listing {
+	const char *dir;
+	struct mf_running *ret;
+	int cnt;
+};
+
 /* Return: whether it is one */
-static bool ask(const char *path, struct mf_running *r)
+static bool ask(const char *dir, long pid, const char *path, struct mf_running *r)
 {
 	struct mf_client_answer a;
 	struct mf_err err = { 0 };
@@ -47,7 +54,7 @@ static bool ask(const char *path, struct mf_running *r)
 				&a, &err);
 
 	if (rc == MF_E_CLOSED)
-		mf_running_forget(path);
+		mf_session_place_forget(dir, pid, path);
 	if (rc < 0)
 		return false;
 	card = a.status == 200 && a.body.str ? json_loads(a.body.str, 0, NULL) : NULL;
@@ -63,16 +70,28 @@ static bool ask(const char *path, struct mf_running *r)
 	return true;
 }
 
+static void add(void *ctx, long pid)
+{
+	struct listing *l = ctx;
+	char path[MF_PATH_MAX];
+
+	if (l->cnt < MF_RUNNING_MAX &&
+	    mf_session_place_socket(l->dir, pid, path, sizeof(path)) == 0 &&
+	    ask(l->dir, pid, path, &l->ret[l->cnt]))
+		l->cnt++;
+}
+
 int mf_running_list(struct mf_running *ret, struct mf_err *err)
 {
-	struct mf_running_dir *dir = NULL;
-	char path[MF_PATH_MAX];
-	int cnt = 0, r;
+	char dir[MF_PATH_MAX];
+	struct listing l = { .dir = dir, .ret = ret };
+	int r;
 
-	while ((r = mf_running_next_socket(&dir, path, err)) > 0)
-		if (cnt < MF_RUNNING_MAX && ask(path, &ret[cnt]))
-			cnt++;
-	return r < 0 ? r : cnt;
+	if (!mf_paths_sessions(dir))
+		return mf_err_set(err, MF_E_NOENT,
+				  "nobody knows where this user's sessions are: HOME is not set");
+	r = mf_session_place_each(dir, add, &l, err);
+	return r < 0 ? r : l.cnt;
 }
 
 static int say_several(const struct mf_running *all, int cnt, const char *id, struct mf_err *err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * running.h - the sessions that run now, by their control sockets: RUNDIR/sessions/PID.sock (cli/control.h)
+ * running.h - the sessions that run now, by their control sockets (cli/control.h, daemon/session_place.h)
  *
  * A socket that nobody serves any more, because its session was killed, is removed by whoever finds it.
  */
@@ -23,7 +23,7 @@ struct mf_running {
 
 /**
  * mf_running_list() - Ask all
- * @ret: MF_RUNNING_MAX of them. Return: how many answered; MF_E_UNSUPPORTED, MF_E_IO, MF_E_NOMEM
+ * @ret: MF_RUNNING_MAX of them. Return: how many answered; MF_E_NOENT, MF_E_IO, MF_E_NOMEM
  */
 int mf_running_list(struct mf_running *ret, struct mf_err *err);
 
@@ -32,14 +32,5 @@ int mf_running_list(struct mf_running *ret, struct mf_err *err);
  * Return: 0; MF_E_NOENT; MF_E_EXIST: several, which @err names; as mf_running_list()
  */
 int mf_running_find(const char *id, struct mf_running *ret, struct mf_err *err);
-
-/*
- * One system's side: mf_running_next_socket() gives the paths of what may be sockets, one a call, with *@at beginning at
- * NULL and NULL again behind the last one. Return: 1, 0: no more, MF_E_*
- */
-struct mf_running_dir;
-/** mf_running_forget() - Nobody serves this socket: remove it, if its process is no more */
-void mf_running_forget(const char *path);
-int mf_running_next_socket(struct mf_running_dir **at, char path[MF_PATH_MAX], struct mf_err *err);
 
 #endif

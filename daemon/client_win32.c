@@ -12,6 +12,8 @@
 
 struct mf_client_link {
 	HANDLE pipe;
+	HANDLE done;   /* an event: the one operation that is under way has ended */
+	DWORD read_ms; /* INFINITE: no end */
 };
 
 static int no_daemon(const char *path, struct mf_err *err)
@@ -34,7 +36,9 @@ static HANDLE open_pipe(const wchar_t *path)
 
 	for (;;) {
 		HANDLE h = CreateFileW(path, MF_PIPE_CLIENT_ACCESS, 0, NULL, OPEN_EXISTING,
-				       SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
+				       FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT |
+					       SECURITY_IDENTIFICATION,
+				       NULL);
 
 		if (h != INVALID_HANDLE_VALUE || GetLastError() != ERROR_PIPE_BUSY ||
 		    GetTickCount64() >= until)
@@ -54,11 +58,16 @@ int mf_client_connect(const char *path, struct mf_client_link **ret, struct mf_e
 		free(l);
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	}
+	l->read_ms = INFINITE;
+	l->done = CreateEventW(NULL, TRUE, FALSE, NULL);
 	l->pipe = open_pipe(wide);
 	free(wide);
-	if (l->pipe == INVALID_HANDLE_VALUE) {
-		free(l);
-		return no_daemon(path, err);
+	if (l->pipe == INVALID_HANDLE_VALUE || !l->done) {
+		int r = l->done ? no_daemon(path, err)
+				: mf_err_set(err, MF_E_NOMEM, "no events are left");
+
+		mf_client_close(l);
+		return r;
 	}
 	*ret = l;
 	return 0;
@@ -66,41 +75,70 @@ int mf_client_connect(const char *path, struct mf_client_link **ret, struct mf_e
 
 int64_t mf_client_peer_pid(struct mf_client_link *l)
 {
-	(void)l;
-	return 0;
+	ULONG pid;
+
+	return GetNamedPipeServerProcessId(l->pipe, &pid) ? (int64_t)pid : 0;
 }
 
 void mf_client_set_timeout(struct mf_client_link *l, unsigned ms)
 {
-	(void)l; // a pipe has none: whoever wants one is not on Windows
-	(void)ms;
+	l->read_ms = ms ? ms : INFINITE;
+}
+
+/* Wait for what was begun; Return: bytes, 0 when the other end has gone, MF_E_TIME: nothing came, and nothing was taken, MF_E_IO */
+static int64_t wait_for(struct mf_client_link *l, OVERLAPPED *o, bool begun, DWORD ms)
+{
+	bool late = false;
+	DWORD n = 0;
+
+	if (begun || GetLastError() == ERROR_IO_PENDING) {
+		late = WaitForSingleObject(l->done, ms) == WAIT_TIMEOUT;
+		if (late)
+			(void)CancelIoEx(l->pipe, o);
+		/* What arrived in the moment of the cancellation counts. */
+		if (GetOverlappedResult(l->pipe, o, &n, TRUE))
+			return n;
+	}
+	switch (GetLastError()) {
+	case ERROR_BROKEN_PIPE:
+	case ERROR_PIPE_NOT_CONNECTED:
+		return 0;
+	case ERROR_OPERATION_ABORTED:
+		return late ? MF_E_TIME : MF_E_IO;
+	default:
+		return MF_E_IO;
+	}
 }
 
 int mf_client_write(struct mf_client_link *l, const void *bytes, size_t len)
 {
 	const char *p = bytes;
-	DWORD n;
 
 	while (len) {
-		if (!WriteFile(l->pipe, p, len > 65536 ? 65536 : (DWORD)len, &n, NULL) || !n)
+		OVERLAPPED o = { .hEvent = l->done };
+		BOOL begun = WriteFile(l->pipe, p, len > 65536 ? 65536 : (DWORD)len, NULL, &o);
+		int64_t n = wait_for(l, &o, begun, INFINITE);
+
+		if (n <= 0)
 			return MF_E_IO;
 		p += n;
-		len -= n;
+		len -= (size_t)n;
 	}
 	return 0;
 }
 
 int64_t mf_client_read(struct mf_client_link *l, void *bytes, size_t len)
 {
-	DWORD n;
+	OVERLAPPED o = { .hEvent = l->done };
 
-	if (ReadFile(l->pipe, bytes, (DWORD)len, &n, NULL))
-		return n;
-	return GetLastError() == ERROR_BROKEN_PIPE ? 0 : MF_E_IO;
+	return wait_for(l, &o, ReadFile(l->pipe, bytes, (DWORD)len, NULL, &o), l->read_ms);
 }
 
 void mf_client_close(struct mf_client_link *l)
 {
-	CloseHandle(l->pipe);
+	if (l->pipe != INVALID_HANDLE_VALUE)
+		CloseHandle(l->pipe);
+	if (l->done)
+		CloseHandle(l->done);
 	free(l);
 }

@@ -34,7 +34,10 @@ struct mf_session_card {
 	void *flows_ctx;
 	struct mf_event_ring *ring;
 	struct mf_approvals *approvals; /* NULL: nobody can be asked */
-	void (*end)(void *ctx);		/* end it gracefully; returns at once */
+	/* Whether a process is of the session itself, and so may ask nothing here; NULL: none of them gets here. API's thread */
+	bool (*is_inside)(void *ctx, int64_t pid);
+	void *inside_ctx;
+	void (*end)(void *ctx); /* end it gracefully; returns at once */
 	void *end_ctx;
 };
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sessions.c - see sessions.h */
-#include <dirent.h>
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 
 #include "core/loop/loop_wake.h"
 #include "daemon/client.h"
+#include "daemon/session_place.h"
 #include "daemon/sessions_int.h"
 #include "daemon/spawn.h"
 
@@ -44,14 +44,14 @@ static struct mf_session_entry *add_entry(struct mf_sessions *s, long pid, const
 
 struct mf_session_entry *mf_sessions_add(struct mf_sessions *s, long pid)
 {
-	size_t room = strlen(s->o.dir) + 32;
+	size_t room = strlen(s->o.dir) + 48;
 	struct mf_session_entry *e = NULL;
 	char *socket = malloc(room);
 
 	if (!socket)
 		return NULL;
-	snprintf(socket, room, "%s/%ld.sock", s->o.dir, pid);
-	e = add_entry(s, pid, socket);
+	if (mf_session_place_socket(s->o.dir, pid, socket, room) == 0)
+		e = add_entry(s, pid, socket);
 	free(socket);
 	return e;
 }
@@ -263,39 +263,23 @@ struct mf_session_entry *mf_sessions_find_pid(struct mf_sessions *s, long pid)
 	return NULL;
 }
 
-static void scan(struct mf_sessions *s)
+static void on_found(void *ctx, long pid)
 {
-	DIR *dir = opendir(s->o.dir);
-	const struct dirent *found;
+	struct mf_sessions *s = ctx;
+	struct mf_session_entry *e;
 
-	while (dir && (found = readdir(dir))) {
-		char *end;
-		long pid = strtol(found->d_name, &end, 10);
-		struct mf_session_entry *e;
-
-		if (pid <= 0 || pid == (long)getpid() || strcmp(end, ".sock") != 0 ||
-		    mf_sessions_find_pid(s, pid))
-			continue;
-		e = mf_sessions_add(s, pid);
-		if (e)
-			mf_session_entry_ask(e);
-	}
-	if (dir)
-		closedir(dir);
+	if (pid == (long)getpid() || mf_sessions_find_pid(s, pid))
+		return;
+	e = mf_sessions_add(s, pid);
+	if (e)
+		mf_session_entry_ask(e);
 }
 
-/* What a killed one left; until now nobody else can have had its number. */
-static void remove_socket(const struct mf_session_entry *e)
+static void scan(struct mf_sessions *s)
 {
-	size_t room = strlen(e->socket) + sizeof(".lock");
-	char *lock = malloc(room);
+	struct mf_err err;
 
-	(void)unlink(e->socket);
-	if (lock) {
-		snprintf(lock, room, "%s.lock", e->socket);
-		(void)unlink(lock);
-	}
-	free(lock);
+	(void)mf_session_place_each(s->o.dir, on_found, s, &err); /* again in a moment */
 }
 
 /* A child's end is what its parent sees; another's is the end of its socket. */
@@ -307,7 +291,8 @@ static void look_at(struct mf_session_entry *e)
 		e->reaped = true;
 		e->exit_status = sig ? 128 + sig : status;
 		if (sig)
-			remove_socket(e);
+			mf_session_place_clear(e->all->o.dir, e->pid,
+					       e->socket); /* nobody else can have had its number */
 		end_entry(e);
 	} else if (!e->ours && e->link && mf_session_link_is_over(e->link, &status)) {
 		e->exit_status = status;

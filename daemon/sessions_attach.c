@@ -12,6 +12,7 @@
 
 #include "core/base/strbuf.h"
 #include "daemon/client.h"
+#include "daemon/session_place.h"
 #include "daemon/sessions_int.h"
 
 enum { ASK_MS = 5000 };
@@ -183,7 +184,7 @@ static void attach(void *ctx, struct mf_api_call *call)
 			       "this system's sessions cannot be asked");
 		return;
 	}
-	if (!peer->known || peer->pid <= 0 || socket[0] != '/') {
+	if (!peer->known || peer->pid <= 0 || !mf_session_place_is_absolute(socket)) {
 		mf_api_problem(call, 422, "wrong_value",
 			       peer->pid > 0 ? "a socket's path is absolute: '%.200s'"
 					     : "the system does not say which process this is",

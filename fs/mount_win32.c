@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mount_win32.c - mount.h on Windows: WinFsp's mount with the questions behind it, and what ends it */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,13 @@ static BOOL WINAPI on_console(DWORD what)
 	return ended != NULL;
 }
 
+/* From the control socket of our own process (cli/control_place.h): nobody else raises it. */
+static void on_term(int sig)
+{
+	(void)sig;
+	(void)on_console(CTRL_C_EVENT);
+}
+
 static void watch_console(struct mf_fs_mount *m)
 {
 	AcquireSRWLockExclusive(&console_lock);
@@ -127,10 +135,12 @@ int mf_fs_mount_serve(struct mf_fs_mount *m, struct mf_err *err)
 	if (signals) {
 		watch_console(m);
 		(void)SetConsoleCtrlHandler(on_console, TRUE);
+		signal(SIGTERM, on_term);
 	}
 	r = mf_mount_winfsp_serve(m->winfsp, err);
 	if (signals) {
 		(void)SetConsoleCtrlHandler(on_console, FALSE);
+		signal(SIGTERM, SIG_DFL);
 		watch_console(NULL);
 	}
 	SetEvent(m->ended);

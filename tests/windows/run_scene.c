@@ -42,9 +42,26 @@ static int start_child(void)
 	return 0;
 }
 
+/* Another program of the session, to its end. */
+static unsigned long execute(char *command)
+{
+	STARTUPINFOA si = { .cb = sizeof(si) };
+	PROCESS_INFORMATION pi;
+	DWORD status = 99;
+
+	command[strcspn(command, "\r\n")] = '\0';
+	if (CreateProcessA(NULL, command, NULL, NULL, TRUE, 0, NULL, NULL, &si, &pi)) {
+		WaitForSingleObject(pi.hProcess, INFINITE);
+		GetExitCodeProcess(pi.hProcess, &status);
+		CloseHandle(pi.hThread);
+		CloseHandle(pi.hProcess);
+	}
+	return status;
+}
+
 static int client(const char *part)
 {
-	char line[64];
+	char line[1024];
 	int r;
 
 	SetConsoleCtrlHandler(on_control, TRUE);
@@ -66,6 +83,9 @@ static int client(const char *part)
 			/* To everybody at this console, as from its keyboard. */
 			if (!GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0))
 				return 97;
+		} else if (strncmp(line, "execute ", 8) == 0) {
+			printf("executed %lu\n", execute(line + 8));
+			fflush(stdout);
 		} else if (strncmp(line, "exit ", 5) == 0) {
 			return atoi(line + 5);
 		}
@@ -271,6 +291,36 @@ static void start_moonfence(struct run *r, const struct run_how *how)
 	r->process = pi.hProcess;
 }
 
+unsigned run_call(const char *arguments, char *out, size_t size)
+{
+	STARTUPINFOA si = { .cb = sizeof(si), .dwFlags = STARTF_USESTDHANDLES };
+	PROCESS_INFORMATION pi;
+	struct run_output *o = calloc(1, sizeof(*o));
+	DWORD status = 0;
+	char line[2048];
+
+	assert_non_null(o);
+	output_begin(o, &si.hStdOutput);
+	si.hStdError = si.hStdOutput;
+	snprintf(line, sizeof(line), "\"%s\" %s", moonfence, arguments);
+	assert_true(CreateProcessA(NULL, line, NULL, NULL, TRUE, 0, NULL, NULL, &si, &pi));
+	CloseHandle(si.hStdOutput);
+	CloseHandle(pi.hThread);
+	assert_int_equal(WaitForSingleObject(pi.hProcess, RUN_PATIENCE_MS), WAIT_OBJECT_0);
+	assert_true(GetExitCodeProcess(pi.hProcess, &status));
+	CloseHandle(pi.hProcess);
+	assert_int_equal(WaitForSingleObject(o->thread, RUN_PATIENCE_MS), WAIT_OBJECT_0);
+	snprintf(out, size, "%s", o->text);
+	output_end(o);
+	free(o);
+	return status;
+}
+
+const char *run_program(void)
+{
+	return moonfence;
+}
+
 static DWORD WINAPI send_byte(void *arg)
 {
 	(void)wdd_tcp_send(arg, "x", 1);
@@ -427,22 +477,30 @@ struct wdd_end run_client6(struct run *r)
 
 void run_exchange(struct run *r, struct wdd_socket *s, enum run_server server)
 {
-	static const char ask[] = "GET / HTTP/1.0\r\nHost: server.example\r\n\r\n",
-			  answer[] = "well done";
+	static const char ask[] = "GET / HTTP/1.0\r\nHost: server.example\r\n\r\n";
+
+	run_exchange_words(r, s, server, ask);
+}
+
+void run_exchange_words(struct run *r, struct wdd_socket *s, enum run_server server,
+			const char *ask)
+{
+	static const char answer[] = "well done";
+	const size_t ask_len = strlen(ask);
 	char buf[256];
 	size_t len = 0;
 	SOCKET c;
 	int n;
 
-	assert_true(wdd_tcp_send(s, ask, sizeof(ask) - 1));
+	assert_true(wdd_tcp_send(s, ask, ask_len));
 	c = accept(r->servers[server], NULL, NULL);
 	assert_true(c != INVALID_SOCKET);
-	while (len < sizeof(ask) - 1) {
+	while (len < ask_len) {
 		n = recv(c, buf + len, (int)(sizeof(buf) - len), 0);
 		assert_true(n > 0);
 		len += (size_t)n;
 	}
-	assert_memory_equal(buf, ask, sizeof(ask) - 1);
+	assert_memory_equal(buf, ask, ask_len);
 	assert_int_equal(send(c, answer, sizeof(answer), 0), sizeof(answer));
 	for (len = 0; len < sizeof(answer); len += (size_t)n) {
 		n = wdd_tcp_recv(s, buf + len, sizeof(buf) - len);

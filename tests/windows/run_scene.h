@@ -77,6 +77,11 @@ bool run_main(int argc, char **argv, int *ret_status);
 void run_begin(struct run *r, const struct run_how *how);
 void run_end(struct run *r);
 
+/** run_program() - moonfence.exe */
+const char *run_program(void);
+/** run_call() - Another moonfence.exe, from outside of the session, to its end; @out: what it printed. Return: its exit status */
+unsigned run_call(const char *arguments, char *out, size_t size);
+
 /** run_write_policy() - In place of the one there is, as editors do */
 void run_write_policy(struct run *r, const char *text);
 
@@ -99,6 +104,9 @@ struct wdd_end run_client4(struct run *r);
 struct wdd_end run_client6(struct run *r);
 /** run_exchange() - One request and its answer, from the program's end to a real TCP server */
 void run_exchange(struct run *r, struct wdd_socket *s, enum run_server server);
+/** run_exchange_words() - The same with other words, less than 256 bytes: HTTP's name a host, which may be another question */
+void run_exchange_words(struct run *r, struct wdd_socket *s, enum run_server server,
+			const char *words);
 /** run_fetch() - A connection and run_exchange() */
 void run_fetch(struct run *r, uint32_t pid, struct wdd_end from, struct wdd_end to,
 	       bool event_first, enum run_server server);

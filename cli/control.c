@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* control_posix.c - see control.h */
+/* control.c - see control.h */
 #include <event2/event.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +9,7 @@
 
 #include "cli/api_http.h"
 #include "cli/control.h"
+#include "cli/control_place.h"
 #include "cli/paths.h"
 #include "core/base/private_dir.h"
 #include "core/base/thread.h"
@@ -18,6 +17,7 @@
 #include "daemon/approval_routes.h"
 #include "daemon/event_feed.h"
 #include "daemon/routes.h"
+#include "daemon/session_place.h"
 #include "daemon/work.h"
 
 enum {
@@ -28,7 +28,7 @@ enum {
 
 struct mf_control {
 	const struct mf_log *log;
-	char path[MF_PATH_MAX];
+	char dir[MF_PATH_MAX], path[MF_PATH_MAX];
 	struct mf_listen *listen;
 	struct mf_event_ring *ring;
 	struct mf_metrics *metrics;
@@ -38,13 +38,12 @@ struct mf_control {
 	struct mf_event_feed *feed;
 	struct mf_approval_routes *approvals;
 	struct mf_routes_policy *policy;
-	struct mf_work *work; /* loads and tests policies */
-	struct mf_loop_wake *wake;
+	struct mf_work *work;		  /* loads and tests policies */
+	struct mf_loop_wake *wake, *stop; /* work is done; the thread is to end */
 	struct mf_api_http *http;
-	struct event *stopped, *looking;
-	int stop[2]; /* a pipe: its end ends the thread */
+	struct event *looking;
 	pthread_t thread;
-	bool started;
+	bool started, stopping, told;
 	uint64_t end_at_ns;
 };
 
@@ -70,15 +69,16 @@ struct mf_control *mf_control_new(const struct mf_log *log)
 	struct mf_control *c = dir ? calloc(1, sizeof(*c)) : NULL;
 	struct mf_listen_options o = { 0 };
 	struct mf_err err = { 0 };
-	int n, r;
+	int r;
 
 	if (!c)
 		return NULL;
 	c->log = log;
-	c->stop[0] = c->stop[1] = -1;
-	n = snprintf(c->path, sizeof(c->path), "%s/%ld.sock", dir, (long)getpid());
+	snprintf(c->dir, sizeof(c->dir), "%s", dir);
 	o.path = c->path;
-	r = n > 0 && (size_t)n < sizeof(c->path) ? mf_listen_new(&o, &c->listen, &err) : MF_E_LIMIT;
+	r = mf_session_place_socket(dir, (long)getpid(), c->path, sizeof(c->path));
+	if (r == 0)
+		r = mf_listen_new(&o, &c->listen, &err);
 	if (r == 0)
 		r = mf_event_ring_new(NULL, &c->ring, &err);
 	if (r == 0)
@@ -100,7 +100,7 @@ void mf_control_take_events(struct mf_control *c, struct mf_events *events)
 static void end_session(void *ctx)
 {
 	(void)ctx;
-	kill(getpid(), SIGTERM);
+	mf_control_place_end();
 }
 
 /* ---- the thread ------------------------------------------------------------------------------------------------- */
@@ -118,13 +118,13 @@ static void on_looking(evutil_socket_t fd, short what, void *ctx)
 		event_add(c->looking, &soon);
 }
 
-static void on_stop(evutil_socket_t fd, short what, void *ctx)
+static void on_stop(void *ctx)
 {
 	struct mf_control *c = ctx;
 
-	(void)fd;
-	(void)what;
-	event_del(c->stopped);
+	if (c->stopping)
+		return;
+	c->stopping = true;
 	mf_api_http_stop(c->http);
 	mf_event_feed_end(c->feed);
 	mf_approval_routes_end(c->approvals);
@@ -160,7 +160,9 @@ static int add_policy(struct mf_control *c, struct mf_runtime *rt, struct mf_err
 
 static int make_api(struct mf_control *c, const struct mf_session_card *card, struct mf_err *err)
 {
-	static const struct mf_api_http_options options = { .connections_max = CONNECTIONS_MAX };
+	const struct mf_api_http_options options = { .connections_max = CONNECTIONS_MAX,
+						     .is_stranger = card->is_inside,
+						     .stranger_ctx = card->inside_ctx };
 	struct mf_session_card own = *card;
 	int r;
 
@@ -185,14 +187,18 @@ static int make_api(struct mf_control *c, const struct mf_session_card *card, st
 
 static int start(struct mf_control *c, struct mf_err *err)
 {
-	if (pipe(c->stop) < 0 || fcntl(c->stop[0], F_SETFD, FD_CLOEXEC) < 0 ||
-	    fcntl(c->stop[1], F_SETFD, FD_CLOEXEC) < 0)
-		return mf_err_set(err, MF_E_IO, "no descriptors are left");
-	c->stopped = event_new(c->base, c->stop[0], EV_READ, on_stop, c);
+	int r;
+
+	c->stop = mf_loop_wake_new(c->base, on_stop, c);
 	c->looking = event_new(c->base, -1, 0, on_looking, c);
-	if (!c->stopped || !c->looking || event_add(c->stopped, NULL) < 0 ||
-	    mf_thread_start(&c->thread, run, c) != 0)
-		return mf_err_set(err, MF_E_NOMEM, "no memory or thread");
+	if (!c->stop || !c->looking)
+		return mf_err_set(err, MF_E_NOMEM, "no memory, or no descriptors are left");
+	r = mf_control_place_tell(c->dir, err);
+	if (r < 0)
+		return r;
+	c->told = true;
+	if (mf_thread_start(&c->thread, run, c) != 0)
+		return mf_err_set(err, MF_E_NOMEM, "no thread");
 	c->started = true;
 	return 0;
 }
@@ -228,12 +234,10 @@ void mf_control_end(struct mf_control *c)
 {
 	if (!c)
 		return;
-	if (c->stop[1] >= 0)
-		close(c->stop[1]);
-	if (c->started)
+	if (c->started) {
+		mf_loop_wake(c->stop);
 		pthread_join(c->thread, NULL);
-	if (c->stop[0] >= 0)
-		close(c->stop[0]);
+	}
 	mf_work_free(c->work);
 	mf_api_http_free(c->http);
 	mf_event_feed_free(c->feed);
@@ -241,9 +245,8 @@ void mf_control_end(struct mf_control *c)
 	mf_routes_policy_free(c->policy);
 	mf_session_routes_free(c->routes);
 	mf_loop_wake_free(c->wake);
+	mf_loop_wake_free(c->stop);
 	mf_approval_routes_free(c->approvals);
-	if (c->stopped)
-		event_free(c->stopped);
 	if (c->looking)
 		event_free(c->looking);
 	if (c->base)
@@ -251,8 +254,6 @@ void mf_control_end(struct mf_control *c)
 	mf_metrics_free(c->metrics);
 	mf_listen_free(c->listen);
 	mf_event_ring_free(c->ring);
-	// What the listener locks: nobody else ever has our process's name in this directory while we live.
-	snprintf(c->path + strlen(c->path), sizeof(c->path) - strlen(c->path), ".lock");
-	(void)unlink(c->path);
+	mf_control_place_leave(c->dir);
 	free(c);
 }

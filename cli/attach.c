@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attach_posix.c - see attach.h */
+/* attach.c - see attach.h */
 #include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
