@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 
 from pack_support import MINISIGN, PackCase
-from support import main
+from support import LAUNCHER, main
 
 
 def offset(data, name):
@@ -48,6 +48,8 @@ class Packs(PackCase):
                             (("a b",), "not portable"), (("MANIFEST",), "packs have a file of that name"),
                             (("d/x", "D/y"), "cannot be beside each other")):
             with self.subTest(names):
+                if LAUNCHER and names == ("aux.lua.txt",):
+                    continue  # wine shows the host's file as a device, which is no file of a pack before that
                 place = self.pack(version="1.0.1")
                 for name in names:
                     self.write(f"src-egress-1.0.1/data/{name}" if name != "MANIFEST" else f"src-egress-1.0.1/{name}", "x")
@@ -195,6 +197,8 @@ return { name = "egress", connect = function(c) if c:under(names) then return de
             self.write("store/trust.yaml", text)
             self.assertIn(says, self.pack_call("trust", "list", status=1)[1])
         self.write("store/trust.yaml", good)
+        if LAUNCHER:
+            return  # Windows has access lists in the place of modes
         os.chmod(self.store, 0o777)
         self.assertIn("others may write", self.pack_call("trust", "list", status=1)[1])
 
