@@ -34,8 +34,7 @@ static const struct mf_option options[] = {
 	{ OPT_MAC, 'm', "mac", "MAC", "the card's address (default: 52:54:00:4d:46:01)" },
 	{ OPT_LARGE, 0, "large-frames", NULL,
 	  "hand on what the guest leaves to its card: frames of up to 64 KiB, checksums open. For "
-	  "a network\n"
-	  "that takes them: moonfence vm-net does" },
+	  "a network that takes them: moonfence vm-net does" },
 	{ OPT_MTU, 0, "mtu", "BYTES", "virtio-net: the network's MTU, told to the guest's driver" },
 	{ OPT_QUEUES, 0, "queues", "PAIRS", "virtio-net: pairs of queues, up to 8 (default: 1)" },
 	{ OPT_PACKED, 0, "packed", NULL, "virtio-net: offer packed rings" },

@@ -32,12 +32,14 @@ int mf_options_wrong(const struct mf_usage *usage, const char *fmt, ...)
 	return MF_EXIT_USAGE;
 }
 
-/* An option's text, wrapped where a terminal of 100 columns ends. */
+/* An option's text, wrapped where a terminal of 100 columns ends; below the option where that is too long. */
 static void print_option(const char *left, const char *text)
 {
 	size_t column = HELP_COLUMN;
 
 	printf("  %-*s", HELP_COLUMN - 3, left);
+	if (strlen(left) > HELP_COLUMN - 4)
+		printf("\n%*s", HELP_COLUMN - 1, "");
 	while (*text) {
 		size_t len = strcspn(text, " ");
 
