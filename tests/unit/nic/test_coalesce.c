@@ -282,7 +282,7 @@ static void test_what_is_not_joined(void **state)
 		mf_coalesce_add(&w.c, copy, len, done, &w);
 		mf_coalesce_flush(&w.c, done, &w);
 		if (w.joined)
-			print_error("joined: change %u, byte %zu\n", n, at);
+			print_error("joined: change %u, byte %u\n", n, (unsigned)at);
 		assert_int_equal(w.joined, 0);
 		assert_int_equal(w.out_cnt, 2);
 		assert_frame(&w, 0, a, len);
