@@ -10,6 +10,7 @@
 
 enum {
 	OPT_SOCKET = 1,
+	OPT_TCP,
 	OPT_DGRAM,
 	OPT_TAP,
 	OPT_FD,
@@ -45,8 +46,9 @@ enum {
 static const struct mf_option options[] = {
 	{ OPT_SOCKET, 0, "socket", "PATH",
 	  "listen at this Unix socket for QEMU's -netdev stream, several machines at a time; may "
-	  "be "
-	  "repeated, as the next three" },
+	  "be repeated, as the next four" },
+	{ OPT_TCP, 0, "tcp", "ADDR:PORT",
+	  "the same over TCP, port 0 for any that is free: whoever reaches it is a machine" },
 	{ OPT_DGRAM, 0, "dgram", "PATH",
 	  "take frames as datagrams at this Unix socket: QEMU's -netdev dgram, vfkit, krunkit; one "
 	  "machine" },
@@ -178,6 +180,8 @@ static int take_wire_option(struct mf_vm_net_wishes *v, int opt, const char *val
 	switch (opt) {
 	case OPT_SOCKET:
 		return add_place(v, MF_VM_PLACE_STREAM, value);
+	case OPT_TCP:
+		return add_place(v, MF_VM_PLACE_TCP, value);
 	case OPT_DGRAM:
 		return add_place(v, MF_VM_PLACE_DGRAM, value);
 	case OPT_TAP:
@@ -295,9 +299,9 @@ static int parse(struct mf_vm_net_wishes *v, int argc, char **argv)
 	if (o.operand_cnt)
 		return mf_options_wrong(&usage, "no operand is wanted: '%s'", o.operands[0]);
 	if (!v->wire_options.place_cnt)
-		return mf_options_wrong(&usage,
-					"where do machines connect? One of --socket, --dgram, "
-					"--tap, --fd is wanted");
+		return mf_options_wrong(
+			&usage, "where do machines connect? One of --socket, --tcp, --dgram, "
+				"--tap, --fd is wanted");
 	return -1;
 }
 

@@ -244,7 +244,7 @@ static void tell_start(struct vm_net *v)
 	event_of(v, &ev, MF_EV_SESSION_START);
 	mf_events_send(v->host->events, &ev);
 	for (size_t i = 0; i < v->w->wire_options.place_cnt; i++)
-		printf("machines connect at %s\n", v->w->wire_options.places[i].at);
+		printf("machines connect at %s\n", mf_vm_wire_place(v->wire, i));
 	fflush(stdout);
 }
 

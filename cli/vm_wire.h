@@ -20,6 +20,7 @@ struct mf_vm_wire;
 
 enum mf_vm_place_kind {
 	MF_VM_PLACE_STREAM, /* Unix socket: QEMU's -netdev stream */
+	MF_VM_PLACE_TCP,    /* the same over TCP: whoever reaches the port may connect */
 	MF_VM_PLACE_DGRAM,  /* Unix datagram socket: -netdev dgram, hypervisors of macOS */
 	MF_VM_PLACE_TAP,    /* a TAP device that is there */
 	MF_VM_PLACE_FD,	    /* an inherited, connected socket, stream or datagram */
@@ -27,7 +28,7 @@ enum mf_vm_place_kind {
 
 struct mf_vm_place {
 	enum mf_vm_place_kind kind;
-	const char *at; /* path, name of the device, number */
+	const char *at; /* path, ADDR:PORT, name of the device, number */
 };
 
 enum mf_vm_guest_left {
@@ -75,6 +76,8 @@ void mf_vm_wire_end_guests(struct mf_vm_wire *w);
 
 void mf_vm_wire_get_stats(const struct mf_vm_wire *w, struct mf_vm_wire_stats *ret);
 
+/** mf_vm_wire_place() - Where the machines of place @i connect: its name, of a TCP port that any was wanted of the one it is */
+const char *mf_vm_wire_place(const struct mf_vm_wire *w, size_t i);
 /** mf_vm_wire_free() - Guests hear the end of their wires; sockets are removed; NULL is fine. Return: 0, MF_E_IO (the capture file) */
 int mf_vm_wire_free(struct mf_vm_wire *w, struct mf_err *err);
 

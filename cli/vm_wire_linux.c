@@ -23,6 +23,7 @@
 #include "nic/coalesce.h"
 #include "nic/frame_socket.h"
 #include "nic/frame_tap_linux.h"
+#include "proxies/sock.h"
 
 #define FRAMES_PER_TURN	 64
 #define PACKETS_PER_TURN 64
@@ -43,7 +44,8 @@ struct guest {
 
 struct listener {
 	struct mf_vm_wire *wire;
-	const char *path; /* to be removed; NULL: none */
+	const char *path;	       /* to be removed; NULL: none */
+	char at[MF_ENDPOINT_TEXT_MAX]; /* of TCP; else empty */
 	int fd;
 	enum mf_vm_place_kind kind;
 	struct event *readable;
@@ -119,6 +121,26 @@ static int open_path(const char *path, int type, struct mf_err *err)
 	return mf_err_set(err, MF_E_IO, "cannot listen at %s: %s", path, strerror(r));
 }
 
+static int open_tcp(struct listener *l, const char *text, struct mf_err *err)
+{
+	struct mf_endpoint at = { 0 };
+	const char *host;
+	size_t len;
+	int fd;
+
+	if (mf_hostport_parse(text, strlen(text), &host, &len, &at.port) < 0 ||
+	    mf_addr_parse(host, len, &at.addr) < 0)
+		return mf_err_set(err, MF_E_INVAL, "'%s' is no ADDR:PORT", text);
+	fd = mf_sock_listen(&at, true, 64);
+	if (fd < 0)
+		return mf_err_set(err, MF_E_IO, "cannot listen at %s: %s", text,
+				  mf_sock_error_text(mf_sock_last_error()));
+	mf_sock_prepare_listener(fd);
+	(void)mf_sock_local(fd, &at);
+	mf_endpoint_format(&at, l->at, sizeof(l->at));
+	return fd;
+}
+
 static int open_inherited(const char *text, enum mf_vm_place_kind *ret_kind, struct mf_err *err)
 {
 	int fd = atoi(text), type = 0;
@@ -145,6 +167,9 @@ static int open_place(struct mf_vm_wire *w, const struct mf_vm_place *place, str
 				  place->kind == MF_VM_PLACE_STREAM ? SOCK_STREAM : SOCK_DGRAM,
 				  err);
 		l->path = l->fd < 0 ? NULL : place->at;
+		break;
+	case MF_VM_PLACE_TCP:
+		l->fd = open_tcp(l, place->at, err);
 		break;
 	case MF_VM_PLACE_TAP:
 		l->fd = mf_frame_tap_open(place->at, err);
@@ -515,7 +540,7 @@ static void on_connect(evutil_socket_t listener, short what, void *ctx)
 	(void)what;
 	if (fd < 0)
 		return;
-	if (!is_ours(fd)) {
+	if (l->kind == MF_VM_PLACE_STREAM && !is_ours(fd)) {
 		mf_log_warning(l->wire->options->log, "another user's connection to %s is refused",
 			       l->path);
 		close(fd);
@@ -533,7 +558,7 @@ static int begin_listener(struct mf_vm_wire *w, struct listener *l, struct mf_er
 	struct mf_frame_source *source = NULL;
 	int fd = l->fd, r = 0;
 
-	if (l->kind == MF_VM_PLACE_STREAM) {
+	if (l->kind == MF_VM_PLACE_STREAM || l->kind == MF_VM_PLACE_TCP) {
 		l->readable = event_new(w->base, fd, EV_READ | EV_PERSIST, on_connect, l);
 		if (!l->readable || event_add(l->readable, NULL))
 			return mf_err_set(err, MF_E_NOMEM, "out of memory");
@@ -623,6 +648,11 @@ void mf_vm_wire_get_stats(const struct mf_vm_wire *w, struct mf_vm_wire_stats *r
 	ret->open = w->guest_cnt;
 	for (unsigned i = 0; i < w->guest_cnt; i++)
 		count(ret, w->guests[i]->guest);
+}
+
+const char *mf_vm_wire_place(const struct mf_vm_wire *w, size_t i)
+{
+	return w->listeners[i].at[0] ? w->listeners[i].at : w->options->places[i].at;
 }
 
 int mf_vm_wire_free(struct mf_vm_wire *w, struct mf_err *err)

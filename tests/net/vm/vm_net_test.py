@@ -42,15 +42,19 @@ class Served(Scenario):
         cls.events_file = os.path.join(cls.work, f"{cls.__name__}.jsonl")
         cls.pcap = os.path.join(cls.work, f"{cls.__name__}.pcapng")
         cls.log_file = cls.lab.path(f"{cls.__name__}.log")
+        cls.places = (f"--socket={cls.path}", f"--dgram={cls.dgram}", "--tcp=127.0.0.1:0")
         policy = cls.lab.path(f"policies/{cls.__name__}.lua")
         with open(cls.policy) as f:
             cls.lab.write(policy, f.read())
         with open(cls.log_file, "wb") as log:
-            cls.server = cls.lab.popen([cls.program, "vm-net", *(("--stack", cls.stack) if cls.stack else ()), "--socket", cls.path, "--dgram", cls.dgram, "--policy", policy,
+            cls.server = cls.lab.popen([cls.program, "vm-net", *(("--stack", cls.stack) if cls.stack else ()), *cls.places, "--policy", policy,
                                         "--events", cls.events_file, "--pcap", cls.pcap, "--verbose", *cls.options],
                                        user=cls.user, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
-        if not cls.server.stdout.readline().startswith(b"machines connect"):
-            raise RuntimeError(cls.log())
+        for _ in cls.places:
+            line = cls.server.stdout.readline().decode()
+            if not line.startswith("machines connect at "):
+                raise RuntimeError(cls.log())
+        cls.tcp_place = line.split()[-1]
 
     @classmethod
     def log(cls):
@@ -412,6 +416,19 @@ class Wires(Served):
         udp = struct.pack("!HHHH", 68, 67, 8 + len(body), 0) + body
         ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + bytes(4) + b"\xff" * 4
         return b"\xff" * 6 + mac + b"\x08\x00" + ip + udp
+
+    def test_over_tcp(self):
+        mac = bytes.fromhex("525400000a02")
+        s, theirs = socket.socketpair()  # the port is on the loopback of another namespace
+        s.settimeout(60)
+        with s, theirs, self.lab.popen(["socat", "-", f"TCP:{self.tcp_place}"], stdin=theirs, stdout=theirs) as p:
+            self.addCleanup(p.kill)
+            theirs.close()
+            own = self.first_address(s, mac)
+            self.send(s, self.arp(mac, own, "10.0.2.2"))
+            frame = self.answer(s, b"\x08\x06")
+            self.assertEqual((frame[:6], frame[6:12], frame[28:32]), (mac, self.ROUTER, text4("10.0.2.2")))
+            s.shutdown(socket.SHUT_RDWR)
 
     def test_too_long_a_frame_ends_the_wire(self):
         with self.connect() as s:
