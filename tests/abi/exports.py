@@ -13,7 +13,7 @@ if library.endswith(".dll"):
     exported.update(re.findall(r"^\s*\[ *\d+\].* (\w+)$", out.split("[Ordinal/Name Pointer] Table")[1].split("\n\n")[0],
                                flags=re.M))
     # Only the system's own DLLs: nothing else has to be there.
-    system = {"advapi32", "bcrypt", "kernel32", "msvcrt", "ws2_32"}
+    system = {"advapi32", "bcrypt", "crypt32", "kernel32", "msvcrt", "ws2_32"}
     foreign = {name.lower() for name in re.findall(r"DLL Name: (\S+)\.dll", out, flags=re.I)} - system
     assert not foreign, f"needs {foreign}"
 else:
