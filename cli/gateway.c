@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <event2/event.h>
-#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,363 +14,25 @@
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
-#include "cli/dns_options.h"
+#include "cli/gateway_command.h"
 #include "cli/output.h"
-#include "cli/policy_host.h"
 #include "cli/run_metrics.h"
 #include "core/base/files.h"
-#include "core/match/cidr_set.h"
-#include "proxies/gateway/gateway.h"
-#include "proxies/gateway/origin.h"
 #include "proxies/http_service.h"
 #include "proxies/sock.h"
 #include "proxies/tls_server.h"
 
 enum {
-	LISTENERS_MAX = 8,
-	OPENED_MAX = 64,
-	ORIGINS_MAX = 64,
-	SIGNALS_MAX = 3,
 	BACKLOG = 1024,
 	SECRET_MAX = 4096,
 	GRACE_S = 10,
 	TICK_MS = 20,
 };
 
-enum {
-	OPT_POLICY = 1,
-	OPT_VAR,
-	OPT_TRUST_STORE,
-	OPT_SIGNING,
-	OPT_LISTEN,
-	OPT_TLS_CERT,
-	OPT_TLS_KEY,
-	OPT_AUTH,
-	OPT_SECRET,
-	OPT_JWT_SECRET,
-	OPT_JWT_AUDIENCE,
-	OPT_JWT_ISSUER,
-	OPT_API_KEY,
-	OPT_ORIGIN,
-	OPT_OPEN,
-	OPT_ALLOW_PRIVATE,
-	OPT_DNS,
-	OPT_DNS_RATE,
-	OPT_CONNECTIONS,
-	OPT_MEMBER_CONNECTIONS,
-	OPT_DIAL_TIMEOUT,
-	OPT_IDLE_TIMEOUT,
-	OPT_EVENTS,
-	OPT_EVENTS_ROTATE,
-	OPT_SESSION,
-	OPT_USER,
-	OPT_APPROVALS,
-	OPT_NO_WATCH,
-	OPT_VERBOSE,
-};
-
-static const struct mf_option options[] = {
-	{ OPT_LISTEN, 0, "listen", "ADDR:PORT",
-	  "serve HTTP and WebSockets there, port 0 for any that is free; may be repeated" },
-	{ OPT_TLS_CERT, 0, "tls-cert", "FILE", "PEM certificates; without them it is cleartext" },
-	{ OPT_TLS_KEY, 0, "tls-key", "FILE", "PEM key" },
-	{ OPT_AUTH, 0, "auth", "KINDS",
-	  "how clients say who they are: session, jwt, key, with commas; none (default: session)" },
-	{ OPT_SECRET, 0, "session-secret-file", "FILE",
-	  "signs session tokens; several gateways with one secret accept each other's (default: "
-	  "random)" },
-	{ OPT_JWT_SECRET, 0, "jwt-secret-file", "FILE", "of --auth jwt (HS256)" },
-	{ OPT_JWT_AUDIENCE, 0, "jwt-audience", "TEXT", "that a JWT must be for" },
-	{ OPT_JWT_ISSUER, 0, "jwt-issuer", "TEXT", "that a JWT must be from" },
-	{ OPT_API_KEY, 0, "api-key-file", "FILE", "of --auth key" },
-	{ OPT_ORIGIN, 0, "origin", "ORIGIN",
-	  "web pages that may ask, as https://app.example; * for all; may be repeated (default: "
-	  "those of the same host)" },
-	{ OPT_OPEN, 0, "open", "NETWORK",
-	  "addresses that are not public and may be asked about all the same; may be repeated" },
-	{ OPT_ALLOW_PRIVATE, 0, "allow-private", NULL, "all of them" },
-	{ OPT_POLICY, 'p', "policy", "PATH", MF_POLICY_OPTION_HELP },
-	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
-	{ OPT_TRUST_STORE, 0, "trust-store", "DIR", MF_TRUST_STORE_OPTION_HELP },
-	{ OPT_SIGNING, 0, "signing", "MODE", MF_SIGNING_OPTION_HELP },
-	{ OPT_DNS, 0, "dns", "RESOLVER", MF_DNS_OPTION_HELP },
-	{ OPT_DNS_RATE, 0, "dns-rate", "N",
-	  "questions a second of one address (default: 10; 0: any)" },
-	{ OPT_CONNECTIONS, 0, "max-connections", "N", "open WebSockets (default: 16384)" },
-	{ OPT_MEMBER_CONNECTIONS, 0, "max-session-connections", "N",
-	  "open TCP connections of one session (default: 1024)" },
-	{ OPT_DIAL_TIMEOUT, 0, "connect-timeout", "SECONDS", "default: 10" },
-	{ OPT_IDLE_TIMEOUT, 0, "idle-timeout", "SECONDS", "of a TCP connection; default: 300" },
-	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
-	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
-	{ OPT_SESSION, 's', "session", "NAME", "name of the whole in events (default: gateway)" },
-	{ OPT_USER, 'u', "user", "USER",
-	  "who to be once sockets and keys are open; wanted when root starts it" },
-	{ OPT_APPROVALS, 0, "approvals", "WHERE", MF_APPROVALS_OPTION_HELP },
-	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
-	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
-};
-
-static const struct mf_usage usage = {
-	.name = "gateway",
-	.synopsis = "[OPTION]...",
-	.text = "Gives browsers TCP, UDP and names over WebSockets and HTTP, as the policies say, "
-		"until SIGTERM\n"
-		"or SIGINT. Tells on stdout where, one line each, when it is ready. Policies and "
-		"certificates are\n"
-		"reloaded on SIGHUP, policies also when their files change. Ends with 0; with 125 "
-		"when it cannot\n"
-		"begin, 1 when a policy does not load.\n",
-	.example = "  moonfence gateway --listen 127.0.0.1:8080 --policy my.lua --origin "
-		   "https://app.example\n",
-	.options = options,
-	.option_cnt = MF_ARRAY_SIZE(options),
-};
-
-struct secret {
-	const char *path;
-	char *text;
-	size_t len;
-};
-
-struct gateway {
-	/* as asked for */
-	struct mf_policy_host host;
-	struct {
-		struct mf_endpoint at;
-		int fd;
-	} listen[LISTENERS_MAX];
-	size_t listen_cnt;
-	const char *tls_cert, *tls_key, *session_name, *user;
-	struct secret secret, jwt_secret, api_key;
-	struct mf_cidr open[OPENED_MAX];
-	size_t open_cnt;
-	char *origins[ORIGINS_MAX];
-	size_t origin_cnt;
-	struct mf_gateway_options opt;
-	struct mf_proxy_options proxy_options;
-	/* as it runs */
-	struct mf_session session;
-	struct event_base *base;
-	struct event *signals[SIGNALS_MAX], *grace;
-	size_t signal_cnt;
-	unsigned ticks; /* since it is to end */
-	SSL_CTX *tls;
-	struct mf_proxy *proxy;
-	struct mf_http_service *http;
-	struct mf_gateway *gw;
-};
-
-/* ---- arguments ------------------------------------------------------------------------------------------------- */
-
-static int add_listener(struct gateway *g, const char *value)
-{
-	struct mf_endpoint *at = &g->listen[g->listen_cnt].at;
-	const char *colon = strrchr(value, ':');
-	char addr[MF_ADDR_TEXT_MAX + 2];
-	size_t len = colon ? (size_t)(colon - value) : 0;
-	unsigned long port;
-	char *end;
-
-	if (g->listen_cnt == LISTENERS_MAX)
-		return mf_options_wrong(&usage, "--listen: at most %d", LISTENERS_MAX);
-	if (len >= 2 && value[0] == '[' && value[len - 1] == ']') {
-		value++;
-		len -= 2;
-	}
-	if (len == 0 || len >= sizeof(addr) || colon[1] < '0' || colon[1] > '9')
-		return mf_options_wrong(&usage, "--listen wants ADDR:PORT: '%s'", value);
-	memcpy(addr, value, len);
-	addr[len] = '\0';
-	port = strtoul(colon + 1, &end, 10);
-	if (*end || port > UINT16_MAX || mf_addr_parse(addr, len, &at->addr) < 0)
-		return mf_options_wrong(&usage, "--listen wants ADDR:PORT: '%s'", value);
-	at->port = (uint16_t)port;
-	g->listen[g->listen_cnt++].fd = -1;
-	return 0;
-}
-
-static int add_origin(struct gateway *g, const char *value)
-{
-	char *text = malloc(MF_ORIGIN_ROOM);
-
-	if (!text || g->origin_cnt == ORIGINS_MAX) {
-		free(text);
-		return mf_options_wrong(&usage, "--origin: at most %d", ORIGINS_MAX);
-	}
-	if (strcmp(value, "*") == 0) {
-		strcpy(text, "*");
-	} else if (mf_origin_normalize(mf_span_str(value), text) < 0) {
-		free(text);
-		return mf_options_wrong(
-			&usage, "--origin wants * or an origin, as https://app.example: '%s'",
-			value);
-	}
-	g->origins[g->origin_cnt++] = text;
-	return 0;
-}
-
-static int set_auth(struct gateway *g, const char *value)
-{
-	static const struct {
-		const char *name;
-		unsigned bit;
-	} kinds[] = { { "none", 0 },
-		      { "session", MF_GW_BY_SESSION },
-		      { "jwt", MF_GW_BY_JWT },
-		      { "key", MF_GW_BY_KEY } };
-	const char *at = value;
-
-	g->opt.auth = 0;
-	while (*at) {
-		size_t len = strcspn(at, ","), i = 0;
-
-		while (i < MF_ARRAY_SIZE(kinds) &&
-		       (strlen(kinds[i].name) != len || memcmp(kinds[i].name, at, len) != 0))
-			i++;
-		if (i == MF_ARRAY_SIZE(kinds))
-			return mf_options_wrong(
-				&usage, "--auth wants session, jwt and key, or none: '%s'", value);
-		g->opt.auth |= kinds[i].bit;
-		at += len + (at[len] == ',');
-	}
-	return 0;
-}
-
-static int set_number(const char *option, const char *value, uint32_t max, uint32_t scale,
-		      uint32_t *ret)
-{
-	unsigned long n;
-	char *end;
-
-	errno = 0;
-	n = strtoul(value, &end, 10);
-	if (errno || end == value || *end || value[0] == '-' || n > max)
-		return mf_options_wrong(&usage, "--%s wants a number up to %lu: '%s'", option,
-					(unsigned long)max, value);
-	*ret = (uint32_t)n * scale;
-	return 0;
-}
-
-static int take_option(struct gateway *g, int opt, const char *value)
-{
-	switch (opt) {
-	case OPT_POLICY:
-		return mf_policy_host_add(&usage, &g->host, value);
-	case OPT_VAR:
-		return mf_policy_host_add_variable(&usage, &g->host, value);
-	case OPT_TRUST_STORE:
-		g->host.signing.trust_store = value;
-		return 0;
-	case OPT_SIGNING:
-		return mf_policy_signing_take_mode(&usage, &g->host.signing, value);
-	case OPT_LISTEN:
-		return add_listener(g, value);
-	case OPT_TLS_CERT:
-		g->tls_cert = value;
-		return 0;
-	case OPT_TLS_KEY:
-		g->tls_key = value;
-		return 0;
-	case OPT_AUTH:
-		return set_auth(g, value);
-	case OPT_SECRET:
-		g->secret.path = value;
-		return 0;
-	case OPT_JWT_SECRET:
-		g->jwt_secret.path = value;
-		return 0;
-	case OPT_JWT_AUDIENCE:
-		g->opt.jwt_audience = value;
-		return 0;
-	case OPT_JWT_ISSUER:
-		g->opt.jwt_issuer = value;
-		return 0;
-	case OPT_API_KEY:
-		g->api_key.path = value;
-		return 0;
-	case OPT_ORIGIN:
-		return add_origin(g, value);
-	case OPT_OPEN:
-		if (g->open_cnt == OPENED_MAX)
-			return mf_options_wrong(&usage, "--open: at most %d", OPENED_MAX);
-		if (mf_cidr_parse(value, strlen(value), &g->open[g->open_cnt]) < 0)
-			return mf_options_wrong(&usage, "--open wants a network: '%s'", value);
-		g->open_cnt++;
-		return 0;
-	case OPT_ALLOW_PRIVATE:
-		g->opt.allow_private = true;
-		return 0;
-	case OPT_DNS:
-		return mf_dns_options_add(&usage, value, &g->proxy_options);
-	case OPT_DNS_RATE:
-		return set_number("dns-rate", value, 1000000, 1, &g->opt.dns_rate);
-	case OPT_CONNECTIONS:
-		return set_number("max-connections", value, 1000000, 1, &g->opt.sockets_max);
-	case OPT_MEMBER_CONNECTIONS:
-		return set_number("max-session-connections", value, 1000000, 1,
-				  &g->opt.member_flows_max);
-	case OPT_DIAL_TIMEOUT:
-		return set_number("connect-timeout", value, 3600, 1000,
-				  &g->proxy_options.dial_timeout_ms);
-	case OPT_IDLE_TIMEOUT:
-		return set_number("idle-timeout", value, 86400, 1000,
-				  &g->proxy_options.tcp_idle_ms);
-	case OPT_EVENTS:
-		g->host.events_path = value;
-		return 0;
-	case OPT_EVENTS_ROTATE:
-		g->host.events_rotate = value;
-		return 0;
-	case OPT_SESSION:
-		g->session_name = value;
-		return 0;
-	case OPT_USER:
-		g->user = value;
-		return 0;
-	case OPT_APPROVALS:
-		return mf_approval_options_take(&usage, &g->host.ask, value, false);
-	case OPT_NO_WATCH:
-		g->host.watch = false;
-		return 0;
-	case OPT_VERBOSE:
-		g->host.verbose = true;
-		return 0;
-	}
-	return 0;
-}
-
-static int parse(struct gateway *g, int argc, char **argv)
-{
-	struct mf_options o = mf_options_of(&usage, argc, argv);
-	const char *value;
-	int opt, status;
-
-	while ((opt = mf_options_next(&o, &value)) > 0) {
-		status = take_option(g, opt, value);
-		if (status)
-			return status;
-	}
-	if (opt < 0)
-		return o.status;
-	if (o.operand_cnt)
-		return mf_options_wrong(&usage, "nothing but options is wanted: '%s'",
-					o.operands[0]);
-	if (!g->listen_cnt)
-		return mf_options_wrong(&usage, "where shall it serve? --listen is missing");
-	if (!g->tls_cert != !g->tls_key)
-		return mf_options_wrong(&usage, "--tls-cert and --tls-key belong together");
-	if (g->opt.auth & MF_GW_BY_JWT && !g->jwt_secret.path)
-		return mf_options_wrong(&usage, "--auth jwt wants --jwt-secret-file");
-	if (g->opt.auth & MF_GW_BY_KEY && !g->api_key.path)
-		return mf_options_wrong(&usage, "--auth key wants --api-key-file");
-	return -1;
-}
-
 /* ---- set-up ---------------------------------------------------------------------------------------------------- */
 
 /* A file's first line. */
-static int read_secret(struct secret *s, struct mf_err *err)
+static int read_secret(struct mf_gateway_secret *s, struct mf_err *err)
 {
 	FILE *f;
 
@@ -394,7 +55,7 @@ static int read_secret(struct secret *s, struct mf_err *err)
 	return s->len ? 0 : mf_err_set(err, MF_E_IO, "%s is empty", s->path);
 }
 
-static int bind_all(struct gateway *g, struct mf_err *err)
+static int bind_all(struct mf_gateway_command *g, struct mf_err *err)
 {
 	char text[MF_ENDPOINT_TEXT_MAX];
 
@@ -417,7 +78,7 @@ static int bind_all(struct gateway *g, struct mf_err *err)
 
 static void on_grace_over(evutil_socket_t fd, short what, void *ctx)
 {
-	struct gateway *g = ctx;
+	struct mf_gateway_command *g = ctx;
 
 	(void)fd;
 	(void)what;
@@ -428,7 +89,7 @@ static void on_grace_over(evutil_socket_t fd, short what, void *ctx)
 /* The second time at once. */
 static void on_stop(evutil_socket_t sig, short what, void *ctx)
 {
-	struct gateway *g = ctx;
+	struct mf_gateway_command *g = ctx;
 	const struct timeval often = { 0, TICK_MS * 1000 };
 
 	(void)sig;
@@ -444,7 +105,7 @@ static void on_stop(evutil_socket_t sig, short what, void *ctx)
 
 static void on_reload(evutil_socket_t sig, short what, void *ctx)
 {
-	struct gateway *g = ctx;
+	struct mf_gateway_command *g = ctx;
 	struct mf_err err = { 0 };
 	SSL_CTX *tls;
 
@@ -463,7 +124,7 @@ static void on_reload(evutil_socket_t sig, short what, void *ctx)
 	g->tls = tls;
 }
 
-static bool watch_signal(struct gateway *g, int sig, event_callback_fn fn)
+static bool watch_signal(struct mf_gateway_command *g, int sig, event_callback_fn fn)
 {
 	struct event *ev = evsignal_new(g->base, sig, fn, g);
 
@@ -476,7 +137,7 @@ static bool watch_signal(struct gateway *g, int sig, event_callback_fn fn)
 	return true;
 }
 
-static int start_loop(struct gateway *g, struct mf_err *err)
+static int start_loop(struct mf_gateway_command *g, struct mf_err *err)
 {
 	int reload = mf_daemon_reload_signal();
 
@@ -489,7 +150,7 @@ static int start_loop(struct gateway *g, struct mf_err *err)
 
 static void gather(void *ctx, struct mf_metrics *m)
 {
-	struct gateway *g = ctx;
+	struct mf_gateway_command *g = ctx;
 	struct mf_run_metrics from = { .proxy = g->proxy,
 				       .vm = g->host.vm,
 				       .events = g->host.events };
@@ -497,7 +158,7 @@ static void gather(void *ctx, struct mf_metrics *m)
 	mf_run_metrics_gather(m, &from);
 }
 
-static int serve(struct gateway *g, struct mf_err *err)
+static int serve(struct mf_gateway_command *g, struct mf_err *err)
 {
 	struct mf_http_service_options http = { .size = sizeof(http),
 						.connections_max = 4096,
@@ -532,7 +193,7 @@ static int serve(struct gateway *g, struct mf_err *err)
 	return rc;
 }
 
-static int set_up(struct gateway *g, struct mf_err *err, int *ret_status)
+static int set_up(struct mf_gateway_command *g, struct mf_err *err, int *ret_status)
 {
 	int rc = start_loop(g, err);
 
@@ -568,7 +229,7 @@ static int set_up(struct gateway *g, struct mf_err *err, int *ret_status)
 	return serve(g, err);
 }
 
-static void tell_places(const struct gateway *g)
+static void tell_places(const struct mf_gateway_command *g)
 {
 	char text[MF_ENDPOINT_TEXT_MAX];
 
@@ -578,9 +239,9 @@ static void tell_places(const struct gateway *g)
 	fflush(stdout);
 }
 
-static void tear_down(struct gateway *g)
+static void tear_down(struct mf_gateway_command *g)
 {
-	struct secret *secrets[] = { &g->secret, &g->jwt_secret, &g->api_key };
+	struct mf_gateway_secret *secrets[] = { &g->secret, &g->jwt_secret, &g->api_key };
 
 	mf_http_service_free(g->http);
 	mf_gateway_free(g->gw);
@@ -606,7 +267,7 @@ static void tear_down(struct gateway *g)
 
 int mf_cmd_gateway(int argc, char **argv)
 {
-	struct gateway *g = calloc(1, sizeof(*g));
+	struct mf_gateway_command *g = calloc(1, sizeof(*g));
 	struct mf_err err = { 0 };
 	int status, rc;
 
@@ -620,7 +281,7 @@ int mf_cmd_gateway(int argc, char **argv)
 	g->proxy_options = (struct mf_proxy_options){ .size = sizeof(g->proxy_options),
 						      .given_only = true,
 						      .tcp_idle_ms = 300000 };
-	status = parse(g, argc, argv);
+	status = mf_gateway_options_parse(g, argc, argv);
 	if (status < 0) {
 		rc = set_up(g, &err, &status);
 		if (rc == 0) {

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* gateway_command.h - what the parts of `moonfence gateway` share: what was asked for, and what runs */
+#ifndef MF_CLI_GATEWAY_COMMAND_H
+#define MF_CLI_GATEWAY_COMMAND_H
+
+#include <openssl/ssl.h>
+
+#include "cli/policy_host.h"
+#include "core/match/cidr_set.h"
+#include "proxies/gateway/gateway.h"
+#include "proxies/proxy.h"
+
+enum {
+	MF_GATEWAY_LISTENERS_MAX = 8,
+	MF_GATEWAY_OPENED_MAX = 64,
+	MF_GATEWAY_ORIGINS_MAX = 64,
+	MF_GATEWAY_SIGNALS_MAX = 3,
+};
+
+/* A file's first line. */
+struct mf_gateway_secret {
+	const char *path;
+	char *text;
+	size_t len;
+};
+
+struct mf_gateway_command {
+	/* as asked for */
+	struct mf_policy_host host;
+	struct {
+		struct mf_endpoint at;
+		int fd;
+	} listen[MF_GATEWAY_LISTENERS_MAX];
+	size_t listen_cnt;
+	const char *tls_cert, *tls_key, *session_name, *user;
+	struct mf_gateway_secret secret, jwt_secret, api_key;
+	struct mf_cidr open[MF_GATEWAY_OPENED_MAX];
+	size_t open_cnt;
+	char *origins[MF_GATEWAY_ORIGINS_MAX];
+	size_t origin_cnt;
+	struct mf_gateway_options opt;
+	struct mf_proxy_options proxy_options;
+	/* as it runs */
+	struct mf_session session;
+	struct event_base *base;
+	struct event *signals[MF_GATEWAY_SIGNALS_MAX], *grace;
+	size_t signal_cnt;
+	unsigned ticks; /* since it is to end */
+	SSL_CTX *tls;
+	struct mf_proxy *proxy;
+	struct mf_http_service *http;
+	struct mf_gateway *gw;
+};
+
+/** mf_gateway_options_parse() - Return: -1: go on; else the exit status, and what was wrong has been said */
+int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv);
+
+#endif
