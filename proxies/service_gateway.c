@@ -2,34 +2,26 @@
 /*
  * service_gateway.c - see service_gateway.h
  *
- * A connection: HEAD (the client's request head comes) -> RESOLVE -> DIAL -> SHAKE (TLS) -> RELAY -> LINGERING (what was sent is
- * being read by the client) -> gone. run() does whatever can be done now, and is called whenever a socket or a deadline says so.
+ * A connection: HEAD (the client's request head comes) -> HELD (a person is asked) -> RESOLVE -> DIAL -> SHAKE (TLS) -> RELAY ->
+ * LINGERING (what was sent is being read by the client) -> gone. mf_service_conn_run() does whatever can be done now, and is called
+ * whenever a socket or a deadline says so.
  */
 #include "proxies/service_gateway.h"
 
-#include <event2/buffer.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "core/policy/api_services.h"
-#include "core/wire/http_head.h"
-#include "core/wire/http_watch.h"
-#include "proxies/dns_upstream.h"
-#include "proxies/proxy_int.h"
-#include "proxies/sockwatch.h"
+#include "proxies/service_gateway_int.h"
 #include "proxies/tls_client.h"
 #include "proxies/tls_io.h"
 
 enum {
 	CONNS_MAX = 512,
 	STEPS_MAX = 64, /* of one connection; then the others have their turn */
-	CHUNK = 16384,
-	IN_ROOM = MF_HTTP_WATCH_HELD_MAX + CHUNK,
 	ANSWER_HEAD_MAX = 65536,
 	QUEUED_MAX = 65536, /* unsent bytes above which nothing more is read */
 	SETUP_MS = 30000, /* until the request's head is there, until the server has been reached */
@@ -37,52 +29,9 @@ enum {
 	LINGER_MS = 3000,
 };
 
-enum state { HEAD, RESOLVE, DIAL, SHAKE, RELAY, LINGERING, GONE };
-
-struct conn {
-	struct mf_service_gateway *g;
-	struct conn *prev, *next;
-	struct mf_session_flow flow;
-	enum state state;
-	int client, server; /* -1: none */
-	struct mf_sockwatch client_watch, server_watch;
-	struct mf_timeout timer;
-	bool running;
-	/* the server */
-	struct mf_resolve *resolve;
-	struct mf_addr addrs[MF_RESOLVE_ADDRS_MAX];
-	size_t addr_cnt, addr_next;
-	char host[MF_API_SERVICE_HOST_ROOM];
-	uint16_t port;
-	bool tls;
-	SSL *ssl;
-	/* the request: bytes that came and have not gone; the first head_left of them stand in @to_server in another form */
-	struct mf_http_watch *watch;
-	size_t in_len, head_left;
-	bool begun, ended, client_eof;
-	/* the answer */
-	size_t answer_len; /* of the head, until it has passed */
-	bool answering, server_eof;
-	bool said_end; /* our end of the client's connection */
-	struct evbuffer *to_server, *to_client;
-	uint8_t *answer; /* ANSWER_HEAD_MAX */
-	uint8_t in[IN_ROOM];
-};
-
-struct mf_service_gateway {
-	struct mf_proxy *p;
-	struct conn *conns;
-	size_t cnt;
-	struct mf_timeout_queue setup, idle, linger;
-	struct mf_api_service_judgement judgement;
-	uint8_t chunk[CHUNK];
-};
-
-static void run(struct conn *c);
-
 /* --- ends --------------------------------------------------------------------------------------------------------- */
 
-static void drop_server(struct conn *c)
+static void drop_server(struct mf_service_conn *c)
 {
 	SSL_free(c->ssl);
 	c->ssl = NULL;
@@ -93,11 +42,12 @@ static void drop_server(struct conn *c)
 	c->server = -1;
 }
 
-static void free_conn(struct conn *c)
+static void free_conn(struct mf_service_conn *c)
 {
 	struct mf_service_gateway *g = c->g;
 
 	mf_timeout_disarm(&c->timer);
+	mf_held_end(&c->held);
 	if (c->resolve)
 		mf_resolve_cancel(c->resolve);
 	drop_server(c);
@@ -120,25 +70,22 @@ static void free_conn(struct conn *c)
 }
 
 /* What is due to the client still goes; then the connection ends. */
-static void finish(struct conn *c)
+static void finish(struct mf_service_conn *c)
 {
 	drop_server(c);
-	c->state = LINGERING;
+	c->state = MF_SERVICE_LINGERING;
 	mf_timeout_arm(&c->timer, &c->g->idle);
 }
 
-static void answer(struct conn *c, int status, const char *reason, const char *fmt, ...)
-	MF_PRINTF(4, 5);
-
-/* Our own words, where the server has not said any yet. */
-static void answer(struct conn *c, int status, const char *reason, const char *fmt, ...)
+void mf_service_conn_answer(struct mf_service_conn *c, int status, const char *reason,
+			    const char *fmt, ...)
 {
 	char text[1024];
 	va_list ap;
 	int n;
 
 	if (c->answering) {
-		c->state = GONE;
+		c->state = MF_SERVICE_GONE;
 		return;
 	}
 	va_start(ap, fmt);
@@ -158,172 +105,20 @@ static void answer(struct conn *c, int status, const char *reason, const char *f
 
 /* --- the request -------------------------------------------------------------------------------------------------- */
 
-static bool is_name(struct mf_span a, const char *name)
-{
-	return a.len == strlen(name) && strncasecmp((const char *)a.ptr, name, a.len) == 0;
-}
-
-/* Fields that are between the client and us; and those by which some servers take another method than the one that was judged. */
-static bool is_ours(struct mf_span name)
-{
-	static const char *const names[] = { "host",
-					     "connection",
-					     "keep-alive",
-					     "proxy-connection",
-					     "te",
-					     "upgrade",
-					     "expect-ct",
-					     "http2-settings",
-					     "x-http-method-override",
-					     "x-http-method",
-					     "x-method-override",
-					     "x-original-url",
-					     "x-rewrite-url" };
-
-	for (size_t i = 0; i < MF_ARRAY_SIZE(names); i++)
-		if (is_name(name, names[i]))
-			return true;
-	return false;
-}
-
-static void write_head(struct conn *c, const struct mf_api_service *s, struct mf_span head,
-		       const struct mf_http_head *h, struct mf_span rest)
-{
-	struct evbuffer *out = c->to_server;
-	struct mf_span name, value;
-	size_t at = 0;
-
-	evbuffer_add(out, h->method.ptr, h->method.len);
-	evbuffer_add_printf(out, " %.*s%s%.*s HTTP/1.1\r\nHost: %.*s\r\nConnection: close\r\n",
-			    (int)s->base_len, s->base, rest.len && rest.ptr[0] == '/' ? "" : "/",
-			    (int)rest.len, (const char *)rest.ptr, (int)s->authority_len,
-			    s->authority);
-	while (mf_http_next_field(head, &at, &name, &value)) {
-		if (is_ours(name))
-			continue;
-		evbuffer_add(out, name.ptr, name.len);
-		evbuffer_add(out, ": ", 2);
-		evbuffer_add(out, value.ptr, value.len);
-		evbuffer_add(out, "\r\n", 2);
-	}
-	evbuffer_add(out, "\r\n", 2);
-}
-
-static void announce(struct conn *c, const struct mf_api_service *s, const struct mf_http_head *h,
-		     struct mf_span path, const struct mf_decision *d)
-{
-	struct mf_proxy *p = c->g->p;
-	bool denied = d->verdict == MF_DENY;
-	struct mf_session_flow flow = c->flow;
-
-	p->stats.http_requests++;
-	p->stats.http_refused += denied;
-	if (!p->session->events)
-		return;
-	flow.server.port = s->port;			      /* where it would go */
-	p->session->asked_pid = p->session->asked_parent = 0; /* of another flow */
-	mf_ask_begin_event(p, &p->event, MF_EV_NET_HTTP_REQUEST, &flow, s->host, "connect",
-			   denied ? "blocked" : "allowed", d);
-	mf_event_add_str(&p->event, MF_EVF_METHOD, (const char *)h->method.ptr, h->method.len);
-	mf_event_add_str(&p->event, MF_EVF_URL_PATH, (const char *)path.ptr, path.len);
-	mf_ask_send(p, &p->event);
-}
-
-static void on_resolved(void *ctx, int result, const struct mf_addr *addrs, size_t cnt)
-{
-	struct conn *c = ctx;
-
-	c->resolve = NULL;
-	if (result == 0 && cnt) {
-		memcpy(c->addrs, addrs, cnt * sizeof(*addrs));
-		c->addr_cnt = cnt;
-		c->state = DIAL;
-	} else {
-		answer(c, 502, "Bad Gateway", "moonfence: %s cannot be resolved", c->host);
-	}
-	mf_sockwatch_kick(&c->client_watch);
-}
-
-static void judge(struct conn *c, const struct mf_api_service *s, struct mf_span head,
-		  const struct mf_http_head *h, struct mf_span rest)
-{
-	struct mf_api_service_judgement *j = &c->g->judgement;
-	const uint8_t *query = rest.len ? memchr(rest.ptr, '?', rest.len) : NULL;
-	struct mf_span path = mf_span_sub(rest, 0, query ? (size_t)(query - rest.ptr) : rest.len);
-
-	mf_api_service_judge(s, h->method, path, j);
-	announce(c, s, h, path, &j->d);
-	if (j->d.verdict != MF_ALLOW) {
-		answer(c, 403, "Forbidden", "moonfence: %s (%s)",
-		       j->d.message  ? j->d.message
-		       : j->d.reason ? j->d.reason
-				     : "this request is not allowed",
-		       j->rule);
-		return;
-	}
-	if (h->upgrade || h->connect) {
-		answer(c, 501, "Not Implemented", "moonfence: the gateway takes requests only");
-		return;
-	}
-	write_head(c, s, head, h, rest);
-	snprintf(c->host, sizeof(c->host), "%s", s->host);
-	c->port = s->port;
-	c->tls = s->tls;
-	c->head_left = head.len;
-	c->state = RESOLVE;
-	mf_timeout_arm(&c->timer, &c->g->setup);
-	c->resolve = mf_resolve_start(c->g->p->upstream, c->host, on_resolved, c);
-}
-
-static void take_head(struct conn *c, size_t len)
-{
-	static const char begins[] = "/svc/";
-	const struct mf_api_services *all = c->g->p->opt.services(c->g->p->opt.services_ctx);
-	struct mf_span head = mf_span_of(c->in, len), rest;
-	const struct mf_api_service *s;
-	struct mf_http_head h;
-	size_t n = 0;
-
-	if (mf_http_read_head(head, &h) < 0) {
-		answer(c, 400, "Bad Request", "moonfence: this request cannot be read surely");
-		return;
-	}
-	if (!is_name(h.host, MF_SERVICE_GATEWAY_ADDR)) {
-		answer(c, 421, "Misdirected Request", "moonfence: nobody of this name is here");
-		return;
-	}
-	if (!all) {
-		answer(c, 503, "Service Unavailable", "moonfence: the policies cannot be read");
-		return;
-	}
-	rest = h.target;
-	if (rest.len > sizeof(begins) - 1 && memcmp(rest.ptr, begins, sizeof(begins) - 1) == 0) {
-		rest = mf_span_sub(rest, sizeof(begins) - 1, SIZE_MAX);
-		while (n < rest.len && rest.ptr[n] != '/' && rest.ptr[n] != '?')
-			n++;
-	}
-	s = n ? mf_api_services_find(all, mf_span_sub(rest, 0, n)) : NULL;
-	if (s)
-		judge(c, s, head, &h, mf_span_sub(rest, n, SIZE_MAX));
-	else
-		answer(c, 404, "Not Found",
-		       "moonfence: no policy declares this service; a URL of one begins "
-		       "with " MF_SERVICE_GATEWAY_URL "NAME");
-}
-
 /* Return: whether something came */
-static bool read_client(struct conn *c)
+static bool read_client(struct mf_service_conn *c)
 {
 	size_t room = sizeof(c->in) - c->in_len;
 	ssize_t n;
 
 	if (c->client_eof || c->ended || !room || evbuffer_get_length(c->to_server) > QUEUED_MAX)
 		return false;
-	n = mf_sock_recv(c->client, c->in + c->in_len, room > CHUNK ? CHUNK : room);
+	n = mf_sock_recv(c->client, c->in + c->in_len,
+			 room > MF_SERVICE_CHUNK ? MF_SERVICE_CHUNK : room);
 	if (n == MF_E_AGAIN)
 		return false;
 	if (n < 0) {
-		c->state = GONE;
+		c->state = MF_SERVICE_GONE;
 		return true;
 	}
 	c->client_eof = n == 0;
@@ -332,18 +127,18 @@ static bool read_client(struct conn *c)
 }
 
 /* What of the request may go, goes; behind its end nothing does. */
-static void pass_request(struct conn *c)
+static void pass_request(struct mf_service_conn *c)
 {
 	struct mf_http_said said;
 	size_t pass;
 	int r;
 
-	while (!c->ended && c->state == RELAY) {
+	while (!c->ended && c->state == MF_SERVICE_RELAY) {
 		size_t skip;
 
 		r = mf_http_watch_next(c->watch, mf_span_of(c->in, c->in_len), &pass, &said);
 		if (r < 0) {
-			c->state = GONE;
+			c->state = MF_SERVICE_GONE;
 			return;
 		}
 		skip = pass < c->head_left ? pass : c->head_left;
@@ -360,17 +155,17 @@ static void pass_request(struct conn *c)
 
 /* --- the server --------------------------------------------------------------------------------------------------- */
 
-static ssize_t server_recv(struct conn *c, void *buf, size_t len)
+static ssize_t server_recv(struct mf_service_conn *c, void *buf, size_t len)
 {
 	return c->ssl ? mf_tls_recv(c->ssl, buf, len) : mf_sock_recv(c->server, buf, len);
 }
 
-static ssize_t server_send(struct conn *c, const void *buf, size_t len)
+static ssize_t server_send(struct mf_service_conn *c, const void *buf, size_t len)
 {
 	return c->ssl ? mf_tls_send(c->ssl, buf, len) : mf_sock_send(c->server, buf, len);
 }
 
-static bool start_tls(struct conn *c)
+static bool start_tls(struct mf_service_conn *c)
 {
 	static const unsigned char http1[] = "\10http/1.1";
 	struct mf_proxy *p = c->g->p;
@@ -386,42 +181,42 @@ static bool start_tls(struct conn *c)
 	return true;
 }
 
-static void begin_relay(struct conn *c)
+static void begin_relay(struct mf_service_conn *c)
 {
-	c->state = RELAY;
+	c->state = MF_SERVICE_RELAY;
 	c->watch = mf_http_watch_new();
 	c->answer = malloc(ANSWER_HEAD_MAX);
 	if (!c->watch || !c->answer)
-		answer(c, 503, "Service Unavailable", "moonfence: out of memory");
+		mf_service_conn_answer(c, 503, "Service Unavailable", "moonfence: out of memory");
 }
 
-static void dial(struct conn *c);
+static void dial(struct mf_service_conn *c);
 
 /* It shows whether the server took the connection. */
-static void dialled(struct conn *c)
+static void dialled(struct mf_service_conn *c)
 {
 	if (mf_sock_error(c->server))
 		dial(c);
 	else if (!c->tls)
 		begin_relay(c);
 	else if (start_tls(c))
-		c->state = SHAKE;
+		c->state = MF_SERVICE_SHAKE;
 	else
-		answer(c, 503, "Service Unavailable", "moonfence: no TLS to %s can be begun",
-		       c->host);
+		mf_service_conn_answer(c, 503, "Service Unavailable",
+				       "moonfence: no TLS to %s can be begun", c->host);
 }
 
 static void on_server(evutil_socket_t fd, short what, void *ctx)
 {
-	struct conn *c = ctx;
+	struct mf_service_conn *c = ctx;
 
 	(void)fd;
-	if (c->state == DIAL && what & (EV_READ | EV_WRITE))
+	if (c->state == MF_SERVICE_DIAL && what & (EV_READ | EV_WRITE))
 		dialled(c);
-	run(c);
+	mf_service_conn_run(c);
 }
 
-static void dial(struct conn *c)
+static void dial(struct mf_service_conn *c)
 {
 	struct mf_proxy *p = c->g->p;
 
@@ -437,10 +232,10 @@ static void dial(struct conn *c)
 		mf_sock_close(c->server);
 		c->server = -1;
 	}
-	answer(c, 502, "Bad Gateway", "moonfence: no connection to %s", c->host);
+	mf_service_conn_answer(c, 502, "Bad Gateway", "moonfence: no connection to %s", c->host);
 }
 
-static bool shake(struct conn *c)
+static bool shake(struct mf_service_conn *c)
 {
 	int n;
 
@@ -453,17 +248,18 @@ static bool shake(struct conn *c)
 	n = (int)mf_tls_result(c->ssl, n);
 	if (n == MF_E_AGAIN)
 		return false;
-	answer(c, 502, "Bad Gateway", "moonfence: %s did not prove who it is: %s", c->host,
-	       SSL_get_verify_result(c->ssl) != X509_V_OK
-		       ? X509_verify_cert_error_string(SSL_get_verify_result(c->ssl))
-		       : "the handshake failed");
+	mf_service_conn_answer(
+		c, 502, "Bad Gateway", "moonfence: %s did not prove who it is: %s", c->host,
+		SSL_get_verify_result(c->ssl) != X509_V_OK
+			? X509_verify_cert_error_string(SSL_get_verify_result(c->ssl))
+			: "the handshake failed");
 	return true;
 }
 
 /* --- the answer --------------------------------------------------------------------------------------------------- */
 
 /* The head of an answer but for what it says about the connection. */
-static void pass_answer_head(struct conn *c, size_t len)
+static void pass_answer_head(struct mf_service_conn *c, size_t len)
 {
 	static const char *const ours[] = { "connection:", "keep-alive:", "proxy-connection:",
 					    "upgrade:" };
@@ -472,7 +268,8 @@ static void pass_answer_head(struct conn *c, size_t len)
 
 	/* "HTTP/1.1 1xx" */
 	if (len < 12 || memcmp(at, "HTTP/1.", 7) != 0 || memcmp(at + 9, "101", 3) == 0) {
-		answer(c, 502, "Bad Gateway", "moonfence: %s does not answer in HTTP/1", c->host);
+		mf_service_conn_answer(c, 502, "Bad Gateway",
+				       "moonfence: %s does not answer in HTTP/1", c->host);
 		return;
 	}
 	interim = at[9] == '1';
@@ -503,7 +300,7 @@ static void pass_answer_head(struct conn *c, size_t len)
 	}
 }
 
-static bool read_server(struct conn *c)
+static bool read_server(struct mf_service_conn *c)
 {
 	ssize_t n;
 	size_t head;
@@ -511,7 +308,7 @@ static bool read_server(struct conn *c)
 	if (c->server_eof || evbuffer_get_length(c->to_client) > QUEUED_MAX)
 		return false;
 	if (c->answering)
-		n = server_recv(c, c->g->chunk, CHUNK);
+		n = server_recv(c, c->g->chunk, MF_SERVICE_CHUNK);
 	else
 		n = server_recv(c, c->answer + c->answer_len, ANSWER_HEAD_MAX - c->answer_len);
 	if (n == MF_E_AGAIN)
@@ -521,8 +318,8 @@ static bool read_server(struct conn *c)
 		if (c->answering && n == 0)
 			finish(c);
 		else
-			answer(c, 502, "Bad Gateway", "moonfence: %s ended without an answer",
-			       c->host);
+			mf_service_conn_answer(c, 502, "Bad Gateway",
+					       "moonfence: %s ended without an answer", c->host);
 		return true;
 	}
 	if (c->answering) {
@@ -530,27 +327,27 @@ static bool read_server(struct conn *c)
 		return true;
 	}
 	c->answer_len += (size_t)n;
-	while (!c->answering && c->state == RELAY &&
+	while (!c->answering && c->state == MF_SERVICE_RELAY &&
 	       (head = mf_http_find_end(mf_span_of(c->answer, c->answer_len), 0)))
 		pass_answer_head(c, head);
-	if (!c->answering && c->state == RELAY && c->answer_len == ANSWER_HEAD_MAX)
-		answer(c, 502, "Bad Gateway", "moonfence: the answer of %s has too long a head",
-		       c->host);
+	if (!c->answering && c->state == MF_SERVICE_RELAY && c->answer_len == ANSWER_HEAD_MAX)
+		mf_service_conn_answer(c, 502, "Bad Gateway",
+				       "moonfence: the answer of %s has too long a head", c->host);
 	return true;
 }
 
 /* --- moving bytes ------------------------------------------------------------------------------------------------- */
 
 /* Return: bytes that went; MF_E_AGAIN, MF_E_CLOSED */
-static ssize_t flush(struct conn *c, struct evbuffer *from, bool to_server)
+static ssize_t flush(struct mf_service_conn *c, struct evbuffer *from, bool to_server)
 {
 	struct evbuffer_iovec v;
 	ssize_t n;
 
-	if (evbuffer_peek(from, CHUNK, NULL, &v, 1) < 1 || !v.iov_len)
+	if (evbuffer_peek(from, MF_SERVICE_CHUNK, NULL, &v, 1) < 1 || !v.iov_len)
 		return MF_E_AGAIN;
-	if (v.iov_len > CHUNK)
-		v.iov_len = CHUNK;
+	if (v.iov_len > MF_SERVICE_CHUNK)
+		v.iov_len = MF_SERVICE_CHUNK;
 	n = to_server ? server_send(c, v.iov_base, v.iov_len)
 		      : mf_sock_send(c->client, v.iov_base, v.iov_len);
 	if (n > 0)
@@ -558,15 +355,15 @@ static ssize_t flush(struct conn *c, struct evbuffer *from, bool to_server)
 	return n == 0 ? MF_E_AGAIN : n;
 }
 
-static bool relay(struct conn *c)
+static bool relay(struct mf_service_conn *c)
 {
 	bool moved = read_client(c);
 	ssize_t n;
 
-	if (c->state != RELAY)
+	if (c->state != MF_SERVICE_RELAY)
 		return true;
 	pass_request(c);
-	if (c->state != RELAY)
+	if (c->state != MF_SERVICE_RELAY)
 		return true;
 	n = flush(c, c->to_server, true);
 	if (n == MF_E_CLOSED) {
@@ -579,7 +376,7 @@ static bool relay(struct conn *c)
 }
 
 /* The rest of what the client says is read and thrown away, so that its end of the connection does not see a reset. */
-static bool linger(struct conn *c)
+static bool linger(struct mf_service_conn *c)
 {
 	ssize_t n;
 
@@ -590,74 +387,91 @@ static bool linger(struct conn *c)
 		mf_sock_shutdown_write(c->client);
 		mf_timeout_arm(&c->timer, &c->g->linger);
 	}
-	n = c->client_eof ? 0 : mf_sock_recv(c->client, c->g->chunk, CHUNK);
+	n = c->client_eof ? 0 : mf_sock_recv(c->client, c->g->chunk, MF_SERVICE_CHUNK);
 	if (n == MF_E_AGAIN)
 		return false;
 	if (n <= 0)
-		c->state = GONE;
+		c->state = MF_SERVICE_GONE;
 	return true;
 }
 
-static bool step(struct conn *c)
+/* Its request waits. A client that ends its side has given up, unless a process still has the socket (it may have said all). */
+static bool wait_for_answer(struct mf_service_conn *c)
+{
+	const struct mf_session_ops *ops = &c->g->p->session->ops;
+	struct mf_process who;
+	bool moved = read_client(c);
+
+	if (moved && c->state == MF_SERVICE_HELD && c->client_eof &&
+	    (!ops->find_process || ops->find_process(ops->ctx, &c->flow, &who) < 0))
+		c->state = MF_SERVICE_GONE;
+	return moved;
+}
+
+static bool step(struct mf_service_conn *c)
 {
 	ssize_t n = flush(c, c->to_client, false);
 	bool moved = n > 0;
 	size_t head;
 
 	if (n == MF_E_CLOSED) {
-		c->state = GONE;
+		c->state = MF_SERVICE_GONE;
 		return true;
 	}
 	switch (c->state) {
-	case HEAD:
+	case MF_SERVICE_HEAD:
 		moved = read_client(c) || moved;
-		if (c->state != HEAD)
+		if (c->state != MF_SERVICE_HEAD)
 			return true;
 		head = mf_http_find_end(mf_span_of(c->in, c->in_len), 0);
 		if (head)
-			take_head(c, head);
+			mf_service_conn_take_head(c, head);
 		else if (c->in_len > MF_HTTP_HEAD_MAX)
-			answer(c, 431, "Request Header Fields Too Large",
-			       "moonfence: the head is too long");
+			mf_service_conn_answer(c, 431, "Request Header Fields Too Large",
+					       "moonfence: the head is too long");
 		else if (c->client_eof)
-			c->state = GONE;
+			c->state = MF_SERVICE_GONE;
 		return moved || head;
-	case DIAL:
+	case MF_SERVICE_HELD:
+		return wait_for_answer(c) || moved;
+	case MF_SERVICE_DIAL:
 		if (c->server < 0) {
 			dial(c);
-			return c->state != DIAL;
+			return c->state != MF_SERVICE_DIAL;
 		}
 		return moved;
-	case SHAKE:
+	case MF_SERVICE_SHAKE:
 		return shake(c) || moved;
-	case RELAY:
+	case MF_SERVICE_RELAY:
 		return relay(c) || moved;
-	case LINGERING:
+	case MF_SERVICE_LINGERING:
 		return linger(c) || moved;
 	default:
 		return moved;
 	}
 }
 
-static void want(struct conn *c)
+static void want(struct mf_service_conn *c)
 {
-	bool reads =
-		c->state == HEAD || c->state == LINGERING ||
-		(c->state == RELAY && !c->ended && evbuffer_get_length(c->to_server) <= QUEUED_MAX);
+	bool reads = c->state == MF_SERVICE_HEAD || c->state == MF_SERVICE_LINGERING ||
+		     (c->state == MF_SERVICE_HELD && c->in_len < sizeof(c->in)) ||
+		     (c->state == MF_SERVICE_RELAY && !c->ended &&
+		      evbuffer_get_length(c->to_server) <= QUEUED_MAX);
 
 	mf_sockwatch_want(&c->client_watch,
 			  (short)((reads && !c->client_eof ? EV_READ : 0) |
 				  (evbuffer_get_length(c->to_client) ? EV_WRITE : 0)));
 	if (c->server >= 0)
-		mf_sockwatch_want(&c->server_watch,
-				  (short)((c->state != DIAL ? EV_READ : 0) |
-					  (c->state == DIAL || c->state == SHAKE ||
-							   evbuffer_get_length(c->to_server)
-						   ? EV_WRITE
-						   : 0)));
+		mf_sockwatch_want(
+			&c->server_watch,
+			(short)((c->state != MF_SERVICE_DIAL ? EV_READ : 0) |
+				(c->state == MF_SERVICE_DIAL || c->state == MF_SERVICE_SHAKE ||
+						 evbuffer_get_length(c->to_server)
+					 ? EV_WRITE
+					 : 0)));
 }
 
-static void run(struct conn *c)
+void mf_service_conn_run(struct mf_service_conn *c)
 {
 	bool moved = false;
 	unsigned steps = 0;
@@ -665,19 +479,19 @@ static void run(struct conn *c)
 	if (c->running)
 		return;
 	c->running = true;
-	while (c->state != GONE && step(c)) {
+	while (c->state != MF_SERVICE_GONE && step(c)) {
 		moved = true;
-		if (++steps == STEPS_MAX && c->state != GONE) {
+		if (++steps == STEPS_MAX && c->state != MF_SERVICE_GONE) {
 			mf_sockwatch_kick(&c->client_watch);
 			break;
 		}
 	}
 	c->running = false;
-	if (c->state == GONE) {
+	if (c->state == MF_SERVICE_GONE) {
 		free_conn(c);
 		return;
 	}
-	if (moved && c->state == RELAY)
+	if (moved && c->state == MF_SERVICE_RELAY)
 		mf_timeout_arm(&c->timer, &c->g->idle);
 	want(c);
 }
@@ -686,21 +500,24 @@ static void on_client(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd;
 	(void)what;
-	run(ctx);
+	mf_service_conn_run(ctx);
 }
 
 static void on_deadline(struct mf_timeout *t, void *ctx)
 {
-	struct conn *c = (struct conn *)((char *)t - offsetof(struct conn, timer));
+	struct mf_service_conn *c =
+		(struct mf_service_conn *)((char *)t - offsetof(struct mf_service_conn, timer));
 
 	(void)ctx;
-	if (c->state == DIAL || c->state == SHAKE || c->state == RESOLVE) {
+	if (c->state == MF_SERVICE_DIAL || c->state == MF_SERVICE_SHAKE ||
+	    c->state == MF_SERVICE_RESOLVE) {
 		if (c->resolve) {
 			mf_resolve_cancel(c->resolve);
 			c->resolve = NULL;
 		}
-		answer(c, 504, "Gateway Timeout", "moonfence: %s takes too long", c->host);
-		run(c);
+		mf_service_conn_answer(c, 504, "Gateway Timeout", "moonfence: %s takes too long",
+				       c->host);
+		mf_service_conn_run(c);
 		return;
 	}
 	free_conn(c);
@@ -745,7 +562,7 @@ bool mf_service_gateway_is(const struct mf_service_gateway *g, const struct mf_s
 void mf_service_gateway_take(struct mf_service_gateway *g, int fd,
 			     const struct mf_session_flow *flow)
 {
-	struct conn *c = g->cnt < CONNS_MAX ? calloc(1, sizeof(*c)) : NULL;
+	struct mf_service_conn *c = g->cnt < CONNS_MAX ? calloc(1, sizeof(*c)) : NULL;
 
 	if (!c) {
 		mf_sock_reset(fd);
@@ -773,5 +590,5 @@ void mf_service_gateway_take(struct mf_service_gateway *g, int fd,
 	g->conns = c;
 	g->cnt++;
 	mf_timeout_arm(&c->timer, &g->setup);
-	run(c);
+	mf_service_conn_run(c);
 }

@@ -251,6 +251,11 @@ static void ask_connect_dry(struct mf_asker *a, const struct mf_session_flow *fl
 	decide_dry(a, d);
 }
 
+void mf_ask_fill_connect(struct mf_asker *a, const struct mf_session_flow *flow, const char *host)
+{
+	fill_connect(a, MF_CONNECT, flow, host, NULL, 0);
+}
+
 void mf_ask_connect(struct mf_asker *a, const struct mf_session_flow *flow, const char *host,
 		    struct mf_decision *d)
 {

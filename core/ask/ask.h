@@ -89,6 +89,9 @@ bool mf_ask_alias_denied(struct mf_asker *a, const struct mf_session_flow *flow,
 bool mf_ask_addr_denied(struct mf_asker *a, const struct mf_session_flow *flow, const char *name,
 			const struct mf_addr *addr, struct mf_decision *d);
 
+/** mf_ask_fill_connect() - The request of such a question, for who decides by other means and may have to ask a person */
+void mf_ask_fill_connect(struct mf_asker *a, const struct mf_session_flow *flow, const char *host);
+
 /** mf_ask_connect() - One question about flow->server under one name (NULL: none) */
 void mf_ask_connect(struct mf_asker *a, const struct mf_session_flow *flow, const char *host,
 		    struct mf_decision *d);

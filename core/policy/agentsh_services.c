@@ -23,6 +23,7 @@ struct mf_api_service_rule {
 	bool any_path;
 	unsigned line;
 	enum mf_verdict verdict;
+	uint32_t ask_timeout_ms; /* 0: not said */
 	bool audit;
 };
 
@@ -118,9 +119,14 @@ static int take_rule(const struct place *p, const struct mf_yaml_node *node,
 {
 	const struct mf_yaml_node *decision = get(node, "decision"),
 				  *methods = get(node, "methods");
+	int64_t timeout_ms;
 
 	r->name = text_of(node, "name", NULL);
 	r->message = text_of(node, "message", NULL);
+	timeout_ms = mf_rules_duration_ms(text_of(node, "timeout", "0"));
+	r->ask_timeout_ms = timeout_ms < 0	      ? 0
+			    : timeout_ms > UINT32_MAX ? UINT32_MAX
+						      : (uint32_t)timeout_ms;
 	r->line = node->line;
 	r->methods = methods && methods->cnt ? methods : NULL;
 	if (!decision) {
@@ -524,17 +530,6 @@ static bool has_path(const struct mf_api_service_rule *r, const char *path, size
 	return r->any_path;
 }
 
-static void settle(const struct mf_api_service *s, enum mf_verdict verdict, struct mf_decision *d)
-{
-	d->verdict = d->decided = verdict;
-	if (verdict != MF_ASK)
-		return;
-	/* Nobody is asked on this way. */
-	d->settled = true;
-	d->verdict = s->ask_else_allow ? MF_ALLOW : MF_DENY;
-	d->reason = "approve_without_channel";
-}
-
 void mf_api_service_judge(const struct mf_api_service *s, struct mf_span method,
 			  struct mf_span path, struct mf_api_service_judgement *ret)
 {
@@ -550,6 +545,7 @@ void mf_api_service_judge(const struct mf_api_service *s, struct mf_span method,
 	d->line = s->line;
 	d->rule = ret->rule;
 	d->verdict = d->decided = MF_DENY;
+	d->else_allow = s->ask_else_allow;
 	snprintf(ret->rule, sizeof(ret->rule), SERVICES_KEY "[%u] %s", s->index, s->name);
 	d->reason = decode_path(path, decoded, &len);
 	for (size_t i = 0; !d->reason && i < s->rule_cnt; i++) {
@@ -562,9 +558,10 @@ void mf_api_service_judge(const struct mf_api_service *s, struct mf_span method,
 		d->line = r->line;
 		d->message = r->message;
 		d->audit = r->audit;
-		settle(s, r->verdict, d);
+		d->verdict = d->decided = r->verdict;
+		d->ask_timeout_ms = r->ask_timeout_ms;
 		return;
 	}
 	if (!d->reason)
-		settle(s, s->verdict, d);
+		d->verdict = d->decided = s->verdict;
 }

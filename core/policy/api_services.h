@@ -63,8 +63,8 @@ const struct mf_api_service *mf_api_services_find(const struct mf_api_services *
 
 /* What becomes of a request. */
 struct mf_api_service_judgement {
-	struct mf_decision
-		d; /* MF_ALLOW or MF_DENY; its texts live as long as the table and this struct */
+	/* MF_ALLOW, MF_DENY, or MF_ASK, which mf_approve_settle() is for; its texts live as long as the table and this struct */
+	struct mf_decision d;
 	char rule[MF_API_SERVICE_RULE_ROOM];
 };
 

@@ -330,6 +330,43 @@ class Approvals:
         r = self.finished(p)
         self.assertEqual((r.status, r.out), (0, "hello\n"), r)
 
+    def test_a_request_to_a_service(self):
+        """approve of http_services: an answer is for one method and target, and nothing reaches the server before it."""
+        policy = self.lab.write(f"policies/approve-services-{type(self).__name__}.yaml", """version: 1
+name: services
+http_services:
+  - name: plain
+    upstream: http://allowed.example/base
+    rules:
+      - {name: people, methods: [POST], paths: ["/**"], decision: approve, message: "people post", timeout: 3m}
+      - {name: read, methods: [GET], paths: ["/**"], decision: allow}
+""")
+        p, name = self.held("curl -sS -d body $PLAIN_API_URL/a?q=1; curl -sS -d body $PLAIN_API_URL/a?q=1; curl -sS -d body $PLAIN_API_URL/b;"
+                            "curl -sS $PLAIN_API_URL/c", policy=policy)
+        asked = self.wait_for(name)[0]
+        self.assertEqual((asked["kind"], asked["rule"], asked["message"], asked["reason"], asked["fields"]["host"]),
+                         ("connect", "http_services[0].rules[0] people", "people post", "POST /a?q=1", "allowed.example"))
+        self.assertTrue(100000 < asked["left_ms"] <= 180000, asked)
+        self.assertEqual(self.control("allow", "-s", name, "--remember", "session", "1").returncode, 0)
+        asked = self.wait_for(name)[0]
+        self.assertEqual((asked["id"], asked["reason"]), (2, "POST /b"))
+        self.assertEqual(self.control("deny", "-s", name, "2").returncode, 0)
+        r = self.finished(p)
+        served = "server=web host=allowed.example sni= port=80\n"
+        self.assertEqual(r.out, 2 * served + "moonfence: people post (http_services[0].rules[0] people)\n" + served, r)
+        self.assertTrue(r.find("net_http_request", fields__url_path="/b", effective_action="blocked", policy__reason="approval_denied"), r)
+        self.assertEqual(len(r.find("net_http_request", fields__url_path="/a", effective_action="allowed", policy__decision="ask",
+                                    policy__reason="approved")), 2, r)
+        # who gives up takes the question along
+        seen = self.lab.path(f"seen-{type(self).__name__}")
+        p, name = self.held(f"curl -sS -d body $PLAIN_API_URL/d & while [ ! -e {seen} ]; do sleep 0.05; done; kill $!; wait; curl -sS $PLAIN_API_URL/e",
+                            policy=policy)
+        self.wait_for(name)
+        self.lab.write(os.path.basename(seen), "")
+        r = self.finished(p)
+        self.assertEqual(r.out, served, r)
+        self.assertTrue(r.find("approval_requested", fields__kind="connect") and r.find("approval_withdrawn"), r)
+
     def test_a_hostile_name_cannot_drive_the_terminal(self):
         policy = self.asks('return { name = "asks", dns = function(q) return ask{ message = "a\\27[31mb\\u{202e}c" } end }')
         t = self.terminal(["dig", "+tries=1", "+time=60", "a\\027[2Jb.allowed.example"], policy=policy)
