@@ -162,6 +162,7 @@ static void take_settings(struct mf_agentsh_doc *doc)
 	static const char *const dns[] = { "resolve_known", "allow", "deny", NULL };
 	static const char *const trust[] = { "check", "trusted", NULL };
 	static const char *const instead[] = { "deny", "allow", NULL };
+	static const char *const others[] = { "empty", "forward", NULL };
 	const struct mf_yaml_node *node = mf_yaml_get(doc->root, "name"),
 				  *all = mf_yaml_get(doc->root, "vars_from_env");
 	const struct mf_agentsh_crumb at = { NULL, "name", 0 }, at_unasked = { NULL, unasked, 0 };
@@ -183,6 +184,7 @@ static void take_settings(struct mf_agentsh_doc *doc)
 		.file_default = MF_DEFAULT_ALLOW_READS,
 		.ask_else_allow = take_word(doc, unasked, instead) == 1,
 		.redirect_else_allow = take_word(doc, "redirect_unsupported", instead) == 1,
+		.other_types_forward = take_word(doc, "redirect_other_types", others) == 1,
 		.report = on_rule_error,
 		.report_ctx = doc,
 	};

@@ -186,7 +186,8 @@ static int read_text(struct mf_agentsh_doc *from, const struct mf_yaml_node *ite
 static void doubt_settings(struct mf_agentsh_doc *doc)
 {
 	static const char *const keys[] = { "dns_default", "redirect_target_policy",
-					    "approve_without_channel", "redirect_unsupported" };
+					    "approve_without_channel", "redirect_unsupported",
+					    "redirect_other_types" };
 
 	for (size_t i = 0; i < MF_ARRAY_SIZE(keys); i++) {
 		const struct mf_yaml_node *value = mf_yaml_get(doc->root, keys[i]);

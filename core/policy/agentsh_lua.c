@@ -203,6 +203,8 @@ static void put_settings(struct writing *w)
 		put_setting(w->out, "approve_without_channel", "allow");
 	if (o->redirect_else_allow)
 		put_setting(w->out, "redirect_unsupported", "allow");
+	if (o->other_types_forward)
+		put_setting(w->out, "redirect_other_types", "forward");
 }
 
 static bool has_services(const struct mf_agentsh_doc *top)

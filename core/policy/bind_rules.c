@@ -633,6 +633,7 @@ int mf_rules_from_lua(lua_State *L, int idx, const char *policy,
 	static const char *const network_words[] = { "none", "deny", NULL };
 	static const char *const file_words[] = { "none", "deny", "allow_reads", NULL };
 	static const char *const else_words[] = { "deny", "allow", NULL };
+	static const char *const other_words[] = { "empty", "forward", NULL };
 	_Static_assert(MF_ARRAY_SIZE(file_words) == MF_POLICY_DEFAULT_NUM + 1,
 		       "a word for each default");
 	struct lines lines[MF_RULE_FAMILY_NUM] = { 0 };
@@ -676,6 +677,10 @@ int mf_rules_from_lua(lua_State *L, int idx, const char *policy,
 	if (r < 0)
 		goto out;
 	options.redirect_else_allow = r == 1;
+	r = take_setting(L, "redirect_other_types", other_words, policy, chunk->name, err);
+	if (r < 0)
+		goto out;
+	options.other_types_forward = r == 1;
 	r = mf_rules_builder_new(&options, &b);
 	if (r < 0) {
 		mf_err_set(err, r, "policy %s: out of memory while reading its rules", policy);

@@ -24,8 +24,8 @@ static const char *const family_names[] = { "network_rules", "dns_redirects", "c
 _Static_assert(MF_ARRAY_SIZE(family_names) == MF_RULE_FAMILY_NUM, "a name for each family");
 
 static const char *const setting_names[] = {
-	"dns_default", "network_default",	  "file_default",	 "redirect_target_policy",
-	"compat",      "approve_without_channel", "redirect_unsupported"
+	"dns_default", "network_default",	  "file_default",	  "redirect_target_policy",
+	"compat",      "approve_without_channel", "redirect_unsupported", "redirect_other_types"
 };
 
 const char *mf_rule_family_name(enum mf_rule_family family)
@@ -63,6 +63,7 @@ void mf_rules_free(struct mf_rules *rules)
 		free(r->tls_sni);
 		free(r->dir);
 		mf_outcome_unref(r->outcome);
+		mf_outcome_unref(r->forward_outcome);
 	}
 	for (size_t i = 0; i < MF_RULE_FAMILY_NUM; i++)
 		mf_rule_index_free(rules->index[i]);
@@ -97,6 +98,7 @@ int mf_rules_builder_new(const struct mf_rules_options *options, struct mf_rules
 		rules->file_default = options->file_default;
 		rules->ask_else_allow = options->ask_else_allow;
 		rules->redirect_else_allow = options->redirect_else_allow;
+		rules->other_types_forward = options->other_types_forward;
 		rules->policy = strdup(options->policy);
 		rules->file = strdup(options->file ? options->file : "");
 		rules->known = mf_rule_index_new(options->gobwas);

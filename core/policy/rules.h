@@ -139,6 +139,8 @@ struct mf_rules_options {
 	enum mf_policy_default network_default, file_default;
 	/* approve_without_channel, redirect_unsupported = "allow": where nobody can be asked, or traffic not be redirected (P4) */
 	bool ask_else_allow, redirect_else_allow;
+	/* redirect_other_types = "forward": what no address answers is asked of the resolvers (P73) */
+	bool other_types_forward;
 	const struct mf_rule_observer *observer; /* NULL for none */
 	/*
 	 * Where each error goes instead of into the text of mf_rules_builder_finish(), which then fails with MF_E_POLICY alone.

@@ -105,6 +105,38 @@ static int rule_outcome(struct mf_rules *rules, struct rule *r, const char *targ
 	return 0;
 }
 
+/* A DNS redirect whose name is asked for something that no address answers (P73). */
+static int forward_outcome(struct mf_rules *rules, struct rule *r, struct mf_outcome **ret)
+{
+	struct mf_decision d = blank_decision(rules);
+
+	if (!r->forward_outcome) {
+		d.verdict = MF_ALLOW;
+		d.visibility = r->visibility;
+		d.reason = "redirect_other_types";
+		d.rule = r->label;
+		d.line = r->line;
+		if (r->file)
+			d.file = r->file;
+		r->forward_outcome = mf_outcome_new(&d);
+	}
+	*ret = r->forward_outcome;
+	return *ret ? 0 : MF_E_NOMEM;
+}
+
+/* Types whose answer leads to an address, by itself or by what it hints at. */
+static bool leads_to_address(struct mf_request *req)
+{
+	static const char *const types[] = { "A", "AAAA", "HTTPS", "SVCB", "ANY" };
+	struct mf_value type = mf_request_get(req, MF_F_TYPE);
+
+	for (size_t i = 0; i < MF_ARRAY_SIZE(types); i++)
+		if (type.type == MF_T_STR && type.len == strlen(types[i]) &&
+		    memcmp(type.ptr, types[i], type.len) == 0)
+			return true;
+	return type.type != MF_T_STR;
+}
+
 /* What dns_default says, as an outcome of its own. */
 static int default_outcome(struct mf_rules *rules, struct mf_outcome **slot,
 			   enum mf_verdict verdict, const char *reason, struct mf_outcome **ret)
@@ -318,8 +350,12 @@ static int ask_dns_rules(struct mf_rules *rules, struct mf_request *req, struct 
 		denied = false;
 		net = MF_RULE_NONE;
 	}
-	if (!denied && redirect != MF_RULE_NONE)
-		return rule_outcome(rules, &rules->rules[redirect], NULL, ret);
+	if (!denied && redirect != MF_RULE_NONE) {
+		if (!rules->other_types_forward || leads_to_address(req))
+			return rule_outcome(rules, &rules->rules[redirect], NULL, ret);
+		if (net == MF_RULE_NONE)
+			return forward_outcome(rules, &rules->rules[redirect], ret);
+	}
 	if (net != MF_RULE_NONE)
 		return rule_outcome(rules, &rules->rules[net], NULL, ret);
 	if (resolve_known && known == MF_RULE_NONE) {
@@ -671,7 +707,8 @@ uint64_t mf_rules_fields(const struct mf_rules *rules, enum mf_kind kind)
 	case MF_DNS:
 		return network || rules->family_cnt[MF_DNS_REDIRECTS] ||
 				       rules->dns_default != MF_DNS_RESOLVE_KNOWN
-			       ? MF_FIELD_BIT(MF_F_NAME)
+			       ? MF_FIELD_BIT(MF_F_NAME) |
+					 (rules->other_types_forward ? MF_FIELD_BIT(MF_F_TYPE) : 0)
 			       : 0;
 	case MF_CONNECT:
 		return network ? connect : 0;

@@ -37,6 +37,8 @@ struct rule {
 	char *label; /* "dns_redirects[2] npm-mirror" */
 	char *message, *redirect_host, *redirect_unix, *tls_sni, *dir;
 	struct mf_outcome *outcome; /* made when the rule first wins */
+	struct mf_outcome
+		*forward_outcome; /* of a DNS redirect, for types that it does not answer */
 };
 
 struct mf_rules {
@@ -51,7 +53,7 @@ struct mf_rules {
 	struct mf_rule_index *blind;
 	enum mf_dns_default dns_default;
 	enum mf_policy_default network_default, file_default;
-	bool ask_else_allow, redirect_else_allow; /* as in mf_rules_options */
+	bool ask_else_allow, redirect_else_allow, other_types_forward; /* as in mf_rules_options */
 	char *policy, *file;
 	/* With which "name:port" expressions are tried for resolve_known. */
 	uint16_t try_ports[TRY_PORTS_MAX];

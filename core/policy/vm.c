@@ -29,6 +29,7 @@ static const char *const suggested_keys[] = { KEYS_OWN,
 					      "redirect_target_policy",
 					      "approve_without_channel",
 					      "redirect_unsupported",
+					      "redirect_other_types",
 					      NULL };
 
 /* --- making ------------------------------------------------------------------------------------------------------- */

@@ -54,6 +54,24 @@ class Agentsh:
         r = self.fence([*CURL, "http://registry.npm.example/"])
         self.assertEqual((r.status, r.out), (0, "server=web host=registry.npm.example sni= port=80\n"), r)
 
+    def test_other_types_of_a_redirected_name(self):
+        """P73: nothing, or what the resolvers say"""
+        def ask(setting, *types):
+            policy = self.lab.write(f"policies/types-{type(self).__name__}.yaml", f"""version: 1
+name: types
+{setting}
+dns_redirects:
+  - {{name: many, match: '^many\\.example$', resolve_to: 11.0.0.80}}
+""")
+            r = self.fence("; ".join(f"dig +tries=1 +time=60 +short many.example {t}" for t in types), policy=policy)
+            self.assertEqual(r.status, 0, r)
+            return r
+        self.assertEqual(ask("", "A", "TXT", "AAAA").out, "11.0.0.80\n")
+        r = ask("redirect_other_types: forward", "A", "HTTPS", "TXT", "AAAA")
+        self.assertRegex(r.out, r'\A11\.0\.0\.80\n("x{200}" .*\n)\Z', r)
+        self.assertTrue(r.find("dns_query", domain="many.example", policy__rule="dns_redirects[0] many", policy__decision="allow",
+                               policy__reason="redirect_other_types"), r)
+
     def test_connections_are_sent_to_the_gateway_under_its_name(self):
         r = self.fence([*CURL, "https://api.vendor.example/"])
         self.assertEqual((r.status, r.out), (0, "server=llm host=api.vendor.example sni=llm.corp.example port=8443\n"), r)

@@ -18,6 +18,7 @@
 ---@field redirect_target_policy "check"|"trusted"? Whether `network_rules` must not deny what redirects dial; `check`.
 ---@field approve_without_channel "deny"|"allow"? What a rule's `approve` is where nobody can be asked; `deny`.
 ---@field redirect_unsupported "deny"|"allow"? What a rule's redirect is where the traffic cannot be redirected (QUIC); `deny`.
+---@field redirect_other_types "empty"|"forward"? What a name of `dns_redirects` has of types that are no address (TXT, MX, CNAME): nothing, or what the resolvers say; `empty`.
 ---@field dns fun(q: moonfence.DnsRequest): moonfence.Verdict? Asked before a name is resolved.
 ---@field dns_answer fun(q: moonfence.DnsAnswerRequest, a: moonfence.DnsAnswer): moonfence.Verdict? Asked before an answer is told.
 ---@field connect fun(c: moonfence.ConnectRequest): moonfence.Verdict? Asked before a connection is dialled.
