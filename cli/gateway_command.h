@@ -5,6 +5,7 @@
 
 #include <openssl/ssl.h>
 
+#include "cli/options.h"
 #include "cli/policy_host.h"
 #include "core/match/cidr_set.h"
 #include "proxies/gateway/gateway.h"
@@ -54,5 +55,9 @@ struct mf_gateway_command {
 
 /** mf_gateway_options_parse() - Return: -1: go on; else the exit status, and what was wrong has been said */
 int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv);
+
+/** mf_gateway_take_relay() - --relay. Return: 0; an exit status, and what was wrong has been said */
+int mf_gateway_take_relay(const struct mf_usage *usage, struct mf_gateway_command *g,
+			  const char *value);
 
 #endif

@@ -40,6 +40,7 @@ enum {
 	OPT_APPROVALS,
 	OPT_NO_WATCH,
 	OPT_VERBOSE,
+	OPT_RELAY,
 };
 
 static const struct mf_option options[] = {
@@ -74,6 +75,8 @@ static const struct mf_option options[] = {
 	  "open TCP connections of one session (default: 1024)" },
 	{ OPT_DIAL_TIMEOUT, 0, "connect-timeout", "SECONDS", "default: 10" },
 	{ OPT_IDLE_TIMEOUT, 0, "idle-timeout", "SECONDS", "of a TCP connection; default: 300" },
+	{ OPT_RELAY, 0, "relay", "NAME=VALUE",
+	  "a setting of the UDP relay (docs/gateway.md), as filter=any; may be repeated" },
 	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
 	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
 	{ OPT_SESSION, 's', "session", "NAME", "name of the whole in events (default: gateway)" },
@@ -254,6 +257,8 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 	case OPT_IDLE_TIMEOUT:
 		return set_number("idle-timeout", value, 86400, 1000,
 				  &g->proxy_options.tcp_idle_ms);
+	case OPT_RELAY:
+		return mf_gateway_take_relay(&usage, g, value);
 	case OPT_EVENTS:
 		g->host.events_path = value;
 		return 0;

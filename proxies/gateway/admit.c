@@ -166,8 +166,10 @@ static bool take_jwt(struct mf_gateway *gw, struct mf_span text, struct mf_gw_wh
 	if (good && t->has_origin)
 		good = mf_origin_normalize(mf_span_str(t->origin), origin) > 0 &&
 		       strcmp(origin, who->origin) == 0;
-	if (good)
+	if (good) {
 		memcpy(who->sid, t->sid, sizeof(who->sid));
+		who->by_jwt = true;
+	}
 	free(t);
 	return good;
 }
@@ -186,6 +188,11 @@ static bool take(struct mf_gateway *gw, struct mf_span text, struct mf_gw_who *w
 	return (by & MF_GW_BY_SESSION && take_session(gw, text, who)) ||
 	       (by & MF_GW_BY_JWT && take_jwt(gw, text, who)) ||
 	       (by & MF_GW_BY_KEY && take_key(gw, text));
+}
+
+bool mf_gw_who_take(struct mf_gateway *gw, struct mf_span credential, struct mf_gw_who *who)
+{
+	return who->known = take(gw, credential, who);
 }
 
 static void read_origin(struct mf_gateway *gw, const struct mf_http_request *req,
@@ -235,10 +242,17 @@ void mf_gw_who_read(struct mf_gateway *gw, const struct mf_http_request *req, st
 	}
 	if (ret->known || gw->opt.auth == 0)
 		return;
-	ret->known = (find_bearer(req, &s) && take(gw, s, ret)) ||
-		     (find_token_protocol(req, &s) && take(gw, s, ret));
+	if (find_bearer(req, &s)) {
+		ret->offered = true;
+		ret->known = take(gw, s, ret);
+	}
+	if (!ret->known && find_token_protocol(req, &s)) {
+		ret->offered = true;
+		ret->known = take(gw, s, ret);
+	}
 	for (unsigned i = 0; i < MF_ARRAY_SIZE(params) && !ret->known; i++) {
 		len = mf_http_find_param(req->query, params[i], text, sizeof(text));
+		ret->offered |= len != MF_E_NOENT && len != 0;
 		ret->known = len > 0 && take(gw, mf_span_of(text, (size_t)len), ret);
 	}
 }

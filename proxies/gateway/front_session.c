@@ -52,7 +52,8 @@ static void on_readyz(void *ctx, struct mf_http_exchange *x, const struct mf_htt
 
 	if (may_ask(gw, x, req, &who))
 		answer_json(gw, x, &who, gw->stopping ? 503 : 200,
-			    gw->stopping ? "{\"ok\":false}" : "{\"ok\":true}");
+			    gw->stopping ? "{\"ok\":false,\"ready\":false}"
+					 : "{\"ok\":true,\"ready\":true}");
 }
 
 static void on_version(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
@@ -99,6 +100,13 @@ static void gather(struct mf_gateway *gw, struct mf_metrics *m)
 	count(m, datagrams, "", "received", s.datagrams_in);
 	count(m, datagrams, "", "denied", s.datagrams_denied);
 	count(m, datagrams, "", "malformed", s.datagrams_bad);
+	for (unsigned i = 0; i < MF_RELAY_EVENT_CNT; i++) {
+		const struct mf_label l = { "event", mf_relay_event_name(i) };
+
+		mf_counter_add(mf_metrics_counter(m, "aero_webrtc_udp_relay_events_total",
+						  "What happened in the UDP relay", &l, 1),
+			       gw->relay_events[i]);
+	}
 	count(m, "moonfence_gateway_questions_total", "DNS questions over HTTP", NULL, s.questions);
 	count(m, "moonfence_gateway_sessions_total", "Session tokens that were made", NULL,
 	      s.sessions);

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gateway.c - see gateway.h: options, WebSockets from their upgrade to their end, life */
 #include <openssl/rand.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #include "proxies/gateway/gateway_int.h"
 
-enum { KEEP_MEMBER_MS = 600000, FIELD_MAX = 256 };
+enum {
+	KEEP_MEMBER_MS = 600000,
+	FIELD_MAX = 256,
+	PAYLOAD_MAX = 65507, /* of UDP over IPv4 */
+};
 
 /* --- WebSockets ----------------------------------------------------------------------------------------------------------- */
 
@@ -23,6 +28,7 @@ static void free_front(struct mf_gw_front *f)
 	f->member->sockets--;
 	gw->stats.sockets_open--;
 	mf_gw_member_unref(f->member);
+	free(f->origin);
 	free(f);
 }
 
@@ -62,8 +68,9 @@ static void on_taken(void *ctx, const struct mf_http_taken *taken)
 {
 	struct mf_gw_front *f = ctx;
 
-	if (!taken || mf_ws_new(f->gw->sockets, taken, f->gw->opt.message_max, f->kind->streams,
-				&handler, f, &f->ws) < 0) {
+	if (!taken || mf_ws_new(f->gw->sockets, taken,
+				f->message_max ? f->message_max : f->gw->opt.message_max,
+				f->kind->streams, &handler, f, &f->ws) < 0) {
 		done(f);
 		return;
 	}
@@ -145,8 +152,8 @@ static int offers(const struct mf_http_request *req, const char *protocol)
 }
 
 static bool check(struct mf_gateway *gw, struct mf_http_exchange *x,
-		  const struct mf_http_request *req, const char *protocol, struct mf_gw_who *who,
-		  char accept[29])
+		  const struct mf_http_request *req, const char *protocol, bool late,
+		  struct mf_gw_who *who, char accept[29])
 {
 	const char *why = check_handshake(req, accept);
 	char text[96];
@@ -161,9 +168,11 @@ static bool check(struct mf_gateway *gw, struct mf_http_exchange *x,
 		return false;
 	}
 	mf_gw_who_read(gw, req, who);
-	if (!who->known || !who->origin_ok) { /* 401 comes first */
-		mf_gw_refuse(gw, x, who->known ? 403 : 401,
-			     who->known ? "Origin not allowed" : "Unauthorized");
+	if ((!who->known && !late) || !who->origin_ok) { /* 401 comes first */
+		bool known = who->known || late;
+
+		mf_gw_refuse(gw, x, known ? 403 : 401,
+			     known ? "Origin not allowed" : "Unauthorized");
 		return false;
 	}
 	r = protocol ? offers(req, protocol) : 1;
@@ -184,7 +193,7 @@ void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 	struct mf_gw_who who;
 	char accept[29];
 
-	if (!check(gw, x, req, protocol, &who, accept))
+	if (!check(gw, x, req, protocol, kind->late, &who, accept))
 		return NULL;
 	member = mf_gw_who_member(gw, req, &who);
 	if (!member || member->sockets >= gw->opt.member_sockets_max ||
@@ -205,6 +214,11 @@ void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 	f->x = x;
 	f->kind = kind;
 	f->protocol = protocol;
+	f->known = who.known;
+	f->by_jwt = who.by_jwt;
+	f->offered = who.offered;
+	if (!who.known && who.origin[0])
+		f->origin = strdup(who.origin);
 	memcpy(f->accept, accept, sizeof(accept));
 	member->sockets++;
 	gw->stats.sockets_open++;
@@ -240,6 +254,31 @@ void mf_gw_front_refuse(struct mf_gw_front *f, int status, const char *text)
 	done(f);
 }
 
+int mf_gw_front_authenticate(struct mf_gw_front *f, const char *credential)
+{
+	struct mf_gw_who who = { .origin_ok = true };
+	struct mf_gw_member *m;
+
+	if (f->origin)
+		snprintf(who.origin, sizeof(who.origin), "%s", f->origin);
+	if (!mf_gw_who_take(f->gw, mf_span_str(credential), &who))
+		return MF_E_BAD;
+	f->known = true;
+	f->by_jwt = who.by_jwt;
+	if (!who.sid[0])
+		return 0;
+	m = mf_gw_member_get(f->gw->members, who.sid);
+	if (!m || m->sockets >= f->gw->opt.member_sockets_max) {
+		mf_gw_member_unref(m);
+		return MF_E_FULL;
+	}
+	m->sockets++;
+	f->member->sockets--;
+	mf_gw_member_unref(f->member);
+	f->member = m;
+	return 0;
+}
+
 void mf_gw_front_end(struct mf_gw_front *f, unsigned code, const char *reason)
 {
 	struct mf_ws *ws = f->ws;
@@ -262,12 +301,17 @@ static void set_defaults(struct mf_gateway_options *o)
 		{ &o->message_max, 1048576 },	 { &o->buffer_max, 262144 },
 		{ &o->udp_payload_max, 1200 },	 { &o->udp_ports_max, 128 },
 		{ &o->udp_remotes_max, 1024 },	 { &o->udp_idle_ms, 60000 },
-		{ &o->dns_message_max, 4096 },
+		{ &o->dns_message_max, 4096 },	 { &o->relay.auth_ms, 2000 },
+		{ &o->relay.buckets_max, 1024 }, { &o->relay.violation_window_ms, 10000 },
 	};
 
 	for (size_t i = 0; i < MF_ARRAY_SIZE(numbers); i++)
 		if (*numbers[i].value == 0)
 			*numbers[i].value = numbers[i].fallback;
+	if (o->udp_payload_max > PAYLOAD_MAX)
+		o->udp_payload_max = PAYLOAD_MAX;
+	if (!o->relay.remote_idle_ms)
+		o->relay.remote_idle_ms = o->udp_idle_ms;
 	if (!o->version)
 		o->version = mf_version();
 }

@@ -30,6 +30,24 @@ enum {
 	MF_GW_BY_KEY = 4, /* the API key */
 };
 
+/* What is special about datagrams, /udp and WebRTC. Zero: the default, or no bound where none is given. */
+struct mf_gateway_relay {
+	uint32_t auth_ms;      /* for the first message of who has not said who he is: 2,000 */
+	uint32_t sessions_max; /* at the same time */
+	bool filter_any; /* a guest port hears whomever policies allow, not only whom it spoke to */
+	bool prefer_v2;	 /* version 2 of the framing to who knows it */
+	uint32_t remote_idle_ms; /* how long an other end may answer: as udp_ports' idle time */
+	/* of one session */
+	uint32_t pps_max;	 /* datagrams a second from the client */
+	uint64_t bps_max;	 /* their bytes a second */
+	uint64_t client_bps_max; /* bytes a second for the client */
+	uint32_t destination_pps_max;
+	uint32_t destinations_max;    /* different other ends, ever */
+	uint32_t buckets_max;	      /* other ends whose rates are known at the same time: 1,024 */
+	uint32_t violations_max;      /* so many of the above, without a pause of */
+	uint32_t violation_window_ms; /* 10,000, end the session */
+};
+
 /* Zero means the default everywhere; everything is borrowed until mf_gateway_free(). */
 struct mf_gateway_options {
 	size_t size;
@@ -57,10 +75,11 @@ struct mf_gateway_options {
 	uint32_t message_max;	     /* bytes of a WebSocket message: 1,048,576 */
 	uint32_t
 		buffer_max; /* bytes that wait for a client before its servers are heard no more: 262,144 */
-	uint32_t udp_payload_max;     /* 1,200 */
-	uint32_t udp_ports_max;	      /* guest ports of one WebSocket: 128 */
-	uint32_t udp_remotes_max;     /* of one guest port: 1,024 */
-	uint32_t udp_idle_ms;	      /* 60,000 */
+	uint32_t udp_payload_max; /* 1,200 */
+	uint32_t udp_ports_max;	  /* guest ports of one WebSocket: 128 */
+	uint32_t udp_remotes_max; /* of one guest port: 1,024 */
+	uint32_t udp_idle_ms;	  /* 60,000 */
+	struct mf_gateway_relay relay;
 	uint32_t dns_message_max;     /* 4,096 */
 	uint32_t dns_rate, dns_burst; /* questions a second of one address, 0: no bound */
 	uint32_t ping_ms;	      /* 30,000 */

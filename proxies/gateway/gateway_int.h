@@ -12,6 +12,7 @@
 #include "proxies/gateway/flow.h"
 #include "proxies/gateway/gateway.h"
 #include "proxies/gateway/member.h"
+#include "proxies/gateway/relay_events.h"
 #include "proxies/gateway/ws.h"
 #include "proxies/http_service.h"
 #include "proxies/proxy_int.h"
@@ -34,8 +35,10 @@ struct mf_gateway {
 	struct mf_gw_front *fronts;
 	struct mf_gw_question *questions;
 	struct mf_timeouts *timeouts;
-	struct mf_timeout_queue linger, udp_idle;
+	struct mf_timeout_queue linger, udp_idle, udp_auth;
 	struct mf_gw_bucket *buckets; /* of addresses that ask for names */
+	uint64_t relay_events[MF_RELAY_EVENT_CNT];
+	uint32_t relay_session_cnt;
 	bool stopping;
 	uint8_t random_secret[32];
 	uint8_t buf[MF_GW_CHUNK]; /* what was just read of a flow */
@@ -48,12 +51,16 @@ struct mf_gw_who {
 	char sid[MF_TOKEN_SID_MAX]; /* "": nobody in particular */
 	bool known;		    /* by a token or key; where none is wanted, everybody is */
 	bool has_cookie;
+	bool by_jwt;	  /* its "sid" is the JWT's */
+	bool offered;	  /* he has said something, good or not */
 	char origin[512]; /* normal form; "": the request has none */
 	bool origin_ok;
 };
 
 void mf_gw_who_read(struct mf_gateway *gw, const struct mf_http_request *req,
 		    struct mf_gw_who *ret);
+/* What he has said later, in a message. Return: whether it is good; then who->known */
+bool mf_gw_who_take(struct mf_gateway *gw, struct mf_span credential, struct mf_gw_who *who);
 /* The member that he is: the sid's, or the address'. Return: NULL: too many */
 struct mf_gw_member *mf_gw_who_member(struct mf_gateway *gw, const struct mf_http_request *req,
 				      const struct mf_gw_who *who);
@@ -79,12 +86,16 @@ struct mf_gw_front {
 	struct mf_ws *ws;	    /* NULL: not (yet), or gone */
 	struct mf_http_exchange *x; /* that waits for 101 */
 	const struct mf_gw_front_kind *kind;
-	const char *protocol; /* to be told in the answer; NULL: none */
+	const char *protocol;	     /* to be told in the answer; NULL: none */
+	uint32_t message_max;	     /* bytes of a message; 0: as the options say */
+	bool known, by_jwt, offered; /* as in struct mf_gw_who */
+	char *origin;		     /* of who is not known yet; NULL: none */
 	char protocol_buf[64], accept[29];
 };
 
 struct mf_gw_front_kind {
-	bool streams;			     /* messages are one stream of bytes */
+	bool streams; /* messages are one stream of bytes */
+	bool late;    /* who is not known may come in all the same, and say it then */
 	void (*open)(struct mf_gw_front *f); /* @f->ws is there */
 	void (*message)(struct mf_gw_front *f, bool text, struct mf_span bytes);
 	void (*room)(struct mf_gw_front *f);
@@ -104,6 +115,8 @@ void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 void mf_gw_front_accept(struct mf_gw_front *f);
 /* Answer in place of that; @f is gone */
 void mf_gw_front_refuse(struct mf_gw_front *f, int status, const char *text);
+/* Who it is, by what its first message says; the member is that one's then. Return: 0; MF_E_BAD; MF_E_FULL: too many members */
+int mf_gw_front_authenticate(struct mf_gw_front *f, const char *credential);
 /* Close the WebSocket; kind->done() is called, and @f is gone */
 void mf_gw_front_end(struct mf_gw_front *f, unsigned code, const char *reason);
 
@@ -116,6 +129,19 @@ void mf_gw_announce_refusal(struct mf_gateway *gw, const struct mf_session_flow 
 			    const char *host, const char *why);
 void mf_gw_flows_init(struct mf_gateway *gw);
 void mf_gw_flows_free(struct mf_gateway *gw);
+
+/* --- relay_session.c ---------------------------------------------------------------------------------------------------- */
+
+/* A session of the UDP relay. Zeroed: none. */
+struct mf_gw_relay_session {
+	char id[33];
+	struct mf_gw_member *member; /* that has no other one; NULL: it may have */
+};
+
+/* Return: 0; MF_E_EXIST: the JWT's "sid" has one; MF_E_FULL; MF_E_IO: no random numbers */
+int mf_gw_relay_session_begin(struct mf_gateway *gw, struct mf_gw_member *member, bool by_jwt,
+			      struct mf_gw_relay_session *ret);
+void mf_gw_relay_session_end(struct mf_gateway *gw, struct mf_gw_relay_session *s);
 
 /* --- front_*.c ---------------------------------------------------------------------------------------------------------- */
 

@@ -473,7 +473,8 @@ static void on_ping(struct mf_timeout *t, void *ctx)
 	ws->heard = false;
 	/* one that is not read cannot be heard: what waits there decides for itself */
 	if (ws->silent > PINGS_MAX && !ws->paused) {
-		end(ws, 1006);
+		tell_end(ws, 1006);
+		mf_ws_close(ws, 1000, "idle timeout");
 		return;
 	}
 	mf_timeout_arm(t, &ws->set->ping);

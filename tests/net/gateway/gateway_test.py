@@ -71,7 +71,7 @@ class Open(unittest.TestCase):
     # --- HTTP
 
     def test_health(self):
-        for path, want in (("/healthz", {"ok": True}), ("/readyz", {"ok": True})):
+        for path, want in (("/healthz", {"ok": True}), ("/readyz", {"ok": True, "ready": True})):
             status, fields, body = self.gw.http("GET", path)
             self.assertEqual((status, json.loads(body)), (200, want))
             self.assertEqual(fields["x-content-type-options"], "nosniff")

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay_events.h - what happens in the UDP relay and its sessions, counted: aero_webrtc_udp_relay_events_total{event="..."}
+ *
+ * The names are those that Aero's relay gives (and its tests read). "in" is from the client, "out" is to it.
+ */
+#ifndef MF_PROXIES_GATEWAY_RELAY_EVENTS_H
+#define MF_PROXIES_GATEWAY_RELAY_EVENTS_H
+
+/* Of each way in, in this order, from MF_RELAY_WS or MF_RELAY_RTC on. */
+enum mf_relay_way_event {
+	MF_RELAY_IN,
+	MF_RELAY_OUT,
+	MF_RELAY_DROPPED, /* all of the following */
+	MF_RELAY_DROPPED_BACKPRESSURE,
+	MF_RELAY_DROPPED_MALFORMED,
+	MF_RELAY_DROPPED_OVERSIZED,
+	MF_RELAY_DROPPED_RATE_LIMITED,
+	MF_RELAY_DROPPED_QUOTA_EXCEEDED,
+	MF_RELAY_DROPPED_DENIED,
+	MF_RELAY_WAY_CNT,
+};
+
+enum mf_relay_event {
+	MF_RELAY_WS,
+	MF_RELAY_RTC = MF_RELAY_WS + MF_RELAY_WAY_CNT,
+	MF_RELAY_TOO_MANY_BINDINGS = MF_RELAY_RTC + MF_RELAY_WAY_CNT,
+	MF_RELAY_WS_CONNECTIONS,
+	MF_RELAY_RATE_LIMITED,
+	MF_RELAY_QUOTA_EXCEEDED,
+	MF_RELAY_TOO_MANY_SESSIONS,
+	MF_RELAY_TOO_MANY_DESTINATIONS,
+	MF_RELAY_AUTH_FAILURE,
+	MF_RELAY_HARD_CLOSED,
+	MF_RELAY_CONNECT_TIMEOUT,
+	MF_RELAY_GATHERING_TIMEOUT,
+	MF_RELAY_REJECTED_UNKNOWN_LABEL,
+	MF_RELAY_REJECTED_SECOND_UDP,
+	MF_RELAY_REJECTED_SECOND_L2,
+	MF_RELAY_UDP_TOO_LARGE,
+	MF_RELAY_L2_TOO_LARGE,
+	MF_RELAY_L2_DIALS,
+	MF_RELAY_L2_DIAL_ERRORS,
+	MF_RELAY_L2_MESSAGES_IN,
+	MF_RELAY_L2_MESSAGES_OUT,
+	MF_RELAY_L2_BYTES_IN,
+	MF_RELAY_L2_BYTES_OUT,
+	MF_RELAY_L2_OVERSIZED,
+	MF_RELAY_L2_RATE_LIMITED,
+	MF_RELAY_REMOTE_EVICTIONS,
+	MF_RELAY_REMOTE_DROPS,
+	MF_RELAY_BUCKET_EVICTIONS,
+	MF_RELAY_EVENT_CNT,
+};
+
+/** mf_relay_event_name() - As it is in the metrics */
+const char *mf_relay_event_name(enum mf_relay_event e);
+
+#endif
