@@ -107,13 +107,20 @@ int mf_gw_next_protocol(struct mf_span *list, struct mf_span *ret)
 	return is_token(*ret) ? 1 : MF_E_BAD;
 }
 
+bool mf_gw_is_token_protocol(struct mf_span one)
+{
+	size_t len = sizeof(token_protocol) - 1;
+
+	return one.len > len && memcmp(one.ptr, token_protocol, len) == 0;
+}
+
 static bool find_token_protocol(const struct mf_http_request *req, struct mf_span *ret)
 {
 	struct mf_span list = mf_http_find_field(req, "sec-websocket-protocol"), one;
 	size_t skip = sizeof(token_protocol) - 1;
 
 	for (unsigned i = 0; i < PROTOCOL_CNT_MAX && mf_gw_next_protocol(&list, &one) == 1; i++) {
-		if (one.len > skip && memcmp(one.ptr, token_protocol, skip) == 0) {
+		if (mf_gw_is_token_protocol(one)) {
 			*ret = mf_span_sub(one, skip, one.len);
 			return true;
 		}

@@ -60,8 +60,9 @@ struct mf_gw_flow {
 	bool readable, writable, paused, eof, told_eof, ending, ended, room_wanted;
 	bool denied_name; /* of its lookups */
 	bool busy;	  /* its owner may be running */
+	bool no_floor;
 	/* what the proxy told */
-	bool reached, gone, gone_reset, gone_denied;
+	bool reached, told_reached, gone, gone_reset, gone_denied;
 	const char *gone_error;
 };
 
@@ -175,8 +176,22 @@ static void on_reached(void *ctx)
 {
 	struct link *l = ctx;
 
-	if (l->flow)
-		l->flow->reached = true;
+	if (!l->flow)
+		return;
+	l->flow->reached = true;
+	if (l->flow->handler->reached)
+		soon(l->flow);
+}
+
+/* Why a server that was never reached was not. */
+static enum mf_gw_why why_unreached(const char *error)
+{
+	if (error && strcmp(error, "Connection refused") == 0)
+		return MF_GW_REFUSED;
+	if (error &&
+	    (strcmp(error, "timed out") == 0 || strcmp(error, "Connection timed out") == 0))
+		return MF_GW_TIMED_OUT;
+	return MF_GW_DIAL;
 }
 
 static void on_ended(void *ctx, bool denied, bool reset, const char *error)
@@ -192,9 +207,8 @@ static void on_ended(void *ctx, bool denied, bool reset, const char *error)
 		f->gone_error = error;
 		/* what it said last is still in the pair */
 		f->readable = true;
-		f->why = denied	       ? MF_GW_DENIED
-			 : !f->reached ? error && strcmp(error, "timed out") == 0 ? MF_GW_TIMED_OUT
-										  : MF_GW_DIAL
+		f->why = denied				       ? MF_GW_DENIED
+			 : !f->reached			       ? why_unreached(error)
 			 : error && strcmp(error, "idle") == 0 ? MF_GW_IDLE
 							       : MF_GW_RESET;
 		soon(f);
@@ -261,7 +275,7 @@ static void judge(struct mf_gw_flow *f)
 	struct mf_proxy_judgement j;
 	size_t i = 0;
 
-	while (i < f->addr_cnt && !mf_gw_is_open(f->gw, &f->addrs[i]))
+	while (i < f->addr_cnt && !f->no_floor && !mf_gw_is_open(f->gw, &f->addrs[i]))
 		i++;
 	f->to.server.addr = f->addrs[i < f->addr_cnt ? i : 0];
 	if (i == f->addr_cnt) {
@@ -418,12 +432,20 @@ static void settle(struct mf_gw_flow *f)
 
 static void pump(struct mf_gw_flow *f)
 {
+	size_t waited = f->out_len;
 	unsigned rounds = 0;
 	bool more = true;
 
 	if (f->state == OVER || f->state == CLOSED)
 		return;
 	send_out(f);
+	if (f->state == LINKED && f->reached && !f->told_reached) {
+		f->told_reached = true;
+		if (f->handler->reached)
+			f->handler->reached(f->ctx);
+	}
+	if (f->state == LINKED && f->out_len < waited && f->handler->sent)
+		f->handler->sent(f->ctx, f->out_len);
 	if (f->state == LINKED && f->room_wanted && f->out_len == 0) {
 		f->room_wanted = false;
 		f->handler->room(f->ctx);
@@ -513,6 +535,11 @@ int mf_gw_flow_open(struct mf_gateway *gw, struct mf_gw_member *member,
 		soon(f);
 	*ret = f;
 	return 0;
+}
+
+void mf_gw_flow_lift_floor(struct mf_gw_flow *f)
+{
+	f->no_floor = true;
 }
 
 int64_t mf_gw_flow_write(struct mf_gw_flow *f, struct mf_span bytes)

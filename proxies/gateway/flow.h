@@ -30,6 +30,7 @@ enum mf_gw_why {
 	MF_GW_NOT_PUBLIC, /* by the floor */
 	MF_GW_NO_NAME,	  /* its name leads nowhere */
 	MF_GW_DIAL,	  /* no server there */
+	MF_GW_REFUSED,	  /* ... but somebody who says so */
 	MF_GW_TIMED_OUT,  /* ... that answers */
 	MF_GW_IDLE,
 	MF_GW_RESET,
@@ -40,7 +41,10 @@ enum mf_gw_why {
 
 struct mf_gw_flow_handler {
 	void (*judged)(void *ctx); /* it may go, and is being dialled; NULL: nobody wants to know */
+	void (*reached)(void *ctx); /* its server is there; NULL: nobody wants to know */
 	void (*bytes)(void *ctx, struct mf_span bytes);
+	/* some of what was written has gone, @waits bytes have not; NULL: nobody counts */
+	void (*sent)(void *ctx, size_t waits);
 	void (*eof)(void *ctx);	 /* the server has said all; bytes to it still go */
 	void (*room)(void *ctx); /* all that was written has gone */
 	void (*failed)(void *ctx, enum mf_gw_why why); /* the last call: the flow is gone */
@@ -54,6 +58,8 @@ int mf_gw_flow_open(struct mf_gateway *gw, struct mf_gw_member *member,
 		    const struct mf_endpoint *client, const struct mf_gw_host *host, uint16_t port,
 		    const struct mf_gw_flow_handler *handler, void *ctx, struct mf_gw_flow **ret);
 
+/** mf_gw_flow_lift_floor() - Right after it was opened: its target is the operator's word, and may be any address */
+void mf_gw_flow_lift_floor(struct mf_gw_flow *f);
 /** mf_gw_flow_write() - To the server, also before it is reached; copied. Return: bytes that wait, MF_E_NOMEM, MF_E_CLOSED */
 int64_t mf_gw_flow_write(struct mf_gw_flow *f, struct mf_span bytes);
 /** mf_gw_flow_end() - No more will be written; the server hears of that behind all that was */

@@ -161,6 +161,7 @@ static void on_failed(void *ctx, enum mf_gw_why why)
 				       "Target IP is not allowed by IP egress policy" },
 		[MF_GW_NO_NAME] = { MF_MUX_DIAL_FAILED, "dial failed" },
 		[MF_GW_DIAL] = { MF_MUX_DIAL_FAILED, "dial failed" },
+		[MF_GW_REFUSED] = { MF_MUX_DIAL_FAILED, "dial failed" },
 		[MF_GW_TIMED_OUT] = { MF_MUX_DIAL_FAILED, "TCP connect timeout" },
 		[MF_GW_IDLE] = { MF_MUX_DIAL_FAILED, "TCP idle timeout" },
 		[MF_GW_LIMIT] = { MF_MUX_STREAM_LIMIT, "session max connections exceeded" },

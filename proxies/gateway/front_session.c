@@ -110,6 +110,8 @@ static void gather(struct mf_gateway *gw, struct mf_metrics *m)
 	count(m, "moonfence_gateway_questions_total", "DNS questions over HTTP", NULL, s.questions);
 	count(m, "moonfence_gateway_sessions_total", "Session tokens that were made", NULL,
 	      s.sessions);
+	count(m, "moonfence_gateway_malformed_total", "Packets of Wisp that are none", NULL,
+	      s.malformed);
 	gauge(m, "moonfence_gateway_websockets", "WebSockets that are open", s.sockets_open);
 	gauge(m, "moonfence_gateway_flows", "TCP connections that are open", s.flows_open);
 	gauge(m, "moonfence_gateway_members", "Browsers that are known", s.members);

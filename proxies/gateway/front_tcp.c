@@ -64,6 +64,7 @@ static const struct {
 	[MF_GW_NOT_PUBLIC] = { 403, "Target IP is not allowed by IP egress policy", 1008 },
 	[MF_GW_NO_NAME] = { 502, "DNS lookup failed", 1011 },
 	[MF_GW_DIAL] = { 502, "Connection failed", 1011 },
+	[MF_GW_REFUSED] = { 502, "Connection failed", 1011 },
 	[MF_GW_TIMED_OUT] = { 504, "TCP connect timeout", 1011 },
 	[MF_GW_IDLE] = { 504, "TCP idle timeout", 1000 },
 	[MF_GW_RESET] = { 502, "Connection reset", 1011 },

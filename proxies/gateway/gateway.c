@@ -46,6 +46,13 @@ static void on_message(void *ctx, bool text, struct mf_span bytes)
 	f->kind->message(f, text, bytes);
 }
 
+static void on_piece(void *ctx, bool text, bool begins, bool ends, struct mf_span bytes)
+{
+	struct mf_gw_front *f = ctx;
+
+	f->kind->piece(f, text, begins, ends, bytes);
+}
+
 static void on_room(void *ctx)
 {
 	struct mf_gw_front *f = ctx;
@@ -63,6 +70,9 @@ static void on_ended(void *ctx, unsigned code)
 static const struct mf_ws_handler handler = { .message = on_message,
 					      .room = on_room,
 					      .ended = on_ended };
+static const struct mf_ws_handler piece_handler = { .piece = on_piece,
+						    .room = on_room,
+						    .ended = on_ended };
 
 static void on_taken(void *ctx, const struct mf_http_taken *taken)
 {
@@ -70,7 +80,8 @@ static void on_taken(void *ctx, const struct mf_http_taken *taken)
 
 	if (!taken || mf_ws_new(f->gw->sockets, taken,
 				f->message_max ? f->message_max : f->gw->opt.message_max,
-				f->kind->streams, &handler, f, &f->ws) < 0) {
+				f->kind->streams || f->kind->piece,
+				f->kind->piece ? &piece_handler : &handler, f, &f->ws) < 0) {
 		done(f);
 		return;
 	}
@@ -295,14 +306,16 @@ static void set_defaults(struct mf_gateway_options *o)
 	struct {
 		uint32_t *value, fallback;
 	} numbers[] = {
-		{ &o->session_ttl_s, 86400 },	 { &o->sockets_max, 16384 },
-		{ &o->member_sockets_max, 256 }, { &o->member_flows_max, 1024 },
-		{ &o->members_max, 65536 },	 { &o->mux_streams_max, 1024 },
-		{ &o->message_max, 1048576 },	 { &o->buffer_max, 262144 },
-		{ &o->udp_payload_max, 1200 },	 { &o->udp_ports_max, 128 },
-		{ &o->udp_remotes_max, 1024 },	 { &o->udp_idle_ms, 60000 },
-		{ &o->dns_message_max, 4096 },	 { &o->relay.auth_ms, 2000 },
-		{ &o->relay.buckets_max, 1024 }, { &o->relay.violation_window_ms, 10000 },
+		{ &o->session_ttl_s, 86400 },	  { &o->sockets_max, 16384 },
+		{ &o->member_sockets_max, 256 },  { &o->member_flows_max, 1024 },
+		{ &o->members_max, 65536 },	  { &o->mux_streams_max, 1024 },
+		{ &o->message_max, 1048576 },	  { &o->buffer_max, 262144 },
+		{ &o->udp_payload_max, 1200 },	  { &o->udp_ports_max, 128 },
+		{ &o->udp_remotes_max, 1024 },	  { &o->udp_idle_ms, 60000 },
+		{ &o->dns_message_max, 4096 },	  { &o->relay.auth_ms, 2000 },
+		{ &o->relay.buckets_max, 1024 },  { &o->relay.violation_window_ms, 10000 },
+		{ &o->wisp_streams_max, 1024 },	  { &o->wisp_window, 128 },
+		{ &o->wisp_buffer_max, 4 << 20 }, { &o->stall_ms, 30000 },
 	};
 
 	for (size_t i = 0; i < MF_ARRAY_SIZE(numbers); i++)
@@ -314,6 +327,8 @@ static void set_defaults(struct mf_gateway_options *o)
 		o->relay.remote_idle_ms = o->udp_idle_ms;
 	if (!o->version)
 		o->version = mf_version();
+	if (!o->wisp_path)
+		o->wisp_path = "/wisp";
 }
 
 int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_http_service *http,
@@ -350,7 +365,7 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 	if (!gw->members || !gw->timeouts || mf_ws_set_new(base, &ws, &gw->sockets) < 0 ||
 	    mf_gw_session_add(gw, http) < 0 || mf_gw_tcp_add(gw, http) < 0 ||
 	    mf_gw_mux_add(gw, http) < 0 || mf_gw_udp_add(gw, http) < 0 ||
-	    mf_gw_dns_add(gw, http) < 0) {
+	    mf_gw_dns_add(gw, http) < 0 || mf_gw_relays_add(gw, http) < 0) {
 		mf_gateway_free(gw);
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the gateway");
 	}
@@ -379,6 +394,7 @@ void mf_gateway_free(struct mf_gateway *gw)
 	mf_gw_dns_free(gw);
 	mf_ws_set_free(gw->sockets);
 	mf_gw_flows_free(gw);
+	mf_gw_relays_free(gw);
 	if (gw->timeouts)
 		mf_timeouts_free(gw->timeouts);
 	/* connections of the proxy still point at members */

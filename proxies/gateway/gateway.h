@@ -7,6 +7,8 @@
  *	GET /tcp-mux					many, "aero-tcp-mux-v1"
  *	GET /udp					datagrams
  *	GET, POST /dns-query, GET /dns-json		names
+ *	GET /wisp/, /wisp/HOST:PORT			Wisp and wsproxy, of other emulators' clients
+ *	GET /websockify					one connection to a configured target
  *
  * The owner makes loop, session (source "gateway"), proxy (given_only) and HTTP service, and lets the loop run. One thread.
  */
@@ -22,6 +24,12 @@ struct mf_gateway;
 struct mf_http_service;
 struct mf_metrics;
 struct mf_proxy;
+
+/* Where /websockify leads: @name is its token; NULL: what is meant where no token is said. @host: a name or an address */
+struct mf_gateway_target {
+	const char *name, *host;
+	uint16_t port;
+};
 
 /* How a client may say who it is; none of them: nobody is asked. */
 enum {
@@ -83,6 +91,17 @@ struct mf_gateway_options {
 	uint32_t dns_message_max;     /* 4,096 */
 	uint32_t dns_rate, dns_burst; /* questions a second of one address, 0: no bound */
 	uint32_t ping_ms;	      /* 30,000 */
+	/* Wisp */
+	const char *wisp_path;	   /* where it is served: "/wisp", and below; "": nowhere */
+	const char *wisp_motd;	   /* what it greets with; NULL: nothing */
+	uint32_t wisp_streams_max; /* of one WebSocket: 1,024 */
+	uint32_t wisp_window;	   /* packets that may wait for a server: 128 */
+	uint32_t
+		wisp_buffer_max; /* bytes that wait for all servers of one WebSocket before it is not read: 4 MiB */
+	uint32_t
+		stall_ms; /* a server that takes nothing while others wait for it is ended: 30,000 */
+	const struct mf_gateway_target *targets;
+	size_t target_cnt;
 	const char *version;
 	/* What else /metrics tells; NULL: nothing */
 	void (*gather)(void *ctx, struct mf_metrics *m);
@@ -95,6 +114,7 @@ struct mf_gateway_stats {
 	uint64_t flows, flows_open, flows_denied, flows_failed;
 	uint64_t datagrams_out, datagrams_in, datagrams_denied, datagrams_bad;
 	uint64_t questions, sessions;
+	uint64_t malformed; /* packets of Wisp */
 	uint64_t members;
 };
 

@@ -36,6 +36,7 @@ struct mf_gateway {
 	struct mf_gw_question *questions;
 	struct mf_timeouts *timeouts;
 	struct mf_timeout_queue linger, udp_idle, udp_auth;
+	struct mf_gw_wisp *wisp;
 	struct mf_gw_bucket *buckets; /* of addresses that ask for names */
 	uint64_t relay_events[MF_RELAY_EVENT_CNT];
 	uint32_t relay_session_cnt;
@@ -66,6 +67,8 @@ struct mf_gw_member *mf_gw_who_member(struct mf_gateway *gw, const struct mf_htt
 				      const struct mf_gw_who *who);
 /* The next entry of a Sec-WebSocket-Protocol list. Return: 1, 0, MF_E_BAD */
 int mf_gw_next_protocol(struct mf_span *list, struct mf_span *ret);
+/* Whether one of them is a credential */
+bool mf_gw_is_token_protocol(struct mf_span one);
 /* JSON "error" and "message", with the fields that let a page of an allowed origin read it */
 void mf_gw_answer(struct mf_gateway *gw, struct mf_http_exchange *x, const struct mf_gw_who *who,
 		  struct mf_http_answer *a);
@@ -98,6 +101,9 @@ struct mf_gw_front_kind {
 	bool late;    /* who is not known may come in all the same, and say it then */
 	void (*open)(struct mf_gw_front *f); /* @f->ws is there */
 	void (*message)(struct mf_gw_front *f, bool text, struct mf_span bytes);
+	/* in place of message(): struct mf_ws_handler; implies @streams */
+	void (*piece)(struct mf_gw_front *f, bool text, bool begins, bool ends,
+		      struct mf_span bytes);
 	void (*room)(struct mf_gw_front *f);
 	void (*done)(struct mf_gw_front *
 			     f); /* its WebSocket has gone, or never came: free() is the caller's */
@@ -151,5 +157,7 @@ int mf_gw_mux_add(struct mf_gateway *gw, struct mf_http_service *http);
 int mf_gw_udp_add(struct mf_gateway *gw, struct mf_http_service *http);
 int mf_gw_dns_add(struct mf_gateway *gw, struct mf_http_service *http);
 void mf_gw_dns_free(struct mf_gateway *gw);
+int mf_gw_relays_add(struct mf_gateway *gw, struct mf_http_service *http);
+void mf_gw_relays_free(struct mf_gateway *gw);
 
 #endif

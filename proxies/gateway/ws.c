@@ -51,8 +51,8 @@ struct mf_ws {
 	unsigned
 		close_code; /* of the Close that waits for what was sent before; libwslay would send it first */
 	char *close_reason;
-	bool close_waits, stream, in_data, text, shut, readable, writable, eof, broken, paused,
-		closing, busy, told_full, heard;
+	bool close_waits, stream, by_pieces, begins, in_data, text, shut, readable, writable, eof,
+		broken, paused, closing, busy, told_full, heard;
 	uint8_t *early;
 	size_t early_len;
 	struct {
@@ -147,11 +147,29 @@ static void too_big(struct mf_ws *ws)
 	tell_end(ws, WSLAY_CODE_MESSAGE_TOO_BIG);
 }
 
+/* A piece of one message only: what came of it. */
+static void hand_on_piece(struct mf_ws *ws, bool ends)
+{
+	size_t len = ws->set->pieces_len;
+	bool begins = ws->begins;
+
+	ws->set->pieces_len = 0;
+	ws->begins = false;
+	if (ws->handler && (len || begins || ends))
+		ws->handler->piece(ws->ctx, ws->text, begins, ends,
+				   mf_span_of(ws->set->pieces, len));
+}
+
 /* libwslay hands out 4 KiB at a time; a socket, and whoever sends it on, is better asked once. */
 static void hand_on(struct mf_ws *ws)
 {
 	size_t len = ws->set->pieces_len;
 
+	if (ws->by_pieces) {
+		if (len)
+			hand_on_piece(ws, false);
+		return;
+	}
 	ws->set->pieces_len = 0;
 	if (len && ws->handler)
 		ws->handler->message(ws->ctx, false, mf_span_of(ws->set->pieces, len));
@@ -169,7 +187,8 @@ static void on_frame(wslay_event_context_ptr ctx,
 	if (arg->opcode != WSLAY_CONTINUATION_FRAME) {
 		ws->text = arg->opcode == WSLAY_TEXT_FRAME;
 		ws->message_len = 0;
-		if (ws->text) {
+		ws->begins = true;
+		if (ws->text && !ws->by_pieces) {
 			hand_on(ws);
 			if (ws->handler)
 				ws->handler->message(ws->ctx, true, mf_span_of("", 0));
@@ -189,7 +208,7 @@ static void on_chunk(wslay_event_context_ptr ctx,
 	struct mf_ws_set *set = ws->set;
 
 	(void)ctx;
-	if (!ws->in_data || ws->text)
+	if (!ws->in_data || (ws->text && !ws->by_pieces))
 		return;
 	if (arg->data_length > CHUNK - set->pieces_len)
 		hand_on(ws);
@@ -207,7 +226,11 @@ static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_
 		ws->code = arg->status_code ? arg->status_code : 1005;
 		return;
 	}
-	if (ws->stream || wslay_is_ctrl_frame(arg->opcode) || !ws->handler)
+	if (wslay_is_ctrl_frame(arg->opcode) || !ws->handler)
+		return;
+	if (ws->by_pieces)
+		hand_on_piece(ws, true);
+	if (ws->stream)
 		return;
 	ws->handler->message(ws->ctx, arg->opcode == WSLAY_TEXT_FRAME,
 			     mf_span_of(arg->msg, arg->msg_length));
@@ -568,6 +591,7 @@ int mf_ws_new(struct mf_ws_set *set, const struct mf_http_taken *taken, uint64_t
 	ws->ssl = taken->ssl;
 	ws->message_max = message_max;
 	ws->stream = stream;
+	ws->by_pieces = stream && handler->piece;
 	ws->handler = handler;
 	ws->ctx = ctx;
 	ws->readable = ws->writable = true;

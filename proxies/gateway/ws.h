@@ -37,6 +37,11 @@ struct mf_ws_handler {
 	 * came yet is told with an empty piece.
 	 */
 	void (*message)(void *ctx, bool text, struct mf_span bytes);
+	/*
+	 * In place of message(), where a WebSocket streams: what came of one message, and whether it is its first piece, its last; a
+	 * piece may be empty. Text is here in pieces as well.
+	 */
+	void (*piece)(void *ctx, bool text, bool begins, bool ends, struct mf_span bytes);
 	/* After mf_ws_waiting() was not 0: everything has been taken by the socket */
 	void (*room)(void *ctx);
 	/* It is over: @code is the client's Close, 1005 without one in it, 1006 where the connection broke */

@@ -280,6 +280,8 @@ def dns_answer(q):
     end = end_of_question(q)
     a = q[end - 3] == 1
     body = b"\xc0\x0c" + q[end - 4:end] + struct.pack(">IH", 300, 4) + socket.inet_aton("192.0.2.1") if a else b""
+    if b"no-such" in q:
+        return q[:2] + struct.pack(">5H", 0x8183, 1, 0, 0, 0) + q[12:end]
     return q[:2] + struct.pack(">5H", 0x8180, 1, 1 if a else 0, 0, 0) + q[12:end] + body
 
 
