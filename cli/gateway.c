@@ -162,7 +162,10 @@ static int serve(struct mf_gateway_command *g, struct mf_err *err)
 {
 	struct mf_http_service_options http = { .size = sizeof(http),
 						.connections_max = 4096,
-						.head_max = 32768 };
+						.head_max = 32768,
+						.body_max = 1 << 20,
+						.balancers = g->access.proxies,
+						.balancer_cnt = g->access.forwarding.trusted_cnt };
 	int rc;
 
 	g->session = (struct mf_session){ .id = g->session_name,
@@ -178,6 +181,7 @@ static int serve(struct mf_gateway_command *g, struct mf_err *err)
 	g->opt.open_cnt = g->open_cnt;
 	g->opt.origins = (const char *const *)g->origins;
 	g->opt.origin_cnt = g->origin_cnt;
+	mf_gateway_access_apply(&g->access, &g->opt);
 	g->opt.gather = gather;
 	g->opt.gather_ctx = g;
 	rc = mf_proxy_start(g->base, &g->session, &g->proxy_options, &g->proxy, err);
@@ -186,7 +190,9 @@ static int serve(struct mf_gateway_command *g, struct mf_err *err)
 	if (rc == 0)
 		rc = mf_gateway_new(g->base, g->proxy, g->http, &g->opt, &g->gw, err);
 	for (size_t i = 0; i < g->listen_cnt && rc == 0; i++) {
-		rc = mf_http_service_listen(g->http, g->listen[i].fd, g->tls, err);
+		rc = (g->access.proxy_protocol
+			      ? mf_http_service_listen_proxied
+			      : mf_http_service_listen)(g->http, g->listen[i].fd, g->tls, err);
 		if (rc == 0)
 			g->listen[i].fd = -1;
 	}
@@ -260,6 +266,7 @@ static void tear_down(struct mf_gateway_command *g)
 		event_base_free(g->base);
 	for (size_t i = 0; i < g->origin_cnt; i++)
 		free(g->origins[i]);
+	mf_gateway_access_done(&g->access);
 	for (size_t i = 0; i < MF_ARRAY_SIZE(secrets); i++)
 		free(secrets[i]->text);
 	free(g);

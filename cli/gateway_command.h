@@ -5,6 +5,7 @@
 
 #include <openssl/ssl.h>
 
+#include "cli/gateway_access.h"
 #include "cli/options.h"
 #include "cli/policy_host.h"
 #include "core/match/cidr_set.h"
@@ -39,6 +40,7 @@ struct mf_gateway_command {
 	size_t open_cnt;
 	char *origins[MF_GATEWAY_ORIGINS_MAX];
 	size_t origin_cnt;
+	struct mf_gateway_access access;
 	struct mf_gateway_options opt;
 	struct mf_proxy_options proxy_options;
 	/* as it runs */

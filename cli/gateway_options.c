@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cli/commands.h"
 #include "cli/dns_options.h"
@@ -41,6 +42,21 @@ enum {
 	OPT_NO_WATCH,
 	OPT_VERBOSE,
 	OPT_RELAY,
+	OPT_TRUSTED_PROXY,
+	OPT_TRUSTED_FIELD,
+	OPT_PROXY_PROTOCOL,
+	OPT_PUBLIC_URL,
+	OPT_HOST,
+	OPT_BLOCK_CLIENT,
+	OPT_ISOLATE,
+	OPT_SAME_SITE,
+	OPT_SESSION_TTL,
+	OPT_ADDRESS_CONNECTIONS,
+	OPT_SESSION_WEBSOCKETS,
+	OPT_REQUEST_RATE,
+	OPT_DNS_BURST,
+	OPT_DNS_ANY,
+	OPT_DNS_PRIVATE_PTR,
 };
 
 static const struct mf_option options[] = {
@@ -49,7 +65,9 @@ static const struct mf_option options[] = {
 	{ OPT_TLS_CERT, 0, "tls-cert", "FILE", "PEM certificates; without them it is cleartext" },
 	{ OPT_TLS_KEY, 0, "tls-key", "FILE", "PEM key" },
 	{ OPT_AUTH, 0, "auth", "KINDS",
-	  "how clients say who they are: session, jwt, key, with commas; none (default: session)" },
+	  "how clients say who they are: session, jwt, key; with commas any of them, with + all; "
+	  "none "
+	  "(default: session)" },
 	{ OPT_SECRET, 0, "session-secret-file", "FILE",
 	  "signs session tokens; several gateways with one secret accept each other's (default: "
 	  "random)" },
@@ -60,6 +78,23 @@ static const struct mf_option options[] = {
 	{ OPT_ORIGIN, 0, "origin", "ORIGIN",
 	  "web pages that may ask, as https://app.example; * for all; may be repeated (default: "
 	  "those of the same host)" },
+	{ OPT_HOST, 0, "host", "NAME",
+	  "name that it is asked by, with a port or without; may be repeated (default: any)" },
+	{ OPT_PUBLIC_URL, 0, "public-url", "URL",
+	  "where clients find it: its path is a prefix that is served too, its origin may ask" },
+	{ OPT_SESSION_TTL, 0, "session-ttl", "SECONDS", "of a session token (default: 86400)" },
+	{ OPT_SAME_SITE, 0, "same-site", "WORD",
+	  "of the cookie: Lax, Strict, None (default: Lax)" },
+	{ OPT_ISOLATE, 0, "cross-origin-isolation", NULL,
+	  "answers let a page that is cross-origin isolated have them (COOP, COEP, CORP)" },
+	{ OPT_TRUSTED_PROXY, 0, "trusted-proxy", "NETWORK",
+	  "proxies that are believed when they say who asks; may be repeated" },
+	{ OPT_TRUSTED_FIELD, 0, "trusted-field", "NAME",
+	  "that they say it in: x-forwarded-for (default), or forwarded" },
+	{ OPT_PROXY_PROTOCOL, 0, "proxy-protocol", NULL,
+	  "connections begin with a PROXY header of a trusted proxy; others are turned away" },
+	{ OPT_BLOCK_CLIENT, 0, "block-client", "NETWORK",
+	  "addresses that get no WebSocket; may be repeated" },
 	{ OPT_OPEN, 0, "open", "NETWORK",
 	  "addresses that are not public and may be asked about all the same; may be repeated" },
 	{ OPT_ALLOW_PRIVATE, 0, "allow-private", NULL, "all of them" },
@@ -70,6 +105,17 @@ static const struct mf_option options[] = {
 	{ OPT_DNS, 0, "dns", "RESOLVER", MF_DNS_OPTION_HELP },
 	{ OPT_DNS_RATE, 0, "dns-rate", "N",
 	  "questions a second of one address (default: 10; 0: any)" },
+	{ OPT_DNS_BURST, 0, "dns-burst", "N", "and at once (default: twice as many)" },
+	{ OPT_DNS_ANY, 0, "dns-allow-any", NULL,
+	  "questions of type ANY are answered, not refused" },
+	{ OPT_DNS_PRIVATE_PTR, 0, "dns-allow-private-ptr", NULL,
+	  "... and those for the names of private addresses" },
+	{ OPT_REQUEST_RATE, 0, "request-rate", "N",
+	  "requests a minute of one address (default: 0: any)" },
+	{ OPT_ADDRESS_CONNECTIONS, 0, "max-address-connections", "N",
+	  "open WebSockets of one address (default: 0: any)" },
+	{ OPT_SESSION_WEBSOCKETS, 0, "max-session-websockets", "N",
+	  "open WebSockets of one session (default: 256)" },
 	{ OPT_CONNECTIONS, 0, "max-connections", "N", "open WebSockets (default: 16384)" },
 	{ OPT_MEMBER_CONNECTIONS, 0, "max-session-connections", "N",
 	  "open TCP connections of one session (default: 1024)" },
@@ -106,26 +152,14 @@ static const struct mf_usage usage = {
 static int add_listener(struct mf_gateway_command *g, const char *value)
 {
 	struct mf_endpoint *at = &g->listen[g->listen_cnt].at;
-	const char *colon = strrchr(value, ':');
-	char addr[MF_ADDR_TEXT_MAX + 2];
-	size_t len = colon ? (size_t)(colon - value) : 0;
-	unsigned long port;
-	char *end;
+	const char *host;
+	size_t len;
 
 	if (g->listen_cnt == MF_GATEWAY_LISTENERS_MAX)
 		return mf_options_wrong(&usage, "--listen: at most %d", MF_GATEWAY_LISTENERS_MAX);
-	if (len >= 2 && value[0] == '[' && value[len - 1] == ']') {
-		value++;
-		len -= 2;
-	}
-	if (len == 0 || len >= sizeof(addr) || colon[1] < '0' || colon[1] > '9')
+	if (mf_hostport_parse(value, strlen(value), &host, &len, &at->port) < 0 ||
+	    mf_addr_parse(host, len, &at->addr) < 0)
 		return mf_options_wrong(&usage, "--listen wants ADDR:PORT: '%s'", value);
-	memcpy(addr, value, len);
-	addr[len] = '\0';
-	port = strtoul(colon + 1, &end, 10);
-	if (*end || port > UINT16_MAX || mf_addr_parse(addr, len, &at->addr) < 0)
-		return mf_options_wrong(&usage, "--listen wants ADDR:PORT: '%s'", value);
-	at->port = (uint16_t)port;
 	g->listen[g->listen_cnt++].fd = -1;
 	return 0;
 }
@@ -150,31 +184,16 @@ static int add_origin(struct mf_gateway_command *g, const char *value)
 	return 0;
 }
 
-static int set_auth(struct mf_gateway_command *g, const char *value)
+static int set_same_site(struct mf_gateway_command *g, const char *value)
 {
-	static const struct {
-		const char *name;
-		unsigned bit;
-	} kinds[] = { { "none", 0 },
-		      { "session", MF_GW_BY_SESSION },
-		      { "jwt", MF_GW_BY_JWT },
-		      { "key", MF_GW_BY_KEY } };
-	const char *at = value;
+	static const char *const words[] = { "Lax", "Strict", "None" };
 
-	g->opt.auth = 0;
-	while (*at) {
-		size_t len = strcspn(at, ","), i = 0;
-
-		while (i < MF_ARRAY_SIZE(kinds) &&
-		       (strlen(kinds[i].name) != len || memcmp(kinds[i].name, at, len) != 0))
-			i++;
-		if (i == MF_ARRAY_SIZE(kinds))
-			return mf_options_wrong(
-				&usage, "--auth wants session, jwt and key, or none: '%s'", value);
-		g->opt.auth |= kinds[i].bit;
-		at += len + (at[len] == ',');
-	}
-	return 0;
+	for (size_t i = 0; i < MF_ARRAY_SIZE(words); i++)
+		if (strcasecmp(value, words[i]) == 0) {
+			g->opt.same_site = words[i];
+			return 0;
+		}
+	return mf_options_wrong(&usage, "--same-site wants Lax, Strict or None: '%s'", value);
 }
 
 static int set_number(const char *option, const char *value, uint32_t max, uint32_t scale,
@@ -189,6 +208,51 @@ static int set_number(const char *option, const char *value, uint32_t max, uint3
 		return mf_options_wrong(&usage, "--%s wants a number up to %lu: '%s'", option,
 					(unsigned long)max, value);
 	*ret = (uint32_t)n * scale;
+	return 0;
+}
+
+static int take_access_option(struct mf_gateway_command *g, int opt, const char *value)
+{
+	struct mf_gateway_access *a = &g->access;
+
+	switch (opt) {
+	case OPT_TRUSTED_PROXY:
+		return mf_gateway_access_add_proxy(&usage, a, value);
+	case OPT_TRUSTED_FIELD:
+		return mf_gateway_access_set_field(&usage, a, value);
+	case OPT_PROXY_PROTOCOL:
+		a->proxy_protocol = true;
+		return 0;
+	case OPT_PUBLIC_URL:
+		return mf_gateway_access_set_public_url(&usage, a, value);
+	case OPT_HOST:
+		return mf_gateway_access_add_host(&usage, a, value);
+	case OPT_BLOCK_CLIENT:
+		return mf_gateway_access_add_blocked(&usage, a, value);
+	case OPT_ISOLATE:
+		g->opt.isolate = true;
+		return 0;
+	case OPT_SAME_SITE:
+		return set_same_site(g, value);
+	case OPT_SESSION_TTL:
+		return set_number("session-ttl", value, 10 * 365 * 86400, 1, &g->opt.session_ttl_s);
+	case OPT_ADDRESS_CONNECTIONS:
+		return set_number("max-address-connections", value, 1000000, 1,
+				  &g->opt.address_sockets_max);
+	case OPT_SESSION_WEBSOCKETS:
+		return set_number("max-session-websockets", value, 1000000, 1,
+				  &g->opt.member_sockets_max);
+	case OPT_REQUEST_RATE:
+		return set_number("request-rate", value, 1000000, 1, &g->opt.request_rate);
+	case OPT_DNS_ANY:
+		g->opt.dns_allow_any = true;
+		return 0;
+	case OPT_DNS_PRIVATE_PTR:
+		g->opt.dns_allow_private_ptr = true;
+		return 0;
+	case OPT_DNS_BURST:
+		return set_number("dns-burst", value, 1000000, 1, &g->opt.dns_burst);
+	}
 	return 0;
 }
 
@@ -213,7 +277,7 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 		g->tls_key = value;
 		return 0;
 	case OPT_AUTH:
-		return set_auth(g, value);
+		return mf_gateway_access_set_auth(&usage, &g->access, value, &g->opt.auth);
 	case OPT_SECRET:
 		g->secret.path = value;
 		return 0;
@@ -279,8 +343,9 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 	case OPT_VERBOSE:
 		g->host.verbose = true;
 		return 0;
+	default:
+		return take_access_option(g, opt, value);
 	}
-	return 0;
 }
 
 int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv)
@@ -301,6 +366,8 @@ int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv
 					o.operands[0]);
 	if (!g->listen_cnt)
 		return mf_options_wrong(&usage, "where shall it serve? --listen is missing");
+	if (g->access.proxy_protocol && !g->access.forwarding.trusted_cnt)
+		return mf_options_wrong(&usage, "--proxy-protocol wants --trusted-proxy");
 	if (!g->tls_cert != !g->tls_key)
 		return mf_options_wrong(&usage, "--tls-cert and --tls-key belong together");
 	if (g->opt.auth & MF_GW_BY_JWT && !g->jwt_secret.path)

@@ -132,26 +132,12 @@ struct resolver {
 /* "ADDR", "ADDR:PORT", "[ADDR]:PORT"; a port of 0 stays 0, @ret->port is the default before */
 static bool parse_place(const char *text, struct mf_endpoint *ret)
 {
-	size_t len = strlen(text), host_len;
-	const char *colon = strrchr(text, ':'), *host;
-	unsigned long port;
-	char *end;
+	const char *host;
+	size_t len;
 
-	if (mf_addr_parse(text, len, &ret->addr) == 0)
-		return true;
-	if (!colon || colon[1] < '0' || colon[1] > '9')
-		return false;
-	port = strtoul(colon + 1, &end, 10);
-	host = text;
-	host_len = (size_t)(colon - text);
-	if (host_len > 2 && host[0] == '[' && host[host_len - 1] == ']') {
-		host++;
-		host_len -= 2;
-	} else if (memchr(host, ':', host_len)) {
-		return false;
-	}
-	ret->port = (uint16_t)port;
-	return *end == '\0' && port <= UINT16_MAX && mf_addr_parse(host, host_len, &ret->addr) == 0;
+	return mf_addr_parse(text, strlen(text), &ret->addr) == 0 ||
+	       (mf_hostport_parse(text, strlen(text), &host, &len, &ret->port) == 0 &&
+		mf_addr_parse(host, len, &ret->addr) == 0);
 }
 
 static int add_place(const char *option, const char *value, struct place *places, size_t *cnt,

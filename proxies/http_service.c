@@ -24,6 +24,7 @@ struct mf_http_listener {
 	struct event ev;
 	SSL_CTX *tls;
 	int fd;
+	bool proxied;
 };
 
 static void pump(struct mf_http_conn *c);
@@ -124,6 +125,7 @@ static void free_conn(struct mf_http_conn *c)
 	evbuffer_free(c->out);
 	if (c->taker)
 		c->taker(c->taker_ctx, NULL);
+	free(c->proxied);
 	free(c->h1.in);
 	free(c);
 }
@@ -225,7 +227,7 @@ static void take_bytes(struct mf_http_conn *c, const uint8_t *bytes, size_t len)
 
 static bool reads_on(const struct mf_http_conn *c)
 {
-	if (c->eof || c->broken || c->shaking || c->taker)
+	if (c->eof || c->broken || c->shaking || c->taker || c->proxied)
 		return false;
 	return c->closing || (out_len(c) < MF_HTTP_OUT_SOFT && (c->h2 || mf_http_h1_has_room(c)));
 }
@@ -283,7 +285,8 @@ static void set_deadline(struct mf_http_conn *c)
 		return;
 	if (c->taker)
 		wait = MF_HTTP_WAIT_NONE;
-	else if (c->shaking || (c->h2 ? mf_http_h2_in_request(c) : mf_http_h1_in_request(c)))
+	else if (c->proxied || c->shaking ||
+		 (c->h2 ? mf_http_h2_in_request(c) : mf_http_h1_in_request(c)))
 		wait = MF_HTTP_WAIT_REQUEST;
 	else if (!c->exchanges && !out_len(c))
 		wait = MF_HTTP_WAIT_IDLE;
@@ -307,13 +310,13 @@ static void pump(struct mf_http_conn *c)
 		return;
 	c->busy = true;
 	do {
-		moved = false;
-		if (c->shaking)
+		moved = c->proxied && mf_http_proxied_read(c);
+		if (c->shaking && !c->proxied && !c->broken)
 			shake_hands(c);
 		moved |= read_some(c);
 		if (c->spoken && !c->shaking && !c->broken)
 			moved |= c->h2 ? mf_http_h2_run(c) : mf_http_h1_run(c);
-		if (!c->shaking)
+		if (!c->shaking && !c->proxied)
 			moved |= send_some(c);
 		if (c->closing && !c->drained && !c->broken && out_len(c) == 0)
 			drain(c);
@@ -333,7 +336,7 @@ static void pump(struct mf_http_conn *c)
 	set_deadline(c);
 	mf_sockwatch_want(
 		&c->watch,
-		(short)((reads_on(c) || c->shaking ? EV_READ : 0) |
+		(short)((reads_on(c) || c->shaking || c->proxied ? EV_READ : 0) |
 			(out_len(c) || (c->ssl && SSL_want_write(c->ssl)) ? EV_WRITE : 0)));
 }
 
@@ -360,8 +363,8 @@ static void on_late(struct mf_timeout *t, void *ctx)
 
 	(void)ctx;
 	c->wait = MF_HTTP_WAIT_NONE;
-	if (wait == MF_HTTP_WAIT_LINGER || c->shaking) {
-		c->s->stats.timed_out += c->shaking;
+	if (wait == MF_HTTP_WAIT_LINGER || c->shaking || c->proxied) {
+		c->s->stats.timed_out += wait != MF_HTTP_WAIT_LINGER;
 		free_conn(c);
 		return;
 	}
@@ -416,10 +419,11 @@ static int refuse(struct mf_http_service *s, int fd, bool tls)
 	return MF_E_FULL;
 }
 
-int mf_http_service_take(struct mf_http_service *s, int fd, SSL_CTX *tls,
-			 const struct mf_endpoint *peer)
+static int take(struct mf_http_service *s, int fd, SSL_CTX *tls, const struct mf_endpoint *peer,
+		bool proxied)
 {
 	struct mf_http_conn *c;
+	int r;
 
 	if (s->stats.open >= s->opt.connections_max)
 		return refuse(s, fd, tls != NULL);
@@ -437,13 +441,17 @@ int mf_http_service_take(struct mf_http_service *s, int fd, SSL_CTX *tls,
 		c->peer = *peer;
 	if (tls)
 		mf_http_service_set_alpn(tls);
-	if ((tls && start_tls(c, tls) < 0) ||
-	    mf_sockwatch_start(&c->watch, s->base, fd, on_io, c) < 0) {
+	r = proxied ? mf_http_proxied_begin(c) : 0;
+	if (r == 0 && ((tls && start_tls(c, tls) < 0) ||
+		       mf_sockwatch_start(&c->watch, s->base, fd, on_io, c) < 0))
+		r = MF_E_NOMEM;
+	if (r < 0) {
 		SSL_free(c->ssl);
 		evbuffer_free(c->out);
+		free(c->proxied);
 		free(c);
 		mf_sock_close(fd);
-		return MF_E_NOMEM;
+		return r;
 	}
 	c->next = s->conns;
 	if (c->next)
@@ -453,6 +461,12 @@ int mf_http_service_take(struct mf_http_service *s, int fd, SSL_CTX *tls,
 	s->stats.connections++;
 	mf_sockwatch_kick(&c->watch);
 	return 0;
+}
+
+int mf_http_service_take(struct mf_http_service *s, int fd, SSL_CTX *tls,
+			 const struct mf_endpoint *peer)
+{
+	return take(s, fd, tls, peer, false);
 }
 
 int mf_http_service_take_tagged(struct mf_http_service *s, int fd, uint64_t tag)
@@ -490,7 +504,7 @@ static void on_accept(evutil_socket_t fd, short what, void *ctx)
 		}
 		if (conn < 0)
 			return;
-		(void)mf_http_service_take(l->s, conn, l->tls, &peer);
+		(void)take(l->s, conn, l->tls, &peer, l->proxied);
 	}
 }
 
@@ -519,6 +533,16 @@ int mf_http_service_listen(struct mf_http_service *s, int fd, SSL_CTX *tls, stru
 	}
 	s->listener_cnt++;
 	return 0;
+}
+
+int mf_http_service_listen_proxied(struct mf_http_service *s, int fd, SSL_CTX *tls,
+				   struct mf_err *err)
+{
+	int r = mf_http_service_listen(s, fd, tls, err);
+
+	if (r == 0)
+		s->listeners[s->listener_cnt - 1].proxied = true;
+	return r;
 }
 
 void mf_http_service_change_tls(struct mf_http_service *s, SSL_CTX *tls)
@@ -610,6 +634,13 @@ int mf_http_service_add(struct mf_http_service *s, const struct mf_http_route *r
 	s->sets[s->set_cnt].cnt = cnt;
 	s->sets[s->set_cnt++].ctx = ctx;
 	return 0;
+}
+
+void mf_http_service_set_filter(struct mf_http_service *s, const struct mf_http_filter *filter,
+				void *ctx)
+{
+	s->filter = filter;
+	s->filter_ctx = ctx;
 }
 
 void mf_http_service_get_stats(const struct mf_http_service *s, struct mf_http_service_stats *ret)

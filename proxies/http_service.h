@@ -43,6 +43,7 @@
 #include "core/base/span.h"
 
 struct event_base;
+struct mf_cidr; /* core/match/cidr_set.h */
 struct mf_http_service;
 struct mf_http_exchange; /* one request that waits for its answer */
 
@@ -58,6 +59,9 @@ struct mf_http_service_options {
 	uint32_t idle_ms;     /* between requests: 30,000 */
 	uint32_t send_ms;     /* without a byte taken while an answer is sent: 20,000 */
 	bool http1_only;      /* in cleartext: the preface of HTTP/2 is a bad request */
+	/* Balancers whose PROXY header is believed on mf_http_service_listen_proxied(); borrowed */
+	const struct mf_cidr *balancers;
+	size_t balancer_cnt;
 };
 
 #define MF_HTTP_FIELDS_MAX 64 /* of a request; with more it is answered by 431 */
@@ -74,6 +78,7 @@ struct mf_http_request {
 	struct mf_span query; /* behind the '?', as sent; may be empty */
 	struct mf_span
 		authority; /* for whom it is, without its port: of Host or :authority; may be empty in HTTP/1.0 */
+	struct mf_span host; /* the same with its port, as sent */
 	struct mf_span body;
 	const struct mf_http_field *fields; /* without HTTP/2's pseudo-fields */
 	size_t field_cnt;
@@ -81,6 +86,7 @@ struct mf_http_request {
 	uint64_t tag;		 /* of the connection: mf_http_service_take_tagged() */
 	bool head;		 /* HEAD: its answer has no body */
 	bool tls, http2;
+	bool secure; /* @tls, or what a filter knows of a proxy that ended it */
 };
 
 /*
@@ -110,8 +116,10 @@ struct mf_http_service_stats {
 	uint64_t connections, refused_connections; /* refused: over connections_max */
 	uint64_t requests, bad_requests; /* bad: answered by the service itself, 400 and above */
 	uint64_t timed_out, handshakes_failed;
-	uint64_t answers_dropped; /* the client had left */
-	uint64_t open, waiting;	  /* connections; exchanges without an answer */
+	uint64_t strangers,
+		bad_proxy_headers; /* where a PROXY header was wanted: not from a balancer; none */
+	uint64_t answers_dropped;  /* the client had left */
+	uint64_t open, waiting;	   /* connections; exchanges without an answer */
 };
 
 /** mf_http_service_new() - Return: 0; MF_E_INVAL, MF_E_NOMEM */
@@ -136,6 +144,34 @@ int mf_http_service_add(struct mf_http_service *s, const struct mf_http_route *r
  * Return: 0; MF_E_FULL, MF_E_NOMEM
  */
 int mf_http_service_listen(struct mf_http_service *s, int fd, SSL_CTX *tls, struct mf_err *err);
+
+/** mf_http_service_listen_proxied() - The same where balancers say by a PROXY header (proxy_header.h) who asks; others are turned away */
+int mf_http_service_listen_proxied(struct mf_http_service *s, int fd, SSL_CTX *tls,
+				   struct mf_err *err);
+
+/*
+ * What an owner has to say of every request and answer of a service. NULL where it has nothing to say.
+ *
+ * request():  before a route is looked for. May change @req (who asks, what is asked for), or answer. Return: false: it is answered
+ * fields():   more fields of any answer but 101, valid up to the next call; @note: of mf_http_exchange_note(), NULL: none.
+ *	       Return: how many, at most @max
+ * fault():    another body for what the service answers by itself; @req is NULL for what never became a request
+ */
+struct mf_http_filter {
+	bool (*request)(void *ctx, struct mf_http_exchange *x, struct mf_http_request *req);
+	size_t (*fields)(void *ctx, const char *note, struct mf_http_field *ret, size_t max);
+	void (*fault)(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req,
+		      struct mf_http_answer *a);
+};
+
+/** mf_http_service_set_filter() - @filter: borrowed for good */
+void mf_http_service_set_filter(struct mf_http_service *s, const struct mf_http_filter *filter,
+				void *ctx);
+
+/** mf_http_exchange_note() - A text that stays with a request up to its answer, copied; without memory there is none */
+void mf_http_exchange_note(struct mf_http_exchange *x, struct mf_span text);
+/** mf_http_exchange_end_connection() - HTTP/1: the connection ends behind the answer */
+void mf_http_exchange_end_connection(struct mf_http_exchange *x);
 
 /** mf_http_service_change_tls() - From now on all listeners with TLS have this context; connections that are open keep theirs */
 void mf_http_service_change_tls(struct mf_http_service *s, SSL_CTX *tls);

@@ -55,14 +55,45 @@ const char *mf_http_reason(int status)
 
 /* --- answers -------------------------------------------------------------------------------------------------------- */
 
-static void send_answer(struct mf_http_conn *c, int32_t stream, const struct mf_http_answer *a,
-			bool head, bool ends_conn)
+/* Its fields and those of the filter, in @room. */
+static void
+add_fields(struct mf_http_conn *c, const char *note, struct mf_http_answer *a,
+	   struct mf_http_field room[static MF_HTTP_ANSWER_FIELDS_MAX + MF_HTTP_FILTER_FIELDS_MAX])
 {
+	const struct mf_http_filter *f = c->s->filter;
+
+	if (!f || !f->fields)
+		return;
+	if (a->field_cnt)
+		memcpy(room, a->fields, a->field_cnt * sizeof(*room));
+	a->fields = room;
+	a->field_cnt +=
+		f->fields(c->s->filter_ctx, note, room + a->field_cnt, MF_HTTP_FILTER_FIELDS_MAX);
+}
+
+static void send_answer(struct mf_http_conn *c, int32_t stream, const struct mf_http_answer *answer,
+			const char *note, bool head, bool ends_conn)
+{
+	struct mf_http_field room[MF_HTTP_ANSWER_FIELDS_MAX + MF_HTTP_FILTER_FIELDS_MAX];
+	struct mf_http_answer a = *answer;
+
+	add_fields(c, note, &a, room);
 	if (c->h2)
-		mf_http_h2_answer(c, stream, a, head);
+		mf_http_h2_answer(c, stream, &a, head);
 	else
-		mf_http_h1_answer(c, a, head, ends_conn);
+		mf_http_h1_answer(c, &a, head, ends_conn);
 	mf_http_conn_kick(c);
+}
+
+/* The service's own answers in the owner's words. */
+static void put_in_words(struct mf_http_conn *c, struct mf_http_exchange *x,
+			 const struct mf_http_request *req, struct mf_http_answer *a)
+{
+	const struct mf_http_filter *f = c->s->filter;
+
+	c->s->stats.bad_requests++;
+	if (f && f->fault)
+		f->fault(c->s->filter_ctx, x, req, a);
 }
 
 void mf_http_reject(struct mf_http_conn *c, int32_t stream, int status, const char *allow)
@@ -75,8 +106,8 @@ void mf_http_reject(struct mf_http_conn *c, int32_t stream, int status, const ch
 
 	snprintf(text, sizeof(text), "%d %s\n", status, mf_http_reason(status));
 	a.body = mf_span_str(text);
-	c->s->stats.bad_requests++;
-	send_answer(c, stream, &a, false, true);
+	put_in_words(c, NULL, NULL, &a);
+	send_answer(c, stream, &a, NULL, false, true);
 }
 
 static void unlink_exchange(struct mf_http_exchange *x)
@@ -133,6 +164,23 @@ static bool may_be_sent(const struct mf_http_answer *a)
 	return true;
 }
 
+static void free_exchange(struct mf_http_exchange *x)
+{
+	free(x->note);
+	free(x);
+}
+
+void mf_http_exchange_note(struct mf_http_exchange *x, struct mf_span text)
+{
+	free(x->note);
+	x->note = strndup((const char *)text.ptr, text.len);
+}
+
+void mf_http_exchange_end_connection(struct mf_http_exchange *x)
+{
+	x->ends_conn = true;
+}
+
 void mf_http_answer(struct mf_http_exchange *x, const struct mf_http_answer *a)
 {
 	static const struct mf_http_answer broken = { .status = 500 };
@@ -140,9 +188,10 @@ void mf_http_answer(struct mf_http_exchange *x, const struct mf_http_answer *a)
 
 	if (c) {
 		unlink_exchange(x);
-		send_answer(c, x->stream, may_be_sent(a) ? a : &broken, x->head, x->ends_conn);
+		send_answer(c, x->stream, may_be_sent(a) ? a : &broken, x->note, x->head,
+			    x->ends_conn);
 	}
-	free(x);
+	free_exchange(x);
 }
 
 void mf_http_answer_text(struct mf_http_exchange *x, int status, const char *type, const char *text)
@@ -168,7 +217,7 @@ int mf_http_upgrade(struct mf_http_exchange *x, const char *upgrade,
 	if ((c && c->h2) || x->http10 || x->streams || !may_be_sent(&a))
 		return MF_E_UNSUPPORTED;
 	if (!c) {
-		free(x);
+		free_exchange(x);
 		fn(ctx, NULL);
 		return 0;
 	}
@@ -185,7 +234,7 @@ int mf_http_upgrade(struct mf_http_exchange *x, const char *upgrade,
 	c->taker = fn;
 	c->taker_ctx = ctx;
 	mf_http_conn_kick(c);
-	free(x);
+	free_exchange(x);
 	return 0;
 }
 
@@ -193,6 +242,8 @@ int mf_http_upgrade(struct mf_http_exchange *x, const char *upgrade,
 
 int mf_http_answer_begin(struct mf_http_exchange *x, const struct mf_http_answer *a)
 {
+	struct mf_http_field room[MF_HTTP_ANSWER_FIELDS_MAX + MF_HTTP_FILTER_FIELDS_MAX];
+	struct mf_http_answer all = *a;
 	struct mf_http_conn *c = x->conn;
 
 	if (mf_bug(x->streams || !may_be_sent(a)))
@@ -203,7 +254,8 @@ int mf_http_answer_begin(struct mf_http_exchange *x, const struct mf_http_answer
 	if (!c)
 		return 0;
 	x->ends_conn |= x->http10;
-	(void)mf_http_h1_head(c, a, -1, x->http10, x->ends_conn);
+	add_fields(c, x->note, &all, room);
+	(void)mf_http_h1_head(c, &all, -1, x->http10, x->ends_conn);
 	mf_http_conn_kick(c);
 	return 0;
 }
@@ -237,7 +289,7 @@ void mf_http_answer_end(struct mf_http_exchange *x)
 			c->closing = true;
 		mf_http_conn_kick(c);
 	}
-	free(x);
+	free_exchange(x);
 }
 
 void mf_http_answer_on_room(struct mf_http_exchange *x,
@@ -306,9 +358,26 @@ static const struct mf_http_route *find_route(const struct mf_http_service *s,
 	return found;
 }
 
+/* No route, or none for this method. */
+static void answer_nothing(struct mf_http_conn *c, struct mf_http_exchange *x,
+			   const struct mf_http_request *req, const char *allow)
+{
+	struct mf_http_field field = { mf_span_str("allow"), mf_span_str(allow) };
+	struct mf_http_answer a = { .status = allow[0] ? 405 : 404,
+				    .type = "text/plain",
+				    .body = mf_span_str(allow[0] ? "405 Method Not Allowed\n"
+								 : "404 Not Found\n"),
+				    .fields = &field,
+				    .field_cnt = allow[0] ? 1 : 0 };
+
+	put_in_words(c, x, req, &a);
+	mf_http_answer(x, &a);
+}
+
 void mf_http_dispatch(struct mf_http_conn *c, struct mf_http_request *req, int32_t stream,
 		      bool ends_conn, bool http10)
 {
+	const struct mf_http_filter *f = c->s->filter;
 	const struct mf_http_route *route;
 	struct mf_http_exchange *x;
 	char allow[96];
@@ -318,7 +387,7 @@ void mf_http_dispatch(struct mf_http_conn *c, struct mf_http_request *req, int32
 	req->peer = c->peer;
 	req->tag = c->tag;
 	req->head = mf_span_eq(req->method, mf_span_str("HEAD"));
-	req->tls = c->ssl != NULL;
+	req->tls = req->secure = c->ssl != NULL;
 	req->http2 = c->h2 != NULL;
 	x = calloc(1, sizeof(*x));
 	if (!x) {
@@ -335,27 +404,13 @@ void mf_http_dispatch(struct mf_http_conn *c, struct mf_http_request *req, int32
 		x->next->prev = x;
 	c->exchanges = x;
 	c->s->stats.waiting++;
-	route = find_route(c->s, req, &ctx, allow, sizeof(allow));
-	if (route) {
-		route->fn(ctx, x, req);
+	if (f && f->request && !f->request(c->s->filter_ctx, x, req))
 		return;
-	}
-	c->s->stats.bad_requests++;
-	if (allow[0]) {
-		struct mf_http_field field = { mf_span_str("allow"), mf_span_str(allow) };
-
-		mf_http_answer(x, &(struct mf_http_answer){
-					  .status = 405,
-					  .type = "text/plain",
-					  .body = mf_span_str("405 Method Not Allowed\n"),
-					  .fields = &field,
-					  .field_cnt = 1 });
-	} else {
-		mf_http_answer(x,
-			       &(struct mf_http_answer){ .status = 404,
-							 .type = "text/plain",
-							 .body = mf_span_str("404 Not Found\n") });
-	}
+	route = find_route(c->s, req, &ctx, allow, sizeof(allow));
+	if (route)
+		route->fn(ctx, x, req);
+	else
+		answer_nothing(c, x, req, allow);
 }
 
 /* --- what handlers ask ---------------------------------------------------------------------------------------------- */

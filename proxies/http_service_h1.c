@@ -340,6 +340,7 @@ bool mf_http_h1_run(struct mf_http_conn *c)
 	}
 	req.method = head.method;
 	req.authority = head.host;
+	req.host = mf_http_find_field(&req, "host");
 	req.body = mf_span_of(h->in + h->head_len, h->body_len);
 	c->wait = MF_HTTP_WAIT_NONE; /* what comes next has its own time */
 	mf_http_dispatch(c, &req, 0, m.close || m.http10, m.http10);

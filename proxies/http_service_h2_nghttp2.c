@@ -152,6 +152,7 @@ static void dispatch(struct stream *s)
 	req.authority = span_of(s, s->pseudo[PSEUDO_AUTHORITY]);
 	if (req.authority.len == 0)
 		req.authority = mf_http_find_field(&req, "host");
+	req.host = req.authority;
 	if (req.authority.len && mf_http_read_authority(req.authority, &req.authority, NULL) < 0) {
 		refuse(s, 400);
 		return;
@@ -320,7 +321,7 @@ static nghttp2_nv header(struct mf_span name, struct mf_span value)
 void mf_http_h2_answer(struct mf_http_conn *c, int32_t id, const struct mf_http_answer *a,
 		       bool head)
 {
-	nghttp2_nv nv[3 + MF_HTTP_ANSWER_FIELDS_MAX];
+	nghttp2_nv nv[3 + MF_HTTP_ANSWER_FIELDS_MAX + MF_HTTP_FILTER_FIELDS_MAX];
 	char status[8], length[24];
 	struct mf_http_h2 *h = c->h2;
 	struct stream *s = stream_of(h->session, id);

@@ -20,6 +20,7 @@ enum {
 	MF_HTTP_ROUTE_SETS_MAX = 16,
 	MF_HTTP_LISTENERS_MAX = 8,
 	MF_HTTP_ANSWER_FIELDS_MAX = 16,
+	MF_HTTP_FILTER_FIELDS_MAX = 16, /* on top of those */
 	MF_HTTP_HELD_MAX = 32 << 20, /* bytes of unanswered HTTP/2 requests, of all connections */
 };
 
@@ -32,6 +33,7 @@ enum mf_http_wait {
 };
 
 struct mf_http_h2;
+struct mf_http_proxied; /* http_service_proxied.c */
 struct mf_http_listener;
 
 struct mf_http_h1 {
@@ -54,7 +56,9 @@ struct mf_http_conn {
 	struct mf_endpoint peer;
 	uint64_t tag;
 	int fd;
-	SSL *ssl;	       /* NULL: cleartext */
+	struct mf_http_proxied
+		*proxied; /* its PROXY header has not come whole; NULL: it has, or there is none */
+	SSL *ssl;	  /* NULL: cleartext */
 	bool shaking, spoken;  /* TLS; which HTTP it is has been told */
 	bool eof, broken;      /* the client's end; nothing works any more */
 	bool closing, drained; /* ends when all is sent; our end was sent */
@@ -79,6 +83,7 @@ struct mf_http_exchange {
 	void *room_ctx;
 	void (*gone)(void *ctx, struct mf_http_exchange *x);
 	void *gone_ctx;
+	char *note;
 };
 
 struct mf_http_service {
@@ -97,6 +102,8 @@ struct mf_http_service {
 	struct mf_timeouts *timeouts;
 	struct mf_timeout_queue request, idle, linger, send, backoff;
 	struct mf_timeout pause; /* of accepting */
+	const struct mf_http_filter *filter;
+	void *filter_ctx;
 	size_t held;
 	uint8_t chunk[MF_HTTP_CHUNK];
 };
@@ -105,6 +112,13 @@ struct mf_http_service {
 
 /* Something of @c waits to be sent: soon, from the loop (or at once, where the connection is being worked on). */
 void mf_http_conn_kick(struct mf_http_conn *c);
+
+/* --- http_service_proxied.c ----------------------------------------------------------------------------------------- */
+
+/* Whether the connection is a balancer's; then its header is waited for. Return: 0; MF_E_PERM, MF_E_NOMEM */
+int mf_http_proxied_begin(struct mf_http_conn *c);
+/* Read more of the header. Return: whether something moved; c->broken, or c->proxied is NULL */
+bool mf_http_proxied_read(struct mf_http_conn *c);
 
 /* --- http_service_answer.c ------------------------------------------------------------------------------------------ */
 

@@ -132,12 +132,16 @@ static bool find_bearer(const struct mf_http_request *req, struct mf_span *ret)
 {
 	struct mf_span v = mf_http_find_field(req, "authorization");
 
-	if (v.len > 7 && strncasecmp((const char *)v.ptr, "bearer ", 7) == 0)
-		*ret = trim(mf_span_sub(v, 7, v.len));
-	else if (v.len > 7 && strncasecmp((const char *)v.ptr, "apikey ", 7) == 0)
-		*ret = trim(mf_span_sub(v, 7, v.len));
-	else
-		*ret = mf_http_find_field(req, "x-api-key");
+	if (v.len <= 7 || (strncasecmp((const char *)v.ptr, "bearer ", 7) != 0 &&
+			   strncasecmp((const char *)v.ptr, "apikey ", 7) != 0))
+		return false;
+	*ret = trim(mf_span_sub(v, 7, v.len));
+	return ret->len > 0;
+}
+
+static bool find_key_field(const struct mf_http_request *req, struct mf_span *ret)
+{
+	*ret = trim(mf_http_find_field(req, "x-api-key"));
 	return ret->len > 0;
 }
 
@@ -188,22 +192,40 @@ static bool take_key(struct mf_gateway *gw, struct mf_span text)
 	return len && text.len == len && CRYPTO_memcmp(text.ptr, gw->opt.api_key, len) == 0;
 }
 
-static bool take(struct mf_gateway *gw, struct mf_span text, struct mf_gw_who *who)
+/* What a text is good for, beside what is known already; only of the kinds that are asked for */
+static void take(struct mf_gateway *gw, struct mf_span text, unsigned *got, struct mf_gw_who *who)
 {
-	unsigned by = gw->opt.auth;
+	unsigned by = gw->opt.auth & ~*got;
 
-	return (by & MF_GW_BY_SESSION && take_session(gw, text, who)) ||
-	       (by & MF_GW_BY_JWT && take_jwt(gw, text, who)) ||
-	       (by & MF_GW_BY_KEY && take_key(gw, text));
+	if (by & MF_GW_BY_KEY && take_key(gw, text))
+		*got |= MF_GW_BY_KEY;
+	else if (by & MF_GW_BY_SESSION && take_session(gw, text, who))
+		*got |= MF_GW_BY_SESSION;
+	else if (by & MF_GW_BY_JWT && take_jwt(gw, text, who))
+		*got |= MF_GW_BY_JWT;
+}
+
+static bool is_enough(const struct mf_gateway *gw, unsigned got)
+{
+	const struct mf_gateway_options *o = &gw->opt;
+
+	if (o->auth == 0 || (!o->auth_set_cnt && got))
+		return true;
+	for (size_t i = 0; i < o->auth_set_cnt; i++)
+		if ((got & o->auth_sets[i]) == o->auth_sets[i])
+			return true;
+	return false;
 }
 
 bool mf_gw_who_take(struct mf_gateway *gw, struct mf_span credential, struct mf_gw_who *who)
 {
-	return who->known = take(gw, credential, who);
+	take(gw, credential, &who->got, who);
+	who->known = is_enough(gw, who->got);
+	return who->known;
 }
 
-static void read_origin(struct mf_gateway *gw, const struct mf_http_request *req,
-			struct mf_gw_who *ret)
+bool mf_gw_origin_read(struct mf_gateway *gw, const struct mf_http_request *req,
+		       struct mf_gw_who *ret)
 {
 	char origin[MF_ORIGIN_ROOM];
 	struct mf_span text = mf_span_of(NULL, 0);
@@ -218,50 +240,81 @@ static void read_origin(struct mf_gateway *gw, const struct mf_http_request *req
 	ret->origin_ok = cnt == 0;
 	if (cnt != 1 || mf_origin_normalize(text, origin) < 0 ||
 	    strlen(origin) >= sizeof(ret->origin))
-		return;
-	ret->origin_ok = mf_origin_is_allowed(origin, gw->opt.origins, gw->opt.origin_cnt,
-					      mf_http_find_field(req, "host"));
+		return ret->origin_ok;
+	ret->origin_ok =
+		mf_origin_is_allowed(origin, gw->opt.origins, gw->opt.origin_cnt, req->host);
 	if (ret->origin_ok)
 		strcpy(ret->origin, origin);
+	return ret->origin_ok;
+}
+
+bool mf_gw_is_own_host(const struct mf_gateway *gw, const struct mf_http_request *req)
+{
+	char host[MF_ORIGIN_ROOM];
+	const char *colon;
+	size_t len;
+
+	if (gw->opt.host_cnt == 0)
+		return true;
+	if (mf_origin_host(req->host, req->secure, host) < 0)
+		return false;
+	colon = strrchr(host, ':');
+	len = colon && colon[1] && !strchr(colon, ']') ? (size_t)(colon - host) : strlen(host);
+	for (size_t i = 0; i < gw->opt.host_cnt; i++)
+		if (strcmp(gw->opt.hosts[i], host) == 0 ||
+		    (strlen(gw->opt.hosts[i]) == len && memcmp(gw->opt.hosts[i], host, len) == 0))
+			return true;
+	return false;
+}
+
+static unsigned read_cookie(struct mf_gateway *gw, const struct mf_http_request *req,
+			    struct mf_gw_who *ret)
+{
+	char text[COOKIE_MAX + 1];
+	struct mf_span s;
+	int len;
+
+	if (!find_cookie(req, &s))
+		return 0;
+	len = s.len && s.len <= COOKIE_MAX ? unescape(s, text, sizeof(text)) : 0;
+	if (len <= 0 || !take_session(gw, mf_span_of(text, (size_t)len), ret))
+		return 0;
+	/* also where nobody has to say who he is: who does is one and the same behind any address */
+	ret->has_cookie = true;
+	if (gw->opt.auth & MF_GW_BY_SESSION)
+		return MF_GW_BY_SESSION;
+	if (gw->opt.auth)
+		ret->sid[0] = '\0';
+	return 0;
 }
 
 void mf_gw_who_read(struct mf_gateway *gw, const struct mf_http_request *req, struct mf_gw_who *ret)
 {
+	static bool (*const find[])(const struct mf_http_request *req,
+				    struct mf_span *ret) = { find_bearer, find_key_field,
+							     find_token_protocol };
 	static const char *const params[] = { "token", "apiKey" };
 	char text[COOKIE_MAX + 1];
 	struct mf_span s;
 	int len;
 
 	memset(ret, 0, sizeof(*ret));
-	read_origin(gw, req, ret);
-	if (gw->opt.auth == 0)
-		ret->known = true;
-	if (find_cookie(req, &s)) {
-		len = s.len && s.len <= COOKIE_MAX ? unescape(s, text, sizeof(text)) : 0;
-		/* also where nobody has to say who he is: who does is one and the same behind any address */
-		if (len > 0 && take_session(gw, mf_span_of(text, (size_t)len), ret)) {
-			ret->has_cookie = true;
-			if (gw->opt.auth & MF_GW_BY_SESSION)
-				ret->known = true;
-			else if (gw->opt.auth)
-				ret->sid[0] = '\0';
-		}
-	}
-	if (ret->known || gw->opt.auth == 0)
-		return;
-	if (find_bearer(req, &s)) {
+	(void)mf_gw_origin_read(gw, req, ret);
+	ret->host_ok = mf_gw_is_own_host(gw, req);
+	ret->got = read_cookie(gw, req, ret);
+	for (unsigned i = 0; i < MF_ARRAY_SIZE(find) && !is_enough(gw, ret->got); i++) {
+		if (!find[i](req, &s))
+			continue;
 		ret->offered = true;
-		ret->known = take(gw, s, ret);
+		take(gw, s, &ret->got, ret);
 	}
-	if (!ret->known && find_token_protocol(req, &s)) {
-		ret->offered = true;
-		ret->known = take(gw, s, ret);
-	}
-	for (unsigned i = 0; i < MF_ARRAY_SIZE(params) && !ret->known; i++) {
+	for (unsigned i = 0; i < MF_ARRAY_SIZE(params) && !is_enough(gw, ret->got); i++) {
 		len = mf_http_find_param(req->query, params[i], text, sizeof(text));
 		ret->offered |= len != MF_E_NOENT && len != 0;
-		ret->known = len > 0 && take(gw, mf_span_of(text, (size_t)len), ret);
+		if (len > 0)
+			take(gw, mf_span_of(text, (size_t)len), &ret->got, ret);
 	}
+	ret->known = is_enough(gw, ret->got);
 }
 
 struct mf_gw_member *mf_gw_who_member(struct mf_gateway *gw, const struct mf_http_request *req,
@@ -284,21 +337,15 @@ void mf_gw_answer(struct mf_gateway *gw, struct mf_http_exchange *x, const struc
 	size_t cnt = 0;
 	static const struct {
 		const char *name, *value;
-	} always[] = {
-		{ "cache-control", "no-store" },
-		{ "x-content-type-options", "nosniff" },
-		{ "referrer-policy", "no-referrer" },
-		{ "x-frame-options", "DENY" },
-	}, shared[] = {
+	} shared[] = {
 		{ "access-control-allow-credentials", "true" },
-		{ "access-control-expose-headers", "content-length" },
+		{ "access-control-expose-headers", "x-request-id, content-length" },
 		{ "vary", "Origin" },
 	};
 
 	(void)gw;
-	for (size_t i = 0; i < MF_ARRAY_SIZE(always); i++)
-		fields[cnt++] = (struct mf_http_field){ mf_span_str(always[i].name),
-							mf_span_str(always[i].value) };
+	fields[cnt++] =
+		(struct mf_http_field){ mf_span_str("cache-control"), mf_span_str("no-store") };
 	if (who && who->origin[0]) {
 		fields[cnt++] = (struct mf_http_field){ mf_span_str("access-control-allow-origin"),
 							mf_span_str(who->origin) };
@@ -331,6 +378,7 @@ void mf_gw_refuse(struct mf_gateway *gw, struct mf_http_exchange *x, int status,
 	char line[TEXT_MAX];
 
 	gw->stats.refused++;
+	mf_http_exchange_end_connection(x);
 	snprintf(line, sizeof(line), "%s\n", text);
 	mf_http_answer_text(x, status, "text/plain; charset=utf-8", line);
 }

@@ -12,21 +12,19 @@
 #include "core/wire/dns_json.h"
 #include "proxies/dns_proxy.h"
 #include "proxies/gateway/gateway_int.h"
+#include "proxies/gateway/reverse.h"
 
 enum {
 	JSON_MAX = 1 << 20,
-	BUCKETS = 4096, /* of addresses' rates; two addresses may share one */
 	DNS_HEAD = 12,
 	FORMERR = 1,
 	SERVFAIL = 2,
+	REFUSED = 5,
+	TYPE_PTR = 12,
+	TYPE_ANY = 255,
 };
 
 static const char type_message[] = "application/dns-message";
-
-struct mf_gw_bucket {
-	uint64_t at_ms;
-	uint32_t milli; /* thousandths of questions that may be asked */
-};
 
 struct mf_gw_question {
 	struct mf_gateway *gw;
@@ -84,6 +82,11 @@ static void on_reply(void *ctx, const uint8_t *bytes, size_t len)
 		answer_error(q->gw, q->x, &q->who, 400, FORMERR, msg);
 	} else if (!q->json) {
 		answer(q->gw, q->x, &q->who, 200, type_message, msg);
+	} else if (len > 3 && (msg.ptr[3] & 15) == REFUSED) {
+		mf_gw_answer_error(q->gw, q->x, &q->who, 403, "forbidden", "Name is not allowed");
+	} else if (len > 3 && (msg.ptr[3] & 15) == SERVFAIL) {
+		mf_gw_answer_error(q->gw, q->x, &q->who, 502, "bad_gateway",
+				   "DNS resolution failed");
 	} else if (mf_dns_write_json(msg, false, &json) < 0) {
 		mf_gw_answer_error(q->gw, q->x, &q->who, 502, "bad_gateway",
 				   "DNS resolution failed");
@@ -109,42 +112,64 @@ static void on_gone(void *ctx, struct mf_http_exchange *x)
 static bool is_too_fast(struct mf_gateway *gw, const struct mf_addr *addr)
 {
 	uint32_t rate = gw->opt.dns_rate, burst = gw->opt.dns_burst;
-	uint64_t now = mf_now_ms(), more;
-	struct mf_gw_bucket *b;
+	struct mf_gw_address *a;
 
 	if (rate == 0)
 		return false;
-	if (burst == 0)
-		burst = 2 * rate;
-	if (!gw->buckets)
-		gw->buckets = calloc(BUCKETS, sizeof(*gw->buckets));
-	if (!gw->buckets)
-		return true;
-	b = &gw->buckets[mf_hash_bytes(addr, sizeof(*addr), 0) % BUCKETS];
-	more = b->at_ms ? (now - b->at_ms) * rate : UINT64_MAX;
-	b->milli =
-		more > burst * UINT64_C(1000) - b->milli ? burst * 1000 : b->milli + (uint32_t)more;
-	b->at_ms = now;
-	if (b->milli < 1000)
-		return true;
-	b->milli -= 1000;
-	return false;
+	a = mf_gw_address_get(gw->addresses, addr);
+	return !a ||
+	       !mf_bucket_take(&a->questions, rate * 60, burst ? burst : 2 * rate, mf_now_ms());
 }
 
 /* Return: false: answered */
 static bool may_ask(struct mf_gateway *gw, struct mf_http_exchange *x,
 		    const struct mf_http_request *req, struct mf_gw_who *who)
 {
+	enum mf_gateway_refusal why = MF_GW_REFUSED_NUM;
+
 	mf_gw_who_read(gw, req, who);
-	if (!who->origin_ok)
+	if (!who->origin_ok) {
+		why = MF_GW_REFUSED_ORIGIN;
 		mf_gw_answer_error(gw, x, NULL, 403, "forbidden", "Origin not allowed");
-	else if (!who->known)
+	} else if (!who->known) {
+		why = MF_GW_REFUSED_CREDENTIALS;
 		mf_gw_answer_error(gw, x, who, 401, "unauthorized", "Missing or invalid session");
-	else if (is_too_fast(gw, &req->peer.addr))
+	} else if (is_too_fast(gw, &req->peer.addr)) {
+		why = MF_GW_REFUSED_QUESTION_RATE;
 		answer_error(gw, x, who, 429, SERVFAIL, mf_span_of(NULL, 0));
-	else
+	}
+	if (why == MF_GW_REFUSED_NUM)
 		return true;
+	gw->stats.refusals[why]++;
 	return false;
+}
+
+/* What nobody has to know of this network: everything there is of a name, and whose an address of it is. */
+static bool is_refused(const struct mf_gateway *gw, const struct mf_dns_query *q)
+{
+	char name[MF_DNS_TEXT_MAX + 1];
+	struct mf_addr addr;
+
+	if (q->type == TYPE_ANY)
+		return !gw->opt.dns_allow_any;
+	return q->type == TYPE_PTR && !gw->opt.dns_allow_private_ptr &&
+	       mf_dns_format_name(&q->name, name, sizeof(name)) == 0 &&
+	       mf_gw_reverse_read(name, &addr) && mf_addr_is_private(&addr);
+}
+
+static void answer_refused(struct mf_gateway *gw, struct mf_http_exchange *x,
+			   const struct mf_gw_who *who, const struct mf_dns_query *q, bool json)
+{
+	const struct mf_dns_answer a = { .rcode = MF_DNS_REFUSED };
+	uint8_t msg[MF_DNS_QUERY_MAX + 64];
+	int len = mf_dns_write_answer(q, &a, msg, sizeof(msg), sizeof(msg));
+
+	if (json)
+		mf_gw_answer_error(gw, x, who, 403, "forbidden", "Question is not allowed");
+	else if (len < 0)
+		answer_error(gw, x, who, 200, REFUSED, mf_span_of(NULL, 0));
+	else
+		answer(gw, x, who, 200, type_message, mf_span_of(msg, (size_t)len));
 }
 
 static void ask(struct mf_gateway *gw, struct mf_http_exchange *x,
@@ -164,6 +189,10 @@ static void ask(struct mf_gateway *gw, struct mf_http_exchange *x,
 	/* another opcode is a question that is understood, and not served */
 	if (r == MF_E_BAD || (r < 0 && !(msg.ptr[2] & 0x78))) {
 		answer_error(gw, x, who, 400, FORMERR, msg);
+		return;
+	}
+	if (r == 0 && is_refused(gw, &query)) {
+		answer_refused(gw, x, who, &query, json);
 		return;
 	}
 	member = mf_gw_who_member(gw, req, who);
@@ -222,6 +251,11 @@ static void on_post(void *ctx, struct mf_http_exchange *x, const struct mf_http_
 
 	if (!may_ask(gw, x, req, &who))
 		return;
+	if (!type.len) {
+		mf_gw_answer_error(gw, x, &who, 415, "unsupported_media_type",
+				   "Unsupported Media Type");
+		return;
+	}
 	if (semicolon)
 		type.len = (size_t)(semicolon - type.ptr);
 	if (type.len != sizeof(type_message) - 1 ||
@@ -293,6 +327,4 @@ void mf_gw_dns_free(struct mf_gateway *gw)
 		mf_http_answer_text(q->x, 503, NULL, "");
 		free_question(q);
 	}
-	free(gw->buckets);
-	gw->buckets = NULL;
 }

@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <openssl/rand.h>
 #include <stdio.h>
-#include <strings.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "core/observe/metrics.h"
@@ -60,12 +60,15 @@ static void on_version(void *ctx, struct mf_http_exchange *x, const struct mf_ht
 {
 	struct mf_gateway *gw = ctx;
 	struct mf_gw_who who;
-	char text[128];
+	json_t *json = json_pack("{s:s, s:s, s:s}", "version", gw->opt.version, "gitSha",
+				 gw->opt.git_sha ? gw->opt.git_sha : "dev", "builtAt",
+				 gw->opt.built_at ? gw->opt.built_at : "");
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
-	snprintf(text, sizeof(text), "{\"version\":\"%s\",\"gitSha\":\"\",\"builtAt\":\"\"}",
-		 gw->opt.version);
 	if (may_ask(gw, x, req, &who))
-		answer_json(gw, x, &who, 200, text);
+		answer_json(gw, x, &who, 200, text ? text : "{}");
+	json_decref(json);
+	free(text);
 }
 
 /* --- metrics -------------------------------------------------------------------------------------------------------------- */
@@ -88,11 +91,31 @@ static void gather(struct mf_gateway *gw, struct mf_metrics *m)
 	static const char sockets[] = "moonfence_gateway_websockets_total",
 			  flows[] = "moonfence_gateway_flows_total",
 			  datagrams[] = "moonfence_gateway_datagrams_total";
+	static const char *const reasons[MF_GW_REFUSED_NUM] = {
+		[MF_GW_REFUSED_STOPPING] = "stopping",
+		[MF_GW_REFUSED_HANDSHAKE] = "handshake",
+		[MF_GW_REFUSED_CREDENTIALS] = "credentials",
+		[MF_GW_REFUSED_ORIGIN] = "origin",
+		[MF_GW_REFUSED_HOST] = "host",
+		[MF_GW_REFUSED_CLIENT] = "client_address",
+		[MF_GW_REFUSED_REQUEST_RATE] = "request_rate",
+		[MF_GW_REFUSED_QUESTION_RATE] = "question_rate",
+		[MF_GW_REFUSED_SOCKETS] = "connections",
+		[MF_GW_REFUSED_ADDRESS_SOCKETS] = "address_connections",
+		[MF_GW_REFUSED_MEMBER_SOCKETS] = "session_connections",
+		[MF_GW_REFUSED_MEMBER_FLOWS] = "session_flows",
+		[MF_GW_REFUSED_MEMBER_BYTES] = "session_bytes",
+	};
 	struct mf_gateway_stats s;
 
 	mf_gateway_get_stats(gw, &s);
 	count(m, sockets, "WebSockets by what became of their upgrade", "opened", s.sockets);
 	count(m, sockets, "", "refused", s.refused);
+	for (unsigned i = 0; i < MF_GW_REFUSED_NUM; i++)
+		mf_counter_add(mf_metrics_counter(m, "moonfence_gateway_refusals_total",
+						  "Requests and upgrades that were refused",
+						  &(struct mf_label){ "reason", reasons[i] }, 1),
+			       s.refusals[i]);
 	count(m, flows, "TCP connections that browsers asked for", "asked", s.flows);
 	count(m, flows, "", "denied", s.flows_denied);
 	count(m, flows, "", "failed", s.flows_failed);
@@ -181,15 +204,6 @@ static void format_time(int64_t at_s, char *buf, size_t size)
 		buf[0] = '\0';
 }
 
-/* Also behind a proxy that ends TLS and says so; who lies about that makes its own cookie useless in cleartext. */
-static bool is_secure(const struct mf_http_request *req)
-{
-	struct mf_span proto = mf_http_find_field(req, "x-forwarded-proto");
-
-	return req->tls ||
-	       (proto.len >= 5 && strncasecmp((const char *)proto.ptr, "https", 5) == 0);
-}
-
 static void answer_session(struct mf_gateway *gw, struct mf_http_exchange *x,
 			   const struct mf_http_request *req, const struct mf_gw_who *who,
 			   int status, const char *body, int64_t exp_s)
@@ -205,8 +219,9 @@ static void answer_session(struct mf_gateway *gw, struct mf_http_exchange *x,
 	}
 	gw->stats.sessions++;
 	snprintf(cookie, sizeof(cookie),
-		 "aero_session=%s; Max-Age=%u; Path=/; HttpOnly; SameSite=Lax%s", token,
-		 gw->opt.session_ttl_s, is_secure(req) ? "; Secure" : "");
+		 "aero_session=%s; Max-Age=%u; Path=/; HttpOnly; SameSite=%s%s", token,
+		 gw->opt.session_ttl_s, gw->opt.same_site ? gw->opt.same_site : "Lax",
+		 req->secure ? "; Secure" : "");
 	field.value = mf_span_str(cookie);
 	mf_gw_answer(gw, x, who,
 		     &(struct mf_http_answer){ .status = status,
@@ -231,7 +246,8 @@ static void on_session(void *ctx, struct mf_http_exchange *x, const struct mf_ht
 	struct mf_gateway *gw = ctx;
 	const struct mf_gateway_options *o = &gw->opt;
 	int64_t exp_s = (int64_t)time(NULL) + o->session_ttl_s;
-	char body[1024], at[40];
+	const char *base = o->base_path ? o->base_path : "";
+	char body[2048], at[40];
 	struct mf_gw_who who;
 
 	if (!may_ask(gw, x, req, &who))
@@ -248,48 +264,14 @@ static void on_session(void *ctx, struct mf_http_exchange *x, const struct mf_ht
 	format_time(exp_s, at, sizeof(at));
 	snprintf(body, sizeof(body),
 		 "{\"session\":{\"expiresAt\":\"%s\"},"
-		 "\"endpoints\":{\"tcp\":\"/tcp\",\"tcpMux\":\"/tcp-mux\",\"udp\":\"/udp\","
-		 "\"dnsQuery\":\"/dns-query\",\"dnsJson\":\"/dns-json\"},"
+		 "\"endpoints\":{\"tcp\":\"%s/tcp\",\"tcpMux\":\"%s/tcp-mux\",\"udp\":\"%s/udp\","
+		 "\"dnsQuery\":\"%s/dns-query\",\"dnsJson\":\"%s/dns-json\"},"
 		 "\"limits\":{\"tcp\":{\"maxConnections\":%u,\"maxMessageBytes\":%u,"
 		 "\"connectTimeoutMs\":%u,\"idleTimeoutMs\":%u},"
 		 "\"dns\":{\"maxQueryBytes\":%u}}}",
-		 at, o->member_flows_max, o->message_max, gw->proxy->opt.dial_timeout_ms,
-		 gw->proxy->opt.tcp_idle_ms, o->dns_message_max);
+		 at, base, base, base, base, base, o->member_flows_max, o->message_max,
+		 gw->proxy->opt.dial_timeout_ms, gw->proxy->opt.tcp_idle_ms, o->dns_message_max);
 	answer_session(gw, x, req, &who, 201, body, exp_s);
-}
-
-/* --- preflight ------------------------------------------------------------------------------------------------------------ */
-
-static bool is_header_list(struct mf_span s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if (s.ptr[i] < ' ' || s.ptr[i] > '~' || strchr("()<>@;:\\\"/[]?={}", s.ptr[i]))
-			return false;
-	return s.len <= 4096;
-}
-
-static void on_options(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
-{
-	struct mf_http_field fields[] = {
-		{ mf_span_str("access-control-allow-methods"),
-		  mf_span_str("GET,POST,PUT,PATCH,DELETE,OPTIONS") },
-		{ mf_span_str("access-control-max-age"), mf_span_str("600") },
-		{ mf_span_str("access-control-allow-headers"), { 0 } },
-	};
-	struct mf_span asked = mf_http_find_field(req, "access-control-request-headers");
-	struct mf_gw_who who;
-	char list[4200];
-
-	if (!may_ask(ctx, x, req, &who))
-		return;
-	if (!is_header_list(asked))
-		asked.len = 0;
-	snprintf(list, sizeof(list), "content-type%s%.*s", asked.len ? ", " : "", (int)asked.len,
-		 asked.len ? (const char *)asked.ptr : "");
-	fields[2].value = mf_span_str(list);
-	mf_gw_answer(ctx, x, &who,
-		     &(struct mf_http_answer){
-			     .status = 204, .fields = fields, .field_cnt = MF_ARRAY_SIZE(fields) });
 }
 
 int mf_gw_session_add(struct mf_gateway *gw, struct mf_http_service *http)
@@ -301,12 +283,6 @@ int mf_gw_session_add(struct mf_gateway *gw, struct mf_http_service *http)
 		{ .method = "GET", .path = "/metrics", .fn = on_metrics },
 		{ .method = "GET", .path = "/session", .fn = on_get_session },
 		{ .method = "POST", .path = "/session", .fn = on_session },
-		{ .method = "OPTIONS", .path = "/healthz", .fn = on_options },
-		{ .method = "OPTIONS", .path = "/readyz", .fn = on_options },
-		{ .method = "OPTIONS", .path = "/version", .fn = on_options },
-		{ .method = "OPTIONS", .path = "/session", .fn = on_options },
-		{ .method = "OPTIONS", .path = "/dns-query", .fn = on_options },
-		{ .method = "OPTIONS", .path = "/dns-json", .fn = on_options },
 	};
 
 	return mf_http_service_add(http, routes, MF_ARRAY_SIZE(routes), gw);

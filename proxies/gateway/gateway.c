@@ -26,6 +26,7 @@ static void free_front(struct mf_gw_front *f)
 	if (f->next)
 		f->next->prev = f->prev;
 	f->member->sockets--;
+	mf_gw_address_open(gw->addresses, f->address, false);
 	gw->stats.sockets_open--;
 	mf_gw_member_unref(f->member);
 	free(f->origin);
@@ -162,6 +163,37 @@ static int offers(const struct mf_http_request *req, const char *protocol)
 	return r < 0 ? r : found;
 }
 
+static bool is_blocked(const struct mf_gateway *gw, const struct mf_addr *addr)
+{
+	for (size_t i = 0; i < gw->opt.blocked_client_cnt; i++)
+		if (mf_cidr_has(&gw->opt.blocked_clients[i], addr))
+			return true;
+	return false;
+}
+
+/* Return: MF_GW_REFUSED_NUM: one more WebSocket may be */
+static enum mf_gateway_refusal find_limit(const struct mf_gateway *gw,
+					  const struct mf_gw_address *address,
+					  const struct mf_gw_member *member)
+{
+	const struct mf_gateway_options *o = &gw->opt;
+
+	if (!address || (o->address_sockets_max && address->sockets >= o->address_sockets_max))
+		return MF_GW_REFUSED_ADDRESS_SOCKETS;
+	if (!member || gw->stats.sockets_open >= o->sockets_max)
+		return MF_GW_REFUSED_SOCKETS;
+	if (member->sockets >= o->member_sockets_max)
+		return MF_GW_REFUSED_MEMBER_SOCKETS;
+	return MF_GW_REFUSED_NUM;
+}
+
+static void refuse(struct mf_gateway *gw, struct mf_http_exchange *x, int status,
+		   enum mf_gateway_refusal why, const char *text)
+{
+	gw->stats.refusals[why]++;
+	mf_gw_refuse(gw, x, status, text);
+}
+
 static bool check(struct mf_gateway *gw, struct mf_http_exchange *x,
 		  const struct mf_http_request *req, const char *protocol, bool late,
 		  struct mf_gw_who *who, char accept[29])
@@ -171,35 +203,40 @@ static bool check(struct mf_gateway *gw, struct mf_http_exchange *x,
 	int r;
 
 	if (gw->stopping) {
-		mf_gw_refuse(gw, x, 503, "Shutting down");
+		refuse(gw, x, 503, MF_GW_REFUSED_STOPPING, "Shutting down");
 		return false;
 	}
 	if (why) {
-		mf_gw_refuse(gw, x, 400, why);
+		refuse(gw, x, 400, MF_GW_REFUSED_HANDSHAKE, why);
 		return false;
 	}
 	mf_gw_who_read(gw, req, who);
-	if ((!who->known && !late) || !who->origin_ok) { /* 401 comes first */
-		bool known = who->known || late;
-
-		mf_gw_refuse(gw, x, known ? 403 : 401,
-			     known ? "Origin not allowed" : "Unauthorized");
-		return false;
-	}
 	r = protocol ? offers(req, protocol) : 1;
-	if (r != 1) {
+	if (!who->known && !late) { /* 401 comes first */
+		refuse(gw, x, 401, MF_GW_REFUSED_CREDENTIALS, "Unauthorized");
+	} else if (is_blocked(gw, &req->peer.addr)) {
+		refuse(gw, x, 403, MF_GW_REFUSED_CLIENT, "Client IP blocked");
+	} else if (!who->origin_ok) {
+		refuse(gw, x, 403, MF_GW_REFUSED_ORIGIN, "Origin not allowed");
+	} else if (!who->host_ok) {
+		refuse(gw, x, 403, MF_GW_REFUSED_HOST, "Host not allowed");
+	} else if (r != 1) {
 		snprintf(text, sizeof(text), "Missing required subprotocol: %s", protocol);
-		mf_gw_refuse(gw, x, 400, r < 0 ? "Invalid Sec-WebSocket-Protocol header" : text);
-		return false;
+		refuse(gw, x, 400, MF_GW_REFUSED_HANDSHAKE,
+		       r < 0 ? "Invalid Sec-WebSocket-Protocol header" : text);
+	} else {
+		return true;
 	}
-	return true;
+	return false;
 }
 
 void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 			const struct mf_http_request *req, const struct mf_gw_front_kind *kind,
 			const char *protocol, size_t size)
 {
+	struct mf_gw_address *address;
 	struct mf_gw_member *member;
+	enum mf_gateway_refusal why;
 	struct mf_gw_front *f;
 	struct mf_gw_who who;
 	char accept[29];
@@ -207,10 +244,11 @@ void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 	if (!check(gw, x, req, protocol, kind->late, &who, accept))
 		return NULL;
 	member = mf_gw_who_member(gw, req, &who);
-	if (!member || member->sockets >= gw->opt.member_sockets_max ||
-	    gw->stats.sockets_open >= gw->opt.sockets_max) {
+	address = mf_gw_address_get(gw->addresses, &req->peer.addr);
+	why = find_limit(gw, address, member);
+	if (why != MF_GW_REFUSED_NUM) {
 		mf_gw_member_unref(member);
-		mf_gw_refuse(gw, x, 429, "Too many concurrent connections");
+		refuse(gw, x, 429, why, "Too many concurrent connections");
 		return NULL;
 	}
 	f = calloc(1, size);
@@ -221,6 +259,8 @@ void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 	}
 	f->gw = gw;
 	f->member = member;
+	f->address = address;
+	mf_gw_address_open(gw->addresses, address, true);
 	f->client = req->peer;
 	f->x = x;
 	f->kind = kind;
@@ -306,16 +346,17 @@ static void set_defaults(struct mf_gateway_options *o)
 	struct {
 		uint32_t *value, fallback;
 	} numbers[] = {
-		{ &o->session_ttl_s, 86400 },	  { &o->sockets_max, 16384 },
-		{ &o->member_sockets_max, 256 },  { &o->member_flows_max, 1024 },
-		{ &o->members_max, 65536 },	  { &o->mux_streams_max, 1024 },
-		{ &o->message_max, 1048576 },	  { &o->buffer_max, 262144 },
-		{ &o->udp_payload_max, 1200 },	  { &o->udp_ports_max, 128 },
-		{ &o->udp_remotes_max, 1024 },	  { &o->udp_idle_ms, 60000 },
-		{ &o->dns_message_max, 4096 },	  { &o->relay.auth_ms, 2000 },
-		{ &o->relay.buckets_max, 1024 },  { &o->relay.violation_window_ms, 10000 },
-		{ &o->wisp_streams_max, 1024 },	  { &o->wisp_window, 128 },
-		{ &o->wisp_buffer_max, 4 << 20 }, { &o->stall_ms, 30000 },
+		{ &o->session_ttl_s, 86400 },	 { &o->sockets_max, 16384 },
+		{ &o->member_sockets_max, 256 }, { &o->member_flows_max, 1024 },
+		{ &o->members_max, 65536 },	 { &o->mux_streams_max, 1024 },
+		{ &o->message_max, 1048576 },	 { &o->buffer_max, 262144 },
+		{ &o->udp_payload_max, 1200 },	 { &o->udp_ports_max, 128 },
+		{ &o->udp_remotes_max, 1024 },	 { &o->udp_idle_ms, 60000 },
+		{ &o->dns_message_max, 4096 },	 { &o->relay.auth_ms, 2000 },
+		{ &o->relay.buckets_max, 1024 }, { &o->relay.violation_window_ms, 10000 },
+		{ &o->wisp_streams_max, 1024 },	 { &o->wisp_window, 128 },
+		{ &o->addresses_max, 65536 },	 { &o->wisp_buffer_max, 4 << 20 },
+		{ &o->stall_ms, 30000 },
 	};
 
 	for (size_t i = 0; i < MF_ARRAY_SIZE(numbers); i++)
@@ -361,15 +402,18 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 		gw->opt.secret = mf_span_of(gw->random_secret, sizeof(gw->random_secret));
 	}
 	gw->members = mf_gw_members_new(gw->opt.members_max, KEEP_MEMBER_MS);
+	gw->addresses = mf_gw_addresses_new(gw->opt.addresses_max);
 	gw->timeouts = mf_timeouts_new(base);
-	if (!gw->members || !gw->timeouts || mf_ws_set_new(base, &ws, &gw->sockets) < 0 ||
-	    mf_gw_session_add(gw, http) < 0 || mf_gw_tcp_add(gw, http) < 0 ||
-	    mf_gw_mux_add(gw, http) < 0 || mf_gw_udp_add(gw, http) < 0 ||
-	    mf_gw_dns_add(gw, http) < 0 || mf_gw_relays_add(gw, http) < 0) {
+	if (!gw->members || !gw->addresses || !gw->timeouts ||
+	    mf_ws_set_new(base, &ws, &gw->sockets) < 0 || mf_gw_session_add(gw, http) < 0 ||
+	    mf_gw_tcp_add(gw, http) < 0 || mf_gw_mux_add(gw, http) < 0 ||
+	    mf_gw_udp_add(gw, http) < 0 || mf_gw_dns_add(gw, http) < 0 ||
+	    mf_gw_relays_add(gw, http) < 0) {
 		mf_gateway_free(gw);
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the gateway");
 	}
 	mf_gw_flows_init(gw);
+	mf_gw_surface_add(gw, http);
 	*ret = gw;
 	return 0;
 }
@@ -401,6 +445,7 @@ void mf_gateway_free(struct mf_gateway *gw)
 	if (gw->proxy->tcp)
 		mf_tcp_proxy_cut(gw->proxy->tcp);
 	mf_gw_members_free(gw->members);
+	mf_gw_addresses_free(gw->addresses);
 	free(gw);
 }
 

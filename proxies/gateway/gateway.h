@@ -19,7 +19,8 @@
 #include "core/base/span.h"
 
 struct event_base;
-struct mf_cidr; /* core/match/cidr_set.h */
+struct mf_cidr;	      /* core/match/cidr_set.h */
+struct mf_forwarding; /* proxies/forwarded.h */
 struct mf_gateway;
 struct mf_http_service;
 struct mf_metrics;
@@ -60,7 +61,10 @@ struct mf_gateway_relay {
 struct mf_gateway_options {
 	size_t size;
 
-	unsigned auth;
+	unsigned auth; /* kinds that are looked at */
+	/* Which of them are enough, each all that it names; none: any one of @auth */
+	const unsigned *auth_sets;
+	size_t auth_set_cnt;
 	struct mf_span secret;		       /* of session tokens; empty: a random one */
 	struct mf_span jwt_secret;	       /* HS256 */
 	const char *jwt_audience, *jwt_issuer; /* NULL: any */
@@ -70,17 +74,33 @@ struct mf_gateway_options {
 	const char *const *origins;
 	size_t origin_cnt;
 
+	/* Names that the gateway is asked by: "host" or "host:port", in lower case; none: any */
+	const char *const *hosts;
+	size_t host_cnt;
+	const struct mf_forwarding
+		*forwarding; /* proxies whose word on the client counts; NULL: none */
+	const struct mf_cidr *blocked_clients; /* addresses that get no WebSocket: 403 */
+	size_t blocked_client_cnt;
+	const char *base_path; /* where it is served too, "/prefix"; NULL: "/" only */
+	bool isolate; /* answers carry what cross-origin isolation asks for (COOP, COEP, CORP) */
+	/* SameSite of the cookie: NULL: Lax */
+	const char *same_site;
+	const char *git_sha, *built_at; /* of /version */
+
 	/* The floor: what lies in here, or any non-public address, may be asked about */
 	const struct mf_cidr *open;
 	size_t open_cnt;
 	bool allow_private;
 
-	uint32_t sockets_max;	     /* WebSockets: 16,384 */
-	uint32_t member_sockets_max; /* of one member: 256 */
-	uint32_t member_flows_max;   /* its TCP connections: 1,024 */
-	uint32_t members_max;	     /* 65,536 */
-	uint32_t mux_streams_max;    /* of one WebSocket: 1,024 */
-	uint32_t message_max;	     /* bytes of a WebSocket message: 1,048,576 */
+	uint32_t sockets_max;	      /* WebSockets: 16,384 */
+	uint32_t member_sockets_max;  /* of one member: 256 */
+	uint32_t member_flows_max;    /* its TCP connections: 1,024 */
+	uint32_t members_max;	      /* 65,536 */
+	uint32_t address_sockets_max; /* WebSockets of one address (addresses.h): 0: no bound */
+	uint32_t addresses_max;	      /* that are known at the same time: 65,536 */
+	uint32_t request_rate;	      /* requests a minute of one address: 0: no bound */
+	uint32_t mux_streams_max;     /* of one WebSocket: 1,024 */
+	uint32_t message_max;	      /* bytes of a WebSocket message: 1,048,576 */
 	uint32_t
 		buffer_max; /* bytes that wait for a client before its servers are heard no more: 262,144 */
 	uint32_t udp_payload_max; /* 1,200 */
@@ -88,7 +108,8 @@ struct mf_gateway_options {
 	uint32_t udp_remotes_max; /* of one guest port: 1,024 */
 	uint32_t udp_idle_ms;	  /* 60,000 */
 	struct mf_gateway_relay relay;
-	uint32_t dns_message_max;     /* 4,096 */
+	uint32_t dns_message_max;		   /* 4,096 */
+	bool dns_allow_any, dns_allow_private_ptr; /* else refused */
 	uint32_t dns_rate, dns_burst; /* questions a second of one address, 0: no bound */
 	uint32_t ping_ms;	      /* 30,000 */
 	/* Wisp */
@@ -108,7 +129,26 @@ struct mf_gateway_options {
 	void *gather_ctx;
 };
 
+/* Why a request or an upgrade was refused. */
+enum mf_gateway_refusal {
+	MF_GW_REFUSED_STOPPING,
+	MF_GW_REFUSED_HANDSHAKE,
+	MF_GW_REFUSED_CREDENTIALS,
+	MF_GW_REFUSED_ORIGIN,
+	MF_GW_REFUSED_HOST,
+	MF_GW_REFUSED_CLIENT, /* its address */
+	MF_GW_REFUSED_REQUEST_RATE,
+	MF_GW_REFUSED_QUESTION_RATE,
+	MF_GW_REFUSED_SOCKETS,	       /* of all */
+	MF_GW_REFUSED_ADDRESS_SOCKETS, /* of one address */
+	MF_GW_REFUSED_MEMBER_SOCKETS,  /* of one session */
+	MF_GW_REFUSED_MEMBER_FLOWS,
+	MF_GW_REFUSED_MEMBER_BYTES,
+	MF_GW_REFUSED_NUM
+};
+
 struct mf_gateway_stats {
+	uint64_t refusals[MF_GW_REFUSED_NUM];
 	uint64_t sockets, sockets_open,
 		refused; /* refused: upgrades that were answered otherwise */
 	uint64_t flows, flows_open, flows_denied, flows_failed;

@@ -9,6 +9,8 @@
 #define MF_PROXIES_GATEWAY_INT_H
 
 #include "core/match/cidr_set.h"
+#include "proxies/forwarded.h"
+#include "proxies/gateway/addresses.h"
 #include "proxies/gateway/flow.h"
 #include "proxies/gateway/gateway.h"
 #include "proxies/gateway/member.h"
@@ -37,9 +39,11 @@ struct mf_gateway {
 	struct mf_timeouts *timeouts;
 	struct mf_timeout_queue linger, udp_idle, udp_auth;
 	struct mf_gw_wisp *wisp;
-	struct mf_gw_bucket *buckets; /* of addresses that ask for names */
 	uint64_t relay_events[MF_RELAY_EVENT_CNT];
 	uint32_t relay_session_cnt;
+	struct mf_gw_addresses *addresses;
+	uint64_t request_cnt, request_seed; /* of names for requests */
+	char request_id[40], fault[512];    /* while they are being sent */
 	bool stopping;
 	uint8_t random_secret[32];
 	uint8_t buf[MF_GW_CHUNK]; /* what was just read of a flow */
@@ -51,13 +55,19 @@ struct mf_gateway {
 struct mf_gw_who {
 	char sid[MF_TOKEN_SID_MAX]; /* "": nobody in particular */
 	bool known;		    /* by a token or key; where none is wanted, everybody is */
+	unsigned got;		    /* kinds of credentials that were good */
 	bool has_cookie;
 	bool by_jwt;	  /* its "sid" is the JWT's */
 	bool offered;	  /* he has said something, good or not */
 	char origin[512]; /* normal form; "": the request has none */
-	bool origin_ok;
+	bool origin_ok, host_ok;
 };
 
+/* The origin only. Return: whether it may ask */
+bool mf_gw_origin_read(struct mf_gateway *gw, const struct mf_http_request *req,
+		       struct mf_gw_who *ret);
+/* Whether it is asked by a name of its own: DNS rebinding ends here */
+bool mf_gw_is_own_host(const struct mf_gateway *gw, const struct mf_http_request *req);
 void mf_gw_who_read(struct mf_gateway *gw, const struct mf_http_request *req,
 		    struct mf_gw_who *ret);
 /* What he has said later, in a message. Return: whether it is good; then who->known */
@@ -78,6 +88,11 @@ void mf_gw_answer_error(struct mf_gateway *gw, struct mf_http_exchange *x,
 /* One line of text: what a refused upgrade gets */
 void mf_gw_refuse(struct mf_gateway *gw, struct mf_http_exchange *x, int status, const char *text);
 
+/* --- surface.c ---------------------------------------------------------------------------------------------------------- */
+
+/* What is the same for all requests: who really asks, base path, rates, preflights, fields of every answer */
+void mf_gw_surface_add(struct mf_gateway *gw, struct mf_http_service *http);
+
 /* --- gateway.c ---------------------------------------------------------------------------------------------------------- */
 
 /* What every protocol's state begins with: the WebSocket, whose it is, and how it ends. */
@@ -85,6 +100,7 @@ struct mf_gw_front {
 	struct mf_gateway *gw;
 	struct mf_gw_front *prev, *next;
 	struct mf_gw_member *member;
+	struct mf_gw_address *address; /* of the client */
 	struct mf_endpoint client;
 	struct mf_ws *ws;	    /* NULL: not (yet), or gone */
 	struct mf_http_exchange *x; /* that waits for 101 */

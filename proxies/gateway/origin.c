@@ -154,6 +154,15 @@ int mf_origin_normalize(struct mf_span text, char buf[MF_ORIGIN_ROOM])
 	return r < 0 ? r : len + r;
 }
 
+int mf_origin_host(struct mf_span text, bool https, char buf[MF_ORIGIN_ROOM])
+{
+	text = trim(text);
+	if (text.len == 0 || text.len > MF_ORIGIN_MAX || !is_clean(text) ||
+	    memchr(text.ptr, '/', text.len))
+		return MF_E_SYNTAX;
+	return write_authority(text, https ? 443 : 80, buf, MF_ORIGIN_ROOM);
+}
+
 bool mf_origin_is_allowed(const char *origin, const char *const *allowed, size_t allowed_cnt,
 			  struct mf_span host)
 {
@@ -165,12 +174,7 @@ bool mf_origin_is_allowed(const char *origin, const char *const *allowed, size_t
 			return true;
 	if (allowed_cnt || !authority)
 		return false;
-	host = trim(host);
-	if (host.len == 0 || host.len > MF_ORIGIN_MAX || !is_clean(host) ||
-	    memchr(host.ptr, '/', host.len))
-		return false;
-	if (write_authority(host, strncmp(origin, "https", 5) == 0 ? 443 : 80, own, sizeof(own)) <
-	    0)
+	if (mf_origin_host(host, strncmp(origin, "https", 5) == 0, own) < 0)
 		return false;
 	return strcmp(own, authority + 3) == 0;
 }

@@ -18,6 +18,9 @@
 /** mf_origin_normalize() - Return: length of @buf, or MF_E_SYNTAX */
 int mf_origin_normalize(struct mf_span text, char buf[MF_ORIGIN_ROOM]);
 
+/** mf_origin_host() - "host[:port]" of a Host field in its normal form, without its scheme's own port; Return: length, MF_E_SYNTAX */
+int mf_origin_host(struct mf_span text, bool https, char buf[MF_ORIGIN_ROOM]);
+
 /**
  * mf_origin_is_allowed() - Whether an origin in its normal form is on the list
  * @allowed: normal forms, or "*", which is every origin; an empty list allows the same host only
