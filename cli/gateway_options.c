@@ -36,6 +36,7 @@ enum {
 	OPT_IDLE_TIMEOUT,
 	OPT_EVENTS,
 	OPT_EVENTS_ROTATE,
+	OPT_REEVALUATE,
 	OPT_SESSION,
 	OPT_USER,
 	OPT_APPROVALS,
@@ -125,6 +126,7 @@ static const struct mf_option options[] = {
 	  "a setting of the UDP relay (docs/gateway.md), as filter=any; may be repeated" },
 	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
 	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
+	{ OPT_REEVALUATE, 0, "reevaluate-open", NULL, MF_REEVALUATE_OPTION_HELP },
 	{ OPT_SESSION, 's', "session", "NAME", "name of the whole in events (default: gateway)" },
 	{ OPT_USER, 'u', "user", "USER",
 	  "who to be once sockets and keys are open; wanted when root starts it" },
@@ -325,6 +327,9 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 		return mf_gateway_take_relay(&usage, g, value);
 	case OPT_EVENTS:
 		g->host.events_path = value;
+		return 0;
+	case OPT_REEVALUATE:
+		g->proxy_options.reevaluate_open = true;
 		return 0;
 	case OPT_EVENTS_ROTATE:
 		g->host.events_rotate = value;

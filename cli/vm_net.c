@@ -21,6 +21,7 @@ enum {
 	OPT_EVENTS,
 	OPT_EVENTS_ROTATE,
 	OPT_EVENTS_STRICT,
+	OPT_REEVALUATE,
 	OPT_SESSION,
 	OPT_LABEL,
 	OPT_DNS,
@@ -65,6 +66,7 @@ static const struct mf_option options[] = {
 	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
 	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
 	{ OPT_EVENTS_STRICT, 0, "events-strict", NULL, MF_EVENTS_STRICT_OPTION_HELP },
+	{ OPT_REEVALUATE, 0, "reevaluate-open", NULL, MF_REEVALUATE_OPTION_HELP },
 	{ OPT_SESSION, 's', "session", "NAME", "name in events and policies (default: vm-net)" },
 	{ OPT_LABEL, 'l', "label", "KEY=VALUE", MF_LABEL_OPTION_HELP },
 	{ OPT_DNS, 0, "dns", "RESOLVER", MF_DNS_OPTION_HELP },
@@ -244,6 +246,9 @@ static int take_option(struct mf_vm_net_wishes *v, int opt, const char *value)
 		return 0;
 	case OPT_EVENTS_ROTATE:
 		v->host.events_rotate = value;
+		return 0;
+	case OPT_REEVALUATE:
+		v->proxy_options.reevaluate_open = true;
 		return 0;
 	case OPT_EVENTS_STRICT:
 		v->host.events_strict = true;

@@ -52,6 +52,7 @@ static const struct key keys[] = {
 	{ "events", ALL, 0, WORD, "--events" },
 	{ "events_rotate", ALL, 0, WORD, "--events-rotate" },
 	{ "events_strict", ALL, 0, FLAG, "--events-strict" },
+	{ "reevaluate_open", RUN, 0, FLAG, "--reevaluate-open" },
 	{ "approvals", ALL, 0, WORD, "--approvals" },
 	{ "capture", RUN, 0, WORD, "--capture" },
 	{ "trash", MOUNT, 0, WORD, "--trash" },

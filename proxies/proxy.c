@@ -8,6 +8,7 @@
 #include "proxies/dns_proxy.h"
 #include "proxies/hostconf.h"
 #include "proxies/proxy_int.h"
+#include "proxies/reevaluate.h"
 #include "proxies/service_gateway.h"
 #include "proxies/tls_sessions.h"
 
@@ -52,6 +53,8 @@ static int start_parts(struct mf_proxy *p, struct mf_err *err)
 		r = mf_udp_proxy_new(p, &p->udp, err);
 	if (r == 0 && p->opt.services)
 		r = mf_service_gateway_new(p, &p->gateway, err);
+	if (r == 0)
+		r = mf_reevaluate_start(p, err);
 	return r;
 }
 
@@ -99,6 +102,7 @@ void mf_proxy_stop(struct mf_proxy *p)
 {
 	if (!p)
 		return;
+	mf_reevaluate_stop(p);
 	mf_tcp_proxy_free(p->tcp);
 	mf_udp_proxy_free(p->udp);
 	mf_service_gateway_free(p->gateway);

@@ -122,6 +122,8 @@ struct mf_proxy_options {
 	void *services_ctx;
 	/* Skip the check of redirect targets by connect (P21). */
 	bool redirect_target_trusted;
+	/* Ask again about what is open when policies change, and end what they do not let through any more (reevaluate.h) */
+	bool reevaluate_open;
 	/* Relay by copying even where the system can splice: what systems without splice() do, to be tested here. */
 	bool copy_only;
 };
@@ -137,6 +139,7 @@ struct mf_proxy_stats {
 	uint64_t dns_queries, dns_allowed, dns_denied, dns_redirected, dns_failed, dns_bad,
 		dns_inflight, dns_cached, dns_stale;
 	uint64_t bytes_to_server, bytes_to_client;
+	uint64_t reevaluated_ended;	      /* TCP and UDP, by policies that changed */
 	uint64_t http_requests, http_refused; /* first of a connection; later ones that ended it */
 	/* interceptions: clients that spoke; servers that failed; clients that refused or left; passed unseen (on_pinned) */
 	uint64_t tls_intercepted, tls_server_failed, tls_client_refused, tls_passed;

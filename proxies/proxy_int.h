@@ -51,7 +51,8 @@ struct mf_proxy {
 	struct mf_held *held;
 	struct mf_loop_wake *held_wake; /* NULL: nothing is held */
 	struct event held_timer;
-	const char *cut; /* not NULL: nothing is served any more, and why */
+	struct mf_reevaluate *reevaluate; /* NULL: what is open goes on when policies change */
+	const char *cut;		  /* not NULL: nothing is served any more, and why */
 };
 
 /* judged.c: answers of connect that came before the flow itself */

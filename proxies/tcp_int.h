@@ -137,7 +137,9 @@ struct mf_tcp_conn {
 	char *host;			    /* for events; NULL: none */
 	uint64_t seen_bytes;		    /* when idleness was checked last */
 	uint64_t id, start_ms;
+	uint64_t generation;		 /* that reevaluate.h asked last; 0: none */
 	uint64_t way;			 /* where it goes: mf_decision_way() */
+	uint64_t connect_way;		 /* where connect sent it, whatever sni said then */
 	struct mf_proxy_watcher watcher; /* of who handed it over; zero: nobody did */
 	void *tag;			 /* of the router */
 	uint64_t routed_ns;		 /* when it was routed; 0: not (yet) */

@@ -136,6 +136,7 @@ static bool take_connect(struct mf_tcp_conn *c, const struct mf_decision *d, con
 	}
 
 	set_host(c, host);
+	c->connect_way = mf_decision_way(d);
 	announce(c, d);
 	if (mf_verdict_rank(d) == 4) {
 		mf_tcp_conn_deny(c, d, MF_TLS_ACCESS_DENIED);

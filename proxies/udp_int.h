@@ -60,6 +60,7 @@ struct mf_udp_flow {
 	struct mf_udp_asked *asked; /* NULL: it waits for nobody */
 	struct mf_udp_quic *quic;   /* NULL: no long header was seen */
 	uint64_t id, last_ms;
+	uint64_t generation; /* that reevaluate.h asked last; 0: none */
 	uint64_t sent, received;
 	char *host;
 };
@@ -85,6 +86,7 @@ void mf_udp_flow_to_server(struct mf_udp_flow *f, const uint8_t *buf, size_t len
 void mf_udp_flow_to_client(struct mf_udp_flow *f, const void *buf, size_t len);
 /* Tell the client: in QUIC's words where @buf, the datagram that is refused, is QUIC's, else by ICMP; @why: for people */
 void mf_udp_flow_refuse(struct mf_udp_flow *f, const uint8_t *buf, size_t len, const char *why);
+void mf_udp_flow_close(struct mf_udp_flow *f, const char *reason);
 /* The event of a connect decision, once for an allowance */
 void mf_udp_flow_announce(struct mf_udp_flow *f, const struct mf_decision *d);
 void mf_udp_flow_set_host(struct mf_udp_flow *f, const char *host);

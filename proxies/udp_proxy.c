@@ -110,7 +110,7 @@ static void send_close_event(struct mf_udp_flow *f, const char *reason)
 	mf_ask_send(p, &p->event);
 }
 
-static void close_flow(struct mf_udp_flow *f, const char *reason)
+void mf_udp_flow_close(struct mf_udp_flow *f, const char *reason)
 {
 	struct mf_udp_proxy *udp = f->udp;
 	struct mf_udp_flow **at = bucket_of(udp, &f->ends);
@@ -153,7 +153,7 @@ static void on_idle(struct mf_timeout *t, void *ctx)
 	     mf_udp_flow_is_wanted(f)))
 		mf_timeout_arm(t, t->queue);
 	else
-		close_flow(f, "idle");
+		mf_udp_flow_close(f, "idle");
 }
 
 static void on_hello_late(struct mf_timeout *t, void *ctx)
@@ -163,7 +163,7 @@ static void on_hello_late(struct mf_timeout *t, void *ctx)
 
 	(void)ctx;
 	mf_udp_quic_late(f);
-	close_flow(f, "idle");
+	mf_udp_flow_close(f, "idle");
 }
 
 static struct mf_udp_flow *new_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
@@ -174,7 +174,7 @@ static struct mf_udp_flow *new_flow(struct mf_udp_proxy *udp, const struct mf_se
 
 	while (p->stats.udp_open >= p->opt.udp_flows_max && udp->oldest) {
 		p->stats.udp_evicted++;
-		close_flow(udp->oldest, "idle");
+		mf_udp_flow_close(udp->oldest, "idle");
 	}
 	f = calloc(1, sizeof(*f));
 	if (!f)
@@ -321,7 +321,7 @@ static bool serve(struct mf_udp_flow *f, const uint8_t *buf, size_t len)
 		case MF_UDP_TAKEN:
 			return true;
 		case MF_UDP_GONE:
-			close_flow(f, "denied");
+			mf_udp_flow_close(f, "denied");
 			return false;
 		}
 	}
@@ -415,7 +415,7 @@ static struct mf_udp_flow *hold(struct mf_udp_proxy *udp, const struct mf_sessio
 	if (f && mf_udp_flow_hold(f, d))
 		return f;
 	if (f)
-		close_flow(f, "denied");
+		mf_udp_flow_close(f, "denied");
 	mf_approve_refuse(d, mf_approve_too_many);
 	return NULL;
 }
@@ -494,7 +494,7 @@ static struct mf_udp_flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_
 		mf_timeout_arm(&f->timeout, &udp->hello);
 	if (!dns && !f->holding && !mf_udp_flow_open(f)) {
 		refuse(udp, ends, d, listener, "");
-		close_flow(f, "idle");
+		mf_udp_flow_close(f, "idle");
 		return NULL;
 	}
 	open_inner(f);
@@ -564,7 +564,7 @@ void mf_udp_flow_judge_again(struct mf_udp_flow *f)
 	int listener = f->listener;
 
 	f->asked = NULL;
-	close_flow(f, "idle");
+	mf_udp_flow_close(f, "idle");
 	for (unsigned i = 0; i < asked->cnt; i++) {
 		d.buf = asked->waiting[i].bytes;
 		d.len = asked->waiting[i].len;
@@ -631,7 +631,7 @@ int mf_udp_proxy_new(struct mf_proxy *p, struct mf_udp_proxy **ret, struct mf_er
 void mf_udp_proxy_cut(struct mf_udp_proxy *udp)
 {
 	while (udp->oldest)
-		close_flow(udp->oldest, udp->proxy->cut ? "policy" : "session_end");
+		mf_udp_flow_close(udp->oldest, udp->proxy->cut ? "policy" : "session_end");
 }
 
 void mf_udp_proxy_free(struct mf_udp_proxy *udp)

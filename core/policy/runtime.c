@@ -91,6 +91,11 @@ uint64_t mf_runtime_generation(const struct mf_runtime *rt)
 	return atomic_load_explicit(&rt->generation, memory_order_acquire);
 }
 
+uint64_t mf_vm_newest_generation(const struct mf_vm *vm)
+{
+	return mf_runtime_generation(vm->rt);
+}
+
 struct mf_source_set *mf_runtime_sources(struct mf_runtime *rt)
 {
 	struct mf_source_set *set;

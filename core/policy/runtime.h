@@ -67,6 +67,9 @@ int mf_runtime_activate(struct mf_runtime *rt, const struct mf_generation *g, bo
 int mf_runtime_reload_by(struct mf_runtime *rt, const struct mf_generation_asker *by,
 			 struct mf_err *err);
 
+/** mf_vm_newest_generation() - Number of the generation in force, which the VM's next decision is of at least; any thread */
+uint64_t mf_vm_newest_generation(const struct mf_vm *vm);
+
 /** mf_vm_config_init() - @options (may be NULL) with the defaults filled in; Return: 0, MF_E_INVAL, MF_E_NOMEM */
 int mf_vm_config_init(struct mf_vm_config *config, const struct mf_runtime_options *options);
 void mf_vm_config_done(struct mf_vm_config *config);

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from scenario import HERE, NOBODY, Scenario, main
+from scenario import HERE, NOBODY, PYTHON, Scenario, main
 
 CURL = ["curl", "-sS", "--max-time", "90"]
 DIG = ["dig", "+tries=1", "+time=60"]
@@ -305,6 +305,70 @@ http_services:
         p.stdin.close()
         self.assertEqual(p.wait(120), 0)
         p.stdout.close()
+
+    def test_what_is_open_when_the_policy_changes(self):
+        """P69: with --reevaluate-open it ends when it would be denied or sent elsewhere now, and else goes on; without it goes on."""
+        script = """import socket, sys
+t = socket.create_connection(("echo.example", 7))
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.connect((t.getpeername()[0], 7))
+w = socket.create_connection(("allowed.example", 80))
+w.sendall(b"GET /w HTTP/1.1\\r\\nHost: allowed.example\\r\\n\\r\\n")
+w.recv(65536)
+print("open", flush=True)
+for what in sys.stdin:
+    try:
+        if what == "talk\\n":
+            t.sendall(b"t")
+            u.send(b"u")
+            print(t.recv(1), u.recv(1), flush=True)
+        else:
+            print((w if what == "web\\n" else t).recv(1), flush=True)
+    except ConnectionError:
+        print("ended", flush=True)
+"""
+        rules = "version: 1\nname: open\nnetwork_rules: [{name: echo, domains: [echo.example], decision: %s}, {name: web, domains: [%s], decision: %s}]\n"
+        moved = "connect_redirects: [{name: m, match: '^echo\\.example:7$', redirect_to: 'allowed.example:80'}]\n"
+        first = rules % ("allow", "allowed.example", "allow")
+        option = "--reevaluate-open"
+        for option, edit, ended, cnt, alive in (
+                (option, rules % ("allow", "allowed.example", "deny"), "web", 1, True),
+                (option, rules % ("deny", "allowed.example", "allow"), "echo", 2, False),
+                (option, first + moved, "echo", 2, False), # datagrams cannot be sent to a name
+                ("--verbose", rules % ("deny", "allowed.example", "deny"), None, 0, True)):
+            with self.subTest(edit=edit, option=option):
+                if os.path.exists(self.events_path):
+                    os.unlink(self.events_path)
+                policy = self.lab.write(f"policies/open-{type(self).__name__}.yaml", first)
+                p = self.lab.popen(self.fence_command([PYTHON, "-c", script], option, policy=policy), user=self.user, env=self.environment(),
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+                self.addCleanup(p.stdout.close)
+
+                def say(what):
+                    p.stdin.write(what + "\n")
+                    return p.stdout.readline()
+                self.assertEqual(p.stdout.readline(), "open\n")
+                self.assertEqual(say("talk"), "b't' b'u'\n")
+                self.lab.write(policy + ".new", edit)
+                os.rename(policy + ".new", policy)
+
+                def closed():
+                    return [e for e in self.read_events() if e["type"] == "net_close" and e["fields"]["reason"] == "policy"]
+                deadline = time.monotonic() + 120
+                while len(closed()) < cnt or not any(e["type"] == "policy_changed" for e in self.read_events()):
+                    self.assertLess(time.monotonic(), deadline, self.read_events())
+                    time.sleep(0.02)
+                # all that is open was looked at in one turn of the loop
+                if alive:
+                    self.assertEqual(say("talk"), "b't' b'u'\n")
+                if ended:
+                    self.assertEqual(say(ended), "ended\n")
+                self.assertEqual(len(closed()), cnt)
+                p.stdin.close()
+                self.assertEqual(p.wait(120), 0)
+                if ended == "echo" and edit != first + moved:
+                    self.assertEqual([e["policy"]["rule"] for e in self.read_events() if e["type"] == "net_connect" and
+                                      e["effective_action"] == "blocked"], ["network_rules[0] echo"] * 2)
 
     def test_variables(self):
         """Those of the command line before the environment's; one without a value ends the load."""
