@@ -118,7 +118,7 @@ static json_t *row_json(const struct mf_flow_row *r)
 	bool tcp = r->proto == MF_TCP;
 	json_t *row =
 		json_pack("{s:I, s:s, s:s, s:I, s:I, s:I}", "id", (json_int_t)r->id, "proto",
-			  tcp ? "tcp" : "udp", "state", r->state, tcp ? "age_ms" : "idle_ms",
+			  mf_proto_name(r->proto), "state", r->state, tcp ? "age_ms" : "idle_ms",
 			  (json_int_t)(tcp ? r->age_ms : r->idle_ms), "bytes_to_server",
 			  (json_int_t)r->to_server, "bytes_to_client", (json_int_t)r->to_client);
 

@@ -193,6 +193,16 @@ static int fill_port(struct parse *p, uint16_t port)
 	return fill(p, MF_F_PORT, text);
 }
 
+/* proto=icmp: pings go to no port. */
+static bool is_ping(const struct parse *p, const char *target)
+{
+	struct mf_value proto = mf_request_peek(p->q->request, MF_F_PROTO);
+	struct mf_addr addr;
+
+	return proto.type == MF_T_STR && proto.len == 4 && memcmp(proto.ptr, "icmp", 4) == 0 &&
+	       (!strchr(target, ':') || mf_addr_parse(target, strlen(target), &addr) == 0);
+}
+
 static int target_connect(struct parse *p, const char *target)
 {
 	char text[512];
@@ -201,6 +211,10 @@ static int target_connect(struct parse *p, const char *target)
 	uint16_t port;
 	int r;
 
+	if (is_ping(p, target)) {
+		r = fill_host(p, target);
+		return r < 0 ? r : fill_port(p, 0);
+	}
 	if (mf_hostport_parse(target, strlen(target), &host, &host_len, &port) < 0 ||
 	    host_len >= sizeof(text))
 		return wrong(p, "'%.200s': expected HOST:PORT, such as %s", target,

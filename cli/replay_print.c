@@ -58,8 +58,7 @@ static void add_what(struct mf_strbuf *b, const struct mf_replay_question *q)
 		mf_strbuf_addf(b, "%s on %s", q->name[0] ? q->name : "(no name)", server);
 		break;
 	default:
-		mf_strbuf_addf(b, "%s %s > %s", q->flow->proto == MF_TCP ? "tcp" : "udp", client,
-			       server);
+		mf_strbuf_addf(b, "%s %s > %s", mf_proto_name(q->flow->proto), client, server);
 		if (q->name_cnt == 0)
 			mf_strbuf_adds(b, " (no name)");
 		for (size_t i = 0; i < q->name_cnt; i++)
@@ -247,7 +246,7 @@ static void print_object(struct mf_replay_print *p, const struct mf_replay_quest
 	format_time(q->time_ns, true, text, sizeof(text));
 	set_text(o, "time", text);
 	set_text(o, "kind", mf_kind_name(q->kind));
-	set_text(o, "proto", q->flow->proto == MF_TCP ? "tcp" : "udp");
+	set_text(o, "proto", mf_proto_name(q->flow->proto));
 	set_text(o, "client", mf_endpoint_format(&q->flow->client, text, sizeof(text)));
 	set_text(o, "server", mf_endpoint_format(&q->flow->server, text, sizeof(text)));
 	set_text(o, q->kind == MF_SNI ? "sni" : "name", q->name);

@@ -26,7 +26,8 @@ static void gauge(struct mf_metrics *m, const char *name, const char *help, uint
 static void gather_proxy(struct mf_metrics *m, const struct mf_proxy *proxy)
 {
 	static const char tcp[] = "moonfence_tcp_connections_total",
-			  udp[] = "moonfence_udp_flows_total";
+			  udp[] = "moonfence_udp_flows_total",
+			  icmp[] = "moonfence_icmp_flows_total";
 	static const char kept[] = "moonfence_dns_cache_hits_total";
 	static const char dns[] = "moonfence_dns_queries_total", tls[] = "moonfence_tls_total";
 	static const char bytes[] = "moonfence_relayed_bytes_total";
@@ -50,6 +51,12 @@ static void gather_proxy(struct mf_metrics *m, const struct mf_proxy *proxy)
 	count(m, udp, "", "outcome", "denied", s.udp_denied);
 	count(m, udp, "", "outcome", "redirected", s.udp_redirected);
 	count(m, udp, "", "outcome", "evicted", s.udp_evicted);
+	count(m, icmp, "Pings by outcome: one for each client, destination and identifier",
+	      "outcome", "allowed", s.icmp_allowed);
+	count(m, icmp, "", "outcome", "denied", s.icmp_denied);
+	count(m, icmp, "", "outcome", "redirected", s.icmp_redirected);
+	count(m, icmp, "", "outcome", "evicted", s.icmp_evicted);
+	count(m, icmp, "", "outcome", "no_socket", s.icmp_unable);
 	count(m, tls, "TLS ClientHellos by what became of them", "what", "read", s.tls_hellos);
 	count(m, tls, "", "what", "malformed", s.tls_bad);
 	count(m, tls, "", "what", "denied", s.sni_denied);

@@ -294,6 +294,7 @@ static void tell_end(struct vm_net *v)
 	mf_run_metrics_gather(v->metrics, &(struct mf_run_metrics){ v->host->vm, v->names,
 								    v->host->events, v->proxy });
 	mf_vm_stack_end(v->stack);
+	mf_vm_wire_end_proxy(v->wire);
 	mf_proxy_stop(v->proxy);
 	v->proxy = NULL;
 	mf_vm_wire_end_guests(v->wire);
@@ -306,7 +307,8 @@ static void tell_end(struct vm_net *v)
 	mf_event_add_int(&ev, MF_EVF_CONNECTIONS, (int64_t)s.tcp_accepted);
 	mf_event_add_int(&ev, MF_EVF_DNS_QUERIES, (int64_t)s.dns_queries);
 	mf_event_add_int(&ev, MF_EVF_DENIED,
-			 (int64_t)(s.tcp_denied + s.udp_denied + s.dns_denied + s.sni_denied));
+			 (int64_t)(s.tcp_denied + s.udp_denied + s.icmp_denied + s.dns_denied +
+				   s.sni_denied));
 	mf_events_send(v->host->events, &ev);
 }
 
@@ -335,7 +337,8 @@ static int serve(struct vm_net *v, struct mf_err *err)
 	if (r < 0)
 		goto out;
 	r = v->stack ? mf_vm_wire_begin_stack(v->wire, v->base, v->stack, v->proxy, err)
-		     : mf_vm_wire_begin(v->wire, v->base, mf_capture_take_guests(v->capture), err);
+		     : mf_vm_wire_begin(v->wire, v->base, mf_capture_take_guests(v->capture),
+					v->proxy, err);
 	if (r < 0)
 		goto out;
 	tell_start(v);
@@ -375,6 +378,7 @@ static void fill_session(struct vm_net *v)
 		mf_vm_stack_get_ops(v->stack, &v->session.ops);
 	else
 		mf_capture_get_ops(v->capture, &v->session.ops);
+	mf_vm_wire_get_echo_ops(v->wire, &v->session.ops);
 	/* What runs in a machine is nobody's process here. */
 	v->session.ops.find_process = NULL;
 }
@@ -439,6 +443,7 @@ static void tear_down(struct vm_net *v)
 	struct mf_err err = { 0 };
 
 	mf_vm_stack_end(v->stack);
+	mf_vm_wire_end_proxy(v->wire);
 	mf_proxy_stop(v->proxy);
 	if (mf_vm_wire_free(v->wire, &err) < 0)
 		mf_log_error(&v->host->log, "%s", err.msg);
@@ -488,20 +493,10 @@ static bool wants_lwip(const struct vm_net *v)
 	       (v->w->stack == MF_VM_STACK_ANY && !may_administrate_networks());
 }
 
-/* What guests ask, 2, and whom they ask for names, 3 (guest_net.h) */
 static int begin_lwip(struct vm_net *v, struct mf_err *err)
 {
-	const struct mf_guest_net_options *net = &v->w->wire_options.net;
-	struct mf_vm_stack_options o = { .mtu = net->mtu };
+	const struct mf_vm_stack_options o = { .mtu = v->w->wire_options.net.mtu };
 
-	for (uint8_t i = 0; i < 2; i++) {
-		o.routers[i].family = 4;
-		memcpy(o.routers[i].bytes, net->net4, 4);
-		o.routers[i].bytes[3] = (uint8_t)(2 + i);
-		o.routers[2 + i].family = 6;
-		memcpy(o.routers[2 + i].bytes, net->net6, 6);
-		o.routers[2 + i].bytes[15] = (uint8_t)(2 + i);
-	}
 	return mf_vm_stack_new(&o, &v->stack, err);
 }
 

@@ -21,8 +21,6 @@ struct mf_vm_stack;
 
 struct mf_vm_stack_options {
 	uint16_t mtu; /* 0: 1,500 */
-	/* Echo requests that came in fragments, and so past nic/guest_net.h, are answered for these */
-	struct mf_addr routers[4];
 };
 
 /** mf_vm_stack_new() - Return: 0, MF_E_IO (no socket on loopback), MF_E_NOMEM */

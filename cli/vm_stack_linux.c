@@ -14,7 +14,6 @@
 
 #include "core/base/clock.h"
 #include "core/packet/build.h"
-#include "core/packet/checksum.h"
 #include "proxies/proxy.h"
 
 #define BACKLOG	     4096
@@ -39,7 +38,6 @@ struct link {
 };
 
 struct mf_vm_stack {
-	struct mf_vm_stack_options options;
 	struct mf_guest_stack *stack;
 	struct event_base *base;
 	struct mf_proxy *proxy;
@@ -356,41 +354,6 @@ void mf_vm_stack_get_ops(struct mf_vm_stack *s, struct mf_session_ops *ret)
 	*ret = (struct mf_session_ops){ .send_udp = send_udp, .refuse_udp = refuse_udp, .ctx = s };
 }
 
-/* ---- echo -------------------------------------------------------------------------------------------------------- */
-
-static bool is_router(const struct mf_vm_stack *s, const struct mf_addr *addr)
-{
-	for (size_t i = 0; i < MF_ARRAY_SIZE(s->options.routers); i++)
-		if (s->options.routers[i].family && mf_addr_eq(&s->options.routers[i], addr))
-			return true;
-	return false;
-}
-
-static bool on_other(void *ctx, const struct mf_view *v)
-{
-	struct mf_vm_stack *s = ctx;
-	bool six = v->flow.family == 6;
-	struct mf_endpoint to = mf_flow_dst(&v->flow);
-	uint8_t *pkt;
-	struct mf_view answer;
-
-	if (v->flow.proto != (six ? MF_PROTO_ICMPV6 : MF_PROTO_ICMP) ||
-	    v->icmp_type != (six ? 128 : 8) || !is_router(s, &to.addr))
-		return false;
-	pkt = malloc(v->end);
-	if (!pkt)
-		return true;
-	memcpy(pkt, v->ptr, v->end);
-	memcpy(pkt + (six ? 8 : 12), v->ptr + (six ? 24 : 16), six ? 16 : 4);
-	memcpy(pkt + (six ? 24 : 16), v->ptr + (six ? 8 : 12), six ? 16 : 4);
-	pkt[v->transport_off] = six ? 129 : 0;
-	if (mf_view_read_ip(&answer, mf_span_of(pkt, v->end), MF_VIEW_F_OFFLOAD, NULL) == 0 &&
-	    mf_csum_fill(&answer, pkt, MF_CSUM_FULL) == 0)
-		(void)mf_guest_stack_send_ip(s->stack, pkt, v->end);
-	free(pkt);
-	return true;
-}
-
 /* ---- turns ------------------------------------------------------------------------------------------------------- */
 
 static void on_packet(void *ctx, const uint8_t *pkt, size_t len)
@@ -461,7 +424,6 @@ int mf_vm_stack_new(const struct mf_vm_stack_options *options, struct mf_vm_stac
 	const struct mf_guest_stack_options o = { .size = sizeof(o), .mtu = options->mtu };
 	const struct mf_guest_stack_ops ops = { .packet = on_packet,
 						.datagram = on_datagram,
-						.other = on_other,
 						.accept = on_accept,
 						.readable = on_readable,
 						.writable = on_readable,
@@ -471,7 +433,6 @@ int mf_vm_stack_new(const struct mf_vm_stack_options *options, struct mf_vm_stac
 
 	if (!s)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
-	s->options = *options;
 	s->listener = -1;
 	r = listen_here(s, err);
 	if (r == 0)

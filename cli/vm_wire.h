@@ -13,6 +13,7 @@
 
 struct event_base;
 struct mf_proxy;
+struct mf_session_ops;
 struct mf_vm_stack;
 struct mf_vm_wire;
 
@@ -65,11 +66,18 @@ int mf_vm_wire_open(const struct mf_vm_wire_options *options, struct mf_vm_wire 
 		    struct mf_err *err);
 
 /** mf_vm_wire_begin() - Let guests in. @device: of mf_capture_take_guests(), owned from now on. Return: 0, MF_E_NOMEM, MF_E_IO */
-int mf_vm_wire_begin(struct mf_vm_wire *w, struct event_base *base, int device, struct mf_err *err);
+int mf_vm_wire_begin(struct mf_vm_wire *w, struct event_base *base, int device,
+		     struct mf_proxy *proxy, struct mf_err *err);
 
 /** mf_vm_wire_begin_stack() - The same where packets go to @stack, which outlives the wires. Return: 0, MF_E_NOMEM */
 int mf_vm_wire_begin_stack(struct mf_vm_wire *w, struct event_base *base, struct mf_vm_stack *stack,
 			   struct mf_proxy *proxy, struct mf_err *err);
+
+/** mf_vm_wire_get_echo_ops() - Pings of guests beyond the router: fill ops.echo; nothing else is changed */
+void mf_vm_wire_get_echo_ops(struct mf_vm_wire *w, struct mf_session_ops *ops);
+
+/** mf_vm_wire_end_proxy() - The proxy of mf_vm_wire_begin() is about to end; NULL is fine */
+void mf_vm_wire_end_proxy(struct mf_vm_wire *w);
 
 /** mf_vm_wire_end_guests() - All guests hear the end of their wires, for the session ends */
 void mf_vm_wire_end_guests(struct mf_vm_wire *w);

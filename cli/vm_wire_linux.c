@@ -16,6 +16,7 @@
 
 #include "capture/pcap_file.h"
 #include "capture/pcapng_write.h"
+#include "cli/vm_echo.h"
 #include "cli/vm_stack.h"
 #include "core/base/bytes.h"
 #include "core/base/clock.h"
@@ -60,6 +61,7 @@ struct mf_vm_wire {
 	size_t listener_cnt;
 	int device; /* where packets go, or the stack; without one -1 and NULL */
 	struct mf_vm_stack *stack;
+	struct mf_vm_echo *echo;
 	struct event *packets, *tick;
 	struct guest *guests[MF_GUESTS_MAX];
 	unsigned guest_cnt;
@@ -262,6 +264,14 @@ static void on_packet(void *ctx, struct mf_guest *guest, uint8_t *pkt, size_t le
 		mf_vm_stack_input(w->stack, mf_guest_data(guest), pkt, len);
 	else
 		mf_coalesce_add(&w->coalesce, pkt, len, write_packet, w);
+}
+
+static void on_echo(void *ctx, struct mf_guest *guest, const struct mf_view *request)
+{
+	struct mf_vm_wire *w = ctx;
+
+	(void)guest;
+	mf_vm_echo_take(w->echo, request);
 }
 
 /* Not by its data, which is the stack's. Once for each guest. */
@@ -581,7 +591,7 @@ int mf_vm_wire_open(const struct mf_vm_wire_options *options, struct mf_vm_wire 
 {
 	struct mf_vm_wire *w = calloc(1, sizeof(*w));
 	struct mf_guest_net_ops ops = {
-		.packet = on_packet, .event = on_guest, .now = now_ns, .ctx = w
+		.packet = on_packet, .echo = on_echo, .event = on_guest, .now = now_ns, .ctx = w
 	};
 	int r;
 
@@ -592,6 +602,10 @@ int mf_vm_wire_open(const struct mf_vm_wire_options *options, struct mf_vm_wire 
 	if (options->pcap)
 		ops.observe = observe;
 	r = mf_guest_net_new(&options->net, &ops, &w->net, err);
+	if (r == 0)
+		w->echo = mf_vm_echo_new(w->net);
+	if (r == 0 && !w->echo)
+		r = mf_err_set(err, MF_E_NOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && i < options->place_cnt; i++)
 		r = open_place(w, &options->places[i], err);
 	if (r == 0 && options->pcap)
@@ -604,27 +618,30 @@ int mf_vm_wire_open(const struct mf_vm_wire_options *options, struct mf_vm_wire 
 	return 0;
 }
 
-static int begin(struct mf_vm_wire *w, struct event_base *base, struct mf_err *err)
+static int begin(struct mf_vm_wire *w, struct event_base *base, struct mf_proxy *proxy,
+		 struct mf_err *err)
 {
 	const struct timeval tick = { .tv_sec = TICK_S };
 	int r = 0;
 
 	w->base = base;
 	w->tick = event_new(base, -1, EV_PERSIST, on_tick, w);
-	if (!w->tick || event_add(w->tick, &tick))
+	if (!w->tick || event_add(w->tick, &tick) ||
+	    mf_vm_echo_begin(w->echo, base, proxy, on_stack_changed, w) < 0)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && i < w->listener_cnt; i++)
 		r = begin_listener(w, &w->listeners[i], err);
 	return r;
 }
 
-int mf_vm_wire_begin(struct mf_vm_wire *w, struct event_base *base, int device, struct mf_err *err)
+int mf_vm_wire_begin(struct mf_vm_wire *w, struct event_base *base, int device,
+		     struct mf_proxy *proxy, struct mf_err *err)
 {
 	w->device = device;
 	w->packets = event_new(base, device, EV_READ | EV_PERSIST, on_device, w);
 	if (!w->packets || event_add(w->packets, NULL))
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
-	return begin(w, base, err);
+	return begin(w, base, proxy, err);
 }
 
 int mf_vm_wire_begin_stack(struct mf_vm_wire *w, struct event_base *base, struct mf_vm_stack *stack,
@@ -633,7 +650,18 @@ int mf_vm_wire_begin_stack(struct mf_vm_wire *w, struct event_base *base, struct
 	if (mf_vm_stack_begin(stack, base, proxy, on_stack_packet, on_stack_changed, w) < 0)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	w->stack = stack;
-	return begin(w, base, err);
+	return begin(w, base, proxy, err);
+}
+
+void mf_vm_wire_get_echo_ops(struct mf_vm_wire *w, struct mf_session_ops *ops)
+{
+	mf_vm_echo_get_ops(w->echo, ops);
+}
+
+void mf_vm_wire_end_proxy(struct mf_vm_wire *w)
+{
+	if (w)
+		mf_vm_echo_end(w->echo);
 }
 
 void mf_vm_wire_end_guests(struct mf_vm_wire *w)
@@ -676,6 +704,7 @@ int mf_vm_wire_free(struct mf_vm_wire *w, struct mf_err *err)
 		event_free(w->packets);
 	if (w->tick)
 		event_free(w->tick);
+	mf_vm_echo_free(w->echo);
 	mf_guest_net_free(w->net);
 	if (w->device >= 0)
 		close(w->device);

@@ -197,6 +197,14 @@ static int copy_name(struct fill *f, enum mf_field from, enum mf_field to)
 						    : mf_request_set_str(f->req, to, name, v.len);
 }
 
+/* Pings go to no port. */
+static bool is_ping(const struct fill *f)
+{
+	struct mf_value proto = mf_request_peek(f->req, MF_F_PROTO);
+
+	return proto.type == MF_T_STR && proto.len == 4 && memcmp(proto.ptr, "icmp", 4) == 0;
+}
+
 static int fill_flow(struct fill *f)
 {
 	int r = fill_text(f, MF_F_PROTO, "tcp");
@@ -238,6 +246,8 @@ static int fill_defaults(struct fill *f)
 		if (r == 0 && !has(f, MF_F_HOST) && !has(f, MF_F_IP))
 			return wrong(f, "missing_member", NULL,
 				     "a connect request has a 'host', an 'ip', or both");
+		if (r == 0 && is_ping(f) && !has(f, MF_F_PORT))
+			r = mf_request_set_int(f->req, MF_F_PORT, 0);
 		return r < 0 ? r : want(f, MF_F_PORT);
 	case MF_SNI:
 		r = fill_flow(f);

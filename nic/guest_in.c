@@ -104,15 +104,12 @@ static void take_ip4(struct mf_guest *g, bool to_us, uint8_t *pkt, size_t len)
 		mf_guest_dropped(g, MF_GUEST_DROP_GROUP);
 		return;
 	}
-	if (is_router4(net, dst)) {
-		if (whole && pkt[9] == MF_PROTO_ICMP && total >= head + 8 && pkt[head] == 8) {
-			mf_guest_serve_echo4(g, pkt, head, total);
-			return;
-		}
-	} else if (memcmp(dst, net->options.net4, 3) == 0) {
+	if (!is_router4(net, dst) && memcmp(dst, net->options.net4, 3) == 0) {
 		refuse(g, pkt, total);
 		return;
 	}
+	if (pkt[9] == MF_PROTO_ICMP && mf_guest_take_icmp(g, pkt, total))
+		return;
 	g->stats.packets_in++;
 	net->ops.packet(net->ops.ctx, g, pkt, total);
 }
@@ -129,10 +126,9 @@ static bool serve_ip6(struct mf_guest *g, uint8_t *pkt, size_t total)
 	if (proto == MF_PROTO_ICMPV6 && len >= 8) {
 		if (mf_guest_serve_nd(g, pkt, pkt + 40, len))
 			return true;
-		if (pkt[40] == MF_ND6_ECHO_REQUEST && is_router6(g->net, dst)) {
-			mf_guest_serve_echo6(g, pkt, total);
-			return true;
-		}
+		/* link-local ones, too */
+		if (is_router6(g->net, dst))
+			return mf_guest_take_icmp(g, pkt, total);
 	}
 	if (proto == MF_PROTO_UDP && len >= 8 && mf_load_be16(pkt + 42) == MF_DHCP6_SERVER &&
 	    (dst[0] == 0xff || is_link_local(dst))) {
@@ -178,6 +174,9 @@ static void take_ip6(struct mf_guest *g, bool to_us, uint8_t *pkt, size_t len)
 		mf_guest_dropped(g, MF_GUEST_DROP_NOT_OURS);
 		return;
 	}
+	/* what stands behind extension headers is looked for there */
+	if (pkt[6] != MF_PROTO_TCP && pkt[6] != MF_PROTO_UDP && mf_guest_take_icmp(g, pkt, total))
+		return;
 	g->stats.packets_in++;
 	net->ops.packet(net->ops.ctx, g, pkt, total);
 }

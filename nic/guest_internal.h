@@ -3,6 +3,7 @@
 #ifndef MF_NIC_GUEST_INTERNAL_H
 #define MF_NIC_GUEST_INTERNAL_H
 
+#include "core/packet/reassemble.h"
 #include "nic/guest_net.h"
 
 #define MF_GUEST_HEAD  14u /* Ethernet header */
@@ -29,6 +30,7 @@ struct mf_guest {
 	uint8_t mac[6], address4[4], prefix6[8];
 	uint64_t advert_due_ns; /* UINT64_MAX: not before the MAC is known */
 	uint64_t tokens, tokens_ns;
+	struct mf_reassembler *fragments; /* of echo requests; made when the first one comes */
 	struct mf_guest_stats stats;
 };
 
@@ -41,6 +43,7 @@ struct mf_guest_net {
 	size_t search_len;
 	unsigned number; /* of the guest that was attached last */
 	unsigned cnt;
+	uint32_t ident; /* of fragments */
 	struct mf_guest *guests[MF_GUESTS_MAX];
 	struct {
 		struct mf_guest *guest; /* NULL: nobody now */
@@ -74,11 +77,11 @@ void mf_guest_on_frame(void *guest, uint8_t *frame, size_t len);
 void mf_guest_serve_arp(struct mf_guest *g, const uint8_t *pkt, size_t len);
 void mf_guest_serve_dhcp4(struct mf_guest *g, const uint8_t *msg, size_t len);
 void mf_guest_serve_dhcp6(struct mf_guest *g, const uint8_t *from, const uint8_t *msg, size_t len);
-/* An echo request in a packet that may be written to */
-void mf_guest_serve_echo4(struct mf_guest *g, uint8_t *pkt, size_t head_len, size_t len);
-void mf_guest_serve_echo6(struct mf_guest *g, uint8_t *pkt, size_t len);
 /* Neighbour and router messages: @from is the packet's source. Return: false if it is none */
 bool mf_guest_serve_nd(struct mf_guest *g, const uint8_t *pkt, const uint8_t *msg, size_t len);
 void mf_guest_advertise(struct mf_guest *g, bool unsolicited);
+
+/* guest_echo.c: a packet of ICMP, or a fragment of one, to the router or beyond. Return: true: it was taken care of */
+bool mf_guest_take_icmp(struct mf_guest *g, uint8_t *pkt, size_t len);
 
 #endif

@@ -28,6 +28,7 @@ const char *mf_guest_drop_name(enum mf_guest_drop reason)
 		[MF_GUEST_DROP_SPOOFED_MAC] = "spoofed_mac",
 		[MF_GUEST_DROP_SPOOFED_IP] = "spoofed_ip",
 		[MF_GUEST_DROP_RATE] = "rate",
+		[MF_GUEST_DROP_FRAGMENT] = "fragment",
 		[MF_GUEST_DROP_QUEUE] = "queue",
 	};
 	_Static_assert(MF_ARRAY_SIZE(names) == MF_GUEST_DROP_NUM, "a name for each reason");
@@ -147,6 +148,7 @@ void mf_guest_detach(struct mf_guest *g)
 	if (g->slot)
 		net->slots[g->slot].guest = NULL;
 	mf_frame_source_free(g->source);
+	mf_reassembler_free(g->fragments);
 	free(g);
 }
 

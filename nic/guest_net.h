@@ -8,7 +8,8 @@
  *	mf_guest_net_flush(net);                            // at the end of each turn
  *
  * What is answered here: ARP and neighbour solicitations for the router's addresses, DHCPv4, router solicitations, stateless
- * DHCPv6, echo requests to the router. All other IP packets go to the stack (ops.packet), whatever their destination.
+ * DHCPv6, echo requests to the router, in fragments, too. Echo requests to others go to ops.echo; all other IP packets to the
+ * stack (ops.packet), whatever their destination.
  *
  * Isolation. Each guest has a wire, an IPv4 address and an IPv6 /64 of its own; there is no switch. A frame counts only with
  * the source MAC that the guest came with and a source address that is its own; ARP and neighbour messages that say
@@ -20,6 +21,7 @@
 #define MF_NIC_GUEST_NET_H
 
 #include "core/base/err.h"
+#include "core/packet/view.h"
 #include "nic/dhcp4.h"
 #include "nic/frame_source.h"
 
@@ -38,7 +40,8 @@ enum mf_guest_drop {
 	MF_GUEST_DROP_SPOOFED_MAC, /* from another station than the guest */
 	MF_GUEST_DROP_SPOOFED_IP,  /* from an address that is not the guest's, or about one */
 	MF_GUEST_DROP_RATE,
-	MF_GUEST_DROP_QUEUE, /* to the guest: it does not take them */
+	MF_GUEST_DROP_FRAGMENT, /* of an echo request: overlapping, too many, late */
+	MF_GUEST_DROP_QUEUE,	/* to the guest: it does not take them */
 	MF_GUEST_DROP_NUM
 };
 const char *mf_guest_drop_name(enum mf_guest_drop reason);
@@ -65,6 +68,11 @@ struct mf_guest_net_options {
 struct mf_guest_net_ops {
 	/* An IP packet of a guest, with a source that is the guest's, for the stack; @pkt may be written to until it returns */
 	void (*packet)(void *ctx, struct mf_guest *guest, uint8_t *pkt, size_t len);
+	/*
+	 * An echo request of a guest to somebody beyond the router, whole, of protocol ICMP or ICMPv6; whatever its checksum
+	 * holds counts as good. NULL: they go to the stack, as they come
+	 */
+	void (*echo)(void *ctx, struct mf_guest *guest, const struct mf_view *request);
 	/* Every frame on a wire, as it came or goes; may be NULL. @head and @body stand one behind the other */
 	void (*observe)(void *ctx, struct mf_guest *guest, bool from_guest, const uint8_t *head,
 			size_t head_len, const uint8_t *body, size_t body_len);
@@ -101,6 +109,15 @@ int mf_guest_run(struct mf_guest *guest, unsigned max);
 
 /** mf_guest_net_packet() - A packet of the stack, to the guest that its destination names. Return: 0; MF_E_NOENT, MF_E_AGAIN (dropped) */
 int mf_guest_net_packet(struct mf_guest_net *net, const uint8_t *pkt, size_t len);
+
+/**
+ * mf_guest_net_packet_whole() - A packet of up to 65,535 bytes that is whole, in fragments where it is larger than the MTU
+ * A header's don't-fragment bit is not looked at. Return: as mf_guest_net_packet(), MF_E_AGAIN also where a part was dropped; MF_E_BAD
+ */
+int mf_guest_net_packet_whole(struct mf_guest_net *net, uint8_t *pkt, size_t len);
+
+/** mf_guest_net_router() - The router's address, for errors that it makes: 4 or 16 bytes by @family */
+const uint8_t *mf_guest_net_router(const struct mf_guest_net *net, uint8_t family);
 
 /* What the stack has left open in a packet. Offsets in bytes from its first one, the IP header. */
 struct mf_guest_unfinished {

@@ -127,45 +127,6 @@ void mf_guest_serve_dhcp6(struct mf_guest *g, const uint8_t *from, const uint8_t
 	emit_udp(g, g->mac, &flow, buf, (size_t)n);
 }
 
-/* ---- echo -------------------------------------------------------------------------------------------------------- */
-
-static void swap(uint8_t *a, uint8_t *b, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		uint8_t t = a[i];
-
-		a[i] = b[i];
-		b[i] = t;
-	}
-}
-
-void mf_guest_serve_echo4(struct mf_guest *g, uint8_t *pkt, size_t head, size_t len)
-{
-	uint8_t *icmp = pkt + head;
-
-	/* A damaged request stays damaged: its answer is dropped by who asked. */
-	mf_store_be16(icmp + 2,
-		      mf_csum_update(mf_load_be16(icmp + 2), mf_csum_diff16(0, 0x0800, 0)));
-	icmp[0] = 0;
-	swap(pkt + 12, pkt + 16, 4);
-	g->stats.echo++;
-	mf_guest_emit(g, g->mac, MF_ETHER_IP4, pkt, len);
-}
-
-void mf_guest_serve_echo6(struct mf_guest *g, uint8_t *pkt, size_t len)
-{
-	uint8_t *icmp = pkt + 40;
-
-	mf_store_be16(icmp + 2, mf_csum_update(mf_load_be16(icmp + 2),
-					       mf_csum_diff16(0, MF_ND6_ECHO_REQUEST << 8,
-							      MF_ND6_ECHO_REPLY << 8)));
-	icmp[0] = MF_ND6_ECHO_REPLY;
-	swap(pkt + 8, pkt + 24, 16);
-	pkt[7] = 64;
-	g->stats.echo++;
-	mf_guest_emit(g, g->mac, MF_ETHER_IP6, pkt, len);
-}
-
 /* ---- neighbours and routers -------------------------------------------------------------------------------------- */
 
 static void emit_icmp6(struct mf_guest *g, const uint8_t mac[6], const uint8_t dst[16],

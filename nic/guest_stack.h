@@ -52,8 +52,6 @@ struct mf_guest_stack_ops {
 	void (*packet)(void *ctx, const uint8_t *pkt, size_t len);
 	/* A datagram of a guest; @flow as the guest sent it */
 	void (*datagram)(void *ctx, const struct mf_flow *flow, struct mf_span payload);
-	/* Neither TCP nor UDP. Return: true: it was taken care of; else it is refused with an ICMP error. May be NULL */
-	bool (*other)(void *ctx, const struct mf_view *v);
 	/* A connection was made. @flow: as the guest sees it, from its end. Return: 0; less: it is reset */
 	int (*accept)(void *ctx, struct mf_stack_conn *conn, const struct mf_flow *flow);
 	/* mf_stack_conn_read() has more, or the end */
@@ -119,8 +117,6 @@ int mf_guest_stack_timeout(struct mf_guest_stack *stack);
  */
 int mf_guest_stack_send_udp(struct mf_guest_stack *stack, const struct mf_flow *flow,
 			    struct mf_span payload);
-/** mf_guest_stack_send_ip() - A whole IP packet to a guest, in fragments where it is larger than the MTU */
-int mf_guest_stack_send_ip(struct mf_guest_stack *stack, uint8_t *pkt, size_t len);
 
 void mf_guest_stack_get_stats(const struct mf_guest_stack *stack, struct mf_guest_stack_stats *ret);
 

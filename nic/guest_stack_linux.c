@@ -169,8 +169,6 @@ static void take_packet(struct mf_guest_stack *s, struct mf_stack_peer *peer, st
 		s->ops.datagram(s->ops.ctx, &v->flow, mf_view_payload(v));
 		return;
 	}
-	if (s->ops.other && s->ops.other(s->ops.ctx, v))
-		return;
 	mf_stack_dropped(s, MF_STACK_DROP_PROTOCOL);
 	mf_stack_refuse(s, v);
 }

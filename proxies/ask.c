@@ -45,7 +45,7 @@ void mf_ask_begin_event(struct mf_proxy *p, struct mf_event *ev, enum mf_event_t
 				   .effective_action = action,
 				   .decision = d,
 			   });
-	mf_ask_add(ev, MF_EVF_PROTO, flow->proto == MF_UDP ? "udp" : "tcp");
+	mf_ask_add(ev, MF_EVF_PROTO, mf_proto_name(flow->proto));
 	if (flow->client.addr.family)
 		mf_ask_add(ev, MF_EVF_CLIENT,
 			   mf_endpoint_format(&flow->client, client, sizeof(client)));

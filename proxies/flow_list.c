@@ -5,13 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proxies/icmp_int.h"
 #include "proxies/tcp_int.h"
 #include "proxies/udp_int.h"
 
 struct found {
 	uint64_t id;
-	const struct mf_tcp_conn *tcp; /* NULL: @udp */
+	/* one of them: */
+	const struct mf_tcp_conn *tcp;
 	const struct mf_udp_flow *udp;
+	const struct mf_icmp_flow *icmp;
 };
 
 static const char *tcp_state(const struct mf_tcp_conn *c)
@@ -57,6 +60,19 @@ static void fill_udp(const struct mf_udp_flow *f, struct mf_flow_row *row)
 	set_host(row, f->host);
 }
 
+static void fill_icmp(const struct mf_icmp_flow *f, struct mf_flow_row *row)
+{
+	row->proto = MF_ICMP;
+	row->client = f->ends.client;
+	row->server = f->ends.server;
+	row->to = (struct mf_endpoint){ .addr = f->socket.to };
+	row->state = "open";
+	row->idle_ms = mf_now_ms() - f->last_ms;
+	row->to_server = f->sent;
+	row->to_client = f->received;
+	set_host(row, f->host);
+}
+
 static int newest_first(const void *a, const void *b)
 {
 	const struct found *x = a, *y = b;
@@ -76,6 +92,10 @@ static size_t collect(const struct mf_proxy *p, uint64_t before, struct found *a
 	     f = f->older)
 		if (!before || f->id < before)
 			all[cnt++] = (struct found){ .id = f->id, .udp = f };
+	for (const struct mf_icmp_flow *f = p->icmp ? p->icmp->newest : NULL; f && cnt < room;
+	     f = f->older)
+		if (f->socket.fd >= 0 && (!before || f->id < before))
+			all[cnt++] = (struct found){ .id = f->id, .icmp = f };
 	qsort(all, cnt, sizeof(*all), newest_first);
 	return cnt;
 }
@@ -83,7 +103,7 @@ static size_t collect(const struct mf_proxy *p, uint64_t before, struct found *a
 size_t mf_flow_list(struct mf_proxy *p, uint64_t before, struct mf_flow_row *rows, size_t cap,
 		    bool *ret_more)
 {
-	size_t room = (size_t)(p->stats.tcp_open + p->stats.udp_open), cnt;
+	size_t room = (size_t)(p->stats.tcp_open + p->stats.udp_open + p->stats.icmp_open), cnt;
 	struct found *all = calloc(room ? room : 1, sizeof(*all));
 
 	*ret_more = false;
@@ -97,8 +117,10 @@ size_t mf_flow_list(struct mf_proxy *p, uint64_t before, struct mf_flow_row *row
 		rows[i] = (struct mf_flow_row){ .id = all[i].id };
 		if (all[i].tcp)
 			fill_tcp(all[i].tcp, &rows[i]);
-		else
+		else if (all[i].udp)
 			fill_udp(all[i].udp, &rows[i]);
+		else
+			fill_icmp(all[i].icmp, &rows[i]);
 	}
 	free(all);
 	return cnt;

@@ -21,7 +21,7 @@ struct mf_flow_row {
 	const char *
 		state; /* static: "judged", "waiting" (for a person), "opening", "open", "ending" */
 	uint64_t idle_ms,
-		age_ms; /* one of them: of UDP since the last datagram, of TCP since the beginning */
+		age_ms; /* one of them: of UDP and ICMP since the last datagram, of TCP since the beginning */
 	uint64_t to_server, to_client; /* bytes */
 };
 

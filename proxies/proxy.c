@@ -105,6 +105,7 @@ void mf_proxy_stop(struct mf_proxy *p)
 	mf_reevaluate_stop(p);
 	mf_tcp_proxy_free(p->tcp);
 	mf_udp_proxy_free(p->udp);
+	mf_icmp_proxy_free(p->icmp);
 	mf_service_gateway_free(p->gateway);
 	mf_dns_proxy_free(p->dns);
 	mf_held_stop(p);
@@ -128,6 +129,8 @@ void mf_proxy_cut(struct mf_proxy *p, const char *reason)
 	mf_tcp_proxy_cut(p->tcp);
 	if (p->udp)
 		mf_udp_proxy_cut(p->udp);
+	if (p->icmp)
+		mf_icmp_proxy_cut(p->icmp);
 	mf_service_gateway_cut(p->gateway);
 }
 
@@ -136,6 +139,13 @@ void mf_proxy_take_datagram(struct mf_proxy *p, const struct mf_session_flow *fl
 {
 	if (!p->cut && p->udp)
 		mf_udp_proxy_take(p->udp, flow, payload, len);
+}
+
+void mf_proxy_take_echo(struct mf_proxy *p, const struct mf_session_flow *flow,
+			const struct mf_session_echo *echo)
+{
+	if (!p->cut)
+		mf_icmp_proxy_take(p, flow, echo);
 }
 
 void mf_proxy_get_stats(const struct mf_proxy *p, struct mf_proxy_stats *ret)

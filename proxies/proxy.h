@@ -135,6 +135,9 @@ struct mf_proxy_stats {
 		tcp_refused_limit;
 	uint64_t tcp_open, tls_hellos, tls_bad, sni_denied, sni_rewritten, tls_bridged;
 	uint64_t udp_flows, udp_allowed, udp_denied, udp_redirected, udp_open, udp_evicted;
+	/* pings, by client, server and identifier; @icmp_unable: of those allowed, the system gave no socket for */
+	uint64_t icmp_flows, icmp_allowed, icmp_denied, icmp_redirected, icmp_open, icmp_evicted,
+		icmp_unable;
 	uint64_t quic_hellos, quic_dropped; /* of tls_hellos; datagrams that did not go on */
 	uint64_t dns_queries, dns_allowed, dns_denied, dns_redirected, dns_failed, dns_bad,
 		dns_inflight, dns_cached, dns_stale;
@@ -184,6 +187,13 @@ void mf_proxy_judge(struct mf_proxy *proxy, const struct mf_session_flow *flow,
  */
 void mf_proxy_take_datagram(struct mf_proxy *proxy, const struct mf_session_flow *flow,
 			    uint8_t *payload, size_t len);
+
+/**
+ * mf_proxy_take_echo() - An echo request that a source of packets has read; @flow is MF_ICMP, @echo borrowed
+ * connect is asked once for each client, server and identifier. What comes of it goes by mf_session_ops.echo.
+ */
+void mf_proxy_take_echo(struct mf_proxy *proxy, const struct mf_session_flow *flow,
+			const struct mf_session_echo *echo);
 
 /*
  * What becomes of a connection that was handed over. reached() is called at most once: bytes go on, and come back. ended() is

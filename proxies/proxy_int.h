@@ -19,6 +19,7 @@
 #include "proxies/timeouts.h"
 
 struct mf_service_gateway;
+struct mf_icmp_proxy;
 struct mf_tcp_proxy;
 struct mf_tls_sessions;
 struct mf_udp_proxy;
@@ -38,6 +39,7 @@ struct mf_proxy {
 	struct mf_dns_proxy *dns;
 	struct mf_tcp_proxy *tcp;
 	struct mf_udp_proxy *udp;
+	struct mf_icmp_proxy *icmp;	    /* made with the first ping */
 	struct mf_service_gateway *gateway; /* NULL: there is none */
 	struct mf_judged *judged;	    /* judged.c; made with the first */
 	SSL_CTX *tls_servers; /* of bridges to servers, with their tickets; made with the first */
@@ -77,5 +79,11 @@ void mf_udp_proxy_free(struct mf_udp_proxy *udp);
 void mf_udp_proxy_cut(struct mf_udp_proxy *udp);
 void mf_udp_proxy_take(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 		       uint8_t *payload, size_t len);
+
+/* icmp_proxy.c */
+void mf_icmp_proxy_take(struct mf_proxy *p, const struct mf_session_flow *ends,
+			const struct mf_session_echo *echo);
+void mf_icmp_proxy_cut(struct mf_icmp_proxy *icmp);
+void mf_icmp_proxy_free(struct mf_icmp_proxy *icmp); /* NULL is fine */
 
 #endif

@@ -137,8 +137,7 @@ void mf_sock_set_source(const struct mf_addr *addr)
 	*(addr->family == 4 ? &source4 : &source6) = *addr;
 }
 
-/* Return: false: the address is not the system's (any more) */
-static bool bind_source(int fd, const struct mf_endpoint *to)
+bool mf_sock_bind_source(int fd, const struct mf_endpoint *to)
 {
 	struct mf_endpoint from = { .addr = to->addr.family == 4 ? source4 : source6 };
 	struct sockaddr_storage ss;
@@ -170,7 +169,7 @@ static int make_connected(const struct mf_endpoint *to, int type, int protocol)
 		return fd;
 	if (type == SOCK_STREAM)
 		mf_sock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (!bind_source(fd, to)) {
+	if (!mf_sock_bind_source(fd, to)) {
 		int err = errno;
 
 		close(fd);

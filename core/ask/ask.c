@@ -234,7 +234,8 @@ static void fill_connect(struct mf_asker *a, enum mf_kind kind, const struct mf_
 	if (ip->family)
 		(void)mf_request_set_addr(q, MF_F_IP, ip->bytes, ip->family == 4 ? 4 : 16);
 	(void)mf_request_set_int(q, MF_F_PORT, flow->server.port);
-	(void)mf_request_set_str(q, MF_F_PROTO, flow->proto == MF_UDP ? "udp" : "tcp", 3);
+	(void)mf_request_set_str(q, MF_F_PROTO, mf_proto_name(flow->proto),
+				 strlen(mf_proto_name(flow->proto)));
 	if (host)
 		(void)mf_request_set_str(q, MF_F_HOST, host, strlen(host));
 	for (size_t i = 0; i < cnt; i++)
@@ -275,7 +276,11 @@ bool mf_ask_name_known(struct mf_asker *a, const struct mf_session_flow *flow, c
 		if (d->matched && (mf_verdict_rank(d) < 4 || d->verdict == MF_ASK))
 			return true;
 	}
-	return false;
+	/* a name that is there to be pinged */
+	probe.proto = MF_ICMP;
+	probe.server.port = 0;
+	ask_connect_dry(a, &probe, name, d);
+	return d->matched && mf_verdict_rank(d) < 4;
 }
 
 bool mf_ask_name_redirected(struct mf_asker *a, const struct mf_session_flow *flow,
@@ -491,6 +496,37 @@ void mf_ask_udp_limit(const struct mf_session_flow *flow, struct mf_decision *d)
 {
 	const char *why = udp_cannot(flow, d);
 
+	if (why)
+		cannot(d, why);
+}
+
+static const char *echo_cannot(const struct mf_decision *d)
+{
+	struct mf_addr addr;
+
+	switch (d->verdict) {
+	case MF_TERMINATE:
+		return "pings are not intercepted";
+	case MF_ASK:
+		return "pings wait for no answer";
+	case MF_REDIRECT:
+	case MF_ROUTE:
+		return d->redirect_host && mf_addr_parse(d->redirect_host, strlen(d->redirect_host),
+							 &addr) == 0
+			       ? NULL
+			       : "pings can be redirected to an address only";
+	default:
+		return NULL;
+	}
+}
+
+void mf_ask_echo(struct mf_asker *a, const struct mf_session_flow *flow, struct mf_decision *d,
+		 struct mf_ask_result *ret)
+{
+	const char *why;
+
+	mf_ask_connect_names(a, flow, d, ret);
+	why = echo_cannot(d);
 	if (why)
 		cannot(d, why);
 }

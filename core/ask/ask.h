@@ -177,6 +177,14 @@ void mf_ask_udp_limit(const struct mf_session_flow *flow, struct mf_decision *d)
 void mf_ask_quic_limit(struct mf_decision *d);
 
 /**
+ * mf_ask_echo() - connect about pings, proto "icmp", under all candidate names; the port is 0
+ * Denied is what they cannot carry out: terminate, to wait for an answer, a redirect to anything but an address (its port does not
+ * matter). Names that disagree get the strictest: a ping says none.
+ */
+void mf_ask_echo(struct mf_asker *a, const struct mf_session_flow *flow, struct mf_decision *d,
+		 struct mf_ask_result *ret);
+
+/**
  * mf_ask_hello_chooses() - Whether *res waits for what the client says: names disagree, and it may say one
  * A client that turns out to say none gets the strictest, which is what was answered (for UDP: mf_ask_udp_limit() of it).
  */

@@ -83,6 +83,35 @@ int mf_build_udp(const struct mf_flow *flow, struct mf_span payload, uint8_t *bu
 	return 0;
 }
 
+int mf_build_echo(const struct mf_flow *flow, bool reply, uint16_t sequence, struct mf_span payload,
+		  uint8_t *buf, size_t room, size_t *ret_len)
+{
+	uint8_t *p = buf + ip_len(flow->family);
+	size_t len = ICMP_LEN + payload.len;
+	int r;
+
+	if ((flow->family != 4 || flow->proto != MF_PROTO_ICMP) &&
+	    (flow->family != 6 || flow->proto != MF_PROTO_ICMPV6))
+		return MF_E_INVAL;
+	r = check_lengths(flow, ICMP_LEN, payload.len, room);
+	if (r)
+		return r;
+	if (payload.len)
+		memmove(p + ICMP_LEN, payload.ptr, payload.len);
+	put_ip(buf, flow, len);
+	if (flow->family == 4)
+		p[0] = reply ? 0 : 8;
+	else
+		p[0] = reply ? 129 : 128;
+	p[1] = 0;
+	mf_store_be16(p + 2, 0);
+	mf_store_be16(p + 4, flow->src_port);
+	mf_store_be16(p + 6, sequence);
+	put_checksum(p, flow, len);
+	*ret_len = ip_len(flow->family) + len;
+	return 0;
+}
+
 int mf_build_tcp(const struct mf_flow *flow, const struct mf_tcp_fields *tcp,
 		 struct mf_span payload, uint8_t *buf, size_t room, size_t *ret_len)
 {
@@ -190,8 +219,8 @@ static bool is_error_or_redirect(const struct mf_view *v)
 	       (v->flow.proto == MF_PROTO_ICMPV6 && v->icmp_type == 137);
 }
 
-static int build_error(const struct mf_view *v, uint8_t type, uint8_t code, uint32_t param,
-		       uint8_t *buf, size_t room, size_t *ret_len)
+int mf_build_icmp_error(const struct mf_view *v, const struct mf_icmp_error *error, uint8_t *buf,
+			size_t room, size_t *ret_len)
 {
 	size_t link = link_len(v), head, quote, most;
 	struct mf_flow back;
@@ -201,6 +230,8 @@ static int build_error(const struct mf_view *v, uint8_t type, uint8_t code, uint
 		return MF_E_NOT_MINE;
 	back = mf_flow_reverse(&v->flow);
 	back.proto = back.family == 4 ? MF_PROTO_ICMP : MF_PROTO_ICMPV6;
+	if (error->from)
+		memcpy(back.src, error->from, back.family == 4 ? 4 : 16);
 	head = ip_len(back.family) + ICMP_LEN;
 	most = (back.family == 4 ? ERROR4_MAX : ERROR6_MAX) - head;
 	quote = v->end - v->net_off < most ? v->end - v->net_off : most;
@@ -209,14 +240,22 @@ static int build_error(const struct mf_view *v, uint8_t type, uint8_t code, uint
 	put_link(buf, v);
 	put_ip(buf + link, &back, ICMP_LEN + quote);
 	p = buf + link + ip_len(back.family);
-	p[0] = type;
-	p[1] = code;
+	p[0] = error->type;
+	p[1] = error->code;
 	mf_store_be16(p + 2, 0);
-	mf_store_be32(p + 4, param);
+	mf_store_be32(p + 4, error->param);
 	memcpy(p + ICMP_LEN, v->ptr + v->net_off, quote);
 	put_checksum(p, &back, ICMP_LEN + quote);
 	*ret_len = link + head + quote;
 	return 0;
+}
+
+static int build_error(const struct mf_view *v, uint8_t type, uint8_t code, uint32_t param,
+		       uint8_t *buf, size_t room, size_t *ret_len)
+{
+	const struct mf_icmp_error error = { .type = type, .code = code, .param = param };
+
+	return mf_build_icmp_error(v, &error, buf, room, ret_len);
 }
 
 int mf_build_unreachable(const struct mf_view *v, uint8_t code, uint8_t *buf, size_t room,

@@ -64,6 +64,26 @@ int mf_build_unreachable(const struct mf_view *v, uint8_t code, uint8_t *buf, si
 int mf_build_too_big(const struct mf_view *v, uint32_t mtu, uint8_t *buf, size_t room,
 		     size_t *ret_len);
 
+/* An ICMP or ICMPv6 error that somebody on the way makes. */
+struct mf_icmp_error {
+	uint8_t type, code;
+	uint32_t param; /* what stands behind the checksum: the MTU, a pointer, or 0 */
+	const uint8_t *
+		from; /* its source: 4 or 16 bytes, by the packet's family; NULL: the packet's destination */
+};
+
+/** mf_build_icmp_error() - Any error that quotes the packet @v. Return: as mf_build_unreachable() */
+int mf_build_icmp_error(const struct mf_view *v, const struct mf_icmp_error *error, uint8_t *buf,
+			size_t room, size_t *ret_len);
+
+/**
+ * mf_build_echo() - A whole echo request or reply without a link header
+ * @flow: protocol ICMP or ICMPv6, by its family; its source port is the identifier
+ * Return: 0; MF_E_INVAL; MF_E_LIMIT for a payload over 65,507 bytes (IPv6: 65,527); MF_E_FULL
+ */
+int mf_build_echo(const struct mf_flow *flow, bool reply, uint16_t sequence, struct mf_span payload,
+		  uint8_t *buf, size_t room, size_t *ret_len);
+
 /**
  * mf_build_udp() - A whole UDP datagram without a link header
  * Where a datagram was received through a socket this brings back its packet, e.g. to quote it in an error.

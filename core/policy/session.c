@@ -2,7 +2,19 @@
 /* session.c - the part of every request that a session knows */
 #include "core/policy/session.h"
 
+#include "core/base/err.h"
+
 enum { ARGS_MAX = 64 };
+
+const char *mf_proto_name(enum mf_proto proto)
+{
+	static const char *const names[] = {
+		[MF_TCP] = "tcp", [MF_UDP] = "udp", [MF_ICMP] = "icmp"
+	};
+	_Static_assert(MF_ARRAY_SIZE(names) == MF_PROTO_NUM, "a name for each protocol");
+
+	return (unsigned)proto < MF_PROTO_NUM ? names[proto] : "?";
+}
 
 static int set_text(struct mf_request *req, enum mf_field field, const char *text)
 {

@@ -19,7 +19,14 @@ struct mf_events;    /* core/observe/events.h */
 struct mf_metrics;   /* core/observe/metrics.h */
 struct mf_names;     /* core/names/correlation.h */
 
-enum mf_proto { MF_TCP, MF_UDP, MF_PROTO_NUM };
+enum mf_proto {
+	MF_TCP,
+	MF_UDP,
+	MF_ICMP, /* echo requests of either family: the client's port is their identifier, the server's 0 */
+	MF_PROTO_NUM
+};
+/** mf_proto_name() - As policies and events say it: "tcp", "udp", "icmp" */
+const char *mf_proto_name(enum mf_proto proto);
 
 struct mf_session_label {
 	const char *key, *value;
@@ -52,6 +59,21 @@ struct mf_process {
 	const char *const *args; /* NULL-terminated */
 };
 
+/* An echo request, or the answer to one. */
+struct mf_session_echo {
+	uint16_t sequence;
+	uint8_t hops; /* of a request: how many it may still make, this one included */
+	const uint8_t *payload;
+	size_t len;
+};
+
+/* Why an echo request was not answered: an ICMP or ICMPv6 error, by the family of its flow. */
+struct mf_session_echo_error {
+	uint8_t type, code;
+	uint32_t info;	     /* the MTU, where the error says one */
+	struct mf_addr from; /* who says so; family 0: the router */
+};
+
 /* What a capture backend does for the proxies. Each may be NULL: then the thing cannot be done and is reported so. */
 struct mf_session_ops {
 	/* The process that owns the client end of @flow. Return: 0, MF_E_NOENT */
@@ -72,6 +94,17 @@ struct mf_session_ops {
 	int (*refuse_udp)(void *ctx, const struct mf_session_flow *flow, const uint8_t *packet,
 			  size_t len);
 	void *ctx;
+	/* Of sources that hand echo requests to mf_proxy_take_echo(), whatever their other flows are: their own context */
+	struct {
+		/* Answer @flow's client, from its server */
+		void (*reply)(void *ctx, const struct mf_session_flow *flow,
+			      const struct mf_session_echo *reply);
+		/* @request: what was asked, or its beginning */
+		void (*error)(void *ctx, const struct mf_session_flow *flow,
+			      const struct mf_session_echo *request,
+			      const struct mf_session_echo_error *error);
+		void *ctx;
+	} echo;
 };
 
 struct mf_session {

@@ -108,7 +108,7 @@ enum mf_field {
 	/* connect, sni */
 	MF_F_IP,     /* addr: ip, the address that will be dialled */
 	MF_F_PORT,   /* int: port */
-	MF_F_PROTO,  /* str: proto, "tcp" or "udp" */
+	MF_F_PROTO,  /* str: proto, "tcp", "udp" or "icmp" */
 	MF_F_FAMILY, /* int: family, 4 or 6; follows from ip, cannot be set */
 	MF_F_HOST,   /* str: host, the name most recently resolved to ip by this session */
 	MF_F_HOSTS,  /* list of str: hosts, all such names */

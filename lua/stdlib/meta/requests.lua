@@ -78,11 +78,11 @@ local DnsAnswerRequest = {}
 ---@field private boolean? Whether an address of it is not globally reachable: a private network's, loopback, link-local, ...
 local DnsAnswer = {}
 
----A connection, or the first datagram of a UDP flow: the hook `connect` is asked before anything is dialled.
+---A connection, or the first datagram of a UDP flow or of pings: the hook `connect` is asked before anything is dialled.
 ---@class moonfence.ConnectRequest: moonfence.Request
 ---@field ip string? The address that will be dialled, in canonical text. Never a name: it was resolved before.
----@field port integer? Port that will be dialled.
----@field proto "tcp"|"udp"? Transport protocol.
+---@field port integer? Port that will be dialled; 0 for a ping.
+---@field proto "tcp"|"udp"|"icmp"? Transport protocol; `icmp` is a ping of either family, of a virtual machine.
 ---@field family 4|6|nil Family of `ip`.
 ---@field host string? The name that this session most recently resolved to `ip`; `nil` for an address that no answer named.
 ---@field hosts string[]? All such names.

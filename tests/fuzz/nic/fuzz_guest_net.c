@@ -78,6 +78,22 @@ static void packet(void *ctx, struct mf_guest *guest, uint8_t *pkt, size_t len)
 	memset(pkt, 0x5a, len);
 }
 
+/* Whole, whatever it came in, the sender's own, and to nobody near. */
+static void echo(void *ctx, struct mf_guest *guest, const struct mf_view *v)
+{
+	struct world *w = ctx;
+	struct mf_span payload = mf_view_payload(v);
+	bool six = v->flow.family == 6;
+
+	MF_MUST(w->active && w->active->guest == guest && !(v->flags & MF_VIEW_F_FRAG));
+	MF_MUST(v->icmp_type == (six ? 128 : 8) && v->transport_off + 8 <= v->end);
+	MF_MUST(!memcmp(v->flow.src, six ? mf_guest_prefix6(guest) : mf_guest_address4(guest),
+			six ? 8 : 4));
+	MF_MUST(v->flow.dst[0] != 0xff);
+	for (size_t i = 0; i < payload.len; i += 61)
+		w->sent += payload.ptr[i];
+}
+
 static uint64_t now(void *ctx)
 {
 	return ((struct world *)ctx)->now;
@@ -131,7 +147,7 @@ static void give(struct world *w, uint8_t how, const uint8_t *data, size_t len)
 			else
 				memcpy(p + 8, mf_guest_prefix6(wire->guest), 8);
 			if (how & 0x20) {
-				p[6] = 58;
+				p[6] = data[6] & 1 ? MF_PROTO_FRAGMENT : MF_PROTO_ICMPV6;
 			} else {
 				p[6] = 17;
 				mf_store_be16(p + 42, 547);
@@ -149,7 +165,7 @@ static void give(struct world *w, uint8_t how, const uint8_t *data, size_t len)
 }
 
 /* From the stack: it goes to whom it names, or nowhere. */
-static void from_stack(struct world *w, const uint8_t *data, size_t len)
+static void from_stack(struct world *w, uint8_t how, const uint8_t *data, size_t len)
 {
 	uint8_t *pkt = malloc(len ? len : 1);
 
@@ -159,7 +175,10 @@ static void from_stack(struct world *w, const uint8_t *data, size_t len)
 		pkt[0] = 0x45;
 		memcpy(pkt + 16, mf_guest_address4(w->wires[pkt[1] & 1].guest), 4);
 	}
-	(void)mf_guest_net_packet(w->net, pkt, len);
+	if (how & 1)
+		(void)mf_guest_net_packet_whole(w->net, pkt, len);
+	else
+		(void)mf_guest_net_packet(w->net, pkt, len);
 	free(pkt);
 }
 
@@ -169,7 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					  .domain = "lab.example",
 					  .ntp_cnt = 2 };
 	struct world w = { .now = 1 };
-	struct mf_guest_net_ops ops = { .packet = packet, .now = now, .ctx = &w };
+	struct mf_guest_net_ops ops = { .packet = packet, .echo = echo, .now = now, .ctx = &w };
 
 	if (size < 1)
 		return 0;
@@ -204,7 +223,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		} else if ((op & 7) == 1) {
 			w.full = how & 1;
 		} else if ((op & 7) == 2) {
-			from_stack(&w, data, len);
+			from_stack(&w, how, data, len);
 		} else {
 			give(&w, how, data, len);
 		}

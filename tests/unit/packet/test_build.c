@@ -268,6 +268,83 @@ static void datagrams_have_a_largest_size(void **state)
 	free(body);
 }
 
+/* Byte by byte what a kernel's ping sends, and what it gets back. */
+static void echo_requests_and_replies_are_whole(void **state)
+{
+	struct mf_flow f = { .proto = MF_PROTO_ICMP,
+			     .family = 4,
+			     .src_port = 0x1234,
+			     .src = { 192, 0, 2, 1 },
+			     .dst = { 198, 51, 100, 7 } };
+	static const uint8_t want[] = { 0x08, 0x00, 0x21, 0x64, 0x12, 0x34,
+					0x00, 0x05, 'a',  'b',	'c' };
+	static uint8_t big[65536 + 64], buf[65536 + 64];
+	size_t len;
+
+	(void)state;
+	assert_int_equal(mf_build_echo(&f, false, 5, mf_span_of("abc", 3), buf, sizeof(buf), &len),
+			 0);
+	assert_int_equal(len, 20 + sizeof(want));
+	assert_memory_equal(buf + 20, want, sizeof(want));
+	for (int i = 0; i < 4; i++) {
+		struct mf_view v;
+
+		if (i & 1) {
+			f.family = 6;
+			f.proto = MF_PROTO_ICMPV6;
+		} else {
+			f.family = 4;
+			f.proto = MF_PROTO_ICMP;
+		}
+		assert_int_equal(mf_build_echo(&f, i & 2, 0xfffe, mf_span_of(big, 65507), buf,
+					       sizeof(buf), &len),
+				 0);
+		v = golden_view(buf, len, MF_VIEW_IP);
+		assert_int_equal(mf_csum_verify(&v), MF_CSUM_GOOD);
+		assert_int_equal(v.icmp_type, i & 1 ? (i & 2 ? 129 : 128) : (i & 2 ? 0 : 8));
+		assert_int_equal(v.flow.src_port, 0x1234);
+		assert_int_equal(mf_load_be16(buf + v.transport_off + 6), 0xfffe);
+		assert_int_equal(mf_view_payload(&v).len, 65507);
+		assert_int_equal(
+			mf_build_echo(&f, false, 1, mf_span_of(big, 65528), buf, sizeof(buf), &len),
+			MF_E_LIMIT);
+		assert_int_equal(mf_build_echo(&f, false, 1, mf_span_of(big, 9), buf, 28, &len),
+				 MF_E_FULL);
+		f.proto = MF_PROTO_UDP;
+		assert_int_equal(
+			mf_build_echo(&f, false, 1, mf_span_of(big, 9), buf, sizeof(buf), &len),
+			MF_E_INVAL);
+	}
+}
+
+static void an_error_of_a_router_is_from_the_router(void **state)
+{
+	struct mf_flow f = { .proto = MF_PROTO_ICMP,
+			     .family = 4,
+			     .src = { 192, 0, 2, 1 },
+			     .dst = { 198, 51, 100, 7 } };
+	static const uint8_t router[4] = { 203, 0, 113, 1 };
+	const struct mf_icmp_error error = { .type = 11, .from = router };
+	uint8_t request[64], answer[MF_BUILD_ANSWER_MAX];
+	struct mf_view v;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(
+		mf_build_echo(&f, false, 5, mf_span_of("abc", 3), request, sizeof(request), &len),
+		0);
+	v = golden_view(request, len, MF_VIEW_IP);
+	assert_int_equal(mf_build_icmp_error(&v, &error, answer, sizeof(answer), &len), 0);
+	v = golden_view(answer, len, MF_VIEW_IP);
+	assert_int_equal(mf_csum_verify(&v), MF_CSUM_GOOD);
+	assert_int_equal(v.icmp_type, 11);
+	assert_memory_equal(v.flow.src, router, 4);
+	assert_memory_equal(v.flow.dst, f.src, 4);
+	/* no error about an error */
+	assert_int_equal(mf_build_icmp_error(&v, &error, request, sizeof(request), &len),
+			 MF_E_NOT_MINE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +357,8 @@ int main(void)
 		cmocka_unit_test(what_must_not_be_answered_is_not),
 		cmocka_unit_test(a_buffer_that_is_too_small_is_refused_and_not_written_past),
 		cmocka_unit_test(datagrams_have_a_largest_size),
+		cmocka_unit_test(echo_requests_and_replies_are_whole),
+		cmocka_unit_test(an_error_of_a_router_is_from_the_router),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
