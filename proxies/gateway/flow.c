@@ -4,13 +4,11 @@
 #include <stdlib.h>
 
 #include "core/loop/pair_family.h"
-#include "core/wire/dns_wire.h"
-#include "proxies/dns_proxy.h"
 #include "proxies/gateway/gateway_int.h"
+#include "proxies/gateway/lookup.h"
 
 enum {
 	LINGER_MS = 10000,
-	ADDRS_MAX = 8,
 	ROUNDS_MAX = 8, /* reads, then others have their turn */
 };
 
@@ -30,13 +28,6 @@ struct link {
 	struct mf_gw_member *member;
 };
 
-/* One of the two questions of a name. */
-struct lookup {
-	struct mf_gw_flow *flow;
-	struct mf_dns_query q;
-	bool asked;
-};
-
 struct mf_gw_flow {
 	struct mf_gateway *gw;
 	struct mf_gw_flow *prev, *next;
@@ -45,9 +36,7 @@ struct mf_gw_flow {
 	void *ctx;
 	struct mf_session_flow to;
 	struct mf_gw_host host;
-	struct lookup lookups[2];
-	struct mf_addr addrs[ADDRS_MAX];
-	size_t addr_cnt;
+	struct mf_gw_lookup names;
 	enum state state;
 	enum mf_gw_why why;
 	struct event soon;
@@ -58,8 +47,7 @@ struct mf_gw_flow {
 	uint8_t *out;
 	size_t out_len, out_room;
 	bool readable, writable, paused, eof, told_eof, ending, ended, room_wanted;
-	bool denied_name; /* of its lookups */
-	bool busy;	  /* its owner may be running */
+	bool busy; /* its owner may be running */
 	bool no_floor;
 	/* what the proxy told */
 	bool reached, told_reached, gone, gone_reset, gone_denied;
@@ -90,9 +78,7 @@ static void free_flow(struct mf_gw_flow *f)
 {
 	struct mf_gateway *gw = f->gw;
 
-	for (unsigned i = 0; i < 2; i++)
-		if (f->lookups[i].asked)
-			mf_dns_proxy_cancel(gw->proxy->dns, &f->lookups[i]);
+	mf_gw_lookup_cancel(&f->names);
 	if (f->link)
 		f->link->flow = NULL;
 	drop_socket(f);
@@ -275,10 +261,10 @@ static void judge(struct mf_gw_flow *f)
 	struct mf_proxy_judgement j;
 	size_t i = 0;
 
-	while (i < f->addr_cnt && !f->no_floor && !mf_gw_is_open(f->gw, &f->addrs[i]))
+	while (i < f->names.addr_cnt && !f->no_floor && !mf_gw_is_open(f->gw, &f->names.addrs[i]))
 		i++;
-	f->to.server.addr = f->addrs[i < f->addr_cnt ? i : 0];
-	if (i == f->addr_cnt) {
+	f->to.server.addr = f->names.addrs[i < f->names.addr_cnt ? i : 0];
+	if (i == f->names.addr_cnt) {
 		mf_gw_announce_refusal(f->gw, &f->to, host,
 				       "the gateway is open to public addresses only");
 		fail(f, MF_GW_NOT_PUBLIC);
@@ -306,64 +292,15 @@ static void judge(struct mf_gw_flow *f)
 
 /* --- names ---------------------------------------------------------------------------------------------------------------- */
 
-static void end_lookups(struct mf_gw_flow *f)
+static void on_names(struct mf_gw_lookup *l)
 {
-	if (f->lookups[0].asked || f->lookups[1].asked)
-		return;
-	if (f->addr_cnt)
-		f->state = RESOLVING; /* on_soon() goes on to judge */
-	else
-		fail(f, f->denied_name ? MF_GW_DENIED : MF_GW_NO_NAME);
-	soon(f);
-}
+	struct mf_gw_flow *f =
+		(struct mf_gw_flow *)((char *)l - offsetof(struct mf_gw_flow, names));
 
-static void on_answer(void *ctx, const uint8_t *msg, size_t len)
-{
-	struct lookup *l = ctx;
-	struct mf_gw_flow *f = l->flow;
-	struct mf_dns_record rec;
-	struct mf_dns_walk walk;
-
-	l->asked = false;
-	if (len > 3 && (msg[3] & 15) == MF_DNS_REFUSED)
-		f->denied_name = true;
-	/* the resolver is our own: its CNAME chains are followed as they come */
-	if (len && mf_dns_begin_walk(mf_span_of(msg, len), &l->q, 0, &walk) == 0)
-		while (f->addr_cnt < ADDRS_MAX && mf_dns_next_record(&walk, &rec) == 1)
-			if (rec.addr.family)
-				f->addrs[f->addr_cnt++] = rec.addr;
-	end_lookups(f);
-}
-
-static void resolve(struct mf_gw_flow *f)
-{
-	uint8_t msg[MF_DNS_QUERY_MAX];
-	struct mf_session_flow from = {
-		.proto = MF_TCP, .client = f->to.client, .https = true, .member = f->to.member
-	};
-
-	f->state = RESOLVING;
-	mf_gw_member_keep_names(f->member);
-	for (unsigned i = 0; i < 2; i++)
-		f->lookups[i].asked = true;
-	for (unsigned i = 0; i < 2; i++) {
-		struct lookup *l = &f->lookups[i];
-		int len = MF_E_SYNTAX;
-
-		l->flow = f;
-		l->q = (struct mf_dns_query){ .class = 1,
-					      .type = i ? MF_DNS_AAAA : MF_DNS_A,
-					      .recursion = true,
-					      .has_edns = true,
-					      .udp_size = MF_DNS_UDP_MAX };
-		if (mf_dns_parse_name(f->host.name, &l->q.name) == 0)
-			len = mf_dns_write_query(&l->q, 0, NULL, msg, sizeof(msg));
-		if (len < 0)
-			on_answer(l, NULL, 0);
-		else
-			mf_dns_proxy_ask(f->gw->proxy->dns, &from, mf_span_of(msg, (size_t)len),
-					 on_answer, l);
-	}
+	if (l->addr_cnt == 0)
+		fail(f, l->denied ? MF_GW_DENIED : MF_GW_NO_NAME);
+	else /* on_soon() goes on to judge */
+		soon(f);
 }
 
 /* --- bytes ---------------------------------------------------------------------------------------------------------------- */
@@ -480,15 +417,17 @@ static void on_soon(evutil_socket_t fd, short what, void *ctx)
 	switch (f->state) {
 	case WAITING:
 		if (f->host.addr.family) {
-			f->addrs[0] = f->host.addr;
-			f->addr_cnt = 1;
+			f->names.addrs[0] = f->host.addr;
+			f->names.addr_cnt = 1;
 			judge(f);
 		} else {
-			resolve(f);
+			f->state = RESOLVING;
+			mf_gw_lookup_begin(&f->names, f->gw, f->member, &f->to.client, f->host.name,
+					   on_names);
 		}
 		break;
 	case RESOLVING:
-		if (!f->lookups[0].asked && !f->lookups[1].asked)
+		if (mf_gw_lookup_is_over(&f->names))
 			judge(f);
 		break;
 	case LINKED:

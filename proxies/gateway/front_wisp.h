@@ -7,17 +7,27 @@
 #include "proxies/gateway/gateway_int.h"
 #include "proxies/gateway/wisp.h"
 
+/* A name and a password, as they are compared. */
+struct mf_gw_wisp_login {
+	uint8_t hash[64]; /* SHA-256 of each */
+	const char *name; /* the options' */
+};
+
 /* What all relays of one gateway share. */
 struct mf_gw_wisp {
 	struct mf_timeout_queue hello, answer, stall;
-	struct mf_strbuf info;		/* the whole packet that greets version 2 */
+	struct mf_strbuf info[2]; /* the whole packet that greets version 2; [1] wants a password */
+	struct mf_gw_wisp_login *logins;
 	struct mf_http_route routes[2]; /* which are borrowed, and have the operator's path */
 };
 
-/* --- front_wisp.c --------------------------------------------------------------------------------------------------------- */
+/* --- front_wisp_hello.c --------------------------------------------------------------------------------------------------- */
 
 int mf_gw_wisp_new(struct mf_gateway *gw);
 void mf_gw_wisp_free(struct mf_gateway *gw);
+
+/* --- front_wisp.c --------------------------------------------------------------------------------------------------------- */
+
 /* A request for a WebSocket of Wisp */
 void mf_gw_wisp_serve(struct mf_gateway *gw, struct mf_http_exchange *x,
 		      const struct mf_http_request *req);

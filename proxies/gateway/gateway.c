@@ -305,20 +305,11 @@ void mf_gw_front_refuse(struct mf_gw_front *f, int status, const char *text)
 	done(f);
 }
 
-int mf_gw_front_authenticate(struct mf_gw_front *f, const char *credential)
+int mf_gw_front_become(struct mf_gw_front *f, const char *sid)
 {
-	struct mf_gw_who who = { .origin_ok = true };
 	struct mf_gw_member *m;
 
-	if (f->origin)
-		snprintf(who.origin, sizeof(who.origin), "%s", f->origin);
-	if (!mf_gw_who_take(f->gw, mf_span_str(credential), &who))
-		return MF_E_BAD;
-	f->known = true;
-	f->by_jwt = who.by_jwt;
-	if (!who.sid[0])
-		return 0;
-	m = mf_gw_member_get(f->gw->members, who.sid);
+	m = mf_gw_member_get(f->gw->members, sid);
 	if (!m || m->sockets >= f->gw->opt.member_sockets_max) {
 		mf_gw_member_unref(m);
 		return MF_E_FULL;
@@ -328,6 +319,19 @@ int mf_gw_front_authenticate(struct mf_gw_front *f, const char *credential)
 	mf_gw_member_unref(f->member);
 	f->member = m;
 	return 0;
+}
+
+int mf_gw_front_authenticate(struct mf_gw_front *f, const char *credential)
+{
+	struct mf_gw_who who = { .origin_ok = true };
+
+	if (f->origin)
+		snprintf(who.origin, sizeof(who.origin), "%s", f->origin);
+	if (!mf_gw_who_take(f->gw, mf_span_str(credential), &who))
+		return MF_E_BAD;
+	f->known = true;
+	f->by_jwt = who.by_jwt;
+	return who.sid[0] ? mf_gw_front_become(f, who.sid) : 0;
 }
 
 void mf_gw_front_end(struct mf_gw_front *f, unsigned code, const char *reason)

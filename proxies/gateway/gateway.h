@@ -32,6 +32,11 @@ struct mf_gateway_target {
 	uint16_t port;
 };
 
+/* Who may use Wisp; where there is none, everybody that may use the gateway. */
+struct mf_gateway_login {
+	const char *name, *password;
+};
+
 /* How a client may say who it is; none of them: nobody is asked. */
 enum {
 	MF_GW_BY_SESSION = 1, /* a session token: cookie, bearer, subprotocol */
@@ -121,6 +126,8 @@ struct mf_gateway_options {
 		wisp_buffer_max; /* bytes that wait for all servers of one WebSocket before it is not read: 4 MiB */
 	uint32_t
 		stall_ms; /* a server that takes nothing while others wait for it is ended: 30,000 */
+	const struct mf_gateway_login *wisp_logins;
+	size_t wisp_login_cnt;
 	const struct mf_gateway_target *targets;
 	size_t target_cnt;
 	const char *version;

@@ -139,6 +139,8 @@ void mf_gw_front_accept(struct mf_gw_front *f);
 void mf_gw_front_refuse(struct mf_gw_front *f, int status, const char *text);
 /* Who it is, by what its first message says; the member is that one's then. Return: 0; MF_E_BAD; MF_E_FULL: too many members */
 int mf_gw_front_authenticate(struct mf_gw_front *f, const char *credential);
+/* Its member is the one of @sid from now on. Return: 0; MF_E_FULL */
+int mf_gw_front_become(struct mf_gw_front *f, const char *sid);
 /* Close the WebSocket; kind->done() is called, and @f is gone */
 void mf_gw_front_end(struct mf_gw_front *f, unsigned code, const char *reason);
 

@@ -247,16 +247,19 @@ static bool may_come_in(struct mf_udp_port *p, const struct mf_endpoint *from, u
 	return true;
 }
 
-static void on_io(evutil_socket_t fd, short what, void *ctx)
+static uint32_t payload_max(const struct mf_udp_ports *u)
 {
-	struct mf_udp_port *p = ctx;
+	return u->payload_max ? u->payload_max : u->gw->opt.udp_payload_max;
+}
+
+/* As many as the buffer holds. Return: whether there may be more */
+static bool take_some(struct mf_udp_port *p)
+{
 	struct mf_gateway *gw = p->all->gw;
-	size_t room = gw->opt.udp_payload_max + 1, batch = sizeof(gw->buf) / room, cnt;
+	size_t room = payload_max(p->all) + 1, batch = sizeof(gw->buf) / room, cnt;
 	struct mf_datagram d[BATCH];
 	uint64_t now_ms;
 
-	(void)fd;
-	(void)what;
 	batch = batch > BATCH ? BATCH : batch;
 	for (size_t i = 0; i < batch; i++)
 		d[i] = (struct mf_datagram){ .buf = gw->buf + i * room, .room = room };
@@ -268,7 +271,20 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 		if (!d[i].cut && d[i].len < room && may_come_in(p, &d[i].client, now_ms))
 			p->all->sink->datagram(p->all->ctx, p->number, &d[i].client,
 					       mf_span_of(d[i].buf, d[i].len));
-	if (cnt == batch) /* others first, then the rest */
+	return cnt == batch;
+}
+
+static void on_io(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_udp_port *p = ctx;
+	unsigned rounds = payload_max(p->all) < sizeof(p->all->gw->buf) / BATCH ? 1 : BATCH;
+	bool more = true;
+
+	(void)fd;
+	(void)what;
+	while (more && rounds--)
+		more = take_some(p);
+	if (more) /* others first, then the rest */
 		mf_sockwatch_kick(&p->watch);
 }
 
@@ -288,7 +304,7 @@ static void on_reply(void *ctx, const uint8_t *msg, size_t len)
 	struct mf_udp_question *q = ctx;
 	struct mf_udp_ports *u = q->all;
 
-	if (len && len <= u->gw->opt.udp_payload_max)
+	if (len && len <= payload_max(u))
 		u->sink->datagram(u->ctx, q->guest_port, &q->server, mf_span_of(msg, len));
 	free_question(q);
 }

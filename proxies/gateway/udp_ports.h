@@ -34,13 +34,14 @@ struct mf_udp_question;
 
 enum { MF_UDP_PORT_BUCKETS = 64 };
 
-/* Private but for the first five, which the owner sets. */
+/* Private but for the first six, which the owner sets. */
 struct mf_udp_ports {
 	struct mf_gateway *gw;
 	struct mf_gw_member *member; /* stays the owner's */
 	struct mf_endpoint client;
 	const struct mf_udp_sink *sink;
 	void *ctx;
+	uint32_t payload_max; /* bytes of a datagram for the client; 0: as the options say */
 
 	struct mf_udp_port *buckets[MF_UDP_PORT_BUCKETS];
 	struct mf_udp_port *oldest, *newest;

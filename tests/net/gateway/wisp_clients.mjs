@@ -41,7 +41,7 @@ async function wispJs(version) {
   s.onclose = () => {};
   s.close();
   console.log("tcp ok");
-  if (+udp) {
+  {
     const u = c.create_stream("127.0.0.1", +udp, "udp");
     const one = collect(u, 8);
     u.send(Buffer.from("datagram"));
@@ -70,6 +70,8 @@ async function epoxy(v2) {
   globalThis.WebSocket = require("ws");
   globalThis.self = globalThis.window = globalThis;
   globalThis.location = { href: `http://${at}/`, protocol: "http:" };
+  const Plain = globalThis.Request; // it makes requests of "", which a page has a base for
+  globalThis.Request = class extends Plain { constructor(u, o) { super(u || location.href, o); } };
   const E = await import(find("@mercuryworkshop/epoxy-tls", "."));
   await E.default();
   const o = new E.EpoxyClientOptions();
@@ -80,9 +82,8 @@ async function epoxy(v2) {
   const body = Buffer.from(await r.arrayBuffer());
   same(body, Buffer.alloc(500000, "moonfence "));
   console.log("fetch ok");
-  if (!+udp) return;
   const udpStream = await c.connect_udp(`udp://127.0.0.1:${udp}`);
-  await udpStream.write.getWriter().write(Buffer.from("datagram"));
+  await udpStream.write.getWriter().write(new TextEncoder().encode("datagram"));
   same((await udpStream.read.getReader().read()).value, Buffer.from("datagram"));
   console.log("udp ok");
 }

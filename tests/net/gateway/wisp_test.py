@@ -125,10 +125,10 @@ class WispTest(unittest.TestCase):
         if got.returncode == 77:
             self.skipTest("no npm packages")
         lines = ["127.0.0.1:9 0x48", "10.1.2.3:80 0x48", "no-such.test:80 0x42", "127.0.0.1:closed 0x44", "hundred ok"]
-        for client, want in (("wisp-js", ['version 2, ""', "tcp ok", *lines]), ("wisp-js-v1", ['version 1, ""', "tcp ok", *lines]),
-                             ("epoxy", ["fetch ok"]), ("epoxy-v1", ["fetch ok"])):
+        for client, want in (("wisp-js", ['version 2, ""', "tcp ok", "udp ok", *lines]), ("wisp-js-v1", ['version 1, ""', "tcp ok", "udp ok", *lines]),
+                             ("epoxy", ["fetch ok", "udp ok"]), ("epoxy-v1", ["fetch ok", "udp ok"])):
             r = subprocess.run(["node", HERE + "/wisp_clients.mjs", got.stdout.strip(), f"127.0.0.1:{self.gw.port}", client, str(echoes.port),
-                                "0", str(pages.port), str(closed_port())], stdout=subprocess.PIPE, text=True, timeout=WAIT)
+                                str(udp_echo.port), str(pages.port), str(closed_port())], stdout=subprocess.PIPE, text=True, timeout=WAIT)
             self.assertEqual((client, r.stdout.splitlines(), r.returncode), (client, want, 0))
 
 
