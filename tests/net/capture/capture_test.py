@@ -534,6 +534,13 @@ class Fidelity(Case):
         self.assertEqual(self.python(code)[2], "0\n")
 
 
+def load_tests(loader, tests, pattern):
+    """CAPTURE_PART: "drift", what changes around a session (mostly waiting), or "rest"; else everything."""
+    del loader, pattern
+    part = os.environ.get("CAPTURE_PART")
+    return unittest.TestSuite(one for suite in tests for one in suite if not part or isinstance(one, Drift) == (part == "drift"))
+
+
 if __name__ == "__main__":
     if AS and os.getuid() != 0:
         print("skipped: only root can become another user")
