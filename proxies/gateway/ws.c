@@ -5,8 +5,9 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
-#include <wslay/wslay.h>
 
+#include "core/base/bytes.h"
+#include "proxies/gateway/ws_frame.h"
 #include "proxies/sock.h"
 #include "proxies/sockwatch.h"
 #include "proxies/timeouts.h"
@@ -17,7 +18,17 @@ enum {
 	ROUNDS_MAX = 8, /* reads of one connection, then others have their turn */
 	PINGS_MAX = 3,
 	DRAIN_MAX = 4 << 20,
-	REASON_MAX = 123,
+	REASON_MAX = MF_WS_CONTROL_MAX - 2,
+	SMALL = 512,	   /* a block of pings, and of what else is said by one that is idle */
+	SPARE_MAX = 16,	   /* blocks that are kept for the next who needs one */
+	DIRECT_MIN = 8192, /* bytes that are worth a system call of their own */
+};
+
+/* Bytes that wait for a client. */
+struct block {
+	struct block *next;
+	uint32_t at, len, room;
+	uint8_t bytes[];
 };
 
 struct mf_ws_set {
@@ -27,8 +38,9 @@ struct mf_ws_set {
 	size_t cnt;
 	struct mf_timeouts *timeouts;
 	struct mf_timeout_queue ping, linger;
-	uint8_t in[CHUNK], out[CHUNK], pieces[CHUNK];
-	size_t pieces_len; /* of the message that is being read */
+	uint8_t in[CHUNK];
+	struct block *spare;
+	size_t spare_cnt;
 };
 
 struct mf_ws {
@@ -37,31 +49,30 @@ struct mf_ws {
 	struct mf_sockwatch watch;
 	struct mf_timeout timeout;
 	struct event again;
-	wslay_event_context_ptr wslay;
+	struct mf_ws_reader reader;
 	const struct mf_ws_handler *handler; /* NULL: nobody is told any more */
 	void *ctx;
 	int fd;
 	SSL *ssl;
 	uint64_t message_max, message_len;
-	struct mf_span in; /* being read: of set->in, or of early */
-	uint8_t *left;	   /* of set->out, that the socket did not take */
-	size_t left_len, queued;
-	unsigned silent; /* pings without a word in between */
-	unsigned code;
-	unsigned
-		close_code; /* of the Close that waits for what was sent before; libwslay would send it first */
-	char *close_reason;
-	bool close_waits, stream, by_pieces, begins, in_data, text, shut, readable, writable, eof,
-		broken, paused, closing, busy, told_full, heard;
+	struct mf_span pieces; /* of a message that streams: read, and not yet handed on */
+	uint8_t *message;      /* what came of one that does not, in pieces */
+	size_t kept, message_room;
+	struct block *out, *out_last; /* whole frames, but for what has gone of the first */
+	size_t out_len;
+	unsigned silent;	      /* pings without a word in between */
+	unsigned code;		      /* how the client ended; 0: it has not */
+	bool by_pieces, begins, text; /* of a message that streams */
+	bool stream, shut, readable, writable, ended, eof, broken, paused, closing, busy, told_full,
+		heard;
+	bool deaf; /* its frames are not read any more: it closed, or made a mistake */
+	bool close_sent;
 	uint8_t *early;
 	size_t early_len;
-	struct {
-		uint8_t *ptr;
-		size_t len;
-	} room;
 };
 
 static void pump(struct mf_ws *ws);
+static void give_block(struct mf_ws_set *set, struct block *b);
 
 /* --- life ----------------------------------------------------------------------------------------------------------------- */
 
@@ -79,12 +90,14 @@ static void free_ws(struct mf_ws *ws)
 	mf_timeout_disarm(&ws->timeout);
 	event_del(&ws->again);
 	mf_sockwatch_stop(&ws->watch);
-	wslay_event_context_free(ws->wslay);
 	SSL_free(ws->ssl);
 	mf_sock_close(ws->fd);
 	free(ws->early);
-	free(ws->left);
-	free(ws->close_reason);
+	free(ws->message);
+	for (struct block *b = ws->out; b; b = ws->out) {
+		ws->out = b->next;
+		give_block(set, b);
+	}
 	free(ws);
 }
 
@@ -103,247 +116,298 @@ static void end(struct mf_ws *ws, unsigned code)
 	free_ws(ws);
 }
 
-/* --- bytes to and from libwslay ------------------------------------------------------------------------------------------- */
+/* --- towards the client --------------------------------------------------------------------------------------------------- */
 
-static ssize_t on_recv(wslay_event_context_ptr ctx, uint8_t *buf, size_t len, int flags, void *user)
+static size_t sock_send(struct mf_ws *ws, const uint8_t *ptr, size_t len)
 {
-	struct mf_ws *ws = user;
+	ssize_t n = ws->ssl ? mf_tls_send(ws->ssl, ptr, len) : mf_sock_send(ws->fd, ptr, len);
 
-	(void)flags;
-	if (ws->in.len == 0) {
-		wslay_event_set_error(ctx, WSLAY_ERR_WOULDBLOCK);
-		return -1;
-	}
-	if (len > ws->in.len)
-		len = ws->in.len;
-	memcpy(buf, ws->in.ptr, len);
-	ws->in = mf_span_sub(ws->in, len, ws->in.len);
-	return (ssize_t)len;
+	/* what a socket takes only in part has filled it */
+	if (n == MF_E_AGAIN || (n > 0 && (size_t)n < len && !ws->ssl))
+		ws->writable = false;
+	else if (n <= 0)
+		ws->broken = true;
+	return n > 0 ? (size_t)n : 0;
 }
 
-static ssize_t on_send(wslay_event_context_ptr ctx, const uint8_t *data, size_t len, int flags,
-		       void *user)
+/* One for @len bytes, or the first of them. */
+static struct block *take_block(struct mf_ws *ws, size_t len)
 {
-	struct mf_ws *ws = user;
+	struct mf_ws_set *set = ws->set;
+	struct block *b = set->spare;
+	size_t room = len <= SMALL && !ws->out ? SMALL : CHUNK;
 
-	(void)flags;
-	if (ws->room.len == 0) {
-		wslay_event_set_error(ctx, WSLAY_ERR_WOULDBLOCK);
-		return -1;
+	if (b && room == CHUNK) {
+		set->spare = b->next;
+		set->spare_cnt--;
+	} else {
+		b = malloc(sizeof(*b) + room);
+		if (!b)
+			return NULL;
+		b->room = (uint32_t)room;
 	}
-	if (len > ws->room.len)
-		len = ws->room.len;
-	memcpy(ws->room.ptr, data, len);
-	ws->room.ptr += len;
-	ws->room.len -= len;
-	return (ssize_t)len;
+	b->next = NULL;
+	b->at = b->len = 0;
+	return b;
 }
 
-static void too_big(struct mf_ws *ws)
+/* One that is idle keeps nothing. */
+static void give_block(struct mf_ws_set *set, struct block *b)
 {
-	ws->closing = true;
-	wslay_event_shutdown_read(ws->wslay);
-	(void)wslay_event_queue_close(ws->wslay, WSLAY_CODE_MESSAGE_TOO_BIG, NULL, 0);
-	tell_end(ws, WSLAY_CODE_MESSAGE_TOO_BIG);
+	if (b->room < CHUNK || set->spare_cnt >= SPARE_MAX) {
+		free(b);
+		return;
+	}
+	b->next = set->spare;
+	set->spare = b;
+	set->spare_cnt++;
+}
+
+/* Bytes behind all that waits. Return: false without memory: the connection is broken, since a part of them may wait */
+static bool append(struct mf_ws *ws, struct mf_span s)
+{
+	while (s.len) {
+		struct block *b = ws->out ? ws->out_last : NULL;
+		size_t n;
+
+		if (!b || b->at + b->len == b->room) {
+			b = take_block(ws, s.len);
+			if (!b) {
+				ws->broken = true;
+				return false;
+			}
+			if (ws->out)
+				ws->out_last->next = b;
+			else
+				ws->out = b;
+			ws->out_last = b;
+		}
+		n = b->room - b->at - b->len;
+		n = n < s.len ? n : s.len;
+		memcpy(b->bytes + b->at + b->len, s.ptr, n);
+		b->len += (uint32_t)n;
+		ws->out_len += n;
+		s = mf_span_sub(s, n, s.len);
+	}
+	return true;
+}
+
+/* A frame behind all that waits. Return: 0, MF_E_NOMEM */
+static int queue(struct mf_ws *ws, enum mf_ws_opcode opcode, struct mf_span head,
+		 struct mf_span bytes)
+{
+	uint8_t first[MF_WS_HEAD_MAX];
+	size_t len = mf_ws_head_write(opcode, head.len + bytes.len, first);
+
+	return append(ws, mf_span_of(first, len)) && append(ws, head) && append(ws, bytes)
+		       ? 0
+		       : MF_E_NOMEM;
+}
+
+/* @code MF_WS_NO_CODE: a Close without one */
+static void queue_close(struct mf_ws *ws, unsigned code, struct mf_span reason)
+{
+	uint8_t two[2];
+
+	if (ws->close_sent)
+		return;
+	ws->close_sent = true;
+	mf_store_be16(two, (uint16_t)code);
+	if (queue(ws, MF_WS_CLOSE, mf_span_of(two, code == MF_WS_NO_CODE ? 0 : 2), reason) < 0)
+		ws->broken = true;
+}
+
+/* All that waits, as far as the socket takes it */
+static void flush(struct mf_ws *ws)
+{
+	while (ws->out && ws->writable && !ws->broken) {
+		struct block *b = ws->out;
+		size_t n = sock_send(ws, b->bytes + b->at, b->len);
+
+		b->at += (uint32_t)n;
+		b->len -= (uint32_t)n;
+		ws->out_len -= n;
+		if (b->len == 0) {
+			ws->out = b->next;
+			give_block(ws->set, b);
+		}
+	}
+}
+
+/* --- from the client ------------------------------------------------------------------------------------------------------ */
+
+/* It is not understood, or says too much: it is told so, and not heard any more. */
+static void refuse(struct mf_ws *ws, unsigned code)
+{
+	ws->deaf = true;
+	queue_close(ws, code, mf_span_of(NULL, 0));
 }
 
 /* A piece of one message only: what came of it. */
 static void hand_on_piece(struct mf_ws *ws, bool ends)
 {
-	size_t len = ws->set->pieces_len;
+	struct mf_span bytes = ws->pieces;
 	bool begins = ws->begins;
 
-	ws->set->pieces_len = 0;
+	ws->pieces = mf_span_of(NULL, 0);
 	ws->begins = false;
-	if (ws->handler && (len || begins || ends))
-		ws->handler->piece(ws->ctx, ws->text, begins, ends,
-				   mf_span_of(ws->set->pieces, len));
+	if (ws->handler && (bytes.len || begins || ends))
+		ws->handler->piece(ws->ctx, ws->text, begins, ends, bytes);
 }
 
-/* libwslay hands out 4 KiB at a time; a socket, and whoever sends it on, is better asked once. */
+/* A socket, and whoever sends it on, is better asked once. */
 static void hand_on(struct mf_ws *ws)
 {
-	size_t len = ws->set->pieces_len;
+	struct mf_span bytes = ws->pieces;
 
+	if (bytes.len == 0)
+		return;
 	if (ws->by_pieces) {
-		if (len)
-			hand_on_piece(ws, false);
+		hand_on_piece(ws, false);
 		return;
 	}
-	ws->set->pieces_len = 0;
-	if (len && ws->handler)
-		ws->handler->message(ws->ctx, false, mf_span_of(ws->set->pieces, len));
+	ws->pieces = mf_span_of(NULL, 0);
+	if (ws->handler)
+		ws->handler->message(ws->ctx, false, bytes);
 }
 
-static void on_frame(wslay_event_context_ptr ctx,
-		     const struct wslay_event_on_frame_recv_start_arg *arg, void *user)
+static void take_close(struct mf_ws *ws, const struct mf_ws_piece *p)
 {
-	struct mf_ws *ws = user;
+	struct mf_span payload = mf_span_of(p->ptr, p->len);
+	int code = mf_ws_close_read(payload);
 
-	(void)ctx;
-	ws->in_data = ws->stream && !wslay_is_ctrl_frame(arg->opcode) && ws->handler;
-	if (!ws->in_data)
-		return;
-	if (arg->opcode != WSLAY_CONTINUATION_FRAME) {
-		ws->text = arg->opcode == WSLAY_TEXT_FRAME;
-		ws->message_len = 0;
-		ws->begins = true;
-		if (ws->text && !ws->by_pieces) {
-			hand_on(ws);
-			if (ws->handler)
-				ws->handler->message(ws->ctx, true, mf_span_of("", 0));
-		}
-	}
-	if (ws->handler && arg->payload_length > ws->message_max - ws->message_len)
-		too_big(ws);
-	else
-		ws->message_len += arg->payload_length;
-}
-
-static void on_chunk(wslay_event_context_ptr ctx,
-		     const struct wslay_event_on_frame_recv_chunk_arg *arg, void *user)
-{
-	struct mf_ws *ws = user;
-
-	struct mf_ws_set *set = ws->set;
-
-	(void)ctx;
-	if (!ws->in_data || (ws->text && !ws->by_pieces))
-		return;
-	if (arg->data_length > CHUNK - set->pieces_len)
-		hand_on(ws);
-	memcpy(set->pieces + set->pieces_len, arg->data, arg->data_length);
-	set->pieces_len += arg->data_length;
-}
-
-static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_msg_recv_arg *arg,
-		       void *user)
-{
-	struct mf_ws *ws = user;
-
-	(void)ctx;
-	if (arg->opcode == WSLAY_CONNECTION_CLOSE) {
-		ws->code = arg->status_code ? arg->status_code : 1005;
+	if (code < 0) {
+		refuse(ws, code == MF_E_SYNTAX ? MF_WS_BAD_TEXT : MF_WS_PROTOCOL_ERROR);
 		return;
 	}
-	if (wslay_is_ctrl_frame(arg->opcode) || !ws->handler)
-		return;
-	if (ws->by_pieces)
-		hand_on_piece(ws, true);
-	if (ws->stream)
-		return;
-	ws->handler->message(ws->ctx, arg->opcode == WSLAY_TEXT_FRAME,
-			     mf_span_of(arg->msg, arg->msg_length));
+	ws->code = (unsigned)code;
+	ws->deaf = true;
+	queue_close(ws, ws->code, mf_span_of(NULL, 0));
 }
 
-static const struct wslay_event_callbacks plain = {
-	.recv_callback = on_recv,
-	.send_callback = on_send,
-	.on_msg_recv_callback = on_message,
-};
-
-static const struct wslay_event_callbacks streams = {
-	.recv_callback = on_recv,
-	.send_callback = on_send,
-	.on_frame_recv_start_callback = on_frame,
-	.on_frame_recv_chunk_callback = on_chunk,
-	.on_msg_recv_callback = on_message,
-};
-
-/* --- sockets -------------------------------------------------------------------------------------------------------------- */
-
-static ssize_t sock_send(struct mf_ws *ws, const uint8_t *ptr, size_t len)
+static void take_control(struct mf_ws *ws, const struct mf_ws_piece *p)
 {
-	ssize_t n = ws->ssl ? mf_tls_send(ws->ssl, ptr, len) : mf_sock_send(ws->fd, ptr, len);
-
-	if (n == MF_E_AGAIN)
-		ws->writable = false;
-	else if (n <= 0)
+	if (p->opcode == MF_WS_CLOSE)
+		take_close(ws, p);
+	else if (p->opcode == MF_WS_PING && !ws->close_sent &&
+		 queue(ws, MF_WS_PONG, mf_span_of(NULL, 0), mf_span_of(p->ptr, p->len)) < 0)
 		ws->broken = true;
-	return n > 0 ? n : 0;
 }
 
-static bool send_left(struct mf_ws *ws)
+/* Return: false: the message is too long */
+static bool count(struct mf_ws *ws, const struct mf_ws_piece *p)
 {
-	size_t at = 0;
-
-	while (at < ws->left_len && ws->writable && !ws->broken)
-		at += (size_t)sock_send(ws, ws->left + at, ws->left_len - at);
-	if (at < ws->left_len) {
-		memmove(ws->left, ws->left + at, ws->left_len - at);
-		ws->left_len -= at;
+	if (!p->begins)
+		return true;
+	if (p->begins_message)
+		ws->message_len = 0;
+	if (p->frame_len > ws->message_max - ws->message_len) {
+		refuse(ws, MF_WS_TOO_BIG);
 		return false;
 	}
-	free(ws->left);
-	ws->left = NULL;
-	ws->left_len = 0;
+	ws->message_len += p->frame_len;
 	return true;
 }
 
-/* One buffer of frames. Return: whether there may be more */
-static bool send_some(struct mf_ws *ws)
+static void take_piece(struct mf_ws *ws, const struct mf_ws_piece *p)
 {
-	struct mf_ws_set *set = ws->set;
-	size_t len, at = 0;
-
-	if (ws->left_len && !send_left(ws))
-		return false;
-	if (!wslay_event_want_write(ws->wslay))
-		return false;
-	ws->room.ptr = set->out;
-	ws->room.len = CHUNK;
-	if (wslay_event_send(ws->wslay) != 0) {
-		ws->broken = true;
-		return false;
+	ws->text = p->opcode == MF_WS_TEXT;
+	ws->begins |= p->begins_message;
+	if (ws->text && !ws->by_pieces) {
+		if (p->begins_message)
+			ws->handler->message(ws->ctx, true, mf_span_of("", 0));
+		return;
 	}
-	len = CHUNK - ws->room.len;
-	ws->queued = wslay_event_get_queued_msg_length(ws->wslay);
-	while (at < len && ws->writable && !ws->broken)
-		at += (size_t)sock_send(ws, set->out + at, len - at);
-	if (at < len && !ws->broken) {
-		ws->left = malloc(len - at);
-		if (!ws->left) {
+	if (ws->pieces.len == 0)
+		ws->pieces.ptr = p->ptr;
+	ws->pieces.len += p->len;
+	if (p->ends_message && ws->by_pieces)
+		hand_on_piece(ws, true);
+}
+
+static void deliver(struct mf_ws *ws, bool text, struct mf_span message)
+{
+	if (text && !mf_ws_is_text(message))
+		refuse(ws, MF_WS_BAD_TEXT);
+	else
+		ws->handler->message(ws->ctx, text, message);
+}
+
+/* A whole message, or a piece, which is kept; count() bounds it */
+static void take_message(struct mf_ws *ws, const struct mf_ws_piece *p)
+{
+	bool text = p->opcode == MF_WS_TEXT;
+
+	if (p->begins_message && p->ends_message) {
+		deliver(ws, text, mf_span_of(p->ptr, p->len));
+		return;
+	}
+	if (ws->kept + p->len > ws->message_room) {
+		size_t room = ws->message_room ? ws->message_room * 2 : SMALL;
+		uint8_t *more;
+
+		while (room < ws->kept + p->len)
+			room *= 2;
+		more = realloc(ws->message, room);
+		if (!more) {
 			ws->broken = true;
-			return false;
+			return;
 		}
-		ws->left_len = len - at;
-		memcpy(ws->left, set->out + at, ws->left_len);
-		return false;
+		ws->message = more;
+		ws->message_room = room;
 	}
-	return len > 0;
+	if (p->len)
+		memcpy(ws->message + ws->kept, p->ptr, p->len);
+	ws->kept += p->len;
+	if (!p->ends_message)
+		return;
+	deliver(ws, text, mf_span_of(ws->message, ws->kept));
+	ws->kept = 0;
+	free(ws->message);
+	ws->message = NULL;
+	ws->message_room = 0;
 }
 
-/* Return: whether a Close is to be sent now */
-static bool close_now(struct mf_ws *ws)
+/* What was just read, all of it. */
+static void take(struct mf_ws *ws, uint8_t *in, size_t len)
 {
-	if (!ws->close_waits || wslay_event_get_queued_msg_count(ws->wslay))
-		return false;
-	ws->close_waits = false;
-	return wslay_event_queue_close(ws->wslay, (uint16_t)ws->close_code,
-				       (const uint8_t *)ws->close_reason,
-				       ws->close_reason ? strlen(ws->close_reason) : 0) == 0;
+	struct mf_ws_piece p;
+	int r = 1;
+
+	while (!ws->deaf && !ws->broken) {
+		/* pieces come to lie side by side */
+		uint8_t *to = ws->pieces.len ? (uint8_t *)(uintptr_t)ws->pieces.ptr + ws->pieces.len
+					     : NULL;
+
+		r = mf_ws_read(&ws->reader, &in, &len, to, &p);
+		if (r <= 0)
+			break;
+		if (p.opcode == MF_WS_CLOSE || (p.opcode == MF_WS_TEXT && !ws->by_pieces))
+			hand_on(ws);
+		if (p.opcode >= MF_WS_CLOSE)
+			take_control(ws, &p);
+		else if (!ws->handler || !count(ws, &p))
+			continue;
+		else if (ws->stream)
+			take_piece(ws, &p);
+		else
+			take_message(ws, &p);
+	}
+	hand_on(ws);
+	if (r < 0)
+		refuse(ws, MF_WS_PROTOCOL_ERROR);
 }
 
-static bool reads_on(const struct mf_ws *ws)
+static size_t sock_recv(struct mf_ws *ws)
 {
-	return ws->readable && !ws->paused && !ws->eof && !ws->broken &&
-	       mf_ws_waiting(ws) < ws->set->opt.waiting_max &&
-	       wslay_event_get_read_enabled(ws->wslay);
-}
+	size_t have = 0;
 
-static bool read_some(struct mf_ws *ws)
-{
-	uint8_t *early = NULL;
-	ssize_t n;
+	/* TLS gives a record at a time */
+	while (have < CHUNK) {
+		size_t room = CHUNK - have;
+		ssize_t n = ws->ssl ? mf_tls_recv(ws->ssl, ws->set->in + have, room)
+				    : mf_sock_recv(ws->fd, ws->set->in, room);
 
-	if (ws->early_len) {
-		early = ws->early;
-		ws->in = mf_span_of(early, ws->early_len);
-		ws->early = NULL;
-		ws->early_len = 0;
-	} else {
-		n = ws->ssl ? mf_tls_recv(ws->ssl, ws->set->in, CHUNK)
-			    : mf_sock_recv(ws->fd, ws->set->in, CHUNK);
 		if (n == MF_E_AGAIN)
 			ws->readable = false;
 		else if (n == 0)
@@ -351,17 +415,41 @@ static bool read_some(struct mf_ws *ws)
 		else if (n < 0)
 			ws->broken = true;
 		if (n <= 0)
+			break;
+		have += (size_t)n;
+		if (!ws->ssl) {
+			/* empty; but an end that came with the last bytes is told no more */
+			if ((size_t)n < room)
+				ws->readable = ws->ended;
+			break;
+		}
+	}
+	return have;
+}
+
+static bool reads_on(const struct mf_ws *ws)
+{
+	return ws->readable && !ws->paused && !ws->eof && !ws->broken && !ws->deaf &&
+	       mf_ws_waiting(ws) < ws->set->opt.waiting_max;
+}
+
+static bool read_some(struct mf_ws *ws)
+{
+	uint8_t *early = ws->early;
+	size_t n;
+
+	if (early) {
+		ws->early = NULL;
+		n = ws->early_len;
+		ws->early_len = 0;
+	} else {
+		n = sock_recv(ws);
+		/* what came before an error is no less said */
+		if (n == 0)
 			return false;
-		ws->in = mf_span_of(ws->set->in, (size_t)n);
 	}
 	ws->heard = true;
-	/* of some mistakes libwslay only tells, of others it has a Close ready: what it has stands */
-	if (wslay_event_recv(ws->wslay) != 0) {
-		wslay_event_shutdown_read(ws->wslay);
-		(void)wslay_event_queue_close(ws->wslay, WSLAY_CODE_PROTOCOL_ERROR, NULL, 0);
-	}
-	hand_on(ws);
-	ws->queued = wslay_event_get_queued_msg_length(ws->wslay);
+	take(ws, early ? early : ws->set->in, n);
 	free(early);
 	return true;
 }
@@ -370,23 +458,12 @@ static bool read_some(struct mf_ws *ws)
 static void drain(struct mf_ws *ws)
 {
 	size_t sum = 0;
-	ssize_t n = 1;
 
-	while (ws->readable && !ws->eof && !ws->broken && sum < DRAIN_MAX) {
-		n = ws->ssl ? mf_tls_recv(ws->ssl, ws->set->in, CHUNK)
-			    : mf_sock_recv(ws->fd, ws->set->in, CHUNK);
-		if (n == MF_E_AGAIN)
-			ws->readable = false;
-		else if (n == 0)
-			ws->eof = true;
-		else if (n < 0)
-			ws->broken = true;
-		sum += n > 0 ? (size_t)n : 0;
-	}
+	while (ws->readable && !ws->eof && !ws->broken && sum < DRAIN_MAX)
+		sum += sock_recv(ws);
 	if (sum >= DRAIN_MAX)
 		ws->broken = true;
-	if (!ws->shut && !ws->broken && !ws->close_waits && !ws->left_len &&
-	    !wslay_event_want_write(ws->wslay)) {
+	if (!ws->shut && !ws->broken && !ws->out_len) {
 		ws->shut = true;
 		if (ws->ssl)
 			(void)SSL_shutdown(ws->ssl);
@@ -399,28 +476,23 @@ static bool is_over(const struct mf_ws *ws)
 {
 	if (ws->broken)
 		return true;
-	if (ws->left_len || ws->close_waits || wslay_event_want_write(ws->wslay))
-		return false;
-	return ws->eof ||
-	       (wslay_event_get_close_sent(ws->wslay) && wslay_event_get_close_received(ws->wslay));
+	return !ws->out_len && (ws->eof || (ws->close_sent && ws->code));
 }
 
 static void pump(struct mf_ws *ws)
 {
 	unsigned rounds = 0;
-	bool moved, sent;
+	bool moved;
 
 	if (ws->busy)
 		return;
 	ws->busy = true;
 	do {
 		moved = false;
-		if (reads_on(ws) || (ws->early_len && !ws->paused && !ws->broken))
+		if (reads_on(ws) || (ws->early && !ws->paused && !ws->broken))
 			moved = read_some(ws);
-		do {
-			sent = ws->writable && !ws->broken && send_some(ws);
-		} while (sent || close_now(ws));
-		if (ws->told_full && mf_ws_waiting(ws) == 0 && !ws->broken) {
+		flush(ws);
+		if (ws->told_full && ws->out_len == 0 && !ws->broken) {
 			ws->told_full = false;
 			if (ws->handler) {
 				ws->handler->room(ws->ctx);
@@ -429,13 +501,13 @@ static void pump(struct mf_ws *ws)
 		}
 	} while (moved && !ws->broken && ++rounds < ROUNDS_MAX);
 	ws->busy = false;
-	/* libwslay has closed for itself: a Close of the client's, or a mistake of it */
-	if (ws->handler && (ws->code || ws->eof || !wslay_event_get_read_enabled(ws->wslay)))
-		tell_end(ws, ws->code ? ws->code : 1006);
-	if (!ws->handler && !wslay_event_get_read_enabled(ws->wslay))
+	/* the client's Close, its end, or a mistake of it */
+	if (ws->handler && (ws->eof || ws->deaf))
+		tell_end(ws, ws->code ? ws->code : MF_WS_ABNORMAL);
+	if (!ws->handler && ws->deaf)
 		drain(ws);
 	if (is_over(ws)) {
-		end(ws, ws->code ? ws->code : 1006);
+		end(ws, ws->code ? ws->code : MF_WS_ABNORMAL);
 		return;
 	}
 	if (!ws->handler && !ws->closing) {
@@ -453,6 +525,8 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 {
 	struct mf_ws *ws = ctx;
 
+	if (what & EV_CLOSED)
+		ws->ended = true;
 	if (what & (EV_READ | EV_CLOSED))
 		ws->readable = true;
 	if (what & EV_WRITE)
@@ -473,10 +547,11 @@ static void on_again(evutil_socket_t fd, short what, void *ctx)
 	pump(ctx);
 }
 
+/* Behind what the loop has to do in this turn: what all of that says goes together. */
 static void pump_soon(struct mf_ws *ws)
 {
 	if (!ws->busy)
-		event_add(&ws->again, &(struct timeval){ 0, 0 });
+		event_active(&ws->again, EV_TIMEOUT, 0);
 }
 
 /* --- time ----------------------------------------------------------------------------------------------------------------- */
@@ -488,7 +563,6 @@ static struct mf_ws *ws_of(struct mf_timeout *t)
 
 static void on_ping(struct mf_timeout *t, void *ctx)
 {
-	const struct wslay_event_msg ping = { .opcode = WSLAY_PING };
 	struct mf_ws *ws = ws_of(t);
 
 	(void)ctx;
@@ -496,13 +570,13 @@ static void on_ping(struct mf_timeout *t, void *ctx)
 	ws->heard = false;
 	/* one that is not read cannot be heard: what waits there decides for itself */
 	if (ws->silent > PINGS_MAX && !ws->paused) {
-		tell_end(ws, 1006);
-		mf_ws_close(ws, 1000, "idle timeout");
+		tell_end(ws, MF_WS_ABNORMAL);
+		mf_ws_close(ws, MF_WS_NORMAL, "idle timeout");
 		return;
 	}
 	mf_timeout_arm(t, &ws->set->ping);
-	if (!ws->paused && wslay_event_get_queued_msg_count(ws->wslay) == 0)
-		(void)wslay_event_queue_msg(ws->wslay, &ping);
+	if (!ws->paused && !ws->out_len && !ws->close_sent)
+		(void)queue(ws, MF_WS_PING, mf_span_of(NULL, 0), mf_span_of(NULL, 0));
 	pump_soon(ws);
 }
 
@@ -552,6 +626,10 @@ void mf_ws_set_free(struct mf_ws_set *set)
 	while (set->all)
 		end(set->all, 1006);
 	mf_timeouts_free(set->timeouts);
+	for (struct block *b = set->spare; b; b = set->spare) {
+		set->spare = b->next;
+		free(b);
+	}
 	free(set);
 }
 
@@ -572,10 +650,7 @@ int mf_ws_new(struct mf_ws_set *set, const struct mf_http_taken *taken, uint64_t
 			memcpy(ws->early, taken->early.ptr, taken->early.len);
 	}
 	if (!ws || (taken->early.len && !ws->early) ||
-	    wslay_event_context_server_init(&ws->wslay, stream ? &streams : &plain, ws) != 0 ||
 	    mf_sockwatch_start(&ws->watch, set->base, taken->fd, on_io, ws) < 0) {
-		if (ws && ws->wslay)
-			wslay_event_context_free(ws->wslay);
 		if (ws)
 			free(ws->early);
 		free(ws);
@@ -583,8 +658,6 @@ int mf_ws_new(struct mf_ws_set *set, const struct mf_http_taken *taken, uint64_t
 		mf_sock_close(taken->fd);
 		return MF_E_NOMEM;
 	}
-	wslay_event_config_set_no_buffering(ws->wslay, stream);
-	wslay_event_config_set_max_recv_msg_length(ws->wslay, message_max);
 	event_assign(&ws->again, set->base, -1, 0, on_again, ws);
 	ws->set = set;
 	ws->fd = taken->fd;
@@ -608,35 +681,40 @@ int mf_ws_new(struct mf_ws_set *set, const struct mf_http_taken *taken, uint64_t
 
 int mf_ws_send(struct mf_ws *ws, bool text, struct mf_span head, struct mf_span bytes)
 {
-	struct wslay_event_msg m = { .opcode = text ? WSLAY_TEXT_FRAME : WSLAY_BINARY_FRAME };
-	uint8_t *both = NULL;
-	int r;
+	int r = ws->close_sent || ws->broken
+			? MF_E_CLOSED
+			: queue(ws, text ? MF_WS_TEXT : MF_WS_BINARY, head, bytes);
 
-	m.msg = bytes.ptr;
-	m.msg_length = bytes.len;
-	if (head.len) {
-		both = malloc(head.len + bytes.len);
-		if (!both)
-			return MF_E_NOMEM;
-		memcpy(both, head.ptr, head.len);
-		if (bytes.len)
-			memcpy(both + head.len, bytes.ptr, bytes.len);
-		m.msg = both;
-		m.msg_length += head.len;
-	}
-	r = wslay_event_queue_msg(ws->wslay, &m);
-	free(both);
-	if (r != 0)
-		return r == WSLAY_ERR_NOMEM ? MF_E_NOMEM : MF_E_CLOSED;
-	ws->queued = wslay_event_get_queued_msg_length(ws->wslay);
+	if (r < 0)
+		return r;
 	ws->told_full = true;
 	pump_soon(ws);
 	return 0;
 }
 
+int mf_ws_send_in_place(struct mf_ws *ws, struct mf_span head, uint8_t *bytes, size_t len)
+{
+	uint8_t *at = bytes - head.len - mf_ws_head_len(head.len + len);
+	size_t sent, all = (size_t)(bytes - at) + len;
+
+	/* what is small goes with the others of this turn, in one call */
+	if (len < DIRECT_MIN || ws->out_len || !ws->writable || ws->busy || ws->close_sent)
+		return mf_ws_send(ws, false, head, mf_span_of(bytes, len));
+	if (head.len)
+		memcpy(bytes - head.len, head.ptr, head.len);
+	(void)mf_ws_head_write(MF_WS_BINARY, head.len + len, at);
+	sent = sock_send(ws, at, all);
+	if (ws->broken || sent < all) {
+		(void)append(ws, mf_span_of(at + sent, all - sent));
+		ws->told_full = true;
+		pump_soon(ws);
+	}
+	return 0;
+}
+
 size_t mf_ws_waiting(const struct mf_ws *ws)
 {
-	return ws->left_len + ws->queued;
+	return ws->out_len;
 }
 
 void mf_ws_pause(struct mf_ws *ws, bool pause)
@@ -650,7 +728,7 @@ void mf_ws_pause(struct mf_ws *ws, bool pause)
 
 void mf_ws_close(struct mf_ws *ws, unsigned code, const char *reason)
 {
-	size_t len = reason ? strlen(reason) : 0;
+	size_t len = reason && code ? strlen(reason) : 0;
 
 	if (!ws)
 		return;
@@ -661,10 +739,7 @@ void mf_ws_close(struct mf_ws *ws, unsigned code, const char *reason)
 		while (len && ((uint8_t)reason[len] & 0xc0) == 0x80)
 			len--;
 	}
-	if (code && len)
-		ws->close_reason = strndup(reason, len);
-	ws->close_code = code;
-	ws->close_waits = true;
+	queue_close(ws, code ? code : MF_WS_NO_CODE, mf_span_of(reason, len));
 	ws->closing = true;
 	mf_timeout_arm(&ws->timeout, &ws->set->linger);
 	pump_soon(ws);

@@ -2,7 +2,7 @@
 /*
  * ws.h - one WebSocket (RFC 6455) behind its handshake, our side of it
  *
- * Framing, masks, fragments, control frames and UTF-8 are libwslay's. Here are sockets, time and bounds: what waits to be sent is told
+ * Framing and masks are ws_frame.h's. Here are messages, control frames, sockets, time and bounds: what waits to be sent is told
  * (mf_ws_waiting()), so that who sends can stop before it is too much; nothing is read while too much waits, answers to pings too; a
  * message above its limit, a client that has gone silent or does not take our Close end the connection.
  *
@@ -16,6 +16,8 @@
 
 #include "core/base/span.h"
 #include "proxies/http_service.h"
+
+#define MF_WS_ROOM 32
 
 struct event_base;
 struct mf_ws;
@@ -66,6 +68,11 @@ int mf_ws_new(struct mf_ws_set *set, const struct mf_http_taken *taken, uint64_t
 
 /** mf_ws_send() - One message, copied; what cannot be sent now waits. Return: 0, MF_E_NOMEM, MF_E_CLOSED */
 int mf_ws_send(struct mf_ws *ws, bool text, struct mf_span head, struct mf_span bytes);
+/**
+ * mf_ws_send_in_place() - The same of a binary message whose bytes lie in a buffer of the caller's: a big one is not copied
+ * @bytes: MF_WS_ROOM bytes before it may be overwritten; @head: at most MF_WS_ROOM - 10 bytes
+ */
+int mf_ws_send_in_place(struct mf_ws *ws, struct mf_span head, uint8_t *bytes, size_t len);
 /** mf_ws_waiting() - Bytes that the socket has not taken; what mf_ws_send() got in this turn of the loop counts */
 size_t mf_ws_waiting(const struct mf_ws *ws);
 /** mf_ws_pause() - Read no more until it is told to */
