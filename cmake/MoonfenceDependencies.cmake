@@ -23,8 +23,6 @@ pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET libcrypto libssl)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 # HTTP/2, for resolvers over HTTPS; without it they are refused when they are configured.
 pkg_check_modules(NGHTTP2 IMPORTED_TARGET libnghttp2)
-# WebSockets, for the gateway; without it there is none.
-find_package(wslay CONFIG QUIET)
 # SCTP over DTLS, for its WebRTC data channels; without it the gateway has no WebRTC.
 pkg_check_modules(USRSCTP IMPORTED_TARGET usrsctp)
 # The Public Suffix List; without it policies do not see which domain a name was registered under.

@@ -76,7 +76,6 @@ headers jansson jansson.h jansson_config.h
 headers yaml-0.1 yaml.h
 headers libevent event2
 headers libcurl curl
-headers wslay wslay
 cp -r /usr/include/openssl "$work/include/"
 cp -r "/usr/include/$(uname -m)-linux-gnu/openssl/." "$work/include/openssl/"
 
@@ -103,7 +102,7 @@ export work zig
 flags_file=$work/flags
 printf '%s\0' "${flags[@]}" >"$flags_file"
 # Functions of libraries that are not there.
-elsewhere='(ASN1|BIO|BN|CRYPTO|ERR|EVP|GENERAL_NAME|GENERAL_SUBTREE|NAME_CONSTRAINTS|d2i|i2d|OPENSSL|PEM|OBJ|OCSP|RAND|SHA256|SSL|TLS|X509|X509V3|event|evbuffer|evutil|idn2|json|lua|luaL|luaopen|pcre2|wslay|yaml)_.*|SHA1|SHA256|HMAC|luaL_.*'
+elsewhere='(ASN1|BIO|BN|CRYPTO|ERR|EVP|GENERAL_NAME|GENERAL_SUBTREE|NAME_CONSTRAINTS|d2i|i2d|OPENSSL|PEM|OBJ|OCSP|RAND|SHA256|SSL|TLS|X509|X509V3|event|evbuffer|evutil|idn2|json|lua|luaL|luaopen|pcre2|yaml)_.*|SHA1|SHA256|HMAC|luaL_.*'
 
 link_all() { # target
   local log=$work/$1/link.log undefined

@@ -5,7 +5,7 @@
 set -euo pipefail
 
 build=(gcc clang make cmake ninja-build ccache pkg-config liblua5.4-dev libevent-dev libssl-dev libpcre2-dev libidn2-dev
-  libjansson-dev libyaml-dev libnftables-dev libnetfilter-conntrack-dev libseccomp-dev libnghttp2-dev libcurl4-openssl-dev libpsl-dev libedit-dev libfuse3-dev zlib1g-dev liblwip-dev libwslay-dev libusrsctp-dev)
+  libjansson-dev libyaml-dev libnftables-dev libnetfilter-conntrack-dev libseccomp-dev libnghttp2-dev libcurl4-openssl-dev libpsl-dev libedit-dev libfuse3-dev zlib1g-dev liblwip-dev libusrsctp-dev)
 test=(libcmocka-dev minisign fuse3 e2fsprogs xfsprogs btrfs-progs fio rsync sqlite3 vim-tiny nano acl attr stress-ng ca-certificates libnss3-tools chromium clang-format lcov libclang-rt-14-dev lua5.4 python3 python3-jsonschema curl wget git openssl bind9-dnsutils netcat-openbsd
   gnutls-bin ngtcp2-client ngtcp2-server nghttp2-client nghttp2-server nginx-light knot knot-dnsutils unbound dnsmasq-base iproute2 iputils-ping nftables util-linux procps man-db socat binutils nodejs php-cli python3-flask python3-django strace tshark tcpdump docker-registry trash-cli gvfs libglib2.0-bin dbus-daemon logrotate abigail-tools busybox-static)
 bench=(fuse3 fio git npm bindfs mergerfs haproxy libnginx-mod-stream bubblewrap strace iperf3 slirp4netns passt dnsdist dnsperf mitmproxy g++ libspdlog-dev websockify wrk)

@@ -4,6 +4,7 @@
 #include <moonfence/moonfence.h>
 #include <stdlib.h>
 
+#include "core/base/err.h"
 #include "core/base/hash.h"
 #include "proxies/gateway/ws_frame.h"
 
