@@ -25,6 +25,10 @@ pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(NGHTTP2 IMPORTED_TARGET libnghttp2)
 # SCTP over DTLS, for its WebRTC data channels; without it the gateway has no WebRTC.
 pkg_check_modules(USRSCTP IMPORTED_TARGET usrsctp)
+set(MF_RTC OFF)
+if(USRSCTP_FOUND AND NOT WIN32)
+  set(MF_RTC ON)
+endif()
 # The Public Suffix List; without it policies do not see which domain a name was registered under.
 pkg_check_modules(PSL IMPORTED_TARGET libpsl)
 # Editing of lines in `policy repl`; without it lines are read as they come.

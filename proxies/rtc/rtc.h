@@ -149,7 +149,7 @@ struct mf_rtc_handler {
 			const struct mf_rtc_channel_info *info);
 	/* One whole message; @data is valid inside. An empty one has length 0 */
 	void (*message)(void *ctx, struct mf_rtc_channel *channel, bool text, struct mf_span data);
-	/* After mf_rtc_send() said MF_E_FULL: half of the queue, at least, is free again */
+	/* Once mf_rtc_waiting() was over half of send_queue_max (or mf_rtc_send() said MF_E_FULL): it is below a quarter again */
 	void (*room)(void *ctx, struct mf_rtc_channel *channel);
 	/* By the peer, or with the session; not after mf_rtc_channel_close(). The channel ends with the call */
 	void (*channel_closed)(void *ctx, struct mf_rtc_channel *channel);
