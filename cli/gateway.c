@@ -24,36 +24,12 @@
 
 enum {
 	BACKLOG = 1024,
-	SECRET_MAX = 4096,
 	GRACE_S = 10,
 	TICK_MS = 20,
+	LOOK_S = 2,
 };
 
 /* ---- set-up ---------------------------------------------------------------------------------------------------- */
-
-/* A file's first line. */
-static int read_secret(struct mf_gateway_secret *s, struct mf_err *err)
-{
-	FILE *f;
-
-	if (!s->path)
-		return 0;
-	f = mf_fopen(s->path, "rbe");
-	s->text = calloc(1, SECRET_MAX + 1);
-	if (f && s->text)
-		s->len = fread(s->text, 1, SECRET_MAX, f);
-	if (!f || !s->text || ferror(f)) {
-		int why = errno;
-
-		if (f)
-			(void)fclose(f);
-		return mf_err_set(err, MF_E_IO, "cannot read %s: %s", s->path, strerror(why));
-	}
-	(void)fclose(f);
-	s->len = strcspn(s->text, "\r\n");
-	s->text[s->len] = '\0';
-	return s->len ? 0 : mf_err_set(err, MF_E_IO, "%s is empty", s->path);
-}
 
 static int bind_all(struct mf_gateway_command *g, struct mf_err *err)
 {
@@ -103,6 +79,28 @@ static void on_stop(evutil_socket_t sig, short what, void *ctx)
 		event_base_loopbreak(g->base);
 }
 
+static void reload_keys(struct mf_gateway_command *g)
+{
+	struct mf_err err = { 0 };
+	struct mf_keyring *ring;
+
+	if (mf_gateway_keys_load(&g->keys, &ring, &err) < 0)
+		mf_log_warning(&g->host.log, "the keys stay as they are: %s", err.msg);
+	else
+		mf_keyring_replace(g->ring, ring);
+}
+
+/* Files of keys are looked at from time to time. */
+static void on_look(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_gateway_command *g = ctx;
+
+	(void)fd;
+	(void)what;
+	if (g->host.watch && mf_gateway_keys_changed(&g->keys))
+		reload_keys(g);
+}
+
 static void on_reload(evutil_socket_t sig, short what, void *ctx)
 {
 	struct mf_gateway_command *g = ctx;
@@ -112,6 +110,7 @@ static void on_reload(evutil_socket_t sig, short what, void *ctx)
 	(void)sig;
 	(void)what;
 	mf_policy_host_reload(&g->host);
+	reload_keys(g);
 	if (!g->tls)
 		return;
 	if (mf_tls_server_open(g->tls_cert, g->tls_key, &tls, &err) < 0) {
@@ -122,6 +121,14 @@ static void on_reload(evutil_socket_t sig, short what, void *ctx)
 	mf_http_service_change_tls(g->http, tls);
 	SSL_CTX_free(g->tls);
 	g->tls = tls;
+}
+
+static bool look_often(struct mf_gateway_command *g)
+{
+	const struct timeval often = { LOOK_S, 0 };
+
+	g->look = event_new(g->base, -1, EV_PERSIST, on_look, g);
+	return g->look && event_add(g->look, &often) == 0;
 }
 
 static bool watch_signal(struct mf_gateway_command *g, int sig, event_callback_fn fn)
@@ -142,7 +149,8 @@ static int start_loop(struct mf_gateway_command *g, struct mf_err *err)
 	int reload = mf_daemon_reload_signal();
 
 	g->base = mf_sock_start() < 0 ? NULL : event_base_new();
-	if (!g->base || !watch_signal(g, SIGINT, on_stop) || !watch_signal(g, SIGTERM, on_stop) ||
+	if (!g->base || !look_often(g) || !watch_signal(g, SIGINT, on_stop) ||
+	    !watch_signal(g, SIGTERM, on_stop) ||
 	    (reload >= 0 && !watch_signal(g, reload, on_reload)))
 		return mf_err_set(err, MF_E_NOMEM, "cannot make an event loop");
 	return 0;
@@ -174,9 +182,7 @@ static int serve(struct mf_gateway_command *g, struct mf_err *err)
 					  .events = g->host.events,
 					  .log = &g->host.log,
 					  .approvals = g->host.approvals };
-	g->opt.secret = mf_span_of(g->secret.text, g->secret.len);
-	g->opt.jwt_secret = mf_span_of(g->jwt_secret.text, g->jwt_secret.len);
-	g->opt.api_key = g->api_key.text;
+	g->opt.keys = g->ring;
 	g->opt.open = g->open;
 	g->opt.open_cnt = g->open_cnt;
 	g->opt.origins = (const char *const *)g->origins;
@@ -207,11 +213,7 @@ static int set_up(struct mf_gateway_command *g, struct mf_err *err, int *ret_sta
 	if (rc == 0 && g->tls_cert)
 		rc = mf_tls_server_open(g->tls_cert, g->tls_key, &g->tls, err);
 	if (rc == 0)
-		rc = read_secret(&g->secret, err);
-	if (rc == 0)
-		rc = read_secret(&g->jwt_secret, err);
-	if (rc == 0)
-		rc = read_secret(&g->api_key, err);
+		rc = mf_gateway_keys_load(&g->keys, &g->ring, err);
 	if (rc == 0)
 		rc = bind_all(g, err);
 	if (rc == 0) {
@@ -247,8 +249,6 @@ static void tell_places(const struct mf_gateway_command *g)
 
 static void tear_down(struct mf_gateway_command *g)
 {
-	struct mf_gateway_secret *secrets[] = { &g->secret, &g->jwt_secret, &g->api_key };
-
 	mf_http_service_free(g->http);
 	mf_gateway_free(g->gw);
 	mf_proxy_stop(g->proxy);
@@ -262,13 +262,14 @@ static void tear_down(struct mf_gateway_command *g)
 		event_free(g->signals[i]);
 	if (g->grace)
 		event_free(g->grace);
+	if (g->look)
+		event_free(g->look);
 	if (g->base)
 		event_base_free(g->base);
 	for (size_t i = 0; i < g->origin_cnt; i++)
 		free(g->origins[i]);
 	mf_gateway_access_done(&g->access);
-	for (size_t i = 0; i < MF_ARRAY_SIZE(secrets); i++)
-		free(secrets[i]->text);
+	mf_keyring_free(g->ring);
 	free(g);
 }
 

@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 
 #include "cli/gateway_access.h"
+#include "cli/gateway_keys.h"
 #include "cli/options.h"
 #include "cli/policy_host.h"
 #include "core/match/cidr_set.h"
@@ -19,13 +20,6 @@ enum {
 	MF_GATEWAY_SIGNALS_MAX = 3,
 };
 
-/* A file's first line. */
-struct mf_gateway_secret {
-	const char *path;
-	char *text;
-	size_t len;
-};
-
 struct mf_gateway_command {
 	/* as asked for */
 	struct mf_policy_host host;
@@ -35,7 +29,8 @@ struct mf_gateway_command {
 	} listen[MF_GATEWAY_LISTENERS_MAX];
 	size_t listen_cnt;
 	const char *tls_cert, *tls_key, *session_name, *user;
-	struct mf_gateway_secret secret, jwt_secret, api_key;
+	struct mf_gateway_keys keys;
+	struct mf_keyring *ring;
 	struct mf_cidr open[MF_GATEWAY_OPENED_MAX];
 	size_t open_cnt;
 	char *origins[MF_GATEWAY_ORIGINS_MAX];
@@ -46,7 +41,7 @@ struct mf_gateway_command {
 	/* as it runs */
 	struct mf_session session;
 	struct event_base *base;
-	struct event *signals[MF_GATEWAY_SIGNALS_MAX], *grace;
+	struct event *signals[MF_GATEWAY_SIGNALS_MAX], *grace, *look;
 	size_t signal_cnt;
 	unsigned ticks; /* since it is to end */
 	SSL_CTX *tls;

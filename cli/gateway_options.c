@@ -43,6 +43,7 @@ enum {
 	OPT_NO_WATCH,
 	OPT_VERBOSE,
 	OPT_RELAY,
+	OPT_JWT_KEYS,
 	OPT_TRUSTED_PROXY,
 	OPT_TRUSTED_FIELD,
 	OPT_PROXY_PROTOCOL,
@@ -70,12 +71,16 @@ static const struct mf_option options[] = {
 	  "none "
 	  "(default: session)" },
 	{ OPT_SECRET, 0, "session-secret-file", "FILE",
-	  "signs session tokens; several gateways with one secret accept each other's (default: "
-	  "random)" },
-	{ OPT_JWT_SECRET, 0, "jwt-secret-file", "FILE", "of --auth jwt (HS256)" },
+	  "a line a secret of session tokens: the first signs, all are good; several gateways with "
+	  "one "
+	  "secret accept each other's (default: random)" },
+	{ OPT_JWT_SECRET, 0, "jwt-secret-file", "FILE",
+	  "of --auth jwt, for HS256: a line a secret, all are good" },
+	{ OPT_JWT_KEYS, 0, "jwt-keys", "FILE",
+	  "of --auth jwt, for EdDSA and RS256: a JWK Set, or public keys in PEM" },
 	{ OPT_JWT_AUDIENCE, 0, "jwt-audience", "TEXT", "that a JWT must be for" },
 	{ OPT_JWT_ISSUER, 0, "jwt-issuer", "TEXT", "that a JWT must be from" },
-	{ OPT_API_KEY, 0, "api-key-file", "FILE", "of --auth key" },
+	{ OPT_API_KEY, 0, "api-key-file", "FILE", "of --auth key: a line a key, all are good" },
 	{ OPT_ORIGIN, 0, "origin", "ORIGIN",
 	  "web pages that may ask, as https://app.example; * for all; may be repeated (default: "
 	  "those of the same host)" },
@@ -218,6 +223,9 @@ static int take_access_option(struct mf_gateway_command *g, int opt, const char 
 	struct mf_gateway_access *a = &g->access;
 
 	switch (opt) {
+	case OPT_JWT_KEYS:
+		g->keys.jwt_keys_path = value;
+		return 0;
 	case OPT_TRUSTED_PROXY:
 		return mf_gateway_access_add_proxy(&usage, a, value);
 	case OPT_TRUSTED_FIELD:
@@ -281,10 +289,10 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 	case OPT_AUTH:
 		return mf_gateway_access_set_auth(&usage, &g->access, value, &g->opt.auth);
 	case OPT_SECRET:
-		g->secret.path = value;
+		g->keys.secret.path = value;
 		return 0;
 	case OPT_JWT_SECRET:
-		g->jwt_secret.path = value;
+		g->keys.jwt_secret.path = value;
 		return 0;
 	case OPT_JWT_AUDIENCE:
 		g->opt.jwt_audience = value;
@@ -293,7 +301,7 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 		g->opt.jwt_issuer = value;
 		return 0;
 	case OPT_API_KEY:
-		g->api_key.path = value;
+		g->keys.api_key.path = value;
 		return 0;
 	case OPT_ORIGIN:
 		return add_origin(g, value);
@@ -375,9 +383,10 @@ int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv
 		return mf_options_wrong(&usage, "--proxy-protocol wants --trusted-proxy");
 	if (!g->tls_cert != !g->tls_key)
 		return mf_options_wrong(&usage, "--tls-cert and --tls-key belong together");
-	if (g->opt.auth & MF_GW_BY_JWT && !g->jwt_secret.path)
-		return mf_options_wrong(&usage, "--auth jwt wants --jwt-secret-file");
-	if (g->opt.auth & MF_GW_BY_KEY && !g->api_key.path)
+	if (g->opt.auth & MF_GW_BY_JWT && !g->keys.jwt_secret.path && !g->keys.jwt_secret.text &&
+	    !g->keys.jwt_keys_path)
+		return mf_options_wrong(&usage, "--auth jwt wants --jwt-secret-file or --jwt-keys");
+	if (g->opt.auth & MF_GW_BY_KEY && !g->keys.api_key.path && !g->keys.api_key.text)
 		return mf_options_wrong(&usage, "--auth key wants --api-key-file");
 	return -1;
 }

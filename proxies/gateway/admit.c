@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* admit.c - who asks: tokens, keys and origins of a request; and the form of what is refused */
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -159,7 +158,7 @@ static bool take_session(struct mf_gateway *gw, struct mf_span text, struct mf_g
 {
 	struct mf_token t;
 
-	if (mf_token_read(text, gw->opt.secret, now_ms(), &t) < 0)
+	if (mf_keyring_read_token(gw->opt.keys, text, now_ms(), &t) < 0)
 		return false;
 	memcpy(who->sid, t.sid, sizeof(who->sid));
 	return true;
@@ -170,7 +169,7 @@ static bool take_jwt(struct mf_gateway *gw, struct mf_span text, struct mf_gw_wh
 	const struct mf_gateway_options *o = &gw->opt;
 	char origin[MF_ORIGIN_ROOM];
 	struct mf_jwt *t = malloc(sizeof(*t));
-	bool good = t && mf_jwt_read(text, o->jwt_secret, now_ms() / 1000, t) == 0;
+	bool good = t && mf_keyring_read_jwt(o->keys, text, now_ms() / 1000, t) == 0;
 
 	good = good && (!o->jwt_audience || (t->has_aud && strcmp(t->aud, o->jwt_audience) == 0)) &&
 	       (!o->jwt_issuer || (t->has_iss && strcmp(t->iss, o->jwt_issuer) == 0));
@@ -185,19 +184,12 @@ static bool take_jwt(struct mf_gateway *gw, struct mf_span text, struct mf_gw_wh
 	return good;
 }
 
-static bool take_key(struct mf_gateway *gw, struct mf_span text)
-{
-	size_t len = gw->opt.api_key ? strlen(gw->opt.api_key) : 0;
-
-	return len && text.len == len && CRYPTO_memcmp(text.ptr, gw->opt.api_key, len) == 0;
-}
-
 /* What a text is good for, beside what is known already; only of the kinds that are asked for */
 static void take(struct mf_gateway *gw, struct mf_span text, unsigned *got, struct mf_gw_who *who)
 {
 	unsigned by = gw->opt.auth & ~*got;
 
-	if (by & MF_GW_BY_KEY && take_key(gw, text))
+	if (by & MF_GW_BY_KEY && mf_keyring_is_api_key(gw->opt.keys, text))
 		*got |= MF_GW_BY_KEY;
 	else if (by & MF_GW_BY_SESSION && take_session(gw, text, who))
 		*got |= MF_GW_BY_SESSION;

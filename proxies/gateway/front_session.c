@@ -213,7 +213,7 @@ static void answer_session(struct mf_gateway *gw, struct mf_http_exchange *x,
 
 	memcpy(sid, who->sid, sizeof(sid));
 	if ((!who->has_cookie && !make_sid(sid)) ||
-	    mf_token_mint(sid, exp_s, gw->opt.secret, token) < 0) {
+	    mf_keyring_mint(gw->opt.keys, sid, exp_s, token) < 0) {
 		mf_gw_answer_error(gw, x, who, 503, "unavailable", "No session can be made");
 		return;
 	}

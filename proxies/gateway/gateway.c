@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gateway.c - see gateway.h: options, WebSockets from their upgrade to their end, life */
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -386,8 +385,10 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 	struct mf_gateway *gw;
 
 	if (options->size != sizeof(*options) ||
-	    (options->auth & MF_GW_BY_JWT && !options->jwt_secret.len) ||
-	    (options->auth & MF_GW_BY_KEY && (!options->api_key || !*options->api_key)))
+	    (options->auth & MF_GW_BY_JWT &&
+	     !(options->keys && mf_keyring_has_jwt(options->keys))) ||
+	    (options->auth & MF_GW_BY_KEY &&
+	     !(options->keys && mf_keyring_has_api_key(options->keys))))
 		return mf_err_set(err, MF_E_INVAL,
 				  "a gateway wants a secret for each way to be let in");
 	gw = calloc(1, sizeof(*gw));
@@ -398,12 +399,13 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 	gw->http = http;
 	gw->opt = *options;
 	set_defaults(&gw->opt);
-	if (!gw->opt.secret.len) {
-		if (RAND_bytes(gw->random_secret, sizeof(gw->random_secret)) != 1) {
-			free(gw);
-			return mf_err_set(err, MF_E_IO, "this system has no random numbers");
-		}
-		gw->opt.secret = mf_span_of(gw->random_secret, sizeof(gw->random_secret));
+	if (!gw->opt.keys)
+		gw->opt.keys = gw->own_keys = mf_keyring_new();
+	if (!gw->opt.keys ||
+	    (!mf_keyring_has_secret(gw->opt.keys) && mf_keyring_add_random(gw->opt.keys) < 0)) {
+		mf_keyring_free(gw->own_keys);
+		free(gw);
+		return mf_err_set(err, MF_E_IO, "no random numbers, or no memory");
 	}
 	gw->members = mf_gw_members_new(gw->opt.members_max, KEEP_MEMBER_MS);
 	gw->addresses = mf_gw_addresses_new(gw->opt.addresses_max);
@@ -450,6 +452,7 @@ void mf_gateway_free(struct mf_gateway *gw)
 		mf_tcp_proxy_cut(gw->proxy->tcp);
 	mf_gw_members_free(gw->members);
 	mf_gw_addresses_free(gw->addresses);
+	mf_keyring_free(gw->own_keys);
 	free(gw);
 }
 

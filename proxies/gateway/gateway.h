@@ -23,6 +23,7 @@ struct mf_cidr;	      /* core/match/cidr_set.h */
 struct mf_forwarding; /* proxies/forwarded.h */
 struct mf_gateway;
 struct mf_http_service;
+struct mf_keyring; /* keyring.h */
 struct mf_metrics;
 struct mf_proxy;
 
@@ -70,11 +71,10 @@ struct mf_gateway_options {
 	/* Which of them are enough, each all that it names; none: any one of @auth */
 	const unsigned *auth_sets;
 	size_t auth_set_cnt;
-	struct mf_span secret;		       /* of session tokens; empty: a random one */
-	struct mf_span jwt_secret;	       /* HS256 */
+	struct mf_keyring
+		*keys; /* keyring.h; NULL: a random secret for session tokens, nothing else */
 	const char *jwt_audience, *jwt_issuer; /* NULL: any */
-	const char *api_key;
-	uint32_t session_ttl_s; /* 86,400 */
+	uint32_t session_ttl_s;		       /* 86,400 */
 	/* Web pages that may ask: normal forms (origin.h), or "*"; none: those of the same host */
 	const char *const *origins;
 	size_t origin_cnt;

@@ -13,6 +13,7 @@
 #include "proxies/gateway/addresses.h"
 #include "proxies/gateway/flow.h"
 #include "proxies/gateway/gateway.h"
+#include "proxies/gateway/keyring.h"
 #include "proxies/gateway/member.h"
 #include "proxies/gateway/relay_events.h"
 #include "proxies/gateway/ws.h"
@@ -45,8 +46,8 @@ struct mf_gateway {
 	uint64_t request_cnt, request_seed; /* of names for requests */
 	char request_id[40], fault[512];    /* while they are being sent */
 	bool stopping;
-	uint8_t random_secret[32];
-	uint8_t buf[MF_GW_CHUNK]; /* what was just read of a flow */
+	struct mf_keyring *own_keys; /* where it was given none */
+	uint8_t buf[MF_GW_CHUNK];    /* what was just read of a flow */
 };
 
 /* --- admit.c ------------------------------------------------------------------------------------------------------------ */

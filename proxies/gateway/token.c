@@ -12,8 +12,15 @@
 #include <stdlib.h>
 
 #include "core/wire/dns_json.h" /* base64url */
+#include "proxies/gateway/jwt_keys.h"
 
-enum { HEADER_MAX = 4096, PAYLOAD_MAX = 16384, SIGNATURE_LEN = 43, MAC_LEN = 32 };
+enum {
+	HEADER_MAX = 4096,
+	PAYLOAD_MAX = 16384,
+	SIGNATURE_LEN = 43,
+	MAC_LEN = 32,
+	JWT_SIGNATURE_TEXT_MAX = (MF_JWT_SIGNATURE_MAX * 4 + 2) / 3,
+};
 
 static size_t encode(const uint8_t *in, size_t len, char *out)
 {
@@ -145,16 +152,38 @@ int mf_token_mint(const char *sid, int64_t exp_s, struct mf_span secret,
 
 /* --- JWT ---------------------------------------------------------------------------------------------------------------- */
 
-static bool is_hs256(struct mf_span header)
-{
-	json_t *json = read_object(header, 0);
-	const json_t *alg = json_object_get(json, "alg"), *typ = json_object_get(json, "typ");
-	bool good = json_is_string(alg) && json_string_length(alg) == 5 &&
-		    memcmp(json_string_value(alg), "HS256", 5) == 0 &&
-		    (!typ || json_is_string(typ));
+struct header {
+	int alg; /* enum mf_jwt_alg */
+	bool has_kid;
+	char kid[MF_JWT_KID_MAX];
+};
 
+static bool read_header(struct mf_span part, struct header *ret)
+{
+	json_t *json = read_object(part, JSON_REJECT_DUPLICATES);
+	const json_t *alg = json_object_get(json, "alg"), *typ = json_object_get(json, "typ");
+	const json_t *kid = json_object_get(json, "kid");
+	bool good = json_is_string(alg) && (!typ || json_is_string(typ)) &&
+		    !json_object_get(json, "crit") &&
+		    (!kid || copy_text(kid, ret->kid, sizeof(ret->kid)));
+
+	ret->has_kid = kid != NULL;
+	ret->alg =
+		good ? mf_jwt_alg_read(mf_span_of(json_string_value(alg), json_string_length(alg)))
+		     : -1;
 	json_decref(json);
-	return good;
+	return ret->alg >= 0;
+}
+
+static bool is_jwt_signed(struct mf_span text, struct mf_span signature, const struct header *h,
+			  const struct mf_jwt_keys *keys)
+{
+	uint8_t bytes[MF_JWT_SIGNATURE_MAX];
+	int len = mf_base64url_decode(signature, bytes, sizeof(bytes));
+
+	return len > 0 &&
+	       mf_jwt_keys_verify(keys, (enum mf_jwt_alg)h->alg, h->has_kid ? h->kid : NULL, text,
+				  mf_span_of(bytes, (size_t)len));
 }
 
 /* A claim that may be missing, and is text otherwise. */
@@ -183,14 +212,18 @@ static bool read_claims(const json_t *json, int64_t now_s, struct mf_jwt *ret)
 	       copy_claim(json, "iss", &ret->has_iss, ret->iss);
 }
 
-int mf_jwt_read(struct mf_span text, struct mf_span secret, int64_t now_s, struct mf_jwt *ret)
+int mf_jwt_read(struct mf_span text, const struct mf_jwt_keys *keys, int64_t now_s,
+		struct mf_jwt *ret)
 {
 	struct mf_span header, payload, signature, both;
 	const uint8_t *dot;
+	struct header h;
 	json_t *json;
 	bool good;
 
-	dot = text.len <= HEADER_MAX + 1 + MF_TOKEN_MAX ? memchr(text.ptr, '.', text.len) : NULL;
+	dot = text.len && text.len <= HEADER_MAX + 1 + PAYLOAD_MAX + 1 + JWT_SIGNATURE_TEXT_MAX
+		      ? memchr(text.ptr, '.', text.len)
+		      : NULL;
 	if (!dot)
 		return MF_E_BAD;
 	header = mf_span_of(text.ptr, (size_t)(dot - text.ptr));
@@ -202,7 +235,8 @@ int mf_jwt_read(struct mf_span text, struct mf_span secret, int64_t now_s, struc
 	both = mf_span_of(text.ptr, header.len + 1 + payload.len);
 	signature = mf_span_sub(text, both.len + 1, text.len);
 	if (header.len == 0 || header.len > HEADER_MAX || payload.len == 0 ||
-	    payload.len > PAYLOAD_MAX || !is_signed(both, signature, secret) || !is_hs256(header))
+	    payload.len > PAYLOAD_MAX || !read_header(header, &h) ||
+	    !is_jwt_signed(both, signature, &h, keys))
 		return MF_E_BAD;
 	json = read_object(payload, 0);
 	good = json && read_claims(json, now_s, ret);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * token.h - who a browser is, in words that need no store: session tokens and JSON Web Tokens, both under HMAC-SHA256
+ * token.h - who a browser is, in words that need no store: session tokens and JSON Web Tokens
  *
- * A session token is B64URL({"v":1,"sid":"...","exp":N}) "." B64URL(HMAC of the first part). A JWT is RFC 7519's with the algorithm
- * HS256 and a claim "sid". Several gateways that have the secret in common accept each other's.
+ * A session token is B64URL({"v":1,"sid":"...","exp":N}) "." B64URL(HMAC of the first part). A JWT is RFC 7519's with a claim "sid",
+ * signed by HS256, RS256 or EdDSA (jwt_keys.h). Several gateways that have a secret in common accept each other's.
  *
- * Nothing of a token is read before its signature is found good, which is compared in constant time.
+ * Nothing of a token is read before its signature is found good, but a JWT's header, which says what key to look for: bounded, and never
+ * with a key of its own. Header fields that have to be understood ("crit", RFC 7515 4.1.11) are not.
  */
 #ifndef MF_PROXIES_GATEWAY_TOKEN_H
 #define MF_PROXIES_GATEWAY_TOKEN_H
@@ -32,6 +33,8 @@ int mf_token_read(struct mf_span text, struct mf_span secret, int64_t now_ms, st
 int mf_token_mint(const char *sid, int64_t exp_s, struct mf_span secret,
 		  char buf[MF_TOKEN_MINT_ROOM]);
 
+struct mf_jwt_keys; /* jwt_keys.h */
+
 struct mf_jwt {
 	char sid[MF_TOKEN_SID_MAX];
 	int64_t iat_s, exp_s;
@@ -40,6 +43,7 @@ struct mf_jwt {
 };
 
 /** mf_jwt_read() - Return: 0; MF_E_BAD, also where "exp" is over or "nbf" is not yet (@now_s since 1970) */
-int mf_jwt_read(struct mf_span text, struct mf_span secret, int64_t now_s, struct mf_jwt *ret);
+int mf_jwt_read(struct mf_span text, const struct mf_jwt_keys *keys, int64_t now_s,
+		struct mf_jwt *ret);
 
 #endif

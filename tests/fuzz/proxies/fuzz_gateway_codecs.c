@@ -7,6 +7,7 @@
 #include "core/base/err.h"
 #include "core/base/hash.h"
 #include "proxies/gateway/host.h"
+#include "proxies/gateway/jwt_keys.h"
 #include "proxies/gateway/mux.h"
 #include "proxies/gateway/origin.h"
 #include "proxies/gateway/token.h"
@@ -48,6 +49,7 @@ static uint64_t read_mux(struct mf_span in, size_t step)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char origin[MF_ORIGIN_ROOM], again[MF_ORIGIN_ROOM];
+	static struct mf_jwt_keys *keys;
 	static struct mf_jwt jwt;
 	struct mf_span in = mf_span_of(data, size), host, port;
 	uint8_t head[MF_UDP_FRAME_HEAD_MAX];
@@ -72,6 +74,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (mf_gw_target_read(in, &host, &port) == 0)
 		MF_MUST(host.len + 1 + port.len == size);
 	(void)mf_token_read(in, mf_span_str("secret"), 0, &t);
-	(void)mf_jwt_read(in, mf_span_str("secret"), 0, &jwt);
+	if (!keys) {
+		keys = mf_jwt_keys_new();
+		MF_MUST(keys && mf_jwt_keys_add_secret(keys, mf_span_str("secret")) == 0);
+	}
+	(void)mf_jwt_read(in, keys, 0, &jwt);
 	return 0;
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway's HTTP: what every answer carries, who is let in through which proxy, what is refused in which order and how."""
-import base64, json, os, shutil, socket, struct, subprocess, sys, tempfile, unittest
+import base64, json, os, shutil, signal, socket, struct, subprocess, sys, tempfile, time, unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
 from rig import MOONFENCE, TMP, WAIT, Gateway, Refused, Server, Udp, dns_answer, echo, open_file, question, wait_for
@@ -285,6 +285,85 @@ class Proxies(unittest.TestCase):
         wait_for("room", lambda: refusal(self.gw, TCP, a)[0] == 101)
         open.pop().close()
         self.assertGreater(self.gw.metric('moonfence_gateway_refusals_total{reason="address_connections"}'), 0)
+
+
+def openssl(*args, stdin=None):
+    return subprocess.run(["openssl", *args], input=stdin, capture_output=True, check=True).stdout
+
+
+class Key:
+    """An Ed25519 or RSA key of OpenSSL's own, in files."""
+
+    def __init__(self, name, *how):
+        self.path = f"{TMP}/{name}.pem"
+        openssl("genpkey", *how, "-out", self.path)
+        self.pem = openssl("pkey", "-in", self.path, "-pubout").decode()
+        self.rsa = "RSA" in how
+
+    def jwk(self, kid):
+        der = openssl("pkey", "-in", self.path, "-pubout", "-outform", "DER")
+        return {"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": b64url(der[-32:])}
+
+    def jwt(self, kid=None, **claims):
+        header = {"alg": "RS256" if self.rsa else "EdDSA", **({"kid": kid} if kid else {})}
+        text = b64url(json.dumps(header).encode()) + "." + b64url(json.dumps({"iat": 1, "exp": int(time.time()) + 1000, "sid": "s", **claims}).encode())
+        with open_file(self.path + ".in", "wb") as f:
+            f.write(text.encode())
+        how = ["dgst", "-sha256", "-sign", self.path, self.path + ".in"] if self.rsa else ["pkeyutl", "-sign", "-rawin", "-inkey", self.path, "-in", self.path + ".in"]
+        return text + "." + b64url(openssl(*how))
+
+
+def write(path, text):
+    with open_file(path + ".new", "w") as f:
+        f.write(text)
+    os.rename(path + ".new", path)
+
+
+@unittest.skipUnless(shutil.which("openssl"), "no openssl")
+class Keys(unittest.TestCase):
+    def test_jwt_keys_and_their_rotation(self):
+        one, two, rsa = Key("one", "-algorithm", "ED25519"), Key("two", "-algorithm", "ED25519"), Key("rsa", "-algorithm", "RSA")
+        path = TMP + "/keys.json"
+        write(path, json.dumps({"keys": [one.jwk("1")]}))
+        gw = Gateway("--auth", "jwt", "--jwt-keys", path)
+        let_in = lambda jwt: refusal(gw, TCP, [("Authorization", "Bearer " + jwt)])[0]
+        self.assertEqual([let_in(t) for t in (one.jwt("1"), one.jwt(), one.jwt("2"), two.jwt("1"), rsa.jwt(), one.jwt(exp=5))], [101, 101, 401, 401, 401, 401])
+        write(path, json.dumps({"keys": [two.jwk("2"), one.jwk("1")]})) # a file that changes is read again
+        wait_for("the second key", lambda: let_in(two.jwt("2")) == 101)
+        self.assertEqual(let_in(one.jwt("1")), 101)
+        write(path, "no keys")
+        gw.p.send_signal(signal.SIGHUP)
+        self.assertEqual(let_in(two.jwt("2")), 101)
+        write(path, "kid: r\n" + rsa.pem)
+        wait_for("the RSA key", lambda: let_in(rsa.jwt("r")) == 101)
+        self.assertEqual([let_in(t) for t in (two.jwt("2"), rsa.jwt("2"))], [401, 401])
+        self.assertEqual(gw.stop(), 0)
+        for bad in (one.path, path + ".not"): # a private key; none
+            r = subprocess.run([MOONFENCE, "gateway", "--listen", "127.0.0.1:0", "--auth", "jwt", "--jwt-keys", bad], capture_output=True, timeout=WAIT)
+            self.assertEqual(r.returncode, 125)
+
+    def test_secrets_rotate(self):
+        path = TMP + "/rotating"
+        write(path, "first\n")
+        gw = Gateway("--auth", "session", "--session-secret-file", path)
+        cookie = lambda: ("Cookie", gw.http("POST", "/session")[1]["set-cookie"].split(";")[0])
+        let_in = lambda c: refusal(gw, TCP, [c])[0]
+        old = cookie()
+        write(path, "second\nfirst\n")
+        verify = Gateway("--auth", "session", "--session-secret-file", path) # what the new one alone is signed by
+        write(path + "2", "second\n")
+        only = Gateway("--auth", "session", "--session-secret-file", path + "2")
+        wait_for("the new secret", lambda: refusal(only, TCP, [cookie()])[0] == 101)
+        self.assertEqual([let_in(old), refusal(verify, TCP, [old])[0], refusal(only, TCP, [old])[0]], [101, 101, 401])
+        # who comes with an old cookie keeps its session under the new secret
+        again = gw.http("POST", "/session", [old])[1]["set-cookie"].split(";")[0].split("=", 1)[1]
+        sid = lambda t: json.loads(base64.urlsafe_b64decode(t.split(".")[0] + "=="))["sid"]
+        self.assertEqual(sid(again), sid(old[1].split("=", 1)[1]))
+        write(path, "second\n")
+        wait_for("the end of the old one", lambda: let_in(old) == 401)
+        self.assertEqual(let_in(("Cookie", "aero_session=" + again)), 101)
+        for g in (gw, verify, only):
+            self.assertEqual(g.stop(), 0)
 
 
 class Rates(unittest.TestCase):
