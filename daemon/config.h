@@ -9,7 +9,7 @@
  *	policy:
  *	  paths: [/etc/moonfence/policies]
  *
- * `sessions:`, `mounts:` and `proxy:` are processes that it runs (service_config.h).
+ * `sessions:`, `mounts:`, `proxy:` and `gateway:` are processes that it runs (service_config.h).
  *
  * Every key stands in the table of config.c or config_services.c, with its kind and its bounds. A key that is not there, a value of another kind
  * or out of bounds, is an error with its place. docs/daemon.md lists the keys; a test compares.
@@ -46,7 +46,7 @@ struct mf_config {
 	const char *events_rotate; /* as mf_journal_parse() reads it */
 	/* restart: */
 	struct mf_restart_config restart;
-	/* sessions:, mounts:, proxy: */
+	/* sessions:, mounts:, proxy:, gateway: */
 	struct mf_service_config *services; /* in the file's order */
 	size_t service_cnt;
 	char *memory; /* where texts are */
@@ -68,7 +68,7 @@ int mf_config_read(struct mf_config *c, const char *path, struct mf_err *err);
 void mf_config_done(struct mf_config *c);
 
 /**
- * mf_config_each_change() - What two files say differently, but for what is run (sessions:, mounts:, proxy:)
+ * mf_config_each_change() - What two files say differently, but for what is run (sessions:, mounts:, proxy:, gateway:)
  * @live: whether a daemon that runs takes it over; else it wants a restart
  */
 void mf_config_each_change(const struct mf_config *a, const struct mf_config *b,

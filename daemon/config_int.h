@@ -24,7 +24,7 @@ int mf_config_unknown(const struct mf_config_parse *p, const char *section,
 		      const struct mf_yaml_node *key, const char *const *names);
 
 /* config_services.c */
-#define MF_CONFIG_SERVICE_SECTIONS 3
+#define MF_CONFIG_SERVICE_SECTIONS 4
 const char *mf_config_service_section(size_t i);
 bool mf_config_is_services(const char *section);
 int mf_config_take_services(struct mf_config_parse *p, const struct mf_yaml_node *section,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config_services.c - `sessions:`, `mounts:` and `proxy:` of moonfence.yaml; see service_config.h */
+/* config_services.c - `sessions:`, `mounts:`, `proxy:` and `gateway:` of moonfence.yaml; see service_config.h */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,10 @@ enum {
 	WORDS_MAX = 900, /* of one command line: sessions_routes.c has room for 1,024 */
 };
 
-enum section { RUN = 1, MOUNT = 2, PROXY = 4, ALL = RUN | MOUNT | PROXY };
+enum section { RUN = 1, MOUNT = 2, PROXY = 4, GATEWAY = 8, ALL = RUN | MOUNT | PROXY | GATEWAY };
+
+/* Of these there is one, whose id is the section's name. */
+enum { ONE = PROXY | GATEWAY };
 
 /* How a value becomes a member of the request, or words of the command line. */
 enum value {
@@ -43,7 +46,7 @@ static const struct key keys[] = {
 	{ "source", MOUNT, MOUNT, PATH, NULL },
 	{ "place", MOUNT, MOUNT, PATH, NULL },
 	{ "policies", ALL, 0, SOURCES, NULL },
-	{ "variables", RUN | MOUNT, 0, MAPS, "--var" },
+	{ "variables", RUN | MOUNT | GATEWAY, 0, MAPS, "--var" },
 	{ "labels", RUN | MOUNT, 0, PAIRS, NULL },
 	{ "workspace", RUN, 0, PATH, NULL },
 	{ "directory", RUN, 0, PATH, NULL },
@@ -51,23 +54,31 @@ static const struct key keys[] = {
 	{ "output", ALL, 0, PATH, NULL },
 	{ "events", ALL, 0, WORD, "--events" },
 	{ "events_rotate", ALL, 0, WORD, "--events-rotate" },
-	{ "events_strict", ALL, 0, FLAG, "--events-strict" },
-	{ "reevaluate_open", RUN, 0, FLAG, "--reevaluate-open" },
+	{ "events_strict", RUN | MOUNT | PROXY, 0, FLAG, "--events-strict" },
+	{ "reevaluate_open", RUN | GATEWAY, 0, FLAG, "--reevaluate-open" },
 	{ "approvals", ALL, 0, WORD, "--approvals" },
 	{ "capture", RUN, 0, WORD, "--capture" },
 	{ "trash", MOUNT, 0, WORD, "--trash" },
 	{ "allow_other", MOUNT, 0, FLAG, "--allow-other" },
 	{ "listen", PROXY, 0, WORD, "--listen" },
+	{ "listen", GATEWAY, GATEWAY, WORDS, "--listen" },
+	{ "tls_cert", GATEWAY, 0, WORD, "--tls-cert" },
+	{ "tls_key", GATEWAY, 0, WORD, "--tls-key" },
+	{ "auth", GATEWAY, 0, WORD, "--auth" },
+	{ "session_secret_file", GATEWAY, 0, WORD, "--session-secret-file" },
+	{ "origins", GATEWAY, 0, WORDS, "--origin" },
+	{ "open", GATEWAY, 0, WORDS, "--open" },
+	{ "allow_private", GATEWAY, 0, FLAG, "--allow-private" },
 	{ "http", PROXY, 0, FLAG, "--http" },
 	{ "maps", PROXY, 0, MAPS, "--map" },
-	{ "user", PROXY, 0, WORD, "--user" },
+	{ "user", PROXY | GATEWAY, 0, WORD, "--user" },
 	{ "for_users", PROXY, 0, WORDS, "--for-user" },
 	{ "dir", PROXY, 0, WORD, "--dir" },
 	{ "ca_dir", PROXY, 0, WORD, "--ca-dir" },
 	{ "hosts", PROXY, 0, NO_FLAG, "--no-hosts" },
 	{ "dns", PROXY, 0, NO_FLAG, "--no-dns" },
 	{ "dns_listen", PROXY, 0, WORD, "--dns-listen" },
-	{ "dns_servers", PROXY, 0, WORDS, "--dns" },
+	{ "dns_servers", PROXY | GATEWAY, 0, WORDS, "--dns" },
 	{ "detection", PROXY, 0, NO_FLAG, "--no-detection" },
 	{ "options", ALL, 0, LIST, NULL },
 	{ "restart", ALL, 0, RESTART, NULL },
@@ -81,6 +92,7 @@ static const struct {
 	{ "sessions", "run", RUN },
 	{ "mounts", "mount", MOUNT },
 	{ "proxy", "proxy", PROXY },
+	{ "gateway", "gateway", GATEWAY },
 };
 
 _Static_assert(MF_ARRAY_SIZE(sections) == MF_CONFIG_SERVICE_SECTIONS, "");
@@ -328,7 +340,7 @@ static int check_wanted(const struct item *it, const struct mf_yaml_node *node)
 {
 	for (size_t i = 0; i < MF_ARRAY_SIZE(keys); i++)
 		if ((keys[i].wanted_in & it->section) &&
-		    !json_object_get(it->s->start, keys[i].name))
+		    mf_yaml_is_null(mf_yaml_get(node, keys[i].name)))
 			return mf_config_wrong(it->p, node, "%s is missing", keys[i].name);
 	return 0;
 }
@@ -363,8 +375,8 @@ static int fill_item(struct item *it, const char *section, const struct mf_yaml_
 {
 	int r = 0;
 
-	if (it->section == PROXY)
-		json_object_set_new(it->s->start, "id", json_string("proxy"));
+	if (it->section & ONE)
+		json_object_set_new(it->s->start, "id", json_string(section));
 	if (it->section == MOUNT) /* it is mounted again when it was killed */
 		json_array_append_new(it->words, json_string("--replace-dead"));
 	for (size_t i = 0; r == 0 && i < node->cnt; i++) {
@@ -390,8 +402,7 @@ static int take_item(struct mf_config_parse *p, size_t section, const struct mf_
 		return mf_config_wrong(p, node, "'%s' wants keys, not %s", sections[section].name,
 				       mf_yaml_kind_name(node->kind));
 	if (c->service_cnt == MF_SERVICES_MAX)
-		return mf_config_wrong(p, node, "at most %d sessions, mounts and proxies in all",
-				       MF_SERVICES_MAX);
+		return mf_config_wrong(p, node, "at most %d services in all", MF_SERVICES_MAX);
 	if (!c->services)
 		c->services = calloc(MF_SERVICES_MAX, sizeof(*c->services));
 	if (!c->services)
@@ -417,7 +428,7 @@ int mf_config_take_services(struct mf_config_parse *p, const struct mf_yaml_node
 
 	if (mf_yaml_is_null(node))
 		return 0;
-	if (sections[at].section == PROXY)
+	if (sections[at].section & ONE)
 		return take_item(p, at, node);
 	if (node->kind != MF_YAML_LIST)
 		return mf_config_wrong(p, node, "'%s' wants a list, not %s", section->text,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * service_config.h - what moonfence.yaml says of the processes that the daemon runs: `sessions:`, `mounts:`, `proxy:`
+ * service_config.h - what moonfence.yaml says of the processes that the daemon runs: `sessions:`, `mounts:`, `proxy:`, `gateway:`
  *
  *	mounts:
  *	  - id: project

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * services.h - what moonfence.yaml has the daemon run, kept running: sessions, mounts, the proxy
+ * services.h - what moonfence.yaml has the daemon run, kept running: sessions, mounts, the proxy, the gateway
  *
  * A service is a session (sessions.h) that the daemon starts by itself, starts again when it fails, after pauses that grow and
  * not for ever, and ends with itself. One that runs already when the daemon begins, because the last daemon was killed, is

@@ -62,8 +62,8 @@ static void reload_config(void *ctx, struct mf_api_call *call)
 
 static const struct mf_api_schema schemas[] = {
 	{ "Service",
-	  "{\"type\": \"object\", \"description\": \"a session, mount or proxy that moonfence.yaml names\", \"required\": [\"id\", \"kind\", \"state\"], \"properties\": {"
-	  "\"id\": {\"type\": \"string\"}, \"kind\": {\"enum\": [\"run\", \"mount\", \"proxy\"]},"
+	  "{\"type\": \"object\", \"description\": \"a session, mount, proxy or gateway that moonfence.yaml names\", \"required\": [\"id\", \"kind\", \"state\"], \"properties\": {"
+	  "\"id\": {\"type\": \"string\"}, \"kind\": {\"enum\": [\"run\", \"mount\", \"proxy\", \"gateway\"]},"
 	  "\"state\": {\"enum\": [\"waiting\", \"starting\", \"running\", \"delayed\", \"ending\", \"ended\", \"failed\"], \"description\": \"delayed: it failed and is started again; failed: it is not\"},"
 	  "\"restart\": {\"enum\": [\"on_failure\", \"always\", \"never\"]},"
 	  "\"keep\": {\"type\": \"boolean\", \"description\": \"it goes on when the daemon ends\"},"
@@ -88,7 +88,7 @@ static const struct mf_api_route routes[] = {
 	{ .method = "GET",
 	  .path = "/v1/services",
 	  .id = "listServices",
-	  .summary = "The sessions, mounts and the proxy that moonfence.yaml names",
+	  .summary = "The sessions, mounts, the proxy and the gateway that moonfence.yaml names",
 	  .answer = "ServiceList",
 	  .fn = list_services },
 	{ .method = "GET",

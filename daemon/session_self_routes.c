@@ -268,7 +268,7 @@ static const char maps_query[] =
 static const struct mf_api_schema schemas[] = {
 	{ "SessionCard",
 	  "{\"type\": \"object\", \"description\": \"a session, as its process says\", \"required\": [\"id\", \"kind\", \"pid\"], \"properties\": {"
-	  "\"id\": {\"type\": \"string\"}, \"kind\": {\"enum\": [\"run\", \"mount\", \"resolver\", \"proxy\"]},"
+	  "\"id\": {\"type\": \"string\"}, \"kind\": {\"enum\": [\"run\", \"mount\", \"resolver\", \"proxy\", \"gateway\"]},"
 	  "\"pid\": {\"type\": \"integer\", \"description\": \"of the session's moonfence\"},"
 	  "\"started\": {\"type\": \"string\", \"description\": \"RFC 3339, UTC\"},"
 	  "\"backend\": {\"type\": \"string\", \"description\": \"how traffic is captured\"},"

@@ -2,7 +2,7 @@
 /*
  * session_self_routes.h - what a session's own process answers about itself: GET and DELETE /v1/session, GET /v1/maps, /v1/maps/flows
  *
- * A session is a running `moonfence run`, `mount`, `resolver` or `proxy`. Its process serves these beside /v1/events
+ * A session is a running `moonfence run`, `mount`, `resolver`, `proxy`, `vm-net` or `gateway`. Its process serves these beside /v1/events
  * (event_feed.h) at a socket of its own; the daemon asks there, and so does `moonfence policy trace`.
  *
  * Threads: that of the API; what a card names is read from it, so it must bear that (names and runtime do).
@@ -18,7 +18,7 @@ struct mf_session_routes;
 
 /* Everything borrowed until the routes are freed, and not changed meanwhile; what does not apply is NULL or 0. */
 struct mf_session_card {
-	const char *kind; /* "run", "mount", "resolver", "proxy", "vm-net" */
+	const char *kind; /* "run", "mount", "resolver", "proxy", "vm-net", "gateway" */
 	const char *id;
 	const char *backend;	     /* how traffic is captured */
 	const char *place;	     /* where it is seen: a mount point */

@@ -2,7 +2,7 @@
 /*
  * sessions.h - the sessions of one host, as its daemon knows them: started here, or found by their control sockets
  *
- * A session is a process of its own (`moonfence run`, `mount`, `resolver`, `proxy`) with a control socket (session_self_routes.h).
+ * A session is a process of its own (`moonfence run`, `mount`, `resolver`, `proxy`, `vm-net`, `gateway`) with a control socket (session_self_routes.h).
  * The daemon starts such processes, finds those that others started in the directory of the sockets, follows their events into
  * one ring, and asks and ends them. None of them depends on the daemon: when it ends, or is killed, they go on, and the next
  * daemon finds them again and reads what happened meanwhile, as far as they kept it.

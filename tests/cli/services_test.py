@@ -246,6 +246,24 @@ class Services(DaemonCase):
         self.assertEqual(self.end(daemon), 0)
         self.assertEqual(subprocess.run(curl, capture_output=True, check=False).returncode, 7)
 
+    def test_the_gateway_serves_while_the_daemon_runs(self):
+        output = os.path.join(self.directory, "gateway.out")
+        policy = self.write("web.lua", 'return { name = "web", dns = function(q) return resolve "192.0.2.7" end }\n')
+        config = self.config(f"gateway:\n  listen: ['127.0.0.1:0', '[::1]:0']\n  auth: none\n  origins: ['https://app.example']\n"
+                             f"  allow_private: true\n  policies: [{policy}]\n  output: {output}\n")
+        daemon = self.start("-c", config)
+        self.wait_for_state(daemon, "gateway", "running")
+        session = self.ask(daemon, "GET", "/v1/sessions/gateway")
+        self.assertEqual((session["kind"], session["policies"]), ("gateway", [policy]))
+        with open(output, encoding="utf-8") as file:
+            four, six = re.findall(r"http://\S+/", file.read())
+        curl = ["curl", "-sS", "-g", "--noproxy", "*", "--max-time", "120"]
+        for url in (four, six):
+            done = subprocess.run([*curl, url + "dns-json?name=any.example&type=A", "-H", "Origin: https://app.example"], capture_output=True, check=False)
+            self.assertIn(b"192.0.2.7", done.stdout, done)
+        self.assertEqual(self.end(daemon), 0)
+        self.assertEqual(subprocess.run([*curl, four], capture_output=True, check=False).returncode, 7)
+
     def test_mistakes_are_told_with_their_place(self):
         for text, where, say in (
                 ("mount: []\n", "1:1", "unknown key 'mount'; did you mean 'mounts'?"),
@@ -263,6 +281,8 @@ class Services(DaemonCase):
                 ("proxy: {id: x}\n", "1:9", "unknown key 'id' in 'proxy'"),
                 ("proxy: {maps: [a]}\n", "1:15", "maps wants NAME: text"),
                 ("proxy: {listen: ''}\n", "1:17", "listen wants text"),
+                ("gateway: {auth: none}\n", "1:10", "listen is missing"),
+                ("gateway: {listen: 127.0.0.1:0}\n", "1:19", "listen wants a list"),
                 ("restart: {times: -1}\n", "1:18", "from 0 to 1000")):
             path = self.write("bad.yaml", text)
             err = self.call("daemon", "-c", path, "--check", status=2)[1]
@@ -271,7 +291,7 @@ class Services(DaemonCase):
 
     def test_every_key_is_in_the_manual(self):
         with open(os.path.join(ROOT, "daemon/config_services.c"), encoding="utf-8") as file:
-            keys = re.findall(r'^\t\{ "(\w+)", (?:ALL|RUN|MOUNT|PROXY)', file.read(), re.M)
+            keys = re.findall(r'^\t\{ "(\w+)", (?:ALL|RUN|MOUNT|PROXY|GATEWAY)', file.read(), re.M)
         self.assertGreater(len(keys), 25)
         with open(os.path.join(ROOT, "docs/daemon.md"), encoding="utf-8") as file:
             text = file.read()
