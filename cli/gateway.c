@@ -166,6 +166,22 @@ static void gather(void *ctx, struct mf_metrics *m)
 	mf_run_metrics_gather(m, &from);
 }
 
+/* A network for guests, where this system has a stack for them. */
+static int open_guests(struct mf_gateway_command *g, struct mf_err *err)
+{
+	const struct mf_gateway_guests_options o = { .l2 = g->opt.l2,
+						     .pcap_dir = g->pcap_dir,
+						     .log = &g->host.log };
+	int rc = g->no_ethernet ? MF_E_UNSUPPORTED : mf_gateway_guests_new(&o, &g->guests, err);
+
+	if (rc < 0)
+		return rc == MF_E_UNSUPPORTED ? 0 : rc;
+	mf_gateway_guests_get_ops(g->guests, &g->session.ops);
+	g->opt.frames = mf_gateway_guests_frames(g->guests);
+	g->proxy_options.datagrams_given = true;
+	return 0;
+}
+
 static int serve(struct mf_gateway_command *g, struct mf_err *err)
 {
 	struct mf_http_service_options http = { .size = sizeof(http),
@@ -190,11 +206,15 @@ static int serve(struct mf_gateway_command *g, struct mf_err *err)
 	mf_gateway_access_apply(&g->access, &g->opt);
 	g->opt.gather = gather;
 	g->opt.gather_ctx = g;
-	rc = mf_proxy_start(g->base, &g->session, &g->proxy_options, &g->proxy, err);
+	rc = open_guests(g, err);
+	if (rc == 0)
+		rc = mf_proxy_start(g->base, &g->session, &g->proxy_options, &g->proxy, err);
 	if (rc == 0)
 		rc = mf_http_service_new(g->base, &http, &g->http, err);
 	if (rc == 0)
 		rc = mf_gateway_new(g->base, g->proxy, g->http, &g->opt, &g->gw, err);
+	if (rc == 0 && g->guests)
+		rc = mf_gateway_guests_begin(g->guests, g->base, g->proxy, g->gw, err);
 	for (size_t i = 0; i < g->listen_cnt && rc == 0; i++) {
 		rc = (g->access.proxy_protocol
 			      ? mf_http_service_listen_proxied
@@ -251,7 +271,9 @@ static void tear_down(struct mf_gateway_command *g)
 {
 	mf_http_service_free(g->http);
 	mf_gateway_free(g->gw);
+	mf_gateway_guests_end(g->guests);
 	mf_proxy_stop(g->proxy);
+	mf_gateway_guests_free(g->guests);
 	for (size_t i = 0; i < g->listen_cnt; i++)
 		if (g->listen[i].fd >= 0)
 			mf_sock_close(g->listen[i].fd);

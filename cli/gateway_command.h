@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 
 #include "cli/gateway_access.h"
+#include "cli/gateway_guests.h"
 #include "cli/gateway_keys.h"
 #include "cli/options.h"
 #include "cli/policy_host.h"
@@ -37,6 +38,9 @@ struct mf_gateway_command {
 	size_t origin_cnt;
 	struct mf_gateway_access access;
 	struct mf_gateway_options opt;
+	bool no_ethernet;
+	const char *pcap_dir;
+	char raw_path[128];
 	struct mf_proxy_options proxy_options;
 	/* as it runs */
 	struct mf_session session;
@@ -48,6 +52,7 @@ struct mf_gateway_command {
 	struct mf_proxy *proxy;
 	struct mf_http_service *http;
 	struct mf_gateway *gw;
+	struct mf_gateway_guests *guests;
 };
 
 /** mf_gateway_options_parse() - Return: -1: go on; else the exit status, and what was wrong has been said */
@@ -56,5 +61,9 @@ int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv
 /** mf_gateway_take_relay() - --relay. Return: 0; an exit status, and what was wrong has been said */
 int mf_gateway_take_relay(const struct mf_usage *usage, struct mf_gateway_command *g,
 			  const char *value);
+
+/** mf_gateway_ethernet_option() - The words of --ethernet. Return: 0; MF_E_INVAL, at *ret_bad */
+int mf_gateway_ethernet_option(struct mf_gateway_command *g, const char *value,
+			       const char **ret_bad);
 
 #endif

@@ -34,6 +34,8 @@ enum {
 	OPT_MEMBER_CONNECTIONS,
 	OPT_DIAL_TIMEOUT,
 	OPT_IDLE_TIMEOUT,
+	OPT_ETHERNET,
+	OPT_PCAP,
 	OPT_EVENTS,
 	OPT_EVENTS_ROTATE,
 	OPT_REEVALUATE,
@@ -129,6 +131,13 @@ static const struct mf_option options[] = {
 	{ OPT_IDLE_TIMEOUT, 0, "idle-timeout", "SECONDS", "of a TCP connection; default: 300" },
 	{ OPT_RELAY, 0, "relay", "NAME=VALUE",
 	  "a setting of the UDP relay (docs/gateway.md), as filter=any; may be repeated" },
+	{ OPT_ETHERNET, 0, "ethernet", "WORDS",
+	  "guests that send Ethernet frames: off; or, with commas, max=N, session-max=N, "
+	  "address-max=N channels (default: 4096, any, any), rate=N messages a second, bytes=N, "
+	  "frame=BYTES, control=BYTES, queue=BYTES, tcp=N connections of a guest, ping-ms=N, "
+	  "idle-ms=N, origin (one is wanted), raw=PATH (default: /raw), rooms=none, session or all "
+	  "(guests with the same ?room= see each other)" },
+	{ OPT_PCAP, 0, "pcap", "DIR", "write the frames of each guest into a pcapng file there" },
 	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
 	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
 	{ OPT_REEVALUATE, 0, "reevaluate-open", NULL, MF_REEVALUATE_OPTION_HELP },
@@ -333,6 +342,13 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 				  &g->proxy_options.tcp_idle_ms);
 	case OPT_RELAY:
 		return mf_gateway_take_relay(&usage, g, value);
+	case OPT_ETHERNET:
+		if (mf_gateway_ethernet_option(g, value, &value) < 0)
+			return mf_options_wrong(&usage, "--ethernet does not know '%s'", value);
+		return 0;
+	case OPT_PCAP:
+		g->pcap_dir = value;
+		return 0;
 	case OPT_EVENTS:
 		g->host.events_path = value;
 		return 0;

@@ -21,6 +21,11 @@ struct mf_vm_stack;
 
 struct mf_vm_stack_options {
 	uint16_t mtu; /* 0: 1,500 */
+	/* As of nic/guest_stack.h; 0: its default */
+	uint32_t conns_max, conns_each, half_open, bytes_each;
+	/* Of a datagram: whose it is (@flow->member), and whether it may go on. Return: 0; less: it is refused. NULL: all go on */
+	int (*own)(void *ctx, struct mf_session_flow *flow);
+	void *own_ctx;
 };
 
 /** mf_vm_stack_new() - Return: 0, MF_E_IO (no socket on loopback), MF_E_NOMEM */

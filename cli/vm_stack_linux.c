@@ -38,6 +38,7 @@ struct link {
 };
 
 struct mf_vm_stack {
+	struct mf_vm_stack_options options;
 	struct mf_guest_stack *stack;
 	struct event_base *base;
 	struct mf_proxy *proxy;
@@ -301,16 +302,6 @@ int mf_vm_stack_find_flow(void *ctx, enum mf_proto proto, const struct mf_endpoi
 
 /* ---- datagrams --------------------------------------------------------------------------------------------------- */
 
-static void on_datagram(void *ctx, const struct mf_flow *flow, struct mf_span payload)
-{
-	struct mf_vm_stack *s = ctx;
-	struct mf_session_flow f;
-
-	if (s->proxy && make_flow(MF_UDP, flow, &f))
-		mf_proxy_take_datagram(s->proxy, &f, (uint8_t *)(uintptr_t)payload.ptr,
-				       payload.len);
-}
-
 static int send_udp(void *ctx, const struct mf_session_flow *flow, const uint8_t *payload,
 		    size_t len)
 {
@@ -347,6 +338,20 @@ static int refuse_udp(void *ctx, const struct mf_session_flow *flow, const uint8
 	event_active(s->later, EV_TIMEOUT, 0);
 	s->packet(s->ctx, answer, n);
 	return 0;
+}
+
+static void on_datagram(void *ctx, const struct mf_flow *flow, struct mf_span payload)
+{
+	struct mf_vm_stack *s = ctx;
+	struct mf_session_flow f;
+
+	if (!s->proxy || !make_flow(MF_UDP, flow, &f))
+		return;
+	if (s->options.own && s->options.own(s->options.own_ctx, &f) < 0)
+		(void)refuse_udp(s, &f, payload.ptr, payload.len);
+	else
+		mf_proxy_take_datagram(s->proxy, &f, (uint8_t *)(uintptr_t)payload.ptr,
+				       payload.len);
 }
 
 void mf_vm_stack_get_ops(struct mf_vm_stack *s, struct mf_session_ops *ret)
@@ -421,7 +426,12 @@ int mf_vm_stack_new(const struct mf_vm_stack_options *options, struct mf_vm_stac
 		    struct mf_err *err)
 {
 	struct mf_vm_stack *s = calloc(1, sizeof(*s));
-	const struct mf_guest_stack_options o = { .size = sizeof(o), .mtu = options->mtu };
+	const struct mf_guest_stack_options o = { .size = sizeof(o),
+						  .mtu = options->mtu,
+						  .conns_max = options->conns_max,
+						  .conns_each = options->conns_each,
+						  .half_open = options->half_open,
+						  .bytes_each = options->bytes_each };
 	const struct mf_guest_stack_ops ops = { .packet = on_packet,
 						.datagram = on_datagram,
 						.accept = on_accept,
@@ -433,6 +443,7 @@ int mf_vm_stack_new(const struct mf_vm_stack_options *options, struct mf_vm_stac
 
 	if (!s)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	s->options = *options;
 	s->listener = -1;
 	r = listen_here(s, err);
 	if (r == 0)

@@ -234,10 +234,13 @@ void mf_guest_on_frame(void *ctx, uint8_t *frame, size_t len)
 		return;
 	}
 	if (memcmp(src, g->mac, 6) != 0) {
-		mf_guest_dropped(g, MF_GUEST_DROP_SPOOFED_MAC);
-		return;
+		if (!net->options.any_mac) {
+			mf_guest_dropped(g, MF_GUEST_DROP_SPOOFED_MAC);
+			return;
+		}
+		mf_guest_rename(g, src);
 	}
-	to_us = memcmp(dst, net->mac, 6) == 0;
+	to_us = memcmp(dst, net->mac, 6) == 0 || (net->options.any_mac && !is_group_mac(dst));
 	if (!to_us && !is_group_mac(dst)) {
 		mf_guest_dropped(g, MF_GUEST_DROP_NOT_OURS);
 		return;

@@ -67,6 +67,8 @@ struct mf_guest *mf_guest_find(struct mf_guest_net *net, const uint8_t *pkt, siz
 /* A whole frame of two pieces, at least as long as the least one. Return: 0, MF_E_AGAIN (counted) */
 int mf_guest_put(struct mf_guest *g, const uint8_t *head, size_t head_len, const uint8_t *body,
 		 size_t len);
+/* It has another MAC from now on, and keeps its addresses */
+void mf_guest_rename(struct mf_guest *g, const uint8_t mac[6]);
 /* The MAC is known: give it addresses. Return: false if there are none left */
 bool mf_guest_settle(struct mf_guest *g, const uint8_t mac[6]);
 

@@ -90,11 +90,11 @@ int mf_guest_net_new(const struct mf_guest_net_options *options, const struct mf
 					  options->domain);
 		}
 	}
-	memcpy(net->mac, router_mac, 6);
+	memcpy(net->mac, memcmp(o->mac, zero, 6) == 0 ? router_mac : o->mac, 6);
 	memcpy(net->router4, o->net4, 4);
 	memcpy(net->dns4, o->net4, 4);
 	net->router4[3] = MF_GUEST_HOST_ROUTER;
-	net->dns4[3] = MF_GUEST_HOST_DNS;
+	net->dns4[3] = o->names_at_router ? MF_GUEST_HOST_ROUTER : MF_GUEST_HOST_DNS;
 	memcpy(net->router6, o->net6, 6);
 	memcpy(net->dns6, o->net6, 6);
 	net->router6[15] = MF_GUEST_HOST_ROUTER;
@@ -189,6 +189,12 @@ bool mf_guest_settle(struct mf_guest *g, const uint8_t mac[6])
 	if (net->ops.event)
 		net->ops.event(net->ops.ctx, g, false);
 	return true;
+}
+
+void mf_guest_rename(struct mf_guest *g, const uint8_t mac[6])
+{
+	memcpy(g->mac, mac, 6);
+	memcpy(g->net->slots[g->slot].mac, mac, 6);
 }
 
 int mf_guest_put(struct mf_guest *g, const uint8_t *head, size_t head_len, const uint8_t *body,

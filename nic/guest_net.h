@@ -11,7 +11,7 @@
  * DHCPv6, echo requests to the router, in fragments, too. Echo requests to others go to ops.echo; all other IP packets to the
  * stack (ops.packet), whatever their destination.
  *
- * Isolation. Each guest has a wire, an IPv4 address and an IPv6 /64 of its own; there is no switch. A frame counts only with
+ * Isolation (any_mac apart). Each guest has a wire, an IPv4 address and an IPv6 /64 of its own; there is no switch. A frame counts only with
  * the source MAC that the guest came with and a source address that is its own; ARP and neighbour messages that say
  * something else, advertisements of routers and redirects are dropped and counted. Rate and queue have limits for each guest.
  *
@@ -52,7 +52,14 @@ struct mf_guest_net_options {
 	uint8_t net4[4]; /* of a /24: 10.0.2.0. Router .2, name server .3, guests from .15 on */
 	uint8_t net6
 		[6]; /* a /48: fd6d:6f6f:6e67::. Router ::2, name server ::3; guest N gets its /64 number N */
-	bool no6;	    /* nothing of IPv6 is answered or passed */
+	bool no6;	      /* nothing of IPv6 is answered or passed */
+	uint8_t mac[6];	      /* the router's; 52:6d:6f:6f:6e:02 */
+	bool names_at_router; /* there is no name server .3: guests ask the router */
+	/*
+	 * A guest may change its MAC, as an emulator's does that goes on from a saved state, and speak to the router by any: its wire
+	 * says whose its frames are.
+	 */
+	bool any_mac;
 	uint16_t mtu;	    /* 1,500 */
 	uint32_t lease_s;   /* 86,400 */
 	const char *domain; /* borrowed: option 15, and the search list; NULL: none */

@@ -33,7 +33,7 @@ void mf_guest_serve_arp(struct mf_guest *g, const uint8_t *p, size_t len)
 		return;
 	}
 	/* Whoever speaks of addresses that are not its own wants to be somebody else. */
-	if (memcmp(p + 8, g->mac, 6) != 0 ||
+	if ((memcmp(p + 8, g->mac, 6) != 0 && !g->net->options.any_mac) ||
 	    (memcmp(sender, nobody, 4) != 0 && memcmp(sender, g->address4, 4) != 0)) {
 		mf_guest_dropped(g, MF_GUEST_DROP_SPOOFED_IP);
 		return;
@@ -88,6 +88,8 @@ void mf_guest_serve_dhcp4(struct mf_guest *g, const uint8_t *msg, size_t len)
 	memcpy(lease.address, g->address4, 4);
 	memcpy(lease.router, net->router4, 4);
 	memcpy(lease.mac, g->mac, 6);
+	if (o->any_mac && len >= 34) /* who asks by another name is answered by that */
+		memcpy(lease.mac, msg + 28, 6);
 	memcpy(lease.dns[0], net->dns4, 4);
 	memcpy(lease.ntp, o->ntp, sizeof(lease.ntp));
 	memcpy(lease.boot_server, o->boot_server, 4);

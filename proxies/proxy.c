@@ -49,7 +49,7 @@ static int start_parts(struct mf_proxy *p, struct mf_err *err)
 		r = mf_dns_proxy_new(p, &p->dns, err);
 	if (r == 0 && !p->opt.names_only)
 		r = mf_tcp_proxy_new(p, &p->tcp, err);
-	if (r == 0 && !p->opt.names_only && !p->opt.given_only)
+	if (r == 0 && !p->opt.names_only && (!p->opt.given_only || p->opt.datagrams_given))
 		r = mf_udp_proxy_new(p, &p->udp, err);
 	if (r == 0 && p->opt.services)
 		r = mf_service_gateway_new(p, &p->gateway, err);
@@ -146,6 +146,20 @@ void mf_proxy_take_echo(struct mf_proxy *p, const struct mf_session_flow *flow,
 {
 	if (!p->cut)
 		mf_icmp_proxy_take(p, flow, echo);
+}
+
+void mf_proxy_forget_client(struct mf_proxy *p, const struct mf_addr *client)
+{
+	if (p->udp)
+		mf_udp_proxy_forget(p->udp, client);
+}
+
+void mf_proxy_take_names(struct mf_proxy *p, int fd, const struct mf_session_flow *flow)
+{
+	if (p->cut)
+		mf_sock_reset(fd);
+	else
+		mf_dns_tcp_serve(p->dns, fd, flow);
 }
 
 void mf_proxy_get_stats(const struct mf_proxy *p, struct mf_proxy_stats *ret)

@@ -74,6 +74,8 @@ struct mf_proxy_options {
 	bool names_only;
 	/* Connections come by mf_proxy_take_tcp(): no listener is wanted */
 	bool given_only;
+	/* With that: datagrams come, too, by mf_proxy_take_datagram() */
+	bool datagrams_given;
 
 	/* Real resolvers (mf_dns_server_parse()); none: the nameservers of @resolv_conf. */
 	struct mf_dns_server dns_servers[MF_PROXY_DNS_SERVERS_MAX];
@@ -194,6 +196,15 @@ void mf_proxy_take_datagram(struct mf_proxy *proxy, const struct mf_session_flow
  */
 void mf_proxy_take_echo(struct mf_proxy *proxy, const struct mf_session_flow *flow,
 			const struct mf_session_echo *echo);
+
+/**
+ * mf_proxy_forget_client() - Whoever has this address has gone: its UDP flows end, and nothing points at its member through them
+ * Cost: one pass over all UDP flows
+ */
+void mf_proxy_forget_client(struct mf_proxy *proxy, const struct mf_addr *client);
+
+/** mf_proxy_take_names() - Serve questions of DNS on a connected stream socket, which is the proxy's from now on */
+void mf_proxy_take_names(struct mf_proxy *proxy, int fd, const struct mf_session_flow *flow);
 
 /*
  * What becomes of a connection that was handed over. reached() is called at most once: bytes go on, and come back. ended() is

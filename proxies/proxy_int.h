@@ -77,6 +77,7 @@ void mf_tcp_proxy_cut(struct mf_tcp_proxy *tcp);
 int mf_udp_proxy_new(struct mf_proxy *p, struct mf_udp_proxy **ret, struct mf_err *err);
 void mf_udp_proxy_free(struct mf_udp_proxy *udp);
 void mf_udp_proxy_cut(struct mf_udp_proxy *udp);
+void mf_udp_proxy_forget(struct mf_udp_proxy *udp, const struct mf_addr *client);
 void mf_udp_proxy_take(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 		       uint8_t *payload, size_t len);
 

@@ -634,6 +634,15 @@ void mf_udp_proxy_cut(struct mf_udp_proxy *udp)
 		mf_udp_flow_close(udp->oldest, udp->proxy->cut ? "policy" : "session_end");
 }
 
+void mf_udp_proxy_forget(struct mf_udp_proxy *udp, const struct mf_addr *client)
+{
+	for (struct mf_udp_flow *f = udp->oldest, *next; f; f = next) {
+		next = f->newer;
+		if (mf_addr_eq(&f->ends.client.addr, client))
+			mf_udp_flow_close(f, "session_end");
+	}
+}
+
 void mf_udp_proxy_free(struct mf_udp_proxy *udp)
 {
 	if (!udp)

@@ -150,6 +150,15 @@ bool mf_gw_is_open(const struct mf_gateway *gw, const struct mf_addr *addr)
 	return false;
 }
 
+bool mf_gateway_may(struct mf_gateway *gw, const struct mf_session_flow *flow)
+{
+	if (mf_gw_is_open(gw, &flow->server.addr))
+		return true;
+	gw->stats.flows_denied++;
+	mf_gw_announce_refusal(gw, flow, NULL, "the gateway is open to public addresses only");
+	return false;
+}
+
 void mf_gw_announce_refusal(struct mf_gateway *gw, const struct mf_session_flow *flow,
 			    const char *host, const char *why)
 {

@@ -138,6 +138,7 @@ static void gather(struct mf_gateway *gw, struct mf_metrics *m)
 	gauge(m, "moonfence_gateway_websockets", "WebSockets that are open", s.sockets_open);
 	gauge(m, "moonfence_gateway_flows", "TCP connections that are open", s.flows_open);
 	gauge(m, "moonfence_gateway_members", "Browsers that are known", s.members);
+	mf_gw_l2_gather(gw, m);
 	if (gw->opt.gather)
 		gw->opt.gather(gw->opt.gather_ctx, m);
 }
@@ -247,7 +248,7 @@ static void on_session(void *ctx, struct mf_http_exchange *x, const struct mf_ht
 	const struct mf_gateway_options *o = &gw->opt;
 	int64_t exp_s = (int64_t)time(NULL) + o->session_ttl_s;
 	const char *base = o->base_path ? o->base_path : "";
-	char body[2048], at[40];
+	char body[2048], at[40], l2[300] = "", l2_limits[128] = "";
 	struct mf_gw_who who;
 
 	if (!may_ask(gw, x, req, &who))
@@ -262,15 +263,22 @@ static void on_session(void *ctx, struct mf_http_exchange *x, const struct mf_ht
 		return;
 	}
 	format_time(exp_s, at, sizeof(at));
+	if (o->frames) {
+		snprintf(l2, sizeof(l2), ",\"l2\":\"%s/l2\"", base);
+		snprintf(l2_limits, sizeof(l2_limits),
+			 ",\"l2\":{\"maxFramePayloadBytes\":%u,\"maxControlPayloadBytes\":%u}",
+			 o->l2.frame_max, o->l2.control_max);
+	}
 	snprintf(body, sizeof(body),
 		 "{\"session\":{\"expiresAt\":\"%s\"},"
 		 "\"endpoints\":{\"tcp\":\"%s/tcp\",\"tcpMux\":\"%s/tcp-mux\",\"udp\":\"%s/udp\","
-		 "\"dnsQuery\":\"%s/dns-query\",\"dnsJson\":\"%s/dns-json\"},"
+		 "\"dnsQuery\":\"%s/dns-query\",\"dnsJson\":\"%s/dns-json\"%s},"
 		 "\"limits\":{\"tcp\":{\"maxConnections\":%u,\"maxMessageBytes\":%u,"
 		 "\"connectTimeoutMs\":%u,\"idleTimeoutMs\":%u},"
-		 "\"dns\":{\"maxQueryBytes\":%u}}}",
-		 at, base, base, base, base, base, o->member_flows_max, o->message_max,
-		 gw->proxy->opt.dial_timeout_ms, gw->proxy->opt.tcp_idle_ms, o->dns_message_max);
+		 "\"dns\":{\"maxQueryBytes\":%u}%s}}",
+		 at, base, base, base, base, base, l2, o->member_flows_max, o->message_max,
+		 gw->proxy->opt.dial_timeout_ms, gw->proxy->opt.tcp_idle_ms, o->dns_message_max,
+		 l2_limits);
 	answer_session(gw, x, req, &who, 201, body, exp_s);
 }
 

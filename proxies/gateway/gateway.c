@@ -130,7 +130,7 @@ static bool has_word(struct mf_span list, const char *word)
 }
 
 /* RFC 6455 4.2.1; Return: why it is none */
-static const char *check_handshake(const struct mf_http_request *req, char accept[29])
+const char *mf_gw_check_handshake(const struct mf_http_request *req, char accept[29])
 {
 	struct mf_span upgrade, connection, version, key;
 	bool ok = find_single(req, "upgrade", &upgrade) &&
@@ -146,8 +146,7 @@ static const char *check_handshake(const struct mf_http_request *req, char accep
 	return NULL;
 }
 
-/* Return: 1: it is offered; 0: it is not; MF_E_BAD: the field is malformed */
-static int offers(const struct mf_http_request *req, const char *protocol)
+int mf_gw_offers(const struct mf_http_request *req, const char *protocol)
 {
 	struct mf_span list = mf_http_find_field(req, "sec-websocket-protocol"), one;
 	bool found = false;
@@ -162,7 +161,7 @@ static int offers(const struct mf_http_request *req, const char *protocol)
 	return r < 0 ? r : found;
 }
 
-static bool is_blocked(const struct mf_gateway *gw, const struct mf_addr *addr)
+bool mf_gw_is_blocked(const struct mf_gateway *gw, const struct mf_addr *addr)
 {
 	for (size_t i = 0; i < gw->opt.blocked_client_cnt; i++)
 		if (mf_cidr_has(&gw->opt.blocked_clients[i], addr))
@@ -197,7 +196,7 @@ static bool check(struct mf_gateway *gw, struct mf_http_exchange *x,
 		  const struct mf_http_request *req, const char *protocol, bool late,
 		  struct mf_gw_who *who, char accept[29])
 {
-	const char *why = check_handshake(req, accept);
+	const char *why = mf_gw_check_handshake(req, accept);
 	char text[96];
 	int r;
 
@@ -210,10 +209,10 @@ static bool check(struct mf_gateway *gw, struct mf_http_exchange *x,
 		return false;
 	}
 	mf_gw_who_read(gw, req, who);
-	r = protocol ? offers(req, protocol) : 1;
+	r = protocol ? mf_gw_offers(req, protocol) : 1;
 	if (!who->known && !late) { /* 401 comes first */
 		refuse(gw, x, 401, MF_GW_REFUSED_CREDENTIALS, "Unauthorized");
-	} else if (is_blocked(gw, &req->peer.addr)) {
+	} else if (mf_gw_is_blocked(gw, &req->peer.addr)) {
 		refuse(gw, x, 403, MF_GW_REFUSED_CLIENT, "Client IP blocked");
 	} else if (!who->origin_ok) {
 		refuse(gw, x, 403, MF_GW_REFUSED_ORIGIN, "Origin not allowed");
@@ -250,7 +249,25 @@ void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 		refuse(gw, x, 429, why, "Too many concurrent connections");
 		return NULL;
 	}
-	f = calloc(1, size);
+	f = mf_gw_front_new(gw, x, req, kind, member, address, accept, size);
+	if (!f)
+		return NULL;
+	f->protocol = protocol;
+	f->known = who.known;
+	f->by_jwt = who.by_jwt;
+	f->offered = who.offered;
+	if (!who.known && who.origin[0])
+		f->origin = strdup(who.origin);
+	return f;
+}
+
+void *mf_gw_front_new(struct mf_gateway *gw, struct mf_http_exchange *x,
+		      const struct mf_http_request *req, const struct mf_gw_front_kind *kind,
+		      struct mf_gw_member *member, struct mf_gw_address *address,
+		      const char accept[29], size_t size)
+{
+	struct mf_gw_front *f = calloc(1, size);
+
 	if (!f) {
 		mf_gw_member_unref(member);
 		mf_gw_refuse(gw, x, 503, "Out of memory");
@@ -263,13 +280,7 @@ void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 	f->client = req->peer;
 	f->x = x;
 	f->kind = kind;
-	f->protocol = protocol;
-	f->known = who.known;
-	f->by_jwt = who.by_jwt;
-	f->offered = who.offered;
-	if (!who.known && who.origin[0])
-		f->origin = strdup(who.origin);
-	memcpy(f->accept, accept, sizeof(accept));
+	memcpy(f->accept, accept, sizeof(f->accept));
 	member->sockets++;
 	gw->stats.sockets_open++;
 	f->next = gw->fronts;
@@ -359,7 +370,9 @@ static void set_defaults(struct mf_gateway_options *o)
 		{ &o->relay.buckets_max, 1024 }, { &o->relay.violation_window_ms, 10000 },
 		{ &o->wisp_streams_max, 1024 },	 { &o->wisp_window, 128 },
 		{ &o->addresses_max, 65536 },	 { &o->wisp_buffer_max, 4 << 20 },
-		{ &o->stall_ms, 30000 },
+		{ &o->stall_ms, 30000 },	 { &o->l2.wires_max, 4096 },
+		{ &o->l2.frame_max, 2048 },	 { &o->l2.control_max, 256 },
+		{ &o->l2.queue_max, 1048576 },
 	};
 
 	for (size_t i = 0; i < MF_ARRAY_SIZE(numbers); i++)
@@ -413,8 +426,8 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 	if (!gw->members || !gw->addresses || !gw->timeouts ||
 	    mf_ws_set_new(base, &ws, &gw->sockets) < 0 || mf_gw_session_add(gw, http) < 0 ||
 	    mf_gw_tcp_add(gw, http) < 0 || mf_gw_mux_add(gw, http) < 0 ||
-	    mf_gw_udp_add(gw, http) < 0 || mf_gw_dns_add(gw, http) < 0 ||
-	    mf_gw_relays_add(gw, http) < 0) {
+	    mf_gw_udp_add(gw, http) < 0 || mf_gw_l2_add(gw, http) < 0 ||
+	    mf_gw_dns_add(gw, http) < 0 || mf_gw_relays_add(gw, http) < 0) {
 		mf_gateway_free(gw);
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the gateway");
 	}
@@ -450,6 +463,8 @@ void mf_gateway_free(struct mf_gateway *gw)
 	/* connections of the proxy still point at members */
 	if (gw->proxy->tcp)
 		mf_tcp_proxy_cut(gw->proxy->tcp);
+	if (gw->opt.frames && gw->opt.frames->let_go)
+		gw->opt.frames->let_go(gw->opt.frames->ctx);
 	mf_gw_members_free(gw->members);
 	mf_gw_addresses_free(gw->addresses);
 	mf_keyring_free(gw->own_keys);

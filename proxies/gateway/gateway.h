@@ -6,6 +6,7 @@
  *	GET /tcp?host=H&port=P				one connection a WebSocket
  *	GET /tcp-mux					many, "aero-tcp-mux-v1"
  *	GET /udp					datagrams
+ *	GET /l2, /eth, /raw				Ethernet frames (frames.h)
  *	GET, POST /dns-query, GET /dns-json		names
  *	GET /wisp/, /wisp/HOST:PORT			Wisp and wsproxy, of other emulators' clients
  *	GET /websockify					one connection to a configured target
@@ -15,8 +16,10 @@
 #ifndef MF_PROXIES_GATEWAY_H
 #define MF_PROXIES_GATEWAY_H
 
+#include "core/base/addr.h"
 #include "core/base/err.h"
 #include "core/base/span.h"
+#include "proxies/gateway/frames.h"
 
 struct event_base;
 struct mf_cidr;	      /* core/match/cidr_set.h */
@@ -26,6 +29,7 @@ struct mf_http_service;
 struct mf_keyring; /* keyring.h */
 struct mf_metrics;
 struct mf_proxy;
+struct mf_session_flow;
 
 /* Where /websockify leads: @name is its token; NULL: what is meant where no token is said. @host: a name or an address */
 struct mf_gateway_target {
@@ -131,6 +135,8 @@ struct mf_gateway_options {
 	const struct mf_gateway_target *targets;
 	size_t target_cnt;
 	const char *version;
+	const struct mf_gateway_frames *frames; /* where frames go; NULL: none are taken */
+	struct mf_gateway_l2_options l2;
 	/* What else /metrics tells; NULL: nothing */
 	void (*gather)(void *ctx, struct mf_metrics *m);
 	void *gather_ctx;
@@ -163,6 +169,7 @@ struct mf_gateway_stats {
 	uint64_t questions, sessions;
 	uint64_t malformed; /* packets of Wisp */
 	uint64_t members;
+	struct mf_gateway_l2_stats l2;
 };
 
 /** mf_gateway_new() - Return: 0; MF_E_UNSUPPORTED (built without WebSockets), MF_E_INVAL, MF_E_NOMEM, MF_E_FULL */
@@ -172,6 +179,12 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 
 /** mf_gateway_stop() - No new sessions (503), and every WebSocket is told 1001; Return: those still open */
 size_t mf_gateway_stop(struct mf_gateway *gw);
+
+/**
+ * mf_gateway_may() - The floor for a connection or datagram that a guest of @frames makes: whether policies may be asked about it at all
+ * A refusal is told as an event and counted.
+ */
+bool mf_gateway_may(struct mf_gateway *gw, const struct mf_session_flow *flow);
 
 /** mf_gateway_free() - After the HTTP service, before the proxy; NULL is fine */
 void mf_gateway_free(struct mf_gateway *gw);

@@ -43,6 +43,7 @@ struct mf_gateway {
 	uint64_t relay_events[MF_RELAY_EVENT_CNT];
 	uint32_t relay_session_cnt;
 	struct mf_gw_addresses *addresses;
+	struct mf_http_route raw_route;
 	uint64_t request_cnt, request_seed; /* of names for requests */
 	char request_id[40], fault[512];    /* while they are being sent */
 	bool stopping;
@@ -134,6 +135,16 @@ struct mf_gw_front_kind {
 void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 			const struct mf_http_request *req, const struct mf_gw_front_kind *kind,
 			const char *protocol, size_t size);
+bool mf_gw_is_blocked(const struct mf_gateway *gw, const struct mf_addr *addr);
+/* The same in pieces, for who refuses in other words. Return: why the handshake is none; NULL: it is good */
+const char *mf_gw_check_handshake(const struct mf_http_request *req, char accept[29]);
+/* Return: 1: @protocol is offered; 0: it is not; MF_E_BAD: the field is malformed */
+int mf_gw_offers(const struct mf_http_request *req, const char *protocol);
+/* @member: the reference is the front's. Return: NULL without memory: @x was answered */
+void *mf_gw_front_new(struct mf_gateway *gw, struct mf_http_exchange *x,
+		      const struct mf_http_request *req, const struct mf_gw_front_kind *kind,
+		      struct mf_gw_member *member, struct mf_gw_address *address,
+		      const char accept[29], size_t size);
 /* Answer 101; kind->open() follows, or kind->done() */
 void mf_gw_front_accept(struct mf_gw_front *f);
 /* Answer in place of that; @f is gone */
@@ -174,6 +185,8 @@ int mf_gw_session_add(struct mf_gateway *gw, struct mf_http_service *http);
 int mf_gw_tcp_add(struct mf_gateway *gw, struct mf_http_service *http);
 int mf_gw_mux_add(struct mf_gateway *gw, struct mf_http_service *http);
 int mf_gw_udp_add(struct mf_gateway *gw, struct mf_http_service *http);
+int mf_gw_l2_add(struct mf_gateway *gw, struct mf_http_service *http);
+void mf_gw_l2_gather(struct mf_gateway *gw, struct mf_metrics *m);
 int mf_gw_dns_add(struct mf_gateway *gw, struct mf_http_service *http);
 void mf_gw_dns_free(struct mf_gateway *gw);
 int mf_gw_relays_add(struct mf_gateway *gw, struct mf_http_service *http);

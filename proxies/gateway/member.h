@@ -20,8 +20,8 @@ struct mf_gw_member {
 	struct mf_gw_member *hash_next, *idle_prev, *idle_next;
 	uint64_t hash, idle_since_ms;
 	uint32_t refs;
-	uint32_t flows, sockets; /* open now; whoever opens them counts */
-	bool relay_session;	 /* of the UDP relay; relay_session.c's */
+	uint32_t flows, sockets, wires; /* open now; whoever opens them counts */
+	bool relay_session;		/* of the UDP relay; relay_session.c's */
 	char id[MF_TOKEN_SID_MAX];
 };
 
