@@ -83,7 +83,7 @@ struct mf_rtc_options {
 		receive_buffer_max; /* what a peer may have on its way, bytes a session: max(1 MiB, 2 x message_max); >= 1,500 */
 	uint32_t send_queue_max; /* bytes that wait for a peer, of one channel: 1 MiB */
 	uint32_t
-		channels_max; /* of a session: 16; SCTP streams: as many as ids are used, at most 1,024 */
+		channels_max; /* of a session: 16, at most 256; SCTP has four streams for each, and at least 64 */
 	uint32_t sessions_max;	     /* 16,384 */
 	uint32_t connect_timeout_ms; /* until DTLS and SCTP stand: 30,000 */
 	uint32_t

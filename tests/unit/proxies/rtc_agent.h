@@ -31,8 +31,9 @@ struct agent {
 	void *user;
 	/* what happened */
 	bool checked, connected, is_up, down;
-	unsigned errors, asked, acks, resets;
-	int ended; /* of DTLS: MF_E_*, 0 */
+	unsigned errors, asked, acks, resets, resets_done;
+	bool closed[64]; /* streams that were closed from here */
+	int ended;	 /* of DTLS: MF_E_*, 0 */
 };
 
 static inline void agent_dtls_output(void *ctx, struct mf_span datagram)
@@ -78,13 +79,17 @@ static inline void agent_on_reset(void *ctx, uint16_t stream)
 	struct agent *a = ctx;
 
 	a->resets++;
-	(void)mf_sctp_reset(a->sctp, stream);
+	if (!a->closed[stream])
+		(void)mf_sctp_reset(a->sctp, stream);
+	a->closed[stream] = false;
 }
 
 static inline void agent_on_reset_done(void *ctx, uint16_t stream)
 {
-	(void)ctx;
+	struct agent *a = ctx;
+
 	(void)stream;
+	a->resets_done++;
 }
 
 static inline void agent_on_room(void *ctx)
@@ -258,6 +263,12 @@ static inline int agent_open(struct agent *a, uint16_t stream,
 	};
 
 	return mf_sctp_send(a->sctp, &way, mf_span_of(buf, len));
+}
+
+static inline int agent_close(struct agent *a, uint16_t stream)
+{
+	a->closed[stream] = true;
+	return mf_sctp_reset(a->sctp, stream);
 }
 
 static inline void agent_end(struct agent *a)

@@ -66,7 +66,7 @@ static void test_vectors(void **state)
 	assert_true(mf_stun_is_whole(&m, PASSWORD));
 }
 
-/* Each bit of a message counts, but where it is padding or a name that nobody reads */
+/* Each bit of a message counts: by its fingerprint, if by nothing else */
 static void test_any_change_shows(void **state)
 {
 	uint8_t copy[sizeof(request) - 1];
