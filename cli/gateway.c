@@ -204,6 +204,7 @@ static int serve(struct mf_gateway_command *g, struct mf_err *err)
 	g->opt.origins = (const char *const *)g->origins;
 	g->opt.origin_cnt = g->origin_cnt;
 	mf_gateway_access_apply(&g->access, &g->opt);
+	mf_gateway_wisp_apply(g);
 	g->opt.gather = gather;
 	g->opt.gather_ctx = g;
 	rc = open_guests(g, err);
@@ -292,6 +293,7 @@ static void tear_down(struct mf_gateway_command *g)
 		free(g->origins[i]);
 	mf_gateway_access_done(&g->access);
 	mf_keyring_free(g->ring);
+	mf_gateway_wisp_done(&g->wisp);
 	free(g);
 }
 

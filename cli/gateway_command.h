@@ -21,6 +21,13 @@ enum {
 	MF_GATEWAY_SIGNALS_MAX = 3,
 };
 
+/* Of other emulators' clients: who they are, and where they may be led */
+struct mf_gateway_wisp {
+	struct mf_gateway_login *logins;
+	struct mf_gateway_target *targets;
+	size_t login_cnt, target_cnt;
+};
+
 struct mf_gateway_command {
 	/* as asked for */
 	struct mf_policy_host host;
@@ -37,6 +44,7 @@ struct mf_gateway_command {
 	char *origins[MF_GATEWAY_ORIGINS_MAX];
 	size_t origin_cnt;
 	struct mf_gateway_access access;
+	struct mf_gateway_wisp wisp;
 	struct mf_gateway_options opt;
 	bool no_ethernet;
 	const char *pcap_dir;
@@ -57,6 +65,16 @@ struct mf_gateway_command {
 
 /** mf_gateway_options_parse() - Return: -1: go on; else the exit status, and what was wrong has been said */
 int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv);
+
+/* Each takes one value of an option. Return: 0; an exit status, and what was wrong has been said */
+int mf_gateway_take_wisp(const struct mf_usage *usage, struct mf_gateway_command *g,
+			 const char *value);
+int mf_gateway_take_target(const struct mf_usage *usage, struct mf_gateway_command *g,
+			   const char *value);
+int mf_gateway_take_target_file(const struct mf_usage *usage, struct mf_gateway_command *g,
+				const char *value);
+void mf_gateway_wisp_apply(struct mf_gateway_command *g);
+void mf_gateway_wisp_done(struct mf_gateway_wisp *w);
 
 /** mf_gateway_take_relay() - --relay. Return: 0; an exit status, and what was wrong has been said */
 int mf_gateway_take_relay(const struct mf_usage *usage, struct mf_gateway_command *g,

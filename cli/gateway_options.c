@@ -46,6 +46,9 @@ enum {
 	OPT_VERBOSE,
 	OPT_RELAY,
 	OPT_JWT_KEYS,
+	OPT_WISP,
+	OPT_TARGET,
+	OPT_TARGET_FILE,
 	OPT_TRUSTED_PROXY,
 	OPT_TRUSTED_FIELD,
 	OPT_PROXY_PROTOCOL,
@@ -138,6 +141,11 @@ static const struct mf_option options[] = {
 	  "idle-ms=N, origin (one is wanted), raw=PATH (default: /raw), rooms=none, session or all "
 	  "(guests with the same ?room= see each other)" },
 	{ OPT_PCAP, 0, "pcap", "DIR", "write the frames of each guest into a pcapng file there" },
+	{ OPT_WISP, 0, "wisp", "NAME=VALUE",
+	  "a setting of Wisp (docs/gateway.md), as path=/wisp; may be repeated" },
+	{ OPT_TARGET, 0, "target", "[NAME=]HOST:PORT",
+	  "where /websockify?token=NAME leads, or /websockify; may be repeated" },
+	{ OPT_TARGET_FILE, 0, "target-file", "FILE", "lines NAME: HOST:PORT of such" },
 	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
 	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
 	{ OPT_REEVALUATE, 0, "reevaluate-open", NULL, MF_REEVALUATE_OPTION_HELP },
@@ -349,6 +357,12 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 	case OPT_PCAP:
 		g->pcap_dir = value;
 		return 0;
+	case OPT_WISP:
+		return mf_gateway_take_wisp(&usage, g, value);
+	case OPT_TARGET:
+		return mf_gateway_take_target(&usage, g, value);
+	case OPT_TARGET_FILE:
+		return mf_gateway_take_target_file(&usage, g, value);
 	case OPT_EVENTS:
 		g->host.events_path = value;
 		return 0;

@@ -33,13 +33,13 @@ struct mf_session_flow;
 
 /* Where /websockify leads: @name is its token; NULL: what is meant where no token is said. @host: a name or an address */
 struct mf_gateway_target {
-	const char *name, *host;
+	char *name, *host;
 	uint16_t port;
 };
 
 /* Who may use Wisp; where there is none, everybody that may use the gateway. */
 struct mf_gateway_login {
-	const char *name, *password;
+	char *name, *password;
 };
 
 /* How a client may say who it is; none of them: nobody is asked. */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the gateway's tests share: the program, servers behind it, a WebSocket client that says exactly what it is told to."""
-import atexit, base64, json, os, shutil, socket, socketserver, ssl, struct, subprocess, tempfile, threading, time
+import atexit, base64, json, os, shutil, socket, socketserver, ssl, struct, subprocess, tempfile, threading, time, weakref
 
 MOONFENCE = os.environ["MOONFENCE"]
 TMP = tempfile.mkdtemp(prefix="gateway-")
@@ -148,8 +148,11 @@ class Refused(Exception):
 class WebSocket:
     """Client side of RFC 6455; fragments, masks and opcodes as the caller wants them."""
 
+    all = weakref.WeakSet()
+
     def __init__(self, gw, path, fields=(), protocol=None, early=b""):
-        self.s = gw.socket()
+        self.gw, self.s = gw, gw.socket()
+        WebSocket.all.add(self)
         self.buf = b""
         key = base64.b64encode(os.urandom(16)).decode()
         head = (f"GET {path} HTTP/1.1\r\nHost: gw.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"

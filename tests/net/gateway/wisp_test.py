@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Wisp, wsproxy and websockify of moonfence gateway: exact bytes, and other people's clients."""
-import os, shutil, socket, struct, subprocess, threading, time, unittest
+import os, selectors, shutil, socket, struct, subprocess, threading, time, unittest
 
 from rig import *
 
@@ -27,6 +27,34 @@ def keep_alive(conn):
 pages = Server(keep_alive)
 
 
+class Pour:
+    """A server that has always something to say to each of its clients: one thread, so that none is favoured."""
+
+    def __init__(self):
+        self.sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = self.sock.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        sel = selectors.DefaultSelector()
+        sel.register(self.sock, selectors.EVENT_READ)
+        while True:
+            for key, _ in sel.select():
+                if key.fileobj is self.sock:
+                    c = self.sock.accept()[0]
+                    c.setblocking(False)
+                    sel.register(c, selectors.EVENT_WRITE)
+                    continue
+                try:
+                    while key.fileobj.send(bytes(65536)) == 65536:
+                        pass
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    sel.unregister(key.fileobj)
+                    key.fileobj.close()
+
+
 def closed_port():
     with socket.create_server(("127.0.0.1", 0)) as s:
         return s.getsockname()[1]
@@ -46,6 +74,19 @@ def extension(id, payload=b""):
 
 def info(*extensions, major=2):
     return packet(INFO, 0, bytes([major, 0]) + b"".join(extensions))
+
+
+def stop(gw):
+    """Its clients leave first: nobody has to wait for their Close."""
+    for ws in WebSocket.all:
+        if ws.gw is gw:
+            ws.s.close()
+    return gw.stop()
+
+
+def rss(gw):
+    with open(f"/proc/{gw.p.pid}/statm") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 class Wisp:
@@ -93,7 +134,7 @@ class WispTest(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        assert cls.gw.stop() == 0
+        assert stop(cls.gw) == 0
 
     # --- versions
 
@@ -110,12 +151,331 @@ class WispTest(unittest.TestCase):
             ws.send(info(extension(1), extension(4), extension(99, b"unknown")))
             self.assertEqual(ws.recv(), (2, bytes.fromhex("03 00000000 80000000")))
 
+    def test_downgrade(self):
+        """A client that offers a subprotocol, and then speaks version 1."""
+        w = Wisp(self.gw, protocol="anything")
+        self.assertEqual(w.recv()[0], INFO)
+        w.send(connect(1, "127.0.0.1", echoes.port), packet(DATA, 1, b"as in version 1"))
+        self.assertEqual(w.recv(), (CONTINUE, 0, struct.pack("<I", WINDOW)))
+        self.assertEqual(w.bytes(1, 15), b"as in version 1")
+        w.send(info(extension(1)))  # too late: it is dropped, and nothing said about it
+        w.send(packet(DATA, 1, b"still"))
+        self.assertEqual(w.bytes(1, 5), b"still")
+
+    def test_bad_info(self):
+        for bad in (info(major=1), packet(INFO, 1, b"\2\0"), packet(INFO, 0, b"\2"), packet(INFO, 0, b"\2\0\1\xff\0\0\0"), info(extension(9, b"x" * 9000))):
+            w = Wisp(self.gw, protocol="wisp-v2")
+            w.recv()
+            w.send(bad)
+            self.assertEqual(w.recv(), (CLOSE, 0, b"\4"))
+            self.assertEqual(w.ws.recv_close(), (1008, b""))
+
+    def test_udp_wants_both(self):
+        w = Wisp(self.gw, protocol="wisp-v2")
+        w.recv()
+        w.send(info())
+        w.recv()
+        w.send(connect(1, "127.0.0.1", udp_echo.port, type=2), connect(2, "127.0.0.1", echoes.port), packet(DATA, 2, b"tcp"))
+        self.assertEqual(w.recv(), (CLOSE, 1, b"\x41"))
+        self.assertEqual(w.bytes(2, 3), b"tcp")
+
+    def test_confirmation(self):
+        w = Wisp(self.gw, protocol="wisp-v2")
+        w.recv()
+        w.send(info(extension(1), extension(5)))
+        w.recv()
+        speaks_first = Server(lambda c: (c.sendall(b"220"), c.recv(1)))
+        w.send(connect(1, "127.0.0.1", speaks_first.port))
+        self.assertEqual(w.recv(), (CONTINUE, 1, struct.pack("<I", WINDOW)))
+        self.assertEqual(w.recv(), (DATA, 1, b"220"))
+        w.send(connect(2, "127.0.0.1", udp_echo.port, type=2))
+        self.assertEqual(w.recv(), (CONTINUE, 2, struct.pack("<I", WINDOW)))
+        w.send(connect(3, "127.0.0.1", closed_port()))
+        self.assertEqual(w.recv(), (CLOSE, 3, b"\x44"))
+
+    def test_paths(self):
+        for path in ("/wisp", "/wisp/", "/wisp/?a=1", "/wisp?/", "/wisp/some/prefix/", "/wisp/name:notaport/", "/wisp/x:99999"):
+            Wisp(self.gw, path)
+        self.assertEqual(self.gw.http("GET", "/wispx")[0], 404)
+        self.assertEqual(self.gw.http("GET", "/wisp/")[0], 400)
+
     # --- streams
 
     def test_tcp(self):
         w = Wisp(self.gw)
-        w.send(connect(1, "127.0.0.1", echoes.port), packet(DATA, 1, b"at once"))
+        for text in ("text is ignored", ""):
+            w.ws.send(text.encode(), 1)
+        w.send(connect(1, "127.0.0.1", echoes.port), packet(DATA, 1, b"at once"), packet(DATA, 1))
         self.assertEqual(w.bytes(1, 7), b"at once")
+        w.send(connect(0xffffffff, "echo.test", echoes.port), packet(DATA, 0xffffffff, b"by name"))
+        self.assertEqual(w.bytes(0xffffffff, 7), b"by name")
+        big = os.urandom(1 << 20)
+        w.send(packet(DATA, 1, big))
+        self.assertEqual(w.bytes(1, len(big)), big)
+
+    def test_fragments(self):
+        """A packet may come in any pieces."""
+        w = Wisp(self.gw)
+        one, two = connect(1, "127.0.0.1", echoes.port), packet(DATA, 1, b"in pieces")
+        for p in (one, two):
+            for i, byte in enumerate(p):
+                w.ws.send(bytes([byte]), 2 if i == 0 else 0, fin=False)
+                if i % 3 == 0:
+                    w.ws.send(b"", 9)
+                    self.assertEqual(w.ws.recv_frame()[0], 10)
+            w.ws.send(b"", 0)
+        self.assertEqual(w.bytes(1, 9), b"in pieces")
+
+    def test_refusals(self):
+        w = Wisp(self.gw)
+        for i, (host, port, reason) in enumerate((
+                ("127.0.0.1", 9, 0x48), ("denied.test", 80, 0x48), ("10.1.2.3", 80, 0x48), ("169.254.169.254", 80, 0x48), ("private.test", 80, 0x48),
+                ("0xa010203", 80, 0x48), ("[::ffff:10.1.2.3]", 80, 0x48), ("127.0.0.1", 53, 0x48), ("no-such.test", 80, 0x42),
+                ("127.0.0.1", closed_port(), 0x44), ("127.0.0.1", 0, 0x41), ("a b", 80, 0x41), (b"\xff\xfe", 80, 0x41), ("", 80, 0x41), ("x" * 2000, 80, 0x41)), 1):
+            w.send(connect(i, host, port), packet(DATA, i, b"nobody hears this"))
+            self.assertEqual(w.until_close(i), (b"", reason), host)
+        w.send(connect(50, "127.0.0.1", echoes.port, type=3))
+        self.assertEqual(w.until_close(50), (b"", 0x41))
+        w.send(connect(51, "127.0.0.1", echoes.port), packet(DATA, 51, b"others live"))
+        self.assertEqual(w.bytes(51, 11), b"others live")
+
+    def test_policy_s_event(self):
+        Wisp(self.gw).send(connect(1, "denied-later.test", 9))
+        w = Wisp(self.gw)
+        w.send(connect(1, "127.0.0.1", 9))
+        w.until_close(1)
+        wait_for("its event", lambda: [e for e in self.gw.events_of(type="net_connect", effective_action="blocked", reason="no discard")])
+
+    def test_malformed(self):
+        """Dropped and counted; then the WebSocket ends."""
+        before = self.gw.metric("moonfence_gateway_malformed_total")
+        w = Wisp(self.gw)
+        bad = [b"", b"\2", packet(9, 1), packet(CONTINUE, 1, b"\1\0\0\0"), packet(CLOSE, 1), packet(CLOSE, 0, b"\2"), packet(DATA, 0, b"x"),
+               connect(0, "127.0.0.1", echoes.port), info(), packet(INFO, 0, b"x" * 100000)]
+        w.send(*bad, connect(1, "127.0.0.1", echoes.port), packet(DATA, 1, b"well"))
+        self.assertEqual(w.bytes(1, 4), b"well")
+        self.assertEqual(self.gw.metric("moonfence_gateway_malformed_total") - before, len(bad))
+        w.send(*bad)
+        self.assertEqual(w.ws.recv_close(), (1002, b""))
+
+    def test_unknown_streams_are_no_mistake(self):
+        w = Wisp(self.gw)
+        w.send(*[packet(DATA, 7, b"late")] * 100, *[packet(CLOSE, 7, b"\2")] * 100, connect(1, "127.0.0.1", echoes.port), packet(DATA, 1, b"x"))
+        self.assertEqual(w.bytes(1, 1), b"x")
+
+    def test_same_id_twice(self):
+        """Both sides agree that it is gone; the server's connection is not left behind."""
+        ended = []
+        sink = Server(lambda c: (c.recv(100), ended.append(c.recv(100))))
+        w = Wisp(self.gw)
+        w.send(connect(1, "127.0.0.1", sink.port), packet(DATA, 1, b"x"))
+        wait_for("the server", lambda: sink.seen == 1)
+        w.send(connect(1, "127.0.0.1", echoes.port))
+        self.assertEqual(w.until_close(1), (b"", 0x41))
+        wait_for("its end", lambda: self.gw.metric("moonfence_gateway_flows") == 0)
+        w.send(connect(1, "127.0.0.1", echoes.port), packet(DATA, 1, b"anew"))
+        self.assertEqual(w.bytes(1, 4), b"anew")
+
+    # --- windows
+
+    def test_continue(self):
+        """At the latest at half a window, and never for more than there is room for."""
+        w = Wisp(self.gw)
+        got = []
+        sink = Server(lambda c: got.append(sum(len(b) for b in iter(lambda: c.recv(65536), b""))))
+        w.send(connect(1, "127.0.0.1", sink.port))
+        for _ in range(20):
+            w.send(*[packet(DATA, 1, b"z" * 100)] * (WINDOW // 2))
+            type, id, payload = w.recv()
+            self.assertEqual((type, id), (CONTINUE, 1))
+            self.assertTrue(0 < struct.unpack("<I", payload)[0] <= WINDOW)
+        w.send(packet(CLOSE, 1, b"\2"))
+        wait_for("all of it", lambda: got == [20 * WINDOW // 2 * 100])
+
+    def test_before_it_is_there(self):
+        """What is sent at once waits; the window counts from there."""
+        w = Wisp(self.gw)
+        w.send(connect(1, "127.0.0.1", echoes.port), *[packet(DATA, 1, b"q" * 1000)] * WINDOW)
+        back = grants = 0
+        while back < WINDOW * 1000 or not grants:
+            type, id, payload = w.recv()
+            grants += type == CONTINUE
+            back += len(payload) if type == DATA else 0
+        self.assertEqual(back, WINDOW * 1000)
+
+    def test_overrun(self):
+        """Three windows at once, and then some more, are no violation."""
+        w = Wisp(self.gw)
+        n = 3 * WINDOW + 50
+        threading.Thread(target=w.send, args=[connect(1, "127.0.0.1", echoes.port)] + [packet(DATA, 1, bytes([i & 255]) * 1400) for i in range(n)]).start()
+        out = w.bytes(1, n * 1400)
+        self.assertEqual(out, b"".join(bytes([i & 255]) * 1400 for i in range(n)))
+
+    def test_server_that_takes_nothing(self):
+        """Bytes bound what is kept: then its client is not read, and after a while that stream is ended, for the others' sake."""
+        gw = Gateway("--auth", "none", "--wisp", "stall=1")
+        held = threading.Event()
+        stuck = Server(lambda c: (c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096), held.wait(WAIT)))
+        w = Wisp(gw)
+        w.send(connect(1, "127.0.0.1", stuck.port), connect(2, "127.0.0.1", echoes.port), packet(DATA, 2, b"before"))
+        self.assertEqual(w.bytes(2, 6), b"before")
+        before = rss(gw)
+        sender = threading.Thread(target=w.send, args=[packet(DATA, 1, b"z" * 65000)] * 1000 + [packet(DATA, 2, b"behind")])
+        sender.start()
+        reasons, out = [], b""
+        while out != b"behind":
+            type, id, payload = w.recv()
+            if type == CLOSE:
+                reasons.append((id, payload))
+            elif type == DATA:
+                out += payload
+        sender.join()
+        self.assertEqual(reasons, [(1, b"\x47")])
+        self.assertLess(rss(gw) - before, 48 << 20)  # of 65 MB; the sanitizers keep what was freed for a while
+        held.set()
+        self.assertEqual(stop(gw), 0)
+
+    def test_client_that_takes_nothing(self):
+        """A browser that does not read stops its servers; another one's are not."""
+        sent = [0]
+
+        def pour(c):
+            c.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+            while True:
+                sent[0] += c.send(b"z" * 65536)
+
+        source = Server(pour)
+        w = Wisp(self.gw)
+        w.ws.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        before = rss(self.gw)
+        w.send(*[connect(i, "127.0.0.1", source.port) for i in range(1, 21)])
+        last = [-1, 0.0]
+
+        def still():
+            if sent[0] != last[0]:
+                last[:] = [sent[0], time.monotonic()]
+            return source.seen == 20 and time.monotonic() - last[1] > 0.5
+        wait_for("that nothing moves", still)
+        self.assertLess(rss(self.gw) - before, 64 << 20)
+        other = Wisp(self.gw)
+        other.send(connect(1, "127.0.0.1", echoes.port), packet(DATA, 1, b"I read"))
+        self.assertEqual(other.bytes(1, 6), b"I read")
+        w.ws.s.close()
+
+    def test_too_many_streams(self):
+        gw = Gateway("--auth", "none", "--wisp", "streams=8")
+        w = Wisp(gw)
+        w.send(*[connect(i, "127.0.0.1", echoes.port) for i in range(1, 10)])
+        self.assertEqual(w.recv(), (CLOSE, 9, b"\x49"))
+        w.send(packet(CLOSE, 3, b"\1"))
+        wait_for("its end", lambda: gw.metric("moonfence_gateway_flows") == 7)
+        w.send(connect(10, "127.0.0.1", echoes.port), packet(DATA, 10, b"room"))
+        self.assertEqual(w.bytes(10, 4), b"room")
+        self.assertEqual(stop(gw), 0)
+
+    # --- ends
+
+    def test_close_delivers(self):
+        """50 packets of 1,000 bytes, and CLOSE behind them; also before the server is there."""
+        got = []
+        sink = Server(lambda c: got.append(sum(len(b) for b in iter(lambda: c.recv(65536), b""))))
+        for reason in (1, 2, 3, 0x81):
+            w = Wisp(self.gw)
+            w.send(connect(1, "127.0.0.1", sink.port), *[packet(DATA, 1, b"z" * 1000)] * 50, packet(CLOSE, 1, bytes([reason]) + bytes(3)))
+            wait_for("all bytes", lambda: got == [50000])
+            got.clear()
+
+    def test_half_closed(self):
+        """v86 says CLOSE where its guest says FIN, and wants the answer, and the server's CLOSE."""
+        w = Wisp(self.gw)
+        w.send(connect(1, "127.0.0.1", fins.port), packet(DATA, 1, b"question"), packet(CLOSE, 1, b"\2"))
+        self.assertEqual(w.until_close(1), (b"heard 8\n", 2))
+        # any other reason: it is gone
+        w.send(connect(2, "127.0.0.1", fins.port), packet(DATA, 2, b"question"), packet(CLOSE, 2, b"\1"))
+        wait_for("its end", lambda: self.gw.metric("moonfence_gateway_flows") == 0)
+        w.send(connect(2, "127.0.0.1", echoes.port), packet(DATA, 2, b"the same number"))
+        self.assertEqual(w.bytes(2, 15), b"the same number")
+
+    def test_answer_is_bounded(self):
+        pours = Server(lambda c: [c.sendall(b"z" * 65536) for _ in range(1000)])
+        w = Wisp(self.gw)
+        w.send(connect(1, "127.0.0.1", pours.port), packet(CLOSE, 1, b"\2"))
+        out, reason = w.until_close(1)
+        self.assertEqual(reason, 2)
+        self.assertLess(len(out), 1 << 20)
+
+    def test_server_ends(self):
+        """What it said, one CLOSE, and nothing behind it."""
+        banner = Server(lambda c: c.sendall(b"220 ready\r\n" + b"z" * 300000))
+        w = Wisp(self.gw)
+        for i in range(1, 6):
+            w.send(connect(i, "127.0.0.1", banner.port))
+            self.assertEqual(w.until_close(i), (b"220 ready\r\n" + b"z" * 300000, 2))
+            w.send(*[packet(DATA, i, b"too late")] * 200, packet(CLOSE, i, b"\2"))
+        w.send(connect(9, "127.0.0.1", echoes.port), packet(DATA, 9, b"x"))
+        self.assertEqual(w.bytes(9, 1), b"x")
+
+    def test_server_resets(self):
+        def reset(c):
+            c.recv(10)
+            c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        w = Wisp(self.gw)
+        w.send(connect(1, "127.0.0.1", Server(reset).port), packet(DATA, 1, b"x"))
+        self.assertEqual(w.until_close(1), (b"", 3))
+
+    def test_browser_leaves(self):
+        got = []
+        sink = Server(lambda c: got.append(sum(len(b) for b in iter(lambda: c.recv(65536), b""))))
+        w = Wisp(self.gw)
+        w.send(connect(1, "127.0.0.1", sink.port), *[packet(DATA, 1, b"z" * 1000)] * 100)
+        w.ws.send(struct.pack(">H", 1000), 8)
+        wait_for("all bytes", lambda: got == [100000])
+        wait_for("its end", lambda: self.gw.metric("moonfence_gateway_flows") == 0)
+
+    # --- UDP
+
+    def test_udp(self):
+        w = Wisp(self.gw)
+        w.send(connect(1, "127.0.0.1", udp_echo.port, type=2), connect(2, "echo.test", udp_echo.port, type=2))
+        for payload in (b"datagram", b"", b"x" * 1472, b"y" * 65507):
+            for id in (1, 2):
+                w.send(packet(DATA, id, payload))
+                self.assertEqual(w.recv(), (DATA, id, payload))
+        w.ws.send(packet(DATA, 1, b"in "), fin=False)
+        w.ws.send(b"pieces", 0)
+        self.assertEqual(w.recv(), (DATA, 1, b"in pieces"))
+        w.send(packet(DATA, 1, b"z" * 65508), packet(CLOSE, 1, b"\2"), packet(DATA, 1, b"gone"), packet(DATA, 2, b"there"))
+        self.assertEqual(w.recv(), (DATA, 2, b"there"))
+
+    def test_udp_refusals(self):
+        w = Wisp(self.gw)
+        for i, (host, port, reason) in enumerate((("10.1.2.3", 5000, 0x48), ("127.0.0.1", 9, 0x48), ("127.0.0.1", 443, 0x48), ("private.test", 5000, 0x48),
+                                                  ("denied.test", 5000, 0x48), ("no-such.test", 5000, 0x42), ("127.0.0.1", 0, 0x41)), 1):
+            w.send(connect(i, host, port, type=2), packet(DATA, i, b"nobody hears this"))
+            self.assertEqual(w.until_close(i), (b"", reason), host)
+
+    def test_udp_names(self):
+        """Port 53 is Moonfence's own resolver, wherever it is said to be."""
+        w = Wisp(self.gw)
+        w.send(connect(1, "192.0.2.53", 53, type=2), packet(DATA, 1, question("echo.test")))
+        type, id, answer = w.recv()
+        self.assertEqual((type, id, answer[-4:]), (DATA, 1, bytes([127, 0, 0, 1])))
+
+    # --- wsproxy
+
+    def test_wsproxy(self):
+        ws = self.gw.ws(f"/wisp/127.0.0.1:{echoes.port}")
+        ws.send(b"binary ")
+        ws.send("\u00fcber".encode(), 1)
+        self.assertEqual(ws.recv_bytes(12), "binary \u00fcber".encode())
+        ws.close()
+        ws = self.gw.ws(f"/wisp/anything/echo.test:{echoes.port}?x=1", early=WebSocket.frame(ws, 2, b"at once"), protocol="foo")
+        self.assertIn("sec-websocket-protocol: foo", ws.answer)
+        self.assertEqual(ws.recv_bytes(7), b"at once")
+        banner = Server(lambda c: c.sendall(b"220 ready\r\n"))
+        self.assertEqual(self.gw.ws(f"/wisp/127.0.0.1:{banner.port}").recv_close(), (1005, b"220 ready\r\n"))
+        for target in ("127.0.0.1:9", "10.1.2.3:80", "denied.test:80", "no-such.test:80", f"127.0.0.1:{closed_port()}"):
+            self.assertEqual(self.gw.ws(f"/wisp/{target}").recv_close(), (1011, b""), target)
 
     # --- clients
 
@@ -130,6 +490,154 @@ class WispTest(unittest.TestCase):
             r = subprocess.run(["node", HERE + "/wisp_clients.mjs", got.stdout.strip(), f"127.0.0.1:{self.gw.port}", client, str(echoes.port),
                                 str(udp_echo.port), str(pages.port), str(closed_port())], stdout=subprocess.PIPE, text=True, timeout=WAIT)
             self.assertEqual((client, r.stdout.splitlines(), r.returncode), (client, want, 0))
+
+
+class Admission(unittest.TestCase):
+    """Who may come in: tokens where clients can say them, and passwords."""
+
+    def test_token_in_path(self):
+        gw = Gateway()
+        cookie = gw.http("POST", "/session", [("Content-Type", "application/json")], b"{}")[1]["set-cookie"].split(";")[0]
+        token = cookie.split("=", 1)[1]
+        for path in ("/wisp/", "/wisp/wrong/", f"/wisp/127.0.0.1:{echoes.port}"):
+            with self.assertRaises(Refused) as e:
+                gw.ws(path)
+            self.assertEqual(e.exception.status, 401, path)
+        Wisp(gw, f"/wisp/{token}/")
+        Wisp(gw, "/wisp/", fields=[("Cookie", cookie)])
+        w = Wisp(gw, "/wisp/", protocol=f"aero-l2-token.{token}")
+        self.assertIn(f"sec-websocket-protocol: aero-l2-token.{token}", w.ws.answer)
+        self.assertEqual(w.recv()[0], CONTINUE)  # a credential is no subprotocol: version 1
+        w = Wisp(gw, "/wisp/", protocol=f"aero-l2-token.{token}, wisp-v2")
+        self.assertIn("sec-websocket-protocol: wisp-v2", w.ws.answer)
+        self.assertEqual(w.recv()[0], INFO)
+        ws = gw.ws(f"/wisp/{token}/127.0.0.1:{echoes.port}")
+        ws.send(b"wsproxy")
+        self.assertEqual(ws.recv_bytes(7), b"wsproxy")
+        self.assertEqual(stop(gw), 0)
+
+    def test_passwords(self):
+        with open(TMP + "/passwords", "w") as f:
+            f.write("# who\n\nbob:hunter2\nalice:with:colons\n")
+        gw = Gateway("--auth", "none", "--wisp", "password-file=" + TMP + "/passwords", "--wisp", "motd=hi", "--dns", f"127.0.0.1:{upstream.port}")
+        with self.assertRaises(Refused) as e:  # version 1 has no passwords
+            gw.ws("/wisp/")
+        self.assertEqual(e.exception.status, 401)
+        old, new = lambda u, p: struct.pack("<BH", len(u), len(p)) + u + p, lambda u, p: bytes([len(u)]) + u + p
+
+        def ask(*first):
+            w = Wisp(gw, protocol="wisp-v2")
+            self.assertEqual(w.ws.recv(), (2, bytes.fromhex("05 00000000 02 00  01 00000000  02 01000000 01  04 02000000 6869  05 00000000")))
+            w.send(*first)
+            return w
+        # as wisp-js says it
+        self.assertEqual(extension(2, old(b"bob", b"hunter2")), bytes.fromhex("02 0d000000 03 0700 626f62 68756e74657232"))
+        for good in (old(b"bob", b"hunter2"), new(b"bob", b"hunter2"), old(b"alice", b"with:colons"), new(b"alice", b"with:colons")):
+            self.assertEqual(ask(info(extension(1), extension(2, good))).recv(), (CONTINUE, 0, struct.pack("<I", WINDOW)))
+        for bad in (old(b"bob", b"hunter3"), new(b"bob", b""), new(b"", b"hunter2"), old(b"alice", b"hunter2"), b"", b"\xffbob", b"\3bo"):
+            w = ask(info(extension(1), extension(2, bad)), connect(1, "127.0.0.1", echoes.port))
+            self.assertEqual((w.recv(), w.ws.recv_close()), ((CLOSE, 0, b"\xc0"), (1008, b"")))
+        for none in (info(extension(1)), connect(1, "127.0.0.1", echoes.port), packet(DATA, 1, b"x")):
+            w = ask(none)
+            self.assertEqual((w.recv(), w.ws.recv_close()), ((CLOSE, 0, b"\xc2"), (1008, b"")))
+        # policies see the name
+        w = ask(info(extension(1), extension(2, new(b"bob", b"hunter2"))))
+        w.recv()
+        w.send(connect(1, "who.test", 80))
+        self.assertEqual(w.until_close(1), (b"", 0x48))
+        wait_for("its event", lambda: gw.events_of(type="net_connect", reason="session user:bob"))
+        self.assertEqual(stop(gw), 0)
+
+    def test_options(self):
+        def run(*args):
+            p = subprocess.run([MOONFENCE, "gateway", "--listen", "127.0.0.1:0", *args], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=WAIT)
+            return p.returncode != 0 and p.stderr.splitlines()[0]
+        with open(TMP + "/bad", "w") as f:
+            f.write("no colon\n")
+        for args, want in ((["--wisp", "nothing=1"], "--wisp wants"), (["--wisp", "streams=0"], "--wisp wants"), (["--wisp", "path=wisp"], "--wisp wants"),
+                           (["--wisp", "path=/wisp/"], "--wisp wants"), (["--wisp", "password-file=" + TMP + "/bad"], ":1: 'name:password' is wanted"),
+                           (["--target-file", TMP + "/bad"], ":1: 'token: host:port' is wanted"), (["--target-file", TMP + "/none"], "cannot read"),
+                           (["--target", "=127.0.0.1:1"], "--target wants"), (["--target", "a=b"], "--target wants"), (["--target", "a=b:0"], "--target wants")):
+            self.assertIn(want, run(*args))
+        gw = Gateway("--auth", "none", "--wisp", "path=/net/relay", "--wisp", "window=64")
+        self.assertEqual(gw.ws("/net/relay/").recv(), (2, bytes.fromhex("03 00000000 40000000")))
+        self.assertEqual(gw.http("GET", "/wisp/")[0], 404)
+        self.assertEqual(gw.http("GET", "/websockify")[0], 404)
+        self.assertEqual(stop(gw), 0)
+        gw = Gateway("--auth", "none", "--wisp", "path=off")
+        self.assertEqual(gw.http("GET", "/wisp/")[0], 404)
+        self.assertEqual(stop(gw), 0)
+
+
+class Websockify(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # what an RFB server does: it speaks first, and says another thing for each that it hears
+        cls.vnc = Server(lambda c: (c.sendall(b"RFB 003.008\n"), c.sendall(c.recv(100).upper())))
+        with open(TMP + "/tokens", "w") as f:
+            f.write(f"# TokenFile\nvm1: 127.0.0.1:{cls.vnc.port}\nvm2:  echo.test:{echoes.port}\nnobody: 127.0.0.1:{closed_port()}\nblocked: 127.0.0.1:9\n")
+        cls.gw = Gateway("--auth", "none", "--target-file", TMP + "/tokens", "--target", f"127.0.0.1:{echoes.port}", "--target", f"echo=127.0.0.1:{echoes.port}",
+                         "--dns", f"127.0.0.1:{upstream.port}", open=False)  # targets are the operator's word: above the floor
+
+    @classmethod
+    def tearDownClass(cls):
+        assert stop(cls.gw) == 0
+
+    def refusal(self, path, **kw):
+        with self.assertRaises(Refused) as e:
+            self.gw.ws(path, **kw)
+        return e.exception.status, e.exception.text
+
+    def test_targets(self):
+        for path in ("/websockify?token=vm1", "/websockify/?token=vm1", "/websockify/vm1", "/websockify?token=vm1%0A"):
+            ws = self.gw.ws(path)
+            self.assertEqual(ws.recv(), (2, b"RFB 003.008\n"))
+            ws.send(b"hello")
+            self.assertEqual(ws.recv_close(), (1000, b"HELLO"))
+        for path in ("/websockify", "/websockify/", "/websockify?token=echo", "/websockify/vm2"):
+            ws = self.gw.ws(path)
+            ws.send(b"echo")
+            self.assertEqual(ws.recv_bytes(4), b"echo")
+            self.assertEqual(ws.close(4000), (4000, b""))  # its code comes back
+        for path in ("/websockify?token=other", "/websockify/other", "/websockify?token=vm1&token=vm1", "/websockify?token=" + "x" * 999):
+            self.assertEqual(self.refusal(path), (404, "No such target"))
+        self.assertEqual(self.gw.http("GET", "/websockifyx")[0], 404)
+
+    def test_subprotocols(self):
+        for offered, told in (("binary", "binary"), ("base64, binary", "binary"), ("foo, binary", "binary"), (None, None), ("foo", None)):
+            ws = self.gw.ws("/websockify", protocol=offered)
+            self.assertEqual("sec-websocket-protocol" in ws.answer.lower(), told is not None, offered)
+            if told:
+                self.assertIn("sec-websocket-protocol: " + told, ws.answer)
+        self.assertEqual(self.refusal("/websockify", protocol="base64"), (400, "Invalid protocol selected"))
+
+    def test_ends(self):
+        ws = self.gw.ws("/websockify")
+        ws.send(b"text", 1)
+        op, data = ws.recv()
+        self.assertEqual((op, data), (8, struct.pack(">H", 1003) + b"Unsupported: Text frames are not supported"))
+        for name in ("nobody", "blocked"):
+            op, data = self.gw.ws("/websockify?token=" + name).recv()
+            self.assertEqual((op, data), (8, struct.pack(">H", 1011) + b"Failed to connect to downstream server"))
+        ws = self.gw.ws("/websockify/vm1")
+        ws.recv()
+        ws.send(b"x")
+        ws.recv()
+        self.assertEqual(ws.recv(), (8, struct.pack(">H", 1000) + b"Target closed"))
+        ws = self.gw.ws("/websockify")
+        ws.send(b"not masked", masked=False)
+        self.assertEqual(ws.recv_close()[0], 1002)
+
+    def test_close_flushes(self):
+        got = []
+        sink = Server(lambda c: got.append(sum(len(b) for b in iter(lambda: c.recv(65536), b""))))
+        gw = Gateway("--auth", "none", "--target", f"127.0.0.1:{sink.port}", open=False)
+        ws = gw.ws("/websockify")
+        for _ in range(20):
+            ws.send(b"z" * 50000)
+        ws.close()
+        wait_for("all bytes", lambda: got == [1000000])
+        self.assertEqual(stop(gw), 0)
 
 
 if __name__ == "__main__":
