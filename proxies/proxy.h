@@ -30,6 +30,7 @@ struct mf_dns_cache;
 struct mf_api_services;	 /* core/policy/api_services.h */
 struct mf_router;	 /* router.h */
 struct mf_tls_authority; /* tls_authority.h */
+struct mf_tcp_conn;	 /* tcp_int.h */
 
 #define MF_PROXY_DNS_SERVERS_MAX 8
 /* Of each protocol; two where a capture needs another one for IPv6 */
@@ -213,6 +214,11 @@ void mf_proxy_take_names(struct mf_proxy *proxy, int fd, const struct mf_session
 struct mf_proxy_watcher {
 	void (*reached)(void *ctx);
 	void (*ended)(void *ctx, bool denied, bool reset, const char *error);
+	/*
+	 * Nobody needs to see the bytes any more: who handed the connection over may read and write the server's socket himself
+	 * (mf_proxy_direct_*()), behind what is still in his own. NULL: he does not want to. Return: false: not now, or not at all
+	 */
+	bool (*direct)(void *ctx, struct mf_tcp_conn *conn, int server);
 	void *ctx;
 };
 
@@ -223,6 +229,19 @@ struct mf_proxy_watcher {
  */
 int mf_proxy_take_tcp(struct mf_proxy *proxy, int fd, const struct mf_session_flow *flow,
 		      const struct mf_proxy_watcher *watcher);
+
+/*
+ * A connection whose bytes its owner moves: it is still the session's, with its idle time, its events, its end (ended()); the socket stays
+ * the proxy's. Nothing goes through the socket that was handed over, which stays open, until mf_proxy_direct_back().
+ */
+/** mf_proxy_direct_may() - Whether these bytes may go to the server unseen. False: mf_proxy_direct_back() first */
+bool mf_proxy_direct_may(struct mf_tcp_conn *conn, struct mf_span to_server);
+/** mf_proxy_direct_moved() - @from: 0 the client, 1 the server */
+void mf_proxy_direct_moved(struct mf_tcp_conn *conn, unsigned from, size_t len);
+/** mf_proxy_direct_back() - The socket is not touched any more; @look: the proxy looks at what the client says from here on */
+void mf_proxy_direct_back(struct mf_tcp_conn *conn, bool look);
+/** mf_proxy_direct_broken() - The server's socket has failed; ended() is called at once */
+void mf_proxy_direct_broken(struct mf_tcp_conn *conn);
 
 void mf_proxy_get_stats(const struct mf_proxy *proxy, struct mf_proxy_stats *ret);
 

@@ -68,7 +68,7 @@ void mf_tcp_leave(struct mf_tcp_proxy *entered)
 		return;
 	entered->current = NULL;
 	mf_sockwatch_want(&c->watch[0], wants_of(c, 0));
-	if (c->has_server)
+	if (c->has_server && !c->direct)
 		mf_sockwatch_want(&c->watch[1], wants_of(c, 1));
 }
 
@@ -259,12 +259,17 @@ void mf_tcp_conn_mind_http(struct mf_tcp_conn *c)
 
 static void pump(struct mf_tcp_conn *c)
 {
-	enum mf_relay_state state = mf_relay_pump(&c->relay, &c->tcp->proxy->pool);
+	enum mf_relay_state state;
 
+	if (c->direct)
+		return;
+	state = mf_relay_pump(&c->relay, &c->tcp->proxy->pool);
 	if (c->http)
 		mf_tcp_conn_mind_http(c);
 	switch (state) {
 	case MF_RELAY_WAITING:
+		if (c->watcher.direct)
+			mf_tcp_conn_offer_direct(c);
 		return;
 	case MF_RELAY_BUSY:
 		mf_tcp_conn_pump_later(c);

@@ -42,8 +42,12 @@ struct mf_gw_flow {
 	struct event soon;
 	struct mf_timeout timeout;
 	struct link *link;
-	struct mf_sockwatch watch;
-	int fd; /* -1: none */
+	struct mf_sockwatch watch, server_watch;
+	int pair, fd; /* ours of the pair, -1: none; where bytes go: the same, or the server's */
+	struct mf_tcp_conn *direct; /* NULL: through the TCP proxy */
+	bool pair_left;	 /* direct: what the server said before may still be in the pair */
+	bool peer_ended; /* the loop has said so: reading goes on until it shows */
+	bool told_ready;
 	uint8_t *out;
 	size_t out_len, out_room;
 	bool readable, writable, paused, eof, told_eof, ending, ended, room_wanted;
@@ -65,13 +69,37 @@ static void soon(struct mf_gw_flow *f)
 
 /* --- ends ----------------------------------------------------------------------------------------------------------------- */
 
+/* From now on bytes go through the pair, behind those that are in it. */
+static struct mf_tcp_conn *forget_server(struct mf_gw_flow *f)
+{
+	struct mf_tcp_conn *conn = f->direct;
+
+	if (!conn)
+		return NULL;
+	f->direct = NULL;
+	mf_sockwatch_stop(&f->server_watch);
+	f->fd = f->pair;
+	f->readable = f->writable = true;
+	f->peer_ended = false;
+	return conn;
+}
+
+static void go_back(struct mf_gw_flow *f, bool look)
+{
+	struct mf_tcp_conn *conn = forget_server(f);
+
+	if (conn)
+		mf_proxy_direct_back(conn, look);
+}
+
 static void drop_socket(struct mf_gw_flow *f)
 {
-	if (f->fd < 0)
+	go_back(f, false);
+	if (f->pair < 0)
 		return;
 	mf_sockwatch_stop(&f->watch);
-	mf_sock_close(f->fd);
-	f->fd = -1;
+	mf_sock_close(f->pair);
+	f->pair = f->fd = -1;
 }
 
 static void free_flow(struct mf_gw_flow *f)
@@ -195,6 +223,7 @@ static void on_ended(void *ctx, bool denied, bool reset, const char *error)
 	struct mf_gw_flow *f = l->flow;
 
 	if (f) {
+		(void)forget_server(f);
 		f->link = NULL;
 		f->gone = true;
 		f->gone_denied = denied;
@@ -216,7 +245,10 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 {
 	struct mf_gw_flow *f = ctx;
 
-	(void)fd;
+	if (fd != f->fd) /* the pair, where nothing goes through it */
+		return;
+	if (what & EV_CLOSED)
+		f->peer_ended = true;
 	if (what & (EV_READ | EV_CLOSED))
 		f->readable = true;
 	if (what & EV_WRITE)
@@ -226,10 +258,31 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 	leave(f);
 }
 
+/* The proxy has seen what it wants to see. */
+static bool on_direct(void *ctx, struct mf_tcp_conn *conn, int server)
+{
+	struct link *l = ctx;
+	struct mf_gw_flow *f = l->flow;
+
+	if (!f || f->state != LINKED || f->gone || f->out_len || f->ending || f->eof ||
+	    mf_sockwatch_start(&f->server_watch, f->gw->base, server, on_io, f) < 0)
+		return false;
+	mf_sockwatch_want(&f->watch, 0);
+	f->direct = conn;
+	f->fd = server;
+	f->pair_left = true;
+	f->readable = f->writable = true;
+	f->peer_ended = false;
+	soon(f);
+	return true;
+}
+
 /* Allowed: the other end of a pair is the session's connection. Return: 0, MF_E_* */
 static int link_up(struct mf_gw_flow *f)
 {
-	struct mf_proxy_watcher w = { .reached = on_reached, .ended = on_ended };
+	struct mf_proxy_watcher w = { .reached = on_reached,
+				      .ended = on_ended,
+				      .direct = on_direct };
 	struct link *l = calloc(1, sizeof(*l));
 	evutil_socket_t pair[2];
 	int r;
@@ -243,13 +296,13 @@ static int link_up(struct mf_gw_flow *f)
 		(void)evutil_make_socket_closeonexec(pair[i]);
 	}
 	*l = (struct link){ .flow = f, .gw = f->gw, .member = mf_gw_member_ref(f->member) };
-	f->fd = (int)pair[0];
+	f->fd = f->pair = (int)pair[0];
 	f->link = l;
 	f->state = LINKED;
 	f->readable = f->writable = true;
 	if (mf_sockwatch_start(&f->watch, f->gw->base, f->fd, on_io, f) < 0) {
-		mf_sock_close(f->fd);
-		f->fd = -1;
+		mf_sock_close(f->pair);
+		f->fd = f->pair = -1;
 		mf_sock_close((int)pair[1]);
 		r = MF_E_NOMEM;
 	} else {
@@ -323,9 +376,11 @@ static void send_out(struct mf_gw_flow *f)
 
 		if (n == MF_E_AGAIN)
 			f->writable = false;
-		if (n < 0 && n != MF_E_AGAIN)
+		else if (n < 0)
 			n = (ssize_t)(f->out_len -
 				      at); /* nobody is there: reading tells how it ended */
+		else if (n > 0 && f->direct)
+			mf_proxy_direct_moved(f->direct, 0, (size_t)n);
 		at += n > 0 ? (size_t)n : 0;
 	}
 	if (at)
@@ -345,19 +400,37 @@ static void send_out(struct mf_gw_flow *f)
 /* Return: whether there may be more, now */
 static bool read_in(struct mf_gw_flow *f)
 {
-	ssize_t n = mf_sock_recv(f->fd, f->gw->buf, MF_GW_CHUNK);
+	uint8_t *buf = f->gw->buf + MF_WS_ROOM;
+	bool from_server = false;
+	ssize_t n = MF_E_AGAIN;
 
+	if (f->direct && f->pair_left)
+		n = mf_sock_recv(f->pair, buf, MF_GW_CHUNK);
+	if (n <= 0) {
+		f->pair_left = false;
+		from_server = f->direct;
+		n = mf_sock_recv(f->fd, buf, MF_GW_CHUNK);
+		/* empty; but an end that came with the last bytes is told no more */
+		if (n > 0 && n < MF_GW_CHUNK)
+			f->readable = f->peer_ended;
+	}
 	if (n == MF_E_AGAIN) {
 		f->readable = false;
+		return false;
+	}
+	if (n < 0 && from_server) {
+		mf_proxy_direct_broken(f->direct);
 		return false;
 	}
 	if (n <= 0) {
 		f->eof = true;
 		return false;
 	}
+	if (from_server)
+		mf_proxy_direct_moved(f->direct, 1, (size_t)n);
 	if (f->state == LINKED)
-		f->handler->bytes(f->ctx, mf_span_of(f->gw->buf, (size_t)n));
-	return true;
+		f->handler->bytes(f->ctx, mf_span_of(buf, (size_t)n));
+	return f->readable;
 }
 
 /* The pair is empty, and the other end told how it was. */
@@ -374,6 +447,30 @@ static void settle(struct mf_gw_flow *f)
 		f->told_eof = true;
 		f->handler->eof(f->ctx);
 	}
+}
+
+static bool may_read(const struct mf_gw_flow *f)
+{
+	return f->readable && !f->paused && !f->eof;
+}
+
+/* There is more: for the next turn, or for its owner. */
+static void tell_ready(struct mf_gw_flow *f)
+{
+	if (!f->handler->ready) {
+		soon(f);
+	} else if (!f->told_ready) {
+		f->told_ready = true;
+		f->handler->ready(f->ctx);
+	}
+}
+
+static void want_more(struct mf_gw_flow *f)
+{
+	if (f->fd >= 0)
+		mf_sockwatch_want(
+			f->direct ? &f->server_watch : &f->watch,
+			(short)((f->readable ? 0 : EV_READ) | (f->writable ? 0 : EV_WRITE)));
 }
 
 static void pump(struct mf_gw_flow *f)
@@ -396,7 +493,7 @@ static void pump(struct mf_gw_flow *f)
 		f->room_wanted = false;
 		f->handler->room(f->ctx);
 	}
-	while (f->state == LINKED && f->readable && !f->paused && !f->eof && more &&
+	while (f->state == LINKED && !f->handler->ready && may_read(f) && more &&
 	       rounds++ < ROUNDS_MAX)
 		more = read_in(f);
 	if (f->state == DETACHED && (f->ended || f->gone)) {
@@ -405,11 +502,27 @@ static void pump(struct mf_gw_flow *f)
 	}
 	if (f->state == LINKED && f->eof && !f->paused)
 		settle(f);
-	else if (f->state == LINKED && f->readable && !f->paused && !f->eof)
-		soon(f);
-	if (f->fd >= 0)
-		mf_sockwatch_want(&f->watch, (short)((f->readable ? 0 : EV_READ) |
-						     (f->writable ? 0 : EV_WRITE)));
+	else if (f->state == LINKED && may_read(f))
+		tell_ready(f);
+	want_more(f);
+}
+
+bool mf_gw_flow_read(struct mf_gw_flow *f)
+{
+	bool more = false;
+
+	f->told_ready = false;
+	enter(f);
+	if (f->state == LINKED && may_read(f))
+		more = read_in(f);
+	if (f->state == LINKED && f->eof && !f->paused)
+		settle(f);
+	more = more && f->state == LINKED;
+	f->told_ready = more;
+	if (f->state != CLOSED)
+		want_more(f);
+	leave(f);
+	return more;
 }
 
 static void on_soon(evutil_socket_t fd, short what, void *ctx)
@@ -469,7 +582,7 @@ int mf_gw_flow_open(struct mf_gateway *gw, struct mf_gw_member *member,
 					  .client = *client,
 					  .server = { .port = port },
 					  .member = &member->pub };
-	f->fd = -1;
+	f->fd = f->pair = -1;
 	event_assign(&f->soon, gw->base, -1, 0, on_soon, f);
 	f->next = gw->flows;
 	if (f->next)
@@ -496,8 +609,12 @@ int64_t mf_gw_flow_write(struct mf_gw_flow *f, struct mf_span bytes)
 
 	if (f->ending || f->gone || f->state == OVER)
 		return MF_E_CLOSED;
+	if (f->direct && !mf_proxy_direct_may(f->direct, bytes))
+		go_back(f, true);
 	if (f->state == LINKED && f->out_len == 0 && f->writable && bytes.len) {
 		n = mf_sock_send(f->fd, bytes.ptr, bytes.len);
+		if (n > 0 && f->direct)
+			mf_proxy_direct_moved(f->direct, 0, (size_t)n);
 		if (n == MF_E_AGAIN)
 			f->writable = false;
 		if (n < 0 && n != MF_E_AGAIN)
@@ -518,8 +635,7 @@ int64_t mf_gw_flow_write(struct mf_gw_flow *f, struct mf_span bytes)
 	memcpy(f->out + f->out_len, bytes.ptr, bytes.len);
 	f->out_len += bytes.len;
 	f->room_wanted = true;
-	if (f->fd >= 0)
-		mf_sockwatch_want(&f->watch, (short)((f->readable ? 0 : EV_READ) | EV_WRITE));
+	want_more(f);
 	return (int64_t)f->out_len;
 }
 

@@ -42,7 +42,10 @@ enum mf_gw_why {
 struct mf_gw_flow_handler {
 	void (*judged)(void *ctx); /* it may go, and is being dialled; NULL: nobody wants to know */
 	void (*reached)(void *ctx); /* its server is there; NULL: nobody wants to know */
+	/* MF_WS_ROOM bytes before @bytes, and they themselves, may be overwritten */
 	void (*bytes)(void *ctx, struct mf_span bytes);
+	/* There is something to be read, which is left to its owner: mf_gw_flow_read(). NULL: it is read as it comes */
+	void (*ready)(void *ctx);
 	/* some of what was written has gone, @waits bytes have not; NULL: nobody counts */
 	void (*sent)(void *ctx, size_t waits);
 	void (*eof)(void *ctx);	 /* the server has said all; bytes to it still go */
@@ -64,6 +67,11 @@ void mf_gw_flow_lift_floor(struct mf_gw_flow *f);
 int64_t mf_gw_flow_write(struct mf_gw_flow *f, struct mf_span bytes);
 /** mf_gw_flow_end() - No more will be written; the server hears of that behind all that was */
 void mf_gw_flow_end(struct mf_gw_flow *f);
+/**
+ * mf_gw_flow_read() - One piece, after ready(): bytes(), eof() or failed() may be called from inside
+ * Return: whether there may be more; else ready() tells again
+ */
+bool mf_gw_flow_read(struct mf_gw_flow *f);
 void mf_gw_flow_pause(struct mf_gw_flow *f, bool pause);
 /** mf_gw_flow_close() - What was written still goes, for a bounded time, unless @reset; nothing more is told. NULL is fine */
 void mf_gw_flow_close(struct mf_gw_flow *f, bool reset);

@@ -6,8 +6,8 @@
  * client to stop one stream, so a stream whose server does not take its bytes has a bound, beyond which it is ended (BUFFER_OVERFLOW);
  * and the whole WebSocket is read no more while any stream has used up half of that.
  *
- * Towards the browser: when more than the bound waits in the WebSocket, no server of it is read; when it has gone, they are
- * read again, beginning with the one behind the last that had its turn. Each turn a stream gives at most one piece.
+ * Towards the browser: streams whose servers have said something stand in a queue, and have turns of one piece each while less than the
+ * bound waits in the WebSocket. So all of them get the same, and one that has nothing to say costs nothing.
  *
  * A FIN of the client's is kept behind the DATA before it.
  */
@@ -20,6 +20,7 @@
 enum {
 	BUCKETS = 64,
 	STREAM_BUFFER_MAX = 1 << 20, /* bytes that wait for one server */
+	TURN_MAX = 16,		     /* pieces, then others have their turn */
 };
 
 struct mux_front;
@@ -27,19 +28,24 @@ struct mux_front;
 struct stream {
 	struct mux_front *mux;
 	struct stream *hash_next, *prev, *next; /* of all */
+	struct stream *queue_prev, *queue_next; /* of those that have something for the browser */
 	struct mf_gw_flow *flow;
 	uint32_t id;
 	bool client_fin, server_fin;
 	bool full; /* counted in mux->full_cnt */
+	bool queued;
 };
 
 struct mux_front {
 	struct mf_gw_front front; /* first */
 	struct mf_mux_reader reader;
 	struct stream *buckets[BUCKETS];
-	struct stream all; /* a ring: the next to be heard first */
+	struct stream all;		   /* a ring */
+	struct stream *queue, *queue_last; /* the next to be heard first */
+	struct stream *reading;		   /* whose turn it is; NULL: nobody's, or it has ended */
+	struct event turn;
+	bool *gone; /* of on_turn() */
 	uint32_t cnt, full_cnt;
-	bool choked; /* the WebSocket does not take more */
 };
 
 static const struct mf_gw_flow_handler flow_handler;
@@ -78,6 +84,8 @@ static struct stream **find(struct mux_front *m, uint32_t id)
 	return at;
 }
 
+static void unqueue(struct mux_front *m, struct stream *s);
+
 static void set_full(struct stream *s, bool full)
 {
 	struct mux_front *m = s->mux;
@@ -95,6 +103,9 @@ static void forget(struct stream *s, bool reset)
 	struct mux_front *m = s->mux;
 
 	set_full(s, false);
+	unqueue(m, s);
+	if (m->reading == s)
+		m->reading = NULL;
 	*find(m, s->id) = s->hash_next;
 	s->prev->next = s->next;
 	s->next->prev = s->prev;
@@ -107,32 +118,92 @@ static void on_bytes(void *ctx, struct mf_span bytes)
 {
 	struct stream *s = ctx;
 	struct mux_front *m = s->mux;
+	uint8_t head[MF_MUX_HEAD];
 
-	if (!send_frame(m, MF_MUX_DATA, s->id, bytes))
+	mf_mux_head_write(MF_MUX_DATA, s->id, (uint32_t)bytes.len, head);
+	if (mf_ws_send_in_place(m->front.ws, mf_span_of(head, sizeof(head)),
+				(uint8_t *)(uintptr_t)bytes.ptr, bytes.len) < 0)
+		mf_gw_front_end(&m->front, 1011, "");
+}
+
+/* --- turns ---------------------------------------------------------------------------------------------------------------- */
+
+static void queue_stream(struct mux_front *m, struct stream *s)
+{
+	s->queued = true;
+	s->queue_next = NULL;
+	s->queue_prev = m->queue_last;
+	if (m->queue_last)
+		m->queue_last->queue_next = s;
+	else
+		m->queue = s;
+	m->queue_last = s;
+}
+
+static void unqueue(struct mux_front *m, struct stream *s)
+{
+	if (!s->queued)
 		return;
-	if (m->choked || mf_ws_waiting(m->front.ws) < m->front.gw->opt.buffer_max)
-		return;
-	/* nobody is heard until it has gone; whoever spoke is last then */
-	m->choked = true;
-	m->all.prev->next = m->all.next;
-	m->all.next->prev = m->all.prev;
-	m->all.prev = s;
-	m->all.next = s->next;
-	s->next->prev = &m->all;
-	s->next = &m->all;
-	for (s = m->all.next; s != &m->all; s = s->next)
-		mf_gw_flow_pause(s->flow, true);
+	s->queued = false;
+	if (s->queue_prev)
+		s->queue_prev->queue_next = s->queue_next;
+	else
+		m->queue = s->queue_next;
+	if (s->queue_next)
+		s->queue_next->queue_prev = s->queue_prev;
+	else
+		m->queue_last = s->queue_prev;
+}
+
+static bool has_room(const struct mux_front *m)
+{
+	return m->front.ws && mf_ws_waiting(m->front.ws) < m->front.gw->opt.buffer_max;
+}
+
+/* A piece of each in turn, as long as the browser takes it; then others of the loop have theirs. */
+static void on_turn(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mux_front *m = ctx;
+	bool gone = false;
+
+	(void)fd;
+	(void)what;
+	m->gone = &gone;
+	for (unsigned i = 0; i < TURN_MAX && m->queue && has_room(m); i++) {
+		struct stream *s = m->queue;
+
+		unqueue(m, s);
+		/* it may be gone afterwards, and so may all of this */
+		m->reading = s;
+		if (mf_gw_flow_read(s->flow) && !gone && m->reading == s)
+			queue_stream(m, s);
+		if (gone)
+			return;
+	}
+	m->reading = NULL;
+	m->gone = NULL;
+	/* where the browser is slow, on_room() goes on */
+	if (m->queue && has_room(m))
+		event_add(&m->turn, &(struct timeval){ 0, 0 });
+}
+
+static void on_ready(void *ctx)
+{
+	struct stream *s = ctx;
+	struct mux_front *m = s->mux;
+
+	if (!s->queued)
+		queue_stream(m, s);
+	if (has_room(m))
+		event_active(&m->turn, EV_TIMEOUT, 0);
 }
 
 static void on_room(struct mf_gw_front *f)
 {
 	struct mux_front *m = (struct mux_front *)f;
 
-	if (!m->choked)
-		return;
-	m->choked = false;
-	for (struct stream *s = m->all.next; s != &m->all; s = s->next)
-		mf_gw_flow_pause(s->flow, false);
+	if (m->queue)
+		event_active(&m->turn, EV_TIMEOUT, 0);
 }
 
 static void on_eof(void *ctx)
@@ -185,6 +256,7 @@ static void on_failed(void *ctx, enum mf_gw_why why)
 
 static const struct mf_gw_flow_handler flow_handler = {
 	.bytes = on_bytes,
+	.ready = on_ready,
 	.eof = on_eof,
 	.room = on_server_room,
 	.failed = on_failed,
@@ -226,8 +298,6 @@ static bool open_stream(struct mux_front *m, const struct mf_mux_frame *f)
 	s->prev->next = s;
 	m->all.prev = s;
 	m->cnt++;
-	if (m->choked)
-		mf_gw_flow_pause(s->flow, true);
 	return true;
 }
 
@@ -326,6 +396,9 @@ static void on_done(struct mf_gw_front *f)
 {
 	struct mux_front *m = (struct mux_front *)f;
 
+	if (m->gone)
+		*m->gone = true;
+	event_del(&m->turn);
 	while (m->all.next != &m->all)
 		forget(m->all.next, false);
 	mf_mux_reader_done(&m->reader);
@@ -346,6 +419,7 @@ static void on_mux(void *ctx, struct mf_http_exchange *x, const struct mf_http_r
 	if (!m)
 		return;
 	m->all.prev = m->all.next = &m->all;
+	event_assign(&m->turn, m->front.gw->base, -1, 0, on_turn, m);
 	mf_gw_front_accept(&m->front);
 }
 

@@ -48,7 +48,8 @@ struct mf_gateway {
 	char request_id[40], fault[512];    /* while they are being sent */
 	bool stopping;
 	struct mf_keyring *own_keys; /* where it was given none */
-	uint8_t buf[MF_GW_CHUNK];    /* what was just read of a flow */
+	uint8_t buf[MF_WS_ROOM +
+		    MF_GW_CHUNK]; /* what was just read of a flow, behind room for heads */
 };
 
 /* --- admit.c ------------------------------------------------------------------------------------------------------------ */
