@@ -228,6 +228,34 @@ class Open(unittest.TestCase):
                 self.assertTrue(alert and "UNRECOGNIZED_NAME" in str(e), e)
             ws.s.close()
 
+    def test_a_hello_behind_words(self):
+        """Once both sides have spoken, the bytes are nobody's business; a TLS hello behind them still is (STARTTLS)."""
+        import ssl
+        for name, denied in (("denied-name.test", True), ("fine.test", False)):
+            ctx = ssl.create_default_context()
+            ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+            a, b = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = ctx.wrap_bio(a, b, server_hostname=name)
+            with self.assertRaises(ssl.SSLWantReadError):
+                tls.do_handshake()
+            hello = b.read()
+            ws = self.tcp(host="127.0.0.1", port=echoes.port)
+            for i in range(5):  # words of no protocol that is known, there and back
+                words = b"\x01words %d\r\n" % i
+                ws.send(words)
+                self.assertEqual(ws.recv_bytes(len(words)), words)
+            ws.send(hello)
+            if denied:  # an alert, and then the end: the server has seen no hello that it could send back
+                got = b""
+                while (m := ws.recv())[0] == 2:
+                    got += m[1]
+                self.assertEqual(got[:1] + got[5:], b"\x15\x02\x70", got)
+            else:
+                self.assertEqual(ws.recv_bytes(len(hello)), hello)
+                ws.send(b"and more")
+                self.assertEqual(ws.recv_bytes(8), b"and more")
+            ws.s.close()
+
     # --- mux
 
     def mux(self):
