@@ -12,8 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool lies_in(struct mf_span part, struct mf_span all)
 {
-	return part.len == 0 ||
-	       (part.ptr >= all.ptr && part.ptr + part.len <= all.ptr + all.len);
+	return part.len == 0 || (part.ptr >= all.ptr && part.ptr + part.len <= all.ptr + all.len);
 }
 
 static void look_into(const struct mf_wisp_packet *p)
