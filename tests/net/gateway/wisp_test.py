@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Wisp, wsproxy and websockify of moonfence gateway: exact bytes, and other people's clients."""
-import os, selectors, shutil, socket, struct, subprocess, threading, time, unittest
+import os, random, selectors, shutil, socket, struct, subprocess, threading, time, unittest
 
 from rig import *
 
@@ -460,6 +460,44 @@ class WispTest(unittest.TestCase):
         w.send(connect(1, "192.0.2.53", 53, type=2), packet(DATA, 1, question("echo.test")))
         type, id, answer = w.recv()
         self.assertEqual((type, id, answer[-4:]), (DATA, 1, bytes([127, 0, 0, 1])))
+
+    # --- any order
+
+    def test_any_order(self):
+        """Whatever comes, in whatever order, from many: the gateway lives, and nothing is left behind."""
+        gw, rnd = Gateway("--auth", "none", "--dns", f"127.0.0.1:{upstream.port}", "--dns-rate", "0"), random.Random(7)
+        ports = [echoes.port, fins.port, pages.port, udp_echo.port, closed_port(), 9, 0, 53]
+        hosts = ["127.0.0.1"] * 6 + ["echo.test", "denied.test", "no-such.test", "10.1.2.3", "", "x" * 300]
+
+        def some(ids):
+            id, what = rnd.choice(ids), rnd.random()
+            if what < 0.3:
+                return connect(id, rnd.choice(hosts), rnd.choice(ports), type=rnd.choice((1, 1, 1, 2, 2, 3)))
+            if what < 0.8:
+                return packet(DATA, id, rnd.randbytes(rnd.choice((0, 1, 100, 1400, 70000))))
+            if what < 0.97:
+                return packet(CLOSE, id, bytes([rnd.choice((1, 2, 2, 3, 0x81))]))
+            return rnd.choice((info(extension(1)), packet(rnd.randrange(256), id, rnd.randbytes(rnd.randrange(20))), rnd.randbytes(rnd.randrange(8))))
+
+        for round in range(200):
+            w = Wisp(gw, protocol=rnd.choice((None, "wisp-v2")))
+            if w.ws.answer.lower().count("sec-websocket-protocol") and rnd.random() < 0.8:
+                w.send(info(extension(1), extension(5)))
+            ids = [rnd.randrange(1, 1 << 32) for _ in range(rnd.randrange(1, 12))]
+            frames = []
+            for _ in range(rnd.randrange(60)):
+                p, cut = some(ids), rnd.randrange(40)
+                frames += [w.ws.frame(2, p)] if len(p) <= cut or rnd.random() < 0.8 else [w.ws.frame(2, p[:cut], fin=False), w.ws.frame(0, p[cut:])]
+            try:
+                w.ws.raw(b"".join(frames))
+                w.ws.s.settimeout(0.01 if rnd.random() < 0.3 else 0)
+                w.ws.take(1 << 20)
+            except (OSError, EOFError):
+                pass
+            w.ws.s.close()
+        wait_for("that all have gone", lambda: gw.metric("moonfence_gateway_websockets") == 0)
+        wait_for("that their connections have", lambda: gw.metric("moonfence_gateway_flows") == 0)
+        self.assertEqual(stop(gw), 0)
 
     # --- wsproxy
 
