@@ -237,6 +237,8 @@ static int set_up(struct mf_gateway_command *g, struct mf_err *err, int *ret_sta
 		rc = mf_gateway_keys_load(&g->keys, &g->ring, err);
 	if (rc == 0)
 		rc = bind_all(g, err);
+	if (rc == 0)
+		rc = mf_gateway_rtc_open(g, err);
 	if (rc == 0) {
 		mf_policy_host_listen(&g->host);
 		if (g->user)
@@ -265,6 +267,7 @@ static void tell_places(const struct mf_gateway_command *g)
 	for (size_t i = 0; i < g->listen_cnt; i++)
 		printf("%s://%s/\n", g->tls ? "https" : "http",
 		       mf_endpoint_format(&g->listen[i].at, text, sizeof(text)));
+	mf_gateway_rtc_tell(g);
 	fflush(stdout);
 }
 
@@ -273,6 +276,7 @@ static void tear_down(struct mf_gateway_command *g)
 	mf_http_service_free(g->http);
 	mf_gateway_free(g->gw);
 	mf_gateway_guests_end(g->guests);
+	mf_gateway_rtc_close(g);
 	mf_proxy_stop(g->proxy);
 	mf_gateway_guests_free(g->guests);
 	for (size_t i = 0; i < g->listen_cnt; i++)

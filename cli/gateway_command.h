@@ -28,6 +28,21 @@ struct mf_gateway_wisp {
 	size_t login_cnt, target_cnt;
 };
 
+/* WebRTC, as asked for and as it is open. */
+struct mf_gateway_rtc {
+	struct mf_endpoint at;
+	const char *ice_servers, *turn_secret; /* files */
+	char *ice_text, *turn_text;
+	bool open; /* the socket in the gateway's options is */
+};
+
+enum mf_gateway_rtc_option {
+	MF_GATEWAY_WEBRTC_PORT,
+	MF_GATEWAY_EXTERNAL_IP,
+	MF_GATEWAY_ICE_SERVERS,
+	MF_GATEWAY_TURN_SECRET,
+};
+
 struct mf_gateway_command {
 	/* as asked for */
 	struct mf_policy_host host;
@@ -45,6 +60,7 @@ struct mf_gateway_command {
 	size_t origin_cnt;
 	struct mf_gateway_access access;
 	struct mf_gateway_wisp wisp;
+	struct mf_gateway_rtc rtc;
 	struct mf_gateway_options opt;
 	bool no_ethernet;
 	const char *pcap_dir;
@@ -79,6 +95,14 @@ void mf_gateway_wisp_done(struct mf_gateway_wisp *w);
 /** mf_gateway_take_relay() - --relay. Return: 0; an exit status, and what was wrong has been said */
 int mf_gateway_take_relay(const struct mf_usage *usage, struct mf_gateway_command *g,
 			  const char *value);
+/** mf_gateway_take_rtc() - One of WebRTC's options. Return: as that */
+int mf_gateway_take_rtc(const struct mf_usage *usage, struct mf_gateway_command *g,
+			enum mf_gateway_rtc_option option, const char *value);
+/** mf_gateway_rtc_open() - Bind its socket and read its files, if it is wanted */
+int mf_gateway_rtc_open(struct mf_gateway_command *g, struct mf_err *err);
+/** mf_gateway_rtc_tell() - On stdout, where it is */
+void mf_gateway_rtc_tell(const struct mf_gateway_command *g);
+void mf_gateway_rtc_close(struct mf_gateway_command *g); /* after mf_gateway_free() */
 
 /** mf_gateway_ethernet_option() - The words of --ethernet. Return: 0; MF_E_INVAL, at *ret_bad */
 int mf_gateway_ethernet_option(struct mf_gateway_command *g, const char *value,

@@ -49,15 +49,19 @@ enum {
 	OPT_WISP,
 	OPT_TARGET,
 	OPT_TARGET_FILE,
+	OPT_WEBRTC_PORT,
+	OPT_EXTERNAL_IP,
+	OPT_ICE_SERVERS,
+	OPT_TURN_SECRET,
 	OPT_TRUSTED_PROXY,
 	OPT_TRUSTED_FIELD,
 	OPT_PROXY_PROTOCOL,
-	OPT_PUBLIC_URL,
 	OPT_HOST,
 	OPT_BLOCK_CLIENT,
 	OPT_ISOLATE,
 	OPT_SAME_SITE,
 	OPT_SESSION_TTL,
+	OPT_PUBLIC_URL,
 	OPT_ADDRESS_CONNECTIONS,
 	OPT_SESSION_WEBSOCKETS,
 	OPT_REQUEST_RATE,
@@ -132,6 +136,15 @@ static const struct mf_option options[] = {
 	  "open TCP connections of one session (default: 1024)" },
 	{ OPT_DIAL_TIMEOUT, 0, "connect-timeout", "SECONDS", "default: 10" },
 	{ OPT_IDLE_TIMEOUT, 0, "idle-timeout", "SECONDS", "of a TCP connection; default: 300" },
+	{ OPT_WEBRTC_PORT, 0, "webrtc-port", "[ADDR:]PORT",
+	  "serve WebRTC data channels on this UDP port, 0 for any that is free" },
+	{ OPT_EXTERNAL_IP, 0, "external-ip", "ADDR",
+	  "tell browsers this address of WebRTC's in place of our own; srflx:ADDR as a second one; "
+	  "may be repeated" },
+	{ OPT_ICE_SERVERS, 0, "ice-servers", "FILE",
+	  "STUN and TURN servers that browsers are told of, as JSON" },
+	{ OPT_TURN_SECRET, 0, "turn-secret-file", "FILE",
+	  "makes credentials for those TURN servers, good for an hour" },
 	{ OPT_RELAY, 0, "relay", "NAME=VALUE",
 	  "a setting of the UDP relay (docs/gateway.md), as filter=any; may be repeated" },
 	{ OPT_ETHERNET, 0, "ethernet", "WORDS",
@@ -348,6 +361,11 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 	case OPT_IDLE_TIMEOUT:
 		return set_number("idle-timeout", value, 86400, 1000,
 				  &g->proxy_options.tcp_idle_ms);
+	case OPT_WEBRTC_PORT:
+	case OPT_EXTERNAL_IP:
+	case OPT_ICE_SERVERS:
+	case OPT_TURN_SECRET:
+		return mf_gateway_take_rtc(&usage, g, opt - OPT_WEBRTC_PORT, value);
 	case OPT_RELAY:
 		return mf_gateway_take_relay(&usage, g, value);
 	case OPT_ETHERNET:

@@ -248,8 +248,9 @@ static void on_session(void *ctx, struct mf_http_exchange *x, const struct mf_ht
 	const struct mf_gateway_options *o = &gw->opt;
 	int64_t exp_s = (int64_t)time(NULL) + o->session_ttl_s;
 	const char *base = o->base_path ? o->base_path : "";
-	char body[2048], at[40], l2[300] = "", l2_limits[128] = "";
+	char body[8192], at[40], l2[300] = "", l2_limits[128] = "", *text;
 	struct mf_gw_who who;
+	json_t *relay;
 
 	if (!may_ask(gw, x, req, &who))
 		return;
@@ -262,6 +263,11 @@ static void on_session(void *ctx, struct mf_http_exchange *x, const struct mf_ht
 				   "Request body must be a JSON object");
 		return;
 	}
+	if (!who.has_cookie)
+		who.has_cookie = make_sid(who.sid);
+	relay = mf_gw_relay_facts(gw, req, who.sid, who.origin);
+	text = relay ? json_dumps(relay, JSON_COMPACT) : NULL;
+	json_decref(relay);
 	format_time(exp_s, at, sizeof(at));
 	if (o->frames) {
 		snprintf(l2, sizeof(l2), ",\"l2\":\"%s/l2\"", base);
@@ -275,10 +281,11 @@ static void on_session(void *ctx, struct mf_http_exchange *x, const struct mf_ht
 		 "\"dnsQuery\":\"%s/dns-query\",\"dnsJson\":\"%s/dns-json\"%s},"
 		 "\"limits\":{\"tcp\":{\"maxConnections\":%u,\"maxMessageBytes\":%u,"
 		 "\"connectTimeoutMs\":%u,\"idleTimeoutMs\":%u},"
-		 "\"dns\":{\"maxQueryBytes\":%u}%s}}",
+		 "\"dns\":{\"maxQueryBytes\":%u}%s}%s%s}",
 		 at, base, base, base, base, base, l2, o->member_flows_max, o->message_max,
 		 gw->proxy->opt.dial_timeout_ms, gw->proxy->opt.tcp_idle_ms, o->dns_message_max,
-		 l2_limits);
+		 l2_limits, text ? ",\"udpRelay\":" : "", text ? text : "");
+	free(text);
 	answer_session(gw, x, req, &who, 201, body, exp_s);
 }
 

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "proxies/gateway/gateway_int.h"
+#include "proxies/gateway/peer.h"
 
 enum {
 	KEEP_MEMBER_MS = 600000,
@@ -380,6 +381,8 @@ static void set_defaults(struct mf_gateway_options *o)
 			*numbers[i].value = numbers[i].fallback;
 	if (o->udp_payload_max > PAYLOAD_MAX)
 		o->udp_payload_max = PAYLOAD_MAX;
+	if (!o->webrtc.turn_ttl_s)
+		o->webrtc.turn_ttl_s = 3600;
 	if (!o->relay.remote_idle_ms)
 		o->relay.remote_idle_ms = o->udp_idle_ms;
 	if (!o->version)
@@ -420,6 +423,12 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 		free(gw);
 		return mf_err_set(err, MF_E_IO, "no random numbers, or no memory");
 	}
+	if (mf_gw_rtc_start(gw, err) < 0) {
+		mf_gw_rtc_free(gw);
+		mf_keyring_free(gw->own_keys);
+		free(gw);
+		return MF_E_INVAL;
+	}
 	gw->members = mf_gw_members_new(gw->opt.members_max, KEEP_MEMBER_MS);
 	gw->addresses = mf_gw_addresses_new(gw->opt.addresses_max);
 	gw->timeouts = mf_timeouts_new(base);
@@ -427,7 +436,8 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 	    mf_ws_set_new(base, &ws, &gw->sockets) < 0 || mf_gw_session_add(gw, http) < 0 ||
 	    mf_gw_tcp_add(gw, http) < 0 || mf_gw_mux_add(gw, http) < 0 ||
 	    mf_gw_udp_add(gw, http) < 0 || mf_gw_l2_add(gw, http) < 0 ||
-	    mf_gw_dns_add(gw, http) < 0 || mf_gw_relays_add(gw, http) < 0) {
+	    mf_gw_dns_add(gw, http) < 0 || mf_gw_relays_add(gw, http) < 0 ||
+	    mf_gw_offer_add(gw, http) < 0 || (gw->rtc && mf_gw_signal_add(gw, http) < 0)) {
 		mf_gateway_free(gw);
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the gateway");
 	}
@@ -447,6 +457,7 @@ size_t mf_gateway_stop(struct mf_gateway *gw)
 		if (f->ws)
 			mf_gw_front_end(f, 1001, "shutting down");
 	}
+	mf_gw_rtc_stop(gw);
 	return mf_ws_set_count(gw->sockets);
 }
 
@@ -456,6 +467,7 @@ void mf_gateway_free(struct mf_gateway *gw)
 		return;
 	mf_gw_dns_free(gw);
 	mf_ws_set_free(gw->sockets);
+	mf_gw_rtc_free(gw);
 	mf_gw_flows_free(gw);
 	mf_gw_relays_free(gw);
 	if (gw->timeouts)

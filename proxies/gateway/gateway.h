@@ -7,6 +7,8 @@
  *	GET /tcp-mux					many, "aero-tcp-mux-v1"
  *	GET /udp					datagrams
  *	GET /l2, /eth, /raw				Ethernet frames (frames.h)
+ *	GET /webrtc/signal, /webrtc/ice, POST /webrtc/offer, /offer	WebRTC
+ *	POST /udp-relay/token				what a page says to the relay
  *	GET, POST /dns-query, GET /dns-json		names
  *	GET /wisp/, /wisp/HOST:PORT			Wisp and wsproxy, of other emulators' clients
  *	GET /websockify					one connection to a configured target
@@ -67,6 +69,30 @@ struct mf_gateway_relay {
 	uint32_t violation_window_ms; /* 10,000, end the session */
 };
 
+enum { MF_GATEWAY_EXTERNAL_MAX = 8 };
+
+/* WebRTC: data channels on one UDP port (proxies/rtc). Zero means the default. */
+struct mf_gateway_webrtc {
+	bool wanted;
+	int fd; /* a bound UDP socket, non-blocking; stays the owner's, open until mf_gateway_free() */
+	/* What browsers are told in place of this system's own addresses: it is behind a 1:1 NAT */
+	struct {
+		struct mf_addr addr;
+		bool srflx; /* told as such, beside its base */
+	} external[MF_GATEWAY_EXTERNAL_MAX];
+	size_t external_cnt;
+	struct mf_span
+		ice_servers; /* JSON: [{"urls":...,"username"?,"credential"?}]; empty: none */
+	struct mf_span
+		turn_secret; /* TURN servers get credentials made with it; empty: as they are */
+	uint32_t turn_ttl_s; /* 3,600 */
+	const char
+		*base_url; /* origin of the relay, as pages are told; NULL: as the request came */
+	uint32_t message_max; /* of a data channel: max(payload + 24, 4,096) + 256 */
+	uint32_t receive_buffer_max, send_queue_max, sessions_max,
+		connect_ms; /* proxies/rtc/rtc.h */
+};
+
 /* Zero means the default everywhere; everything is borrowed until mf_gateway_free(). */
 struct mf_gateway_options {
 	size_t size;
@@ -117,6 +143,7 @@ struct mf_gateway_options {
 	uint32_t udp_remotes_max; /* of one guest port: 1,024 */
 	uint32_t udp_idle_ms;	  /* 60,000 */
 	struct mf_gateway_relay relay;
+	struct mf_gateway_webrtc webrtc;
 	uint32_t dns_message_max;		   /* 4,096 */
 	bool dns_allow_any, dns_allow_private_ptr; /* else refused */
 	uint32_t dns_rate, dns_burst; /* questions a second of one address, 0: no bound */

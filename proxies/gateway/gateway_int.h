@@ -8,6 +8,8 @@
 #ifndef MF_PROXIES_GATEWAY_INT_H
 #define MF_PROXIES_GATEWAY_INT_H
 
+#include <jansson.h>
+
 #include "core/match/cidr_set.h"
 #include "proxies/forwarded.h"
 #include "proxies/gateway/addresses.h"
@@ -38,10 +40,13 @@ struct mf_gateway {
 	struct mf_gw_front *fronts;
 	struct mf_gw_question *questions;
 	struct mf_timeouts *timeouts;
-	struct mf_timeout_queue linger, udp_idle, udp_auth;
+	struct mf_timeout_queue linger, udp_idle, udp_auth, signal_auth;
 	struct mf_gw_wisp *wisp;
 	uint64_t relay_events[MF_RELAY_EVENT_CNT];
 	uint32_t relay_session_cnt;
+	struct mf_rtc *rtc; /* NULL: no WebRTC */
+	struct mf_gw_peer *peers;
+	json_t *ice_servers; /* an array; NULL: none */
 	struct mf_gw_addresses *addresses;
 	struct mf_http_route raw_route;
 	uint64_t request_cnt, request_seed; /* of names for requests */
@@ -180,6 +185,16 @@ int mf_gw_relay_session_begin(struct mf_gateway *gw, struct mf_gw_member *member
 			      struct mf_gw_relay_session *ret);
 void mf_gw_relay_session_end(struct mf_gateway *gw, struct mf_gw_relay_session *s);
 
+/* --- front_offer.c ------------------------------------------------------------------------------------------------------ */
+
+/* JSON "code" and "message": how the relay says what is wrong */
+void mf_gw_answer_code(struct mf_gateway *gw, struct mf_http_exchange *x,
+		       const struct mf_gw_who *who, int status, const char *code,
+		       const char *message);
+/* Where the relay is, and a token for it: "udpRelay" of POST /session. Return: NULL: nothing is told */
+json_t *mf_gw_relay_facts(struct mf_gateway *gw, const struct mf_http_request *req, const char *sid,
+			  const char *origin);
+
 /* --- front_*.c ---------------------------------------------------------------------------------------------------------- */
 
 int mf_gw_session_add(struct mf_gateway *gw, struct mf_http_service *http);
@@ -188,6 +203,8 @@ int mf_gw_mux_add(struct mf_gateway *gw, struct mf_http_service *http);
 int mf_gw_udp_add(struct mf_gateway *gw, struct mf_http_service *http);
 int mf_gw_l2_add(struct mf_gateway *gw, struct mf_http_service *http);
 void mf_gw_l2_gather(struct mf_gateway *gw, struct mf_metrics *m);
+int mf_gw_signal_add(struct mf_gateway *gw, struct mf_http_service *http);
+int mf_gw_offer_add(struct mf_gateway *gw, struct mf_http_service *http);
 int mf_gw_dns_add(struct mf_gateway *gw, struct mf_http_service *http);
 void mf_gw_dns_free(struct mf_gateway *gw);
 int mf_gw_relays_add(struct mf_gateway *gw, struct mf_http_service *http);

@@ -409,3 +409,13 @@ bool mf_jwt_keys_verify(const struct mf_jwt_keys *keys, enum mf_jwt_alg alg, con
 	}
 	return false;
 }
+
+bool mf_jwt_keys_secret(const struct mf_jwt_keys *keys, struct mf_span *ret)
+{
+	for (size_t i = 0; i < keys->cnt; i++)
+		if (keys->all[i].alg == MF_JWT_HS256) {
+			*ret = mf_span_of(keys->all[i].secret, keys->all[i].secret_len);
+			return true;
+		}
+	return false;
+}

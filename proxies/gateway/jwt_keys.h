@@ -46,6 +46,9 @@ int mf_jwt_keys_add_secret(struct mf_jwt_keys *keys, struct mf_span secret);
 int mf_jwt_keys_add_text(struct mf_jwt_keys *keys, struct mf_span text, const char *name,
 			 struct mf_err *err);
 
+/** mf_jwt_keys_secret() - The first secret for HS256, which new tokens are signed with; Return: false: there is none */
+bool mf_jwt_keys_secret(const struct mf_jwt_keys *keys, struct mf_span *ret);
+
 /** mf_jwt_alg_read() - Return: the algorithm of a header's "alg"; -1: none of ours */
 int mf_jwt_alg_read(struct mf_span name);
 

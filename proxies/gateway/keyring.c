@@ -179,3 +179,15 @@ bool mf_keyring_is_api_key(struct mf_keyring *k, struct mf_span text)
 	pthread_rwlock_unlock(&k->lock);
 	return good;
 }
+
+char *mf_keyring_mint_jwt(struct mf_keyring *k, const struct mf_jwt_claims *claims)
+{
+	struct mf_span secret;
+	char *jwt = NULL;
+
+	pthread_rwlock_rdlock(&k->lock);
+	if (mf_jwt_keys_secret(k->now.jwt, &secret))
+		jwt = mf_jwt_mint(claims, secret);
+	pthread_rwlock_unlock(&k->lock);
+	return jwt;
+}

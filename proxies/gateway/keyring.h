@@ -44,6 +44,7 @@ int mf_keyring_read_token(struct mf_keyring *k, struct mf_span text, int64_t now
 			  struct mf_token *ret);
 int mf_keyring_mint(struct mf_keyring *k, const char *sid, int64_t exp_s,
 		    char buf[MF_TOKEN_MINT_ROOM]);
+char *mf_keyring_mint_jwt(struct mf_keyring *k, const struct mf_jwt_claims *claims);
 int mf_keyring_read_jwt(struct mf_keyring *k, struct mf_span text, int64_t now_s,
 			struct mf_jwt *ret);
 /** mf_keyring_is_api_key() - In constant time for its length */

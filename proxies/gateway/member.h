@@ -11,6 +11,7 @@
 
 #include "core/policy/session.h"
 #include "proxies/gateway/token.h"
+#include "proxies/gateway/udp_peers.h"
 
 struct mf_gw_members;
 
@@ -22,6 +23,7 @@ struct mf_gw_member {
 	uint32_t refs;
 	uint32_t flows, sockets, wires; /* open now; whoever opens them counts */
 	bool relay_session;		/* of the UDP relay; relay_session.c's */
+	struct mf_rate tokens;		/* that it may ask for; front_offer.c's */
 	char id[MF_TOKEN_SID_MAX];
 };
 

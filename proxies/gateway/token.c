@@ -243,3 +243,39 @@ int mf_jwt_read(struct mf_span text, const struct mf_jwt_keys *keys, int64_t now
 	json_decref(json);
 	return good ? 0 : MF_E_BAD;
 }
+
+static bool add_text(json_t *json, const char *name, const char *value)
+{
+	return !value || json_object_set_new(json, name, json_string(value)) == 0;
+}
+
+char *mf_jwt_mint(const struct mf_jwt_claims *c, struct mf_span secret)
+{
+	static const char header[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
+	json_t *json =
+		json_pack("{s:I, s:I}", "iat", (json_int_t)c->iat_s, "exp", (json_int_t)c->exp_s);
+	char *payload = NULL, *buf = NULL;
+	size_t len;
+
+	if (json && json_object_set_new(json, "sid", json_string(c->sid)) == 0 &&
+	    add_text(json, "origin", c->origin) && add_text(json, "aud", c->aud) &&
+	    add_text(json, "iss", c->iss))
+		payload = json_dumps(json, JSON_COMPACT);
+	json_decref(json);
+	if (payload && strlen(payload) <= PAYLOAD_MAX / 4 * 3)
+		buf = malloc((sizeof(header) + strlen(payload)) * 2 + SIGNATURE_LEN + 3);
+	if (buf) {
+		len = encode((const uint8_t *)header, sizeof(header) - 1, buf);
+		buf[len++] = '.';
+		len += encode((const uint8_t *)payload, strlen(payload), buf + len);
+		if (sign(mf_span_of(buf, len), secret, buf + len + 1)) {
+			buf[len] = '.';
+			buf[len + 1 + SIGNATURE_LEN] = '\0';
+		} else {
+			free(buf);
+			buf = NULL;
+		}
+	}
+	free(payload);
+	return buf;
+}

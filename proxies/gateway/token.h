@@ -42,6 +42,16 @@ struct mf_jwt {
 	char origin[MF_TOKEN_CLAIM_MAX], aud[MF_TOKEN_CLAIM_MAX], iss[MF_TOKEN_CLAIM_MAX];
 };
 
+/* What is said in one of ours. */
+struct mf_jwt_claims {
+	int64_t iat_s, exp_s;
+	const char *sid;
+	const char *origin, *aud, *iss; /* NULL: not said */
+};
+
+/** mf_jwt_mint() - HS256. Return: free() it; NULL: no memory, or a text that is no UTF-8 */
+char *mf_jwt_mint(const struct mf_jwt_claims *claims, struct mf_span secret);
+
 /** mf_jwt_read() - Return: 0; MF_E_BAD, also where "exp" is over or "nbf" is not yet (@now_s since 1970) */
 int mf_jwt_read(struct mf_span text, const struct mf_jwt_keys *keys, int64_t now_s,
 		struct mf_jwt *ret);

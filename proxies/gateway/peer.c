@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* peer.c - see peer.h */
+#include "proxies/gateway/peer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/hash.h"
+#include "proxies/gateway/udp_frame.h"
+#include "proxies/gateway/udp_relay.h"
+
+enum {
+	L2_MESSAGE_MAX = 4096,
+	MESSAGE_MORE =
+		256, /* what a message of the browser's may be longer than the longest that is good for something */
+	PAYLOAD_MAX = 65507,
+};
+
+struct mf_gw_peer {
+	struct mf_gateway *gw;
+	struct mf_gw_peer *prev, *next;
+	struct mf_gw_member *member;
+	struct mf_gw_relay_session session;
+	struct mf_gw_peer_owner owner;
+	struct mf_endpoint client;
+	struct mf_rtc_session *rtc;
+	struct mf_rtc_channel *udp, *l2;
+	struct mf_udp_relay relay; /* of udp */
+};
+
+static void count(struct mf_gw_peer *p, enum mf_relay_event e)
+{
+	p->gw->relay_events[e]++;
+}
+
+/* --- the channel udp ------------------------------------------------------------------------------------------------------ */
+
+static int send_frame(void *ctx, struct mf_span head, struct mf_span payload)
+{
+	uint8_t frame[MF_UDP_FRAME_HEAD_MAX + PAYLOAD_MAX];
+	struct mf_gw_peer *p = ctx;
+
+	if (payload.len > PAYLOAD_MAX)
+		return MF_E_LIMIT;
+	memcpy(frame, head.ptr, head.len);
+	if (payload.len)
+		memcpy(frame + head.len, payload.ptr, payload.len);
+	return mf_rtc_send(p->udp, false, mf_span_of(frame, head.len + payload.len));
+}
+
+static size_t waiting(void *ctx)
+{
+	struct mf_gw_peer *p = ctx;
+
+	return mf_rtc_waiting(p->udp);
+}
+
+static const struct mf_udp_relay_sink sink = { .send = send_frame, .waiting = waiting };
+
+static bool open_udp(struct mf_gw_peer *p, struct mf_rtc_channel *c,
+		     const struct mf_rtc_channel_info *info)
+{
+	if (p->udp) {
+		count(p, MF_RELAY_REJECTED_SECOND_UDP);
+		return false;
+	}
+	if (info->ordered || info->max_retransmits != 0 || info->max_life_ms >= 0)
+		return false;
+	p->udp = c;
+	p->relay = (struct mf_udp_relay){ 0 };
+	mf_udp_relay_begin(&p->relay, p->gw, p->member, &p->client, MF_RELAY_RTC, &sink, p);
+	return true;
+}
+
+static void close_udp(struct mf_gw_peer *p)
+{
+	if (p->udp)
+		mf_udp_relay_end(&p->relay);
+	p->udp = NULL;
+}
+
+/* --- life ----------------------------------------------------------------------------------------------------------------- */
+
+static void free_peer(struct mf_gw_peer *p)
+{
+	struct mf_gateway *gw = p->gw;
+
+	close_udp(p);
+	mf_gw_relay_session_end(gw, &p->session);
+	*(p->prev ? &p->prev->next : &gw->peers) = p->next;
+	if (p->next)
+		p->next->prev = p->prev;
+	mf_gw_member_unref(p->member);
+	free(p);
+}
+
+void mf_gw_peer_close(struct mf_gw_peer *p)
+{
+	if (!p)
+		return;
+	if (p->rtc)
+		mf_rtc_session_close(p->rtc);
+	free_peer(p);
+}
+
+/* It has ended by itself, or we end it: who owns it hears of it. */
+static void end(struct mf_gw_peer *p)
+{
+	struct mf_gw_peer_owner owner = p->owner;
+
+	mf_gw_peer_close(p);
+	if (owner.ended)
+		owner.ended(owner.ctx);
+}
+
+static bool on_channel(void *ctx, struct mf_rtc_channel *c, const struct mf_rtc_channel_info *info)
+{
+	struct mf_gw_peer *p = ctx;
+
+	if (mf_span_eq(info->label, mf_span_str("udp")))
+		return open_udp(p, c, info);
+	count(p, MF_RELAY_REJECTED_UNKNOWN_LABEL);
+	return false;
+}
+
+static void on_message(void *ctx, struct mf_rtc_channel *c, bool text, struct mf_span data)
+{
+	struct mf_gw_peer *p = ctx;
+
+	if (text || c != p->udp)
+		return;
+	switch (mf_udp_relay_take(&p->relay, data)) {
+	case MF_E_LIMIT:
+		count(p, MF_RELAY_UDP_TOO_LARGE);
+		close_udp(p);
+		mf_rtc_channel_close(c);
+		break;
+	case MF_E_FULL:
+		end(p);
+		break;
+	}
+}
+
+static void on_channel_closed(void *ctx, struct mf_rtc_channel *c)
+{
+	struct mf_gw_peer *p = ctx;
+
+	if (c == p->udp)
+		close_udp(p);
+}
+
+static void on_ended(void *ctx, struct mf_rtc_session *session, enum mf_rtc_end why)
+{
+	struct mf_gw_peer *p = ctx;
+
+	(void)session;
+	p->rtc = NULL;
+	if (why == MF_RTC_END_CONNECT_TIMEOUT)
+		count(p, MF_RELAY_CONNECT_TIMEOUT);
+	end(p);
+}
+
+static const struct mf_rtc_handler handler = {
+	.channel = on_channel,
+	.message = on_message,
+	.channel_closed = on_channel_closed,
+	.ended = on_ended,
+};
+
+int mf_gw_peer_new(struct mf_gateway *gw, struct mf_gw_member *member, bool by_jwt,
+		   const struct mf_endpoint *client, struct mf_span sdp,
+		   const struct mf_gw_peer_owner *owner, struct mf_gw_peer_answer *answer,
+		   struct mf_gw_peer **ret, struct mf_err *err)
+{
+	struct mf_sdp_offer *offer = malloc(sizeof(*offer));
+	struct mf_gw_peer *p = calloc(1, sizeof(*p));
+	int res = offer && p ? mf_sdp_offer_read(sdp, offer, err) : MF_E_NOMEM;
+
+	if (res == 0)
+		res = mf_gw_relay_session_begin(gw, member, by_jwt, &p->session);
+	if (res < 0) {
+		free(offer);
+		free(p);
+		return res;
+	}
+	p->gw = gw;
+	p->member = mf_gw_member_ref(member);
+	p->client = *client;
+	p->owner = *owner;
+	p->next = gw->peers;
+	if (p->next)
+		p->next->prev = p;
+	gw->peers = p;
+	res = mf_rtc_session_new(gw->rtc, &offer->remote, &handler, p, &p->rtc, &answer->local,
+				 err);
+	if (res == 0) {
+		const struct mf_sdp_section *s = &offer->sections[offer->data];
+
+		mf_sdp_answer_write(offer, &answer->local, mf_hash_seed(), &answer->sdp);
+		res = answer->sdp.failed ? MF_E_NOMEM : 0;
+		snprintf(answer->mid, sizeof(answer->mid), "%.*s", (int)s->mid.len,
+			 s->mid.len ? (const char *)s->mid.ptr : "");
+		answer->section = (unsigned)offer->data;
+	} else if (res == MF_E_FULL) {
+		count(p, MF_RELAY_TOO_MANY_SESSIONS);
+	} else if (res == MF_E_INVAL) {
+		res = MF_E_BAD;
+	}
+	free(offer);
+	if (res < 0) {
+		mf_gw_peer_close(p);
+		return res;
+	}
+	*ret = p;
+	return 0;
+}
+
+const char *mf_gw_peer_id(const struct mf_gw_peer *p)
+{
+	return p->session.id;
+}
+
+void mf_gw_peer_candidate(struct mf_gw_peer *p, struct mf_span candidate)
+{
+	if (candidate.len)
+		mf_rtc_add_remote_candidate(p->rtc, candidate);
+}
+
+/* --- all of them ---------------------------------------------------------------------------------------------------------- */
+
+int mf_gw_rtc_start(struct mf_gateway *gw, struct mf_err *err)
+{
+	const struct mf_gateway_webrtc *o = &gw->opt.webrtc;
+	uint32_t longest = gw->opt.udp_payload_max + MF_UDP_FRAME_HEAD_MAX;
+	struct mf_rtc_candidate candidates[MF_RTC_CANDIDATES_MAX];
+	struct mf_rtc_options rtc = { .size = sizeof(rtc),
+				      .fds = &o->fd,
+				      .fd_cnt = 1,
+				      .candidates = candidates,
+				      .message_max = o->message_max,
+				      .receive_buffer_max = o->receive_buffer_max,
+				      .send_queue_max = o->send_queue_max,
+				      .sessions_max = o->sessions_max,
+				      .connect_timeout_ms = o->connect_ms };
+
+	if (!o->wanted)
+		return 0;
+	if (!rtc.message_max)
+		rtc.message_max =
+			(longest > L2_MESSAGE_MAX ? longest : L2_MESSAGE_MAX) + MESSAGE_MORE;
+	rtc.candidate_cnt = mf_gw_candidates(o, candidates, MF_RTC_CANDIDATES_MAX);
+	if (!rtc.candidate_cnt)
+		return mf_err_set(err, MF_E_INVAL,
+				  "no address that WebRTC could be reached at: --external-ip");
+	if (o->ice_servers.len && mf_gw_ice_read(o->ice_servers, &gw->ice_servers, err) < 0)
+		return MF_E_INVAL;
+	return mf_rtc_new(gw->base, &rtc, &gw->rtc, err);
+}
+
+void mf_gw_rtc_stop(struct mf_gateway *gw)
+{
+	for (struct mf_gw_peer *p = gw->peers, *next; p; p = next) {
+		next = p->next;
+		if (!p->owner.ended)
+			mf_gw_peer_close(p);
+	}
+}
+
+void mf_gw_rtc_free(struct mf_gateway *gw)
+{
+	while (gw->peers)
+		mf_gw_peer_close(gw->peers);
+	mf_rtc_free(gw->rtc);
+	gw->rtc = NULL;
+	json_decref(gw->ice_servers);
+	gw->ice_servers = NULL;
+}
