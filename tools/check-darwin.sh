@@ -76,6 +76,7 @@ headers jansson jansson.h jansson_config.h
 headers yaml-0.1 yaml.h
 headers libevent event2
 headers libcurl curl
+headers usrsctp usrsctp.h
 cp -r /usr/include/openssl "$work/include/"
 cp -r "/usr/include/$(uname -m)-linux-gnu/openssl/." "$work/include/openssl/"
 
@@ -88,7 +89,7 @@ targets=(x86_64-macos.11.0 aarch64-macos.11.0)
 
 # As cli/CMakeLists.txt: no sessions of one command (docs/macos.md); and neither nghttp2, libpsl, zlib nor libedit.
 mapfile -t files < <(find core capture proxies fs packs daemon nic cli -name '*.c' ! -name '*_linux.c' ! -name '*_win32.c' |
-  grep -vE '^(cli/(run(_packets|_files|_services|_services_posix)?|summary)|proxies/(dns|http_service)_h2_nghttp2|core/ask/registered_psl|cli/line_edit_libedit|core/journal/gzip_zlib|proxies/gateway/gateway_none)\.c$' | sort)
+  grep -vE '^(cli/(run(_packets|_files|_services|_services_posix)?|summary)|proxies/(dns|http_service)_h2_nghttp2|core/ask/registered_psl|cli/line_edit_libedit|core/journal/gzip_zlib|proxies/(gateway/gateway|rtc/rtc)_none)\.c$' | sort)
 
 compile_one() { # target, file
   local object=$work/$1/${2//\//.}.o
@@ -102,7 +103,7 @@ export work zig
 flags_file=$work/flags
 printf '%s\0' "${flags[@]}" >"$flags_file"
 # Functions of libraries that are not there.
-elsewhere='(ASN1|BIO|BN|CRYPTO|ERR|EVP|GENERAL_NAME|GENERAL_SUBTREE|NAME_CONSTRAINTS|d2i|i2d|OPENSSL|PEM|OBJ|OCSP|RAND|SHA256|SSL|TLS|X509|X509V3|event|evbuffer|evutil|idn2|json|lua|luaL|luaopen|pcre2|yaml)_.*|SHA1|SHA256|HMAC|luaL_.*'
+elsewhere='(ASN1|BIO|DTLS|OSSL_PARAM|usrsctp|BN|CRYPTO|ERR|EVP|GENERAL_NAME|GENERAL_SUBTREE|NAME_CONSTRAINTS|d2i|i2d|OPENSSL|PEM|OBJ|OCSP|RAND|SHA256|SSL|TLS|X509|X509V3|event|evbuffer|evutil|idn2|json|lua|luaL|luaopen|pcre2|yaml)_.*|SHA1|SHA256|HMAC|luaL_.*|__cpu_model'
 
 link_all() { # target
   local log=$work/$1/link.log undefined
