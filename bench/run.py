@@ -181,6 +181,20 @@ def run_forward(a):
     return r
 
 
+def run_gateway(a):
+    """Browsers' TCP and names, beside a minimal Node proxy, websockify and dnsdist's DoH."""
+    d = json.loads(output([sys.executable, os.path.join(HERE, "gateway/gateway.py"), "--json", "--rounds", "1", "--seconds",
+                           str(a.scale), "--idle", str(int(10000 * min(a.scale, 1)) or 100), "--build", a.build], timeout=300))
+    r = {}
+    for what, by in d["samples"].items():
+        if "moonfence" in by:
+            r[what] = (by["moonfence"], [])
+        for ours, peer in (("moonfence", "node"), ("moonfence", "websockify"), ("moonfence-tls", "dnsdist")):
+            if ours in by and peer in by:
+                r[f"{what} | {peer}"] = (by[ours], by[peer])
+    return r
+
+
 def run_detect(a):
     return named(output([a.program("detect"), "--json", "--ticks", str(int(300 * a.scale) or 20)]))
 
@@ -248,7 +262,7 @@ PROGRAMS = {
     "pipeline": (run_pipeline, 3), "virtio": (run_virtio, 3), "e1000": (run_e1000, 3), "guests": (run_guests, 2), "vm": (run_vm, 1),
     "match": (run_match, 2),
     "rules": (run_rules, 3), "reload": (run_reload, 1), "events": (run_events, 3), "relay": (run_relay, 4), "startup": (run_startup, 2),
-    "tun": (run_tun, 3), "forward": (run_forward, 3), "detect": (run_detect, 3), "dns": (run_dns, 3),
+    "tun": (run_tun, 3), "forward": (run_forward, 3), "gateway": (run_gateway, 2), "detect": (run_detect, 3), "dns": (run_dns, 3),
     "intercept": (run_intercept, 3), "trash": (run_trash, 3), "daemon": (run_daemon, 3),
     "fs-data": (run_fs("data"), 3), "fs-meta": (run_fs("meta"), 2),
     "fs-policy": (run_fs_policy, 3), "fs-mounted-policy": (run_fs("policy"), 2), "fs-keep": (run_fs("keep"), 3),
@@ -389,6 +403,21 @@ ROWS = [
         "bytes", ("<=", 20e6)),
     Row("forward-idle", "the idle service with 20 mapped names and detection on, of a core", "forward", "idle cpu", "%",
         ("<=", 0.5)),
+    *[Row(f"gw-{what}-{n}{'-core' if core else ''}-{peer[:4]}", f"gateway, `/tcp`, {text}, {n} connection{'s' * (n > 1)}{', per core of the server' if core else ''}",
+          "gateway", f"{what} {n}{' per core' if core else ''} | {peer}", unit, (">=", goal) if core else None, of="peer", peer=name)
+      for what, text, unit in (("rr", "1 KiB messages there and back", "/s"), ("down", "to the browser", "Gbit/s"), ("up", "from the browser", "Gbit/s"))
+      for n in (1, 64) for core in (True, False)
+      for peer, name, goal in (("node", "Node, ws", 5.0), ("websockify", "websockify", 2.0))],
+    Row("gw-mux", "gateway, `/tcp-mux`, floods of 1,000 streams, per core", "gateway", "mux per core", "Gbit/s", (">=", 5)),
+    Row("gw-mux-slowest", "its slowest stream, beside the mean of all", "gateway", "mux slowest", "×", (">=", 0.8)),
+    Row("gw-mux-fastest", "its fastest", "gateway", "mux fastest", "×", ("<=", 1.2)),
+    *[Row(f"gw-doh-{h}{'-core' if core else ''}", f"gateway, DoH over TLS, GET of a cached answer, {text}{', per core of the server' if core else ''}", "gateway",
+          f"dns {h}{' per core' if core else ''} | dnsdist", "/s", (">=", 1.0), of="peer", peer="dnsdist")
+      for h, text in (("h1", "HTTP/1.1"), ("h2", "HTTP/2")) for core in (False, True)],
+    Row("gw-idle", "gateway, memory of an idle WebSocket", "gateway", "idle", "bytes", ("<=", 16384)),
+    Row("gw-idle-tls", "the same with TLS", "gateway", "idle tls", "bytes", ("<=", 16384)),
+    Row("gw-idle-tcp", "an idle `/tcp` with its server's connection", "gateway", "idle tcp", "bytes", ("<=", 16384)),
+    Row("gw-busy", "gateway, the slowest of 100 busy sessions beside 10,000 idle ones, of what one of them has alone", "gateway", "busy slowest", "×", (">=", 0.9)),
     Row("detect-idle", "dev-server detection alone, 20 servers, nothing changes: of a core", "detect", "idle", "%", ("<=", 0.5)),
     Row("detect-come", "20 servers begin at once: until the last is probed and told of", "detect", "come", "ms", ("<=", 1000)),
     Row("detect-gone", "their sockets are closed: until the end of the last is told", "detect", "gone", "ms", ("<=", 1000)),
