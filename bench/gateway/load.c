@@ -37,6 +37,7 @@ enum {
 	HEAD_MAX = 14,
 	EVENTS = 256,
 	PER_ADDRESS = 200,
+	IDLE_FROM = 100000, // not the addresses of those who are busy
 	SAMPLES_MAX = 4000000,
 	MUX_HEAD = 9,
 };
@@ -497,7 +498,7 @@ static int run_idle(size_t cnt, bool with_tls)
 	if (with_tls)
 		tls = SSL_CTX_new(TLS_client_method());
 	for (size_t i = 0; i < cnt; i++) {
-		int fd = dial(i);
+		int fd = dial(IDLE_FROM + i);
 		SSL *ssl = with_tls ? SSL_new(tls) : NULL;
 
 		if (ssl && (SSL_set_fd(ssl, fd) != 1 || SSL_connect(ssl) != 1))
