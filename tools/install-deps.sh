@@ -19,7 +19,7 @@ clients=(openssl curl git gnutls-bin wget python3 nodejs chromium firefox-esr bu
 windows=(gcc-mingw-w64-x86-64-posix binutils-mingw-w64-x86-64 mingw-w64-x86-64-dev dpkg-dev xz-utils make cmake perl
   pkg-config wine64 zip unzip)
 # Guests on our network cards (tests/guest): QEMU, what their initramfs is made of; and a kernel, unpacked only.
-guest=(qemu-system-x86 qemu-system-data seabios ipxe-qemu u-boot-qemu busybox-static cpio curl wget ndisc6 ethtool)
+guest=(qemu-system-x86 qemu-system-data seabios ipxe ipxe-qemu u-boot-qemu busybox-static cpio curl wget ndisc6 ethtool)
 guest_kernel=/usr/local/share/moonfence-guest
 
 wanted=()
