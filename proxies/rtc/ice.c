@@ -15,6 +15,7 @@
 
 enum {
 	ASK_AGAIN_MS = 50,
+	LATELY_MS = 6000, /* browsers check every 2.5 to 5 s */
 	ERROR_UNKNOWN_ATTRIBUTE = 420,
 	ERROR_ROLE_CONFLICT = 487,
 	PEER_REFLEXIVE = 110, /* type preference (RFC 8445 5.1.2.2) */
@@ -46,13 +47,17 @@ static void unlist(struct mf_rtc *rtc, struct mf_rtc_pair *pair)
 	pair->listed = false;
 }
 
-/* The path's datagrams are this session's, unless somebody who has shown that it is there has it */
+/*
+ * The path's datagrams are this session's, unless somebody who has shown that it is there has it, and was heard of lately: a browser
+ * that begins anew may have the port of a session that it did not close
+ */
 static void list(struct mf_rtc *rtc, struct mf_rtc_pair *pair)
 {
 	struct mf_rtc_pair *owner = mf_rtc_find_pair(rtc, &pair->path);
 	size_t bucket = bucket_of(rtc, &pair->path);
 
-	if (owner == pair || (owner && owner->verified && !pair->verified))
+	if (owner == pair || (owner && owner->verified && !pair->verified &&
+			      mf_now_ms() - owner->checked_ms < LATELY_MS))
 		return;
 	if (owner)
 		unlist(rtc, owner);

@@ -227,7 +227,7 @@ struct mf_rtc_stats {
 	uint64_t messages_in, messages_out, message_bytes_in, message_bytes_out;
 	uint64_t channels, channels_refused;
 	uint64_t send_full; /* mf_rtc_send() said MF_E_FULL */
-	uint64_t lost_out;  /* datagrams that the socket did not take */
+	uint64_t lost_out;  /* packets that were not sent, longer than the MTU: none */
 };
 
 void mf_rtc_get_stats(const struct mf_rtc *rtc, struct mf_rtc_stats *ret);

@@ -53,7 +53,6 @@ static struct {
 	uint64_t ticked_ms, busy_ms;
 	struct mf_sctp **slots;
 	uint32_t slot_cnt, slot_room, used;
-	uint32_t *generations;
 	struct mf_sctp *news;
 	uint8_t *read_buf;
 } engine;
@@ -214,10 +213,8 @@ void mf_sctp_engine_leave(void)
 	engine.running = usrsctp_finish() != 0;
 	free(engine.read_buf);
 	free(engine.slots);
-	free(engine.generations);
 	engine.read_buf = NULL;
 	engine.slots = NULL;
-	engine.generations = NULL;
 	engine.slot_cnt = engine.slot_room = engine.used = 0;
 	engine.news = NULL;
 	engine.base = NULL;
@@ -225,39 +222,33 @@ void mf_sctp_engine_leave(void)
 
 static bool take_slot(struct mf_sctp *s)
 {
-	uint32_t i = 0;
+	static uint64_t
+		serial; /* of the process: usrsctp may outlive all users, and with it what lingers there */
+	static uint32_t hint; /* where free slots are likely */
+	uint32_t i = engine.slot_cnt;
 
 	if (engine.used == engine.slot_cnt) {
-		i = engine.slot_cnt;
 		if (i == engine.slot_room) {
 			uint32_t room = i ? i * 2 : 64;
-			struct mf_sctp **slots = realloc(engine.slots, room * sizeof(*slots));
-			uint32_t *generations;
+			struct mf_sctp **slots =
+				room < 1u << SLOT_BITS
+					? realloc(engine.slots, room * sizeof(*slots))
+					: NULL;
 
 			if (!slots)
 				return false;
 			engine.slots = slots;
-			generations = realloc(engine.generations, room * sizeof(*generations));
-			if (!generations || room >= 1u << SLOT_BITS) {
-				engine.generations = generations ? generations : engine.generations;
-				return false;
-			}
-			engine.generations = generations;
 			engine.slot_room = room;
 		}
-		engine.generations[i] = 0;
 		engine.slot_cnt++;
 	} else {
-		/* a free one is there: begin to look where they are likely, at the generation least used */
-		static uint32_t hint;
-
 		for (i = hint % engine.slot_cnt; engine.slots[i]; i = (i + 1) % engine.slot_cnt) {
 		}
 		hint = i + 1;
 	}
 	engine.slots[i] = s;
 	engine.used++;
-	s->number = (uint64_t)++engine.generations[i] << SLOT_BITS | (i + 1);
+	s->number = ++serial << SLOT_BITS | (i + 1);
 	return true;
 }
 
