@@ -40,17 +40,26 @@ int mf_vm_stack_find_flow(void *ctx, enum mf_proto proto, const struct mf_endpoi
 			  const struct mf_endpoint *local, struct mf_session_flow *ret);
 void mf_vm_stack_get_ops(struct mf_vm_stack *s, struct mf_session_ops *ret);
 
-/**
- * mf_vm_stack_begin() - Before packets come
- * @packet: takes packets for machines. @changed: called after some were given to it in an event of the stack's own
- */
+/* The wires of machines. */
+struct mf_vm_stack_wires {
+	void (*packet)(void *ctx, const uint8_t *pkt, size_t len); /* for a machine */
+	/* mf_guest_stack_ops.large, .full */
+	void (*large)(void *ctx, uint8_t *pkt, size_t len, uint16_t transport, uint16_t segment);
+	bool (*full)(void *ctx, void *owner);
+	/* Called after packets were given in an event of the stack's own */
+	void (*changed)(void *ctx);
+	void *ctx;
+};
+
+/** mf_vm_stack_begin() - Before packets come; @wires: copied. Return: 0, MF_E_NOMEM */
 int mf_vm_stack_begin(struct mf_vm_stack *s, struct event_base *base, struct mf_proxy *proxy,
-		      void (*packet)(void *ctx, const uint8_t *pkt, size_t len),
-		      void (*changed)(void *ctx), void *ctx);
+		      const struct mf_vm_stack_wires *wires);
+/** mf_vm_stack_again() - wires.changed is called in the loop's next turn */
+void mf_vm_stack_again(struct mf_vm_stack *s);
 /** mf_vm_stack_end() - No proxy any more: nothing is handed on from now on */
 void mf_vm_stack_end(struct mf_vm_stack *s);
 
-int mf_vm_stack_join(struct mf_vm_stack *s, struct mf_stack_peer **ret);
+int mf_vm_stack_join(struct mf_vm_stack *s, void *owner, struct mf_stack_peer **ret);
 void mf_vm_stack_input(struct mf_vm_stack *s, struct mf_stack_peer *peer, uint8_t *pkt, size_t len);
 /** mf_vm_stack_flush() - At the end of each turn */
 void mf_vm_stack_flush(struct mf_vm_stack *s);

@@ -43,9 +43,7 @@ struct mf_vm_stack {
 	struct event_base *base;
 	struct mf_proxy *proxy;
 	struct event *timer, *later; /* lwIP's; what went to machines outside of a turn of theirs */
-	void (*packet)(void *ctx, const uint8_t *pkt, size_t len);
-	void (*changed)(void *ctx);
-	void *ctx;
+	struct mf_vm_stack_wires wires; /* .packet NULL: there are none any more */
 	struct sockaddr_in at;
 	int listener;
 	struct link *links[65536]; /* by the port of our end */
@@ -212,7 +210,7 @@ static void on_socket(evutil_socket_t fd, short what, void *ctx)
 	l->readable |= (what & EV_READ) != 0;
 	l->writable |= (what & EV_WRITE) != 0;
 	pump(l);
-	s->changed(s->ctx);
+	s->wires.changed(s->wires.ctx);
 }
 
 static void on_readable(void *ctx, struct mf_stack_conn *conn)
@@ -336,7 +334,7 @@ static int refuse_udp(void *ctx, const struct mf_session_flow *flow, const uint8
 	if (r < 0)
 		return r;
 	event_active(s->later, EV_TIMEOUT, 0);
-	s->packet(s->ctx, answer, n);
+	s->wires.packet(s->wires.ctx, answer, n);
 	return 0;
 }
 
@@ -365,8 +363,23 @@ static void on_packet(void *ctx, const uint8_t *pkt, size_t len)
 {
 	struct mf_vm_stack *s = ctx;
 
-	if (s->packet)
-		s->packet(s->ctx, pkt, len);
+	if (s->wires.packet)
+		s->wires.packet(s->wires.ctx, pkt, len);
+}
+
+static void on_large(void *ctx, uint8_t *pkt, size_t len, uint16_t transport, uint16_t segment)
+{
+	struct mf_vm_stack *s = ctx;
+
+	if (s->wires.packet)
+		s->wires.large(s->wires.ctx, pkt, len, transport, segment);
+}
+
+static bool is_full(void *ctx, void *owner)
+{
+	struct mf_vm_stack *s = ctx;
+
+	return s->wires.packet && s->wires.full(s->wires.ctx, owner);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *ctx)
@@ -375,7 +388,7 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	s->changed(s->ctx);
+	s->wires.changed(s->wires.ctx);
 }
 
 void mf_vm_stack_input(struct mf_vm_stack *s, struct mf_stack_peer *peer, uint8_t *pkt, size_t len)
@@ -396,9 +409,14 @@ void mf_vm_stack_flush(struct mf_vm_stack *s)
 	event_add(s->timer, &tv);
 }
 
-int mf_vm_stack_join(struct mf_vm_stack *s, struct mf_stack_peer **ret)
+void mf_vm_stack_again(struct mf_vm_stack *s)
 {
-	return mf_guest_stack_join(s->stack, ret);
+	event_active(s->later, EV_TIMEOUT, 0);
+}
+
+int mf_vm_stack_join(struct mf_vm_stack *s, void *owner, struct mf_stack_peer **ret)
+{
+	return mf_guest_stack_join(s->stack, owner, ret);
 }
 
 void mf_vm_stack_get_stats(const struct mf_vm_stack *s, struct mf_guest_stack_stats *ret)
@@ -433,6 +451,8 @@ int mf_vm_stack_new(const struct mf_vm_stack_options *options, struct mf_vm_stac
 						  .half_open = options->half_open,
 						  .bytes_each = options->bytes_each };
 	const struct mf_guest_stack_ops ops = { .packet = on_packet,
+						.large = on_large,
+						.full = is_full,
 						.datagram = on_datagram,
 						.accept = on_accept,
 						.readable = on_readable,
@@ -462,14 +482,11 @@ int mf_vm_stack_listener(const struct mf_vm_stack *s)
 }
 
 int mf_vm_stack_begin(struct mf_vm_stack *s, struct event_base *base, struct mf_proxy *proxy,
-		      void (*packet)(void *ctx, const uint8_t *pkt, size_t len),
-		      void (*changed)(void *ctx), void *ctx)
+		      const struct mf_vm_stack_wires *wires)
 {
 	s->base = base;
 	s->proxy = proxy;
-	s->packet = packet;
-	s->changed = changed;
-	s->ctx = ctx;
+	s->wires = *wires;
 	s->timer = evtimer_new(base, on_timer, s);
 	s->later = evtimer_new(base, on_timer, s);
 	return s->timer && s->later ? 0 : MF_E_NOMEM;
@@ -485,7 +502,7 @@ void mf_vm_stack_free(struct mf_vm_stack *s)
 {
 	if (!s)
 		return;
-	s->packet = NULL;
+	s->wires.packet = NULL;
 	mf_guest_stack_free(s->stack);
 	if (s->timer)
 		event_free(s->timer);

@@ -67,6 +67,7 @@ struct mf_vm_wire {
 	unsigned guest_cnt;
 	struct mf_vm_wire_stats stats; /* of guests that have gone */
 	uint8_t packet[sizeof(struct virtio_net_hdr) + MF_FRAME_MAX];
+	struct mf_guest *turn;
 	struct mf_coalesce coalesce; /* what the guest sends whose turn it is */
 };
 
@@ -256,14 +257,19 @@ static void write_packet(void *ctx, const struct mf_coalesced *p)
 		(void)!writev(w->device, iov, 2);
 }
 
+static void input_packet(void *ctx, const struct mf_coalesced *p)
+{
+	struct mf_vm_wire *w = ctx;
+
+	mf_vm_stack_input(w->stack, mf_guest_data(w->turn), p->ptr, p->len);
+}
+
 static void on_packet(void *ctx, struct mf_guest *guest, uint8_t *pkt, size_t len)
 {
 	struct mf_vm_wire *w = ctx;
 
-	if (w->stack)
-		mf_vm_stack_input(w->stack, mf_guest_data(guest), pkt, len);
-	else
-		mf_coalesce_add(&w->coalesce, pkt, len, write_packet, w);
+	w->turn = guest;
+	mf_coalesce_add(&w->coalesce, pkt, len, w->stack ? input_packet : write_packet, w);
 }
 
 static void on_echo(void *ctx, struct mf_guest *guest, const struct mf_view *request)
@@ -319,13 +325,18 @@ static void give_packet(struct mf_vm_wire *w, const struct virtio_net_hdr *h, ui
 		w->stats.unclaimed++;
 }
 
+static bool is_crowded(const struct mf_guest *guest, size_t limit)
+{
+	return mf_guest_source(guest)->waiting > limit;
+}
+
 /*
  * With one guest alone, what it has not read yet may wait in the kernel, where nothing is lost; with more, nobody waits for
  * another.
  */
 static bool is_full(const struct mf_vm_wire *w)
 {
-	return w->guest_cnt == 1 && mf_guest_source(w->guests[0]->guest)->waiting > WAITING_MAX;
+	return w->guest_cnt == 1 && is_crowded(w->guests[0]->guest, WAITING_MAX);
 }
 
 static void watch_device(struct mf_vm_wire *w)
@@ -370,11 +381,31 @@ static void watch_writable(struct guest *g)
 		event_del(g->writable);
 }
 
+/* Connections that waited until their guest has read. Return: true: there are some */
+static bool go_on(struct mf_vm_wire *w)
+{
+	bool some = false;
+
+	for (unsigned i = 0; i < w->guest_cnt; i++) {
+		struct mf_guest *guest = w->guests[i]->guest;
+
+		if (!mf_guest_stack_stopped(mf_guest_data(guest)) ||
+		    is_crowded(guest, WAITING_MAX / 2))
+			continue;
+		mf_guest_stack_go_on(mf_guest_data(guest));
+		some = true;
+	}
+	return some;
+}
+
 static void flush(struct mf_vm_wire *w)
 {
 	if (w->stack)
 		mf_vm_stack_flush(w->stack);
 	mf_guest_net_flush(w->net);
+	/* once in a turn: others want theirs, too */
+	if (w->stack && go_on(w))
+		mf_vm_stack_again(w->stack);
 	for (unsigned i = 0; i < w->guest_cnt; i++)
 		watch_writable(w->guests[i]);
 	watch_device(w);
@@ -386,6 +417,24 @@ static void on_stack_packet(void *ctx, const uint8_t *pkt, size_t len)
 
 	if (mf_guest_net_packet(w->net, pkt, len) == MF_E_NOENT)
 		w->stats.unclaimed++;
+}
+
+static void on_stack_large(void *ctx, uint8_t *pkt, size_t len, uint16_t transport,
+			   uint16_t segment)
+{
+	const struct mf_guest_unfinished how = { .csum_start = transport,
+						 .csum_offset = 16,
+						 .segment = segment };
+	struct mf_vm_wire *w = ctx;
+
+	if (mf_guest_net_packet_unfinished(w->net, pkt, len, &how) == MF_E_NOENT)
+		w->stats.unclaimed++;
+}
+
+static bool on_stack_full(void *ctx, void *owner)
+{
+	(void)ctx;
+	return is_crowded(owner, WAITING_MAX);
 }
 
 static void on_stack_changed(void *ctx)
@@ -463,7 +512,7 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	mf_coalesce_flush(&w->coalesce, write_packet, w);
+	mf_coalesce_flush(&w->coalesce, w->stack ? input_packet : write_packet, w);
 	/* What the kernel answers at once (a SYN, an acknowledgement) is there by now. */
 	if (r > 0 && !w->stack)
 		take_packets(w);
@@ -485,6 +534,10 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
+	if (g->wire->stack) {
+		flush(g->wire);
+		return;
+	}
 	mf_frame_source_flush(mf_guest_source(g->guest));
 	watch_writable(g);
 	watch_device(g->wire);
@@ -508,7 +561,7 @@ static int add_guest(struct mf_vm_wire *w, struct mf_frame_source *source, struc
 	}
 	w->guests[w->guest_cnt++] = g;
 	w->stats.guests++;
-	if (w->stack && mf_vm_stack_join(w->stack, &peer) < 0) {
+	if (w->stack && mf_vm_stack_join(w->stack, g->guest, &peer) < 0) {
 		drop_guest(g, MF_VM_GUEST_SESSION_END);
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	}
@@ -647,7 +700,13 @@ int mf_vm_wire_begin(struct mf_vm_wire *w, struct event_base *base, int device,
 int mf_vm_wire_begin_stack(struct mf_vm_wire *w, struct event_base *base, struct mf_vm_stack *stack,
 			   struct mf_proxy *proxy, struct mf_err *err)
 {
-	if (mf_vm_stack_begin(stack, base, proxy, on_stack_packet, on_stack_changed, w) < 0)
+	const struct mf_vm_stack_wires wires = { .packet = on_stack_packet,
+						 .large = on_stack_large,
+						 .full = on_stack_full,
+						 .changed = on_stack_changed,
+						 .ctx = w };
+
+	if (mf_vm_stack_begin(stack, base, proxy, &wires) < 0)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	w->stack = stack;
 	return begin(w, base, proxy, err);

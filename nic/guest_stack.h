@@ -50,6 +50,16 @@ struct mf_guest_stack_options {
 struct mf_guest_stack_ops {
 	/* An IP packet for the guest that its destination names, with all checksums */
 	void (*packet)(void *ctx, const uint8_t *pkt, size_t len);
+	/*
+	 * A TCP packet for the guest, without IP options, to be cut into packets of @segment bytes of payload (tcp(7)'s TSO); @transport:
+	 * where its TCP header begins. Its checksum is that of the whole. It may be written to. NULL: there are none
+	 */
+	void (*large)(void *ctx, uint8_t *pkt, size_t len, uint16_t transport, uint16_t segment);
+	/*
+	 * So much waits for the guest with this @owner already that its connections are to take no more until
+	 * mf_guest_stack_go_on(). NULL: never
+	 */
+	bool (*full)(void *ctx, void *owner);
 	/* A datagram of a guest; @flow as the guest sent it */
 	void (*datagram)(void *ctx, const struct mf_flow *flow, struct mf_span payload);
 	/* A connection was made. @flow: as the guest sees it, from its end. Return: 0; less: it is reset */
@@ -92,8 +102,12 @@ int mf_guest_stack_new(const struct mf_guest_stack_options *options,
 /** mf_guest_stack_free() - Connections are forgotten without a word to anybody; NULL is fine */
 void mf_guest_stack_free(struct mf_guest_stack *stack);
 
-/** mf_guest_stack_join() - Return: 0, MF_E_NOMEM */
-int mf_guest_stack_join(struct mf_guest_stack *stack, struct mf_stack_peer **ret);
+/** mf_guest_stack_join() - @owner: for ops.full. Return: 0, MF_E_NOMEM */
+int mf_guest_stack_join(struct mf_guest_stack *stack, void *owner, struct mf_stack_peer **ret);
+/** mf_guest_stack_stopped() - A connection has found ops.full true since mf_guest_stack_go_on() */
+bool mf_guest_stack_stopped(const struct mf_stack_peer *peer);
+/** mf_guest_stack_go_on() - There is room again: the next mf_guest_stack_flush() tells whoever waits for it */
+void mf_guest_stack_go_on(struct mf_stack_peer *peer);
 /** mf_guest_stack_leave() - Its connections are gone (ops.gone); NULL is fine */
 void mf_guest_stack_leave(struct mf_stack_peer *peer);
 
@@ -134,7 +148,7 @@ void mf_stack_conn_take(struct mf_stack_conn *conn, size_t len);
 /** mf_stack_conn_ended() - The guest sends no more, and everything was taken */
 bool mf_stack_conn_ended(const struct mf_stack_conn *conn);
 
-/** mf_stack_conn_room() - Bytes that mf_stack_conn_write() takes now */
+/** mf_stack_conn_room() - Bytes that mf_stack_conn_write() takes now; ops.writable comes once half of what there can be is there */
 size_t mf_stack_conn_room(const struct mf_stack_conn *conn);
 /** mf_stack_conn_write() - Copied. Return: bytes taken, fewer where there is no room: then ops.writable comes; MF_E_CLOSED */
 ssize_t mf_stack_conn_write(struct mf_stack_conn *conn, const void *buf, size_t len);

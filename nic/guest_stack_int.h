@@ -12,6 +12,7 @@
 #include "nic/guest_stack.h"
 
 #define MF_STACK_PACKET_MAX 65535u
+#define MF_STACK_OPTION_MSS 2 /* RFC 9293 3.1 */
 
 /* A segment on its way through lwIP, counted as its guest's until it is freed. */
 struct mf_stack_pbuf {
@@ -24,11 +25,12 @@ struct mf_stack_pbuf {
 struct mf_stack_peer {
 	struct mf_guest_stack *stack;
 	struct mf_stack_conn *conns;
+	void *owner;
 	uint32_t conn_cnt, half_open;
 	uint32_t bytes;			  /* of segments in lwIP and in connections */
 	uint32_t refs;			  /* those segments, and one for being there */
 	struct mf_reassembler *fragments; /* made when the first one comes */
-	bool left;
+	bool left, stopped;
 };
 
 /* From SYN to the end of its control block in lwIP. */
@@ -40,11 +42,14 @@ struct mf_stack_conn {
 	struct pbuf *in, *in_last; /* came, and was not taken yet */
 	void *data;
 	struct mf_flow flow;
-	uint32_t number;  /* in the stack's table, from 1 on: what the NAT keeps with its entry */
-	uint32_t isn_add; /* lwIP's sequence numbers, to be what the guest sees */
+	uint32_t number;   /* in the stack's table, from 1 on: what the NAT keeps with its entry */
+	uint16_t segment;  /* payload of a packet that the guest takes */
+	uint32_t send_max; /* bytes that lwIP keeps for it */
+	uint32_t isn_add;  /* lwIP's sequence numbers, to be what the guest sees */
 	bool accepted, owned; /* handshake ended; the owner still wants to hear of it */
 	bool fin_seen, fin_sent, fin_told;
 	bool dirty, has_news, wants_room, has_room;
+	bool joined;  /* came as one, and was more: to be acknowledged with the next flush */
 	bool refused; /* to be reset with the next flush */
 };
 

@@ -88,6 +88,24 @@ void mf_stack_to_lwip(struct mf_guest_stack *s, struct mf_stack_peer *peer, cons
 
 /* ---- from lwIP --------------------------------------------------------------------------------------------------- */
 
+/* lwIP was built for segments of 1,460 bytes, and takes larger ones: the guest hears what its wire carries, be it more or less. */
+static void say_segment(const struct mf_guest_stack *s, const struct mf_view *v, uint8_t *pkt)
+{
+	uint16_t most = (uint16_t)(s->options.mtu - (v->flow.family == 4 ? 40u : 60u)), said;
+	uint8_t *tcp = pkt + v->transport_off, *field;
+	struct mf_span option;
+
+	if (!mf_view_tcp_option(v, MF_STACK_OPTION_MSS, &option) || option.len != 2)
+		return;
+	field = pkt + (option.ptr - v->ptr);
+	said = mf_load_be16(field);
+	if (said == most || (option.ptr - v->ptr) % 2)
+		return;
+	mf_store_be16(field, most);
+	mf_store_be16(tcp + 16,
+		      mf_csum_update(mf_load_be16(tcp + 16), mf_csum_diff16(0, said, most)));
+}
+
 /*
  * A segment of lwIP's becomes one of the connection that the guest sees. The headers change in place, in memory that lwIP sends
  * again when it must: so they are put back.
@@ -121,7 +139,12 @@ static void send_packet(struct mf_guest_stack *s, uint8_t *pkt, size_t len)
 		mf_store_be16(tcp + 16, mf_csum_update(mf_load_be16(tcp + 16),
 						       mf_csum_diff(0, tcp + 4, now, 4)));
 		memcpy(tcp + 4, now, 4);
-		s->ops.packet(s->ops.ctx, pkt, len);
+		if (v.tcp_flags & MF_TCP_SYN)
+			say_segment(s, &v, pkt);
+		if (s->ops.large && len - v.payload_off > c->segment)
+			s->ops.large(s->ops.ctx, pkt, len, (uint16_t)v.transport_off, c->segment);
+		else
+			s->ops.packet(s->ops.ctx, pkt, len);
 	}
 	memcpy(pkt, saved, head);
 }
@@ -264,13 +287,14 @@ int mf_guest_stack_timeout(struct mf_guest_stack *s)
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
-int mf_guest_stack_join(struct mf_guest_stack *s, struct mf_stack_peer **ret)
+int mf_guest_stack_join(struct mf_guest_stack *s, void *owner, struct mf_stack_peer **ret)
 {
 	struct mf_stack_peer *peer = calloc(1, sizeof(*peer));
 
 	if (!peer)
 		return MF_E_NOMEM;
 	peer->stack = s;
+	peer->owner = owner;
 	peer->refs = 1;
 	*ret = peer;
 	return 0;
@@ -294,7 +318,8 @@ static err_t init_netif(struct netif *netif)
 
 	netif->name[0] = 'm';
 	netif->name[1] = 'f';
-	netif->mtu = s->options.mtu;
+	/* it would make fragments of what is to be cut behind it */
+	netif->mtu = s->ops.large ? UINT16_MAX : s->options.mtu;
 	netif->output = output4;
 	netif->output_ip6 = output6;
 	netif->flags = NETIF_FLAG_LINK_UP;

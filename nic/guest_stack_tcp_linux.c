@@ -19,6 +19,12 @@
 #define PORT_TRIES    64
 #define KEEP_IDLE_MS  (30u * 60 * 1000)
 #define WRITE_AT_ONCE 32768u
+/* Of segments that are cut behind lwIP: payload, and bytes of a connection that wait or are on their way */
+#define LARGE	 16384u
+#define SEND_MAX (128u << 10)
+/* RFC 9293 3.7.1, and lwIP's least (TCP_MIN_MSS of others): who says less gets packets of that size all the same */
+#define SEGMENT_DEFAULT 536u
+#define SEGMENT_MIN	64u
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */
 
@@ -162,13 +168,29 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 {
 	struct mf_stack_conn *c = arg;
 
-	(void)pcb;
 	(void)len;
-	if (c && c->wants_room) {
+	/* many segments at a time: the guest joins what comes together, and acknowledges it in one */
+	if (c && c->wants_room &&
+	    (pcb->snd_buf >= c->send_max / 2 || (!pcb->unacked && !pcb->unsent))) {
 		c->has_room = true;
 		mark(c);
 	}
 	return ERR_OK;
+}
+
+/*
+ * lwIP makes segments of pcb->mss, whatever it was built for, and what goes to the wire is cut there. It would not send one
+ * that is larger than its congestion window, which a wire has no use for.
+ */
+static void widen(struct mf_stack_conn *c, struct tcp_pcb *pcb)
+{
+	uint16_t cnt = c->segment < LARGE ? (uint16_t)(LARGE / c->segment) : 1;
+
+	pcb->mss = (u16_t)(c->segment * cnt);
+	pcb->snd_buf += SEND_MAX - c->send_max;
+	c->send_max = SEND_MAX;
+	pcb->cwnd = SEND_MAX;
+	pcb->ssthresh = SEND_MAX;
 }
 
 static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t error)
@@ -186,6 +208,8 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t error)
 	tcp_recv(pcb, on_recv);
 	tcp_sent(pcb, on_sent);
 	tcp_nagle_disable(pcb);
+	if (s->ops.large)
+		widen(c, pcb);
 	ip_set_option(pcb, SOF_KEEPALIVE);
 	pcb->keep_idle = KEEP_IDLE_MS;
 	c->owned = true;
@@ -253,6 +277,19 @@ static int insert(struct mf_guest_stack *s, struct mf_stack_conn *c, const struc
 	return r;
 }
 
+/* What the guest takes, and its wire. */
+static uint16_t segment_of(const struct mf_guest_stack *s, const struct mf_view *v)
+{
+	uint16_t most = (uint16_t)(s->options.mtu - (v->flow.family == 4 ? 40u : 60u));
+	uint16_t said = SEGMENT_DEFAULT;
+	struct mf_span option;
+
+	if (mf_view_tcp_option(v, MF_STACK_OPTION_MSS, &option) && option.len == 2)
+		said = mf_load_be16(option.ptr);
+	said = said < SEGMENT_MIN ? SEGMENT_MIN : said;
+	return said < most ? said : most;
+}
+
 /* A SYN without an entry. Return: its connection; NULL: it goes nowhere */
 static struct mf_stack_conn *begin(struct mf_guest_stack *s, struct mf_stack_peer *peer,
 				   const struct mf_view *v)
@@ -281,6 +318,8 @@ static struct mf_stack_conn *begin(struct mf_guest_stack *s, struct mf_stack_pee
 	c->flow = v->flow;
 	c->number = s->free_numbers[s->free_cnt - 1];
 	c->isn_add = (uint32_t)mf_hash_seed();
+	c->segment = segment_of(s, v);
+	c->send_max = TCP_SND_BUF;
 	if (insert(s, c, v) < 0) {
 		free(c);
 		mf_stack_dropped(s, MF_STACK_DROP_CONNS);
@@ -342,6 +381,7 @@ void mf_stack_tcp_input(struct mf_guest_stack *s, struct mf_stack_peer *peer, st
 	if (v->tcp_flags & MF_TCP_ACK)
 		mf_store_be32(tcp + 8, mf_load_be32(tcp + 8) - c->isn_add);
 	(void)mf_csum_fill(v, pkt, MF_CSUM_FULL);
+	c->joined |= v->payload_end - v->payload_off > c->segment;
 	s->current = c;
 	mf_stack_to_lwip(s, peer, pkt, v->end);
 	c = s->current; /* none when it was freed meanwhile */
@@ -375,6 +415,12 @@ static void tell(struct mf_guest_stack *s, struct mf_stack_conn *c)
 	if (s->current != c)
 		return;
 	s->current = NULL;
+	/* What was joined before it came here is several segments to the guest (RFC 9293 3.8.6.3). */
+	if (c->pcb && c->joined && c->pcb->flags & TF_ACK_DELAY) {
+		tcp_ack_now(c->pcb);
+		(void)tcp_output(c->pcb);
+	}
+	c->joined = false;
 	if (c->pcb && c->pcb->state == TIME_WAIT)
 		give_up_pcb(c, false);
 	if (!c->pcb && !c->owned)
@@ -443,9 +489,12 @@ void mf_stack_conn_take(struct mf_stack_conn *c, size_t len)
 	if (!c->in)
 		c->in_last = NULL;
 	while (c->pcb && len) {
-		u16_t n = len < 0xffff ? (u16_t)len : 0xffff;
+		u16_t n = len < 0xffff ? (u16_t)len : 0xffff, mss = c->pcb->mss;
 
+		/* a window is told of when it has grown by so much, which is of the other direction's segments */
+		c->pcb->mss = c->segment < mss ? c->segment : mss;
 		tcp_recved(c->pcb, n);
+		c->pcb->mss = mss;
 		len -= n;
 	}
 }
@@ -457,9 +506,15 @@ bool mf_stack_conn_ended(const struct mf_stack_conn *c)
 
 static size_t room(const struct mf_stack_conn *c)
 {
-	return c->pcb && !c->fin_sent && tcp_sndqueuelen(c->pcb) < TCP_SND_QUEUELEN / 2
-		       ? tcp_sndbuf(c->pcb)
-		       : 0;
+	struct mf_guest_stack *s = c->peer->stack;
+
+	if (!c->pcb || c->fin_sent || tcp_sndqueuelen(c->pcb) >= TCP_SND_QUEUELEN / 2)
+		return 0;
+	if (s->ops.full && s->ops.full(s->ops.ctx, c->peer->owner)) {
+		c->peer->stopped = true;
+		return 0;
+	}
+	return c->pcb->snd_buf;
 }
 
 size_t mf_stack_conn_room(const struct mf_stack_conn *c)
@@ -491,6 +546,22 @@ ssize_t mf_stack_conn_write(struct mf_stack_conn *c, const void *buf, size_t len
 	if (done)
 		(void)tcp_output(c->pcb);
 	return (ssize_t)done;
+}
+
+bool mf_guest_stack_stopped(const struct mf_stack_peer *peer)
+{
+	return peer->stopped;
+}
+
+void mf_guest_stack_go_on(struct mf_stack_peer *peer)
+{
+	peer->stopped = false;
+	for (struct mf_stack_conn *c = peer->conns; c; c = c->next) {
+		if (!c->wants_room)
+			continue;
+		c->has_room = true;
+		mark(c);
+	}
 }
 
 void mf_stack_conn_shutdown(struct mf_stack_conn *c)

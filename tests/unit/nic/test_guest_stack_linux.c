@@ -23,6 +23,10 @@ struct world {
 	struct mf_stack_conn *conn; /* accepted last; NULL once it is gone */
 	struct mf_flow accepted, datagram;
 	unsigned accepts, gone, packets, resets, datagrams;
+	size_t large_len; /* payload of packets that were to be cut */
+	uint16_t large_segment;
+	unsigned larges;
+	bool full;	     /* the guest's wire */
 	bool greedy;	     /* takes what comes as it comes */
 	struct mf_view last; /* of the last packet to the guest */
 	uint8_t last_pkt[2048];
@@ -49,6 +53,27 @@ static void on_packet(void *ctx, const uint8_t *pkt, size_t len)
 		assert_int_equal(mf_csum_verify(&w->last), MF_CSUM_GOOD);
 	w->packets++;
 	w->resets += w->last.flow.proto == MF_PROTO_TCP && w->last.tcp_flags & MF_TCP_RST;
+}
+
+static void on_large(void *ctx, uint8_t *pkt, size_t len, uint16_t transport, uint16_t segment)
+{
+	struct world *w = ctx;
+	struct mf_view v;
+
+	assert_int_equal(mf_view_read_ip(&v, mf_span_of(pkt, len), 0, NULL), 0);
+	assert_int_equal(mf_csum_verify(&v), MF_CSUM_GOOD);
+	assert_int_equal(v.transport_off, transport);
+	assert_true(mf_view_payload(&v).len > segment);
+	w->larges++;
+	w->large_len += mf_view_payload(&v).len;
+	w->large_segment = segment;
+	memset(pkt + transport, 0xee, 20); /* it may be written to */
+}
+
+static bool is_full(void *ctx, void *owner)
+{
+	assert_ptr_equal(ctx, owner);
+	return ((struct world *)owner)->full;
 }
 
 static void on_datagram(void *ctx, const struct mf_flow *flow, struct mf_span payload)
@@ -98,15 +123,15 @@ static void on_gone(void *ctx, struct mf_stack_conn *conn)
 		w->conn = NULL;
 }
 
-static void begin(struct world *w)
+static void begin_with(struct world *w, bool large)
 {
-	const struct mf_guest_stack_ops ops = { .packet = on_packet,
-						.datagram = on_datagram,
-						.accept = on_accept,
-						.readable = on_readable,
-						.writable = on_readable,
-						.gone = on_gone,
-						.ctx = w };
+	struct mf_guest_stack_ops ops = { .packet = on_packet,
+					  .datagram = on_datagram,
+					  .accept = on_accept,
+					  .readable = on_readable,
+					  .writable = on_readable,
+					  .gone = on_gone,
+					  .ctx = w };
 	const struct mf_guest_stack_options o = { .size = sizeof(o),
 						  .conns_each = CONNS_EACH,
 						  .half_open = HALF_OPEN,
@@ -117,8 +142,17 @@ static void begin(struct world *w)
 	w->greedy = true;
 	w->seed = 7;
 	w->now = MF_NS_PER_S;
+	if (large) {
+		ops.large = on_large;
+		ops.full = is_full;
+	}
 	assert_int_equal(mf_guest_stack_new(&o, &ops, &w->stack, &err), 0);
-	assert_int_equal(mf_guest_stack_join(w->stack, &w->peer), 0);
+	assert_int_equal(mf_guest_stack_join(w->stack, w, &w->peer), 0);
+}
+
+static void begin(struct world *w)
+{
+	begin_with(w, false);
 }
 
 static void end(struct world *w)
@@ -320,7 +354,7 @@ static void test_bounds(void **state)
 	assert_int_equal(s.dropped[MF_STACK_DROP_CONNS], 1);
 	mf_guest_stack_leave(w.peer);
 	assert_int_equal(w.gone, CONNS_EACH);
-	assert_int_equal(mf_guest_stack_join(w.stack, &w.peer), 0);
+	assert_int_equal(mf_guest_stack_join(w.stack, &w, &w.peer), 0);
 	end(&w);
 }
 
@@ -408,6 +442,59 @@ static void test_random_segments(void **state)
 	end(&w);
 }
 
+/* Segments of many times the guest's own are made, and not more of them than its wire takes. */
+static void test_large_packets_and_a_full_wire(void **state)
+{
+	static uint8_t buf[200000];
+
+	(void)state;
+	for (int six = 0; six < 2; six++) {
+		struct mf_flow f = flow_of(six, 4000, 80);
+		uint8_t mss[4] = { 2, 4, 5, 0x78 }; /* 1,400 */
+		const struct mf_tcp_fields t = { 1, 0, 65535, MF_TCP_SYN };
+		size_t begun, len, room;
+		struct world w;
+		uint8_t pkt[128];
+		uint32_t ack;
+
+		begin_with(&w, true);
+		assert_int_equal(mf_build_tcp(&f, &t, mf_span_of(mss, 4), pkt, sizeof(pkt), &len),
+				 0);
+		pkt[six ? 52 : 32] = 6 << 4;
+		mf_guest_stack_input(w.stack, w.peer, pkt, len, w.now);
+		mf_guest_stack_flush(w.stack, w.now);
+		ack = mf_view_tcp_seq(&w.last) + 1;
+		send_segment(&w, &f, 2, ack, MF_TCP_ACK, "");
+		assert_non_null(w.conn);
+		room = mf_stack_conn_room(w.conn);
+		assert_true(room >= 65536);
+		begun = (size_t)mf_stack_conn_write(w.conn, buf, sizeof(buf));
+		assert_int_equal(begun, room);
+		/* what the congestion window and the guest's let go at once */
+		assert_true(w.larges >= 1 && w.large_len >= 16384);
+		assert_int_equal(w.large_segment, 1400);
+		/* the rest comes as that is acknowledged, but for a last one that may be small */
+		for (int i = 0; i < 64 && w.large_len + 1400 < begun; i++)
+			send_segment(&w, &f, 2, ack + (uint32_t)w.large_len, MF_TCP_ACK, "");
+		assert_true(w.large_len <= begun && w.large_len + 1400 >= begun);
+		send_segment(&w, &f, 2, ack + (uint32_t)begun, MF_TCP_ACK, "");
+		assert_int_equal(mf_stack_conn_room(w.conn), room);
+		/* a wire that is full takes nothing more, and says when it does again */
+		w.full = true;
+		assert_false(mf_guest_stack_stopped(w.peer));
+		assert_int_equal(mf_stack_conn_room(w.conn), 0);
+		assert_int_equal(mf_stack_conn_write(w.conn, buf, 1000), 0);
+		assert_true(mf_guest_stack_stopped(w.peer));
+		w.full = false;
+		mf_guest_stack_go_on(w.peer);
+		assert_false(mf_guest_stack_stopped(w.peer));
+		assert_int_equal(mf_guest_stack_timeout(w.stack), 0);
+		assert_int_equal(mf_stack_conn_write(w.conn, buf, 1000), 1000);
+		assert_int_equal(mf_view_payload(&w.last).len, 1000);
+		end(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +505,7 @@ int main(void)
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_datagrams_and_fragments),
 		cmocka_unit_test(test_random_segments),
+		cmocka_unit_test(test_large_packets_and_a_full_wire),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
