@@ -586,7 +586,7 @@ static int plug_in(struct mf_gateway_wire *w)
 	if (r == 0)
 		r = mf_guest_attach(w->segment->net, source, &w->guest, NULL);
 	if (r == 0)
-		r = mf_vm_stack_join(w->all->stack, &w->peer);
+		r = mf_vm_stack_join(w->all->stack, w, &w->peer);
 	if (r < 0)
 		return r;
 	mf_guest_set_data(w->guest, w);
@@ -775,6 +775,10 @@ void mf_gateway_guests_get_ops(struct mf_gateway_guests *all, struct mf_session_
 int mf_gateway_guests_begin(struct mf_gateway_guests *all, struct event_base *base,
 			    struct mf_proxy *proxy, struct mf_gateway *gateway, struct mf_err *err)
 {
+	const struct mf_vm_stack_wires wires = { .packet = on_stack_packet,
+						 .changed = on_changed,
+						 .ctx = all };
+
 	all->base = base;
 	all->proxy = proxy;
 	all->gateway = gateway;
@@ -783,7 +787,7 @@ int mf_gateway_guests_begin(struct mf_gateway_guests *all, struct event_base *ba
 	all->accepts = event_new(base, mf_vm_stack_listener(all->stack), EV_READ | EV_PERSIST,
 				 on_accept, all);
 	if (!all->later || !all->linger || !all->accepts || event_add(all->accepts, NULL) < 0 ||
-	    mf_vm_stack_begin(all->stack, base, proxy, on_stack_packet, on_changed, all) < 0)
+	    mf_vm_stack_begin(all->stack, base, proxy, &wires) < 0)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	return 0;
 }

@@ -495,7 +495,7 @@ static bool wants_lwip(const struct vm_net *v)
 
 static int begin_lwip(struct vm_net *v, struct mf_err *err)
 {
-	const struct mf_vm_stack_options o = { .mtu = v->w->wire_options.net.mtu };
+	const struct mf_vm_stack_options o = { .mtu = v->w->wire_options.net.mtu, .large = true };
 
 	return mf_vm_stack_new(&o, &v->stack, err);
 }

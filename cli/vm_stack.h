@@ -21,6 +21,7 @@ struct mf_vm_stack;
 
 struct mf_vm_stack_options {
 	uint16_t mtu; /* 0: 1,500 */
+	bool large;   /* wires take packets that are to be cut (struct mf_vm_stack_wires) */
 	/* As of nic/guest_stack.h; 0: its default */
 	uint32_t conns_max, conns_each, half_open, bytes_each;
 	/* Of a datagram: whose it is (@flow->member), and whether it may go on. Return: 0; less: it is refused. NULL: all go on */
@@ -43,7 +44,7 @@ void mf_vm_stack_get_ops(struct mf_vm_stack *s, struct mf_session_ops *ret);
 /* The wires of machines. */
 struct mf_vm_stack_wires {
 	void (*packet)(void *ctx, const uint8_t *pkt, size_t len); /* for a machine */
-	/* mf_guest_stack_ops.large, .full */
+	/* mf_guest_stack_ops.large, where the options want it; .full: may be NULL */
 	void (*large)(void *ctx, uint8_t *pkt, size_t len, uint16_t transport, uint16_t segment);
 	bool (*full)(void *ctx, void *owner);
 	/* Called after packets were given in an event of the stack's own */

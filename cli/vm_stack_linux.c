@@ -379,7 +379,7 @@ static bool is_full(void *ctx, void *owner)
 {
 	struct mf_vm_stack *s = ctx;
 
-	return s->wires.packet && s->wires.full(s->wires.ctx, owner);
+	return s->wires.packet && s->wires.full && s->wires.full(s->wires.ctx, owner);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *ctx)
@@ -451,7 +451,7 @@ int mf_vm_stack_new(const struct mf_vm_stack_options *options, struct mf_vm_stac
 						  .half_open = options->half_open,
 						  .bytes_each = options->bytes_each };
 	const struct mf_guest_stack_ops ops = { .packet = on_packet,
-						.large = on_large,
+						.large = options->large ? on_large : NULL,
 						.full = is_full,
 						.datagram = on_datagram,
 						.accept = on_accept,

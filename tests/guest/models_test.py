@@ -58,6 +58,12 @@ for n in $(echo $T_PINGS | tr , ' '); do
   ping -c 1 -W 60 -s $n 10.0.2.2 >/dev/null && say ping4-$n well
   ping6 -c 1 -W 60 -s $n fd6d:6f6f:6e67::2 >/dev/null && say ping6-$n well
 done
+# beyond the router: whom a policy lets them
+for n in 0 1472 8000; do
+  ping -c 1 -W 60 -s $n allowed.example >/dev/null && say far4-$n well
+  ping6 -c 1 -W 60 -s $n allowed.example >/dev/null && say far6-$n well
+done
+ping -c 1 -W 3 cdn-bad.example >/dev/null; say far-denied $?
 """
 # The driver's own: every register's bits, the EEPROM's checksum, an interrupt of each kind, frames through the PHY's loopback.
 SELF_TEST = r"""
@@ -311,6 +317,17 @@ class Table:
     def test_64_mib_each_way(self):
         self.says(get4=self.digest, put4=self.digest)
 
+    def test_pings_beyond_the_router(self):
+        for n in (0, 1472, 8000):
+            self.says(**{f"far4_{n}": "well", f"far6_{n}": "well"})
+        self.says(far_denied="1")
+        for domain, action in (("allowed.example", "allowed"), ("cdn-bad.example", "blocked")):
+            self.assertTrue(self.events.find("net_connect", domain=domain, fields__proto="icmp", effective_action=action), domain)
+
+    def test_what_ends_its_connections(self):
+        self.assertEqual([e["fields"]["backend"] for e in self.events.find("transparent_net_setup")],
+                         ["lwip" if "lwip" in self.net else "tproxy"])
+
     def test_a_policy_denies(self):
         self.has("denied", "cdn-bad is out")
         self.has("denied-name", "unable to resolve host")
@@ -368,7 +385,9 @@ class FullTable(Table):
 
 
 class E1000(Carded, FullTable, unittest.TestCase):
-    """The machine is told a smaller MTU by DHCP and by advertisements."""
+    """The machine is told a smaller MTU by DHCP and by advertisements; what it leaves to the card to cut goes to the network whole."""
+
+    card = ("--large-frames",)
 
     script = BEGIN + COMMON + FULL + POLICY + END + SELF_TEST
     net = ("--mtu", "1400")
@@ -404,7 +423,7 @@ class Packed(Carded, Table, unittest.TestCase):
     """Packed rings, a card that is modern only, and jumbo frames, which the driver, DHCP and advertisements tell of."""
 
     card = ("--model", "virtio-net", "--queues", "2", "--packed", "--modern", "--mtu", "4000")
-    net = ("--mtu", "4000")
+    net = ("--mtu", "4000", "--stack", "lwip")
     drivers = "virtio"
     variables = {"PAIRS": 2}
     mtu = driver_mtu = 4000
@@ -433,7 +452,10 @@ class Own(Networked):
 
 
 class QemuE1000ByStream(Own, Table, unittest.TestCase):
+    """With lwIP, names, both families, 64 MiB each way and all."""
+
     wire = "stream"
+    net = ("--stack", "lwip")
 
 
 class QemuVirtioByDatagrams(Own, Table, unittest.TestCase):
