@@ -11,7 +11,8 @@
  * or is v86's, which counts all streams in one. So bytes are what bounds it: while STREAM_MAX wait for one server, or all_max for all of them,
  * the WebSocket is not read. If that lasts, the stream whose server takes nothing is ended: one dead server does not stop the others for good.
  *
- * Towards the browser it is as in front_mux.c: no server is read while more than the bound waits; streams take turns.
+ * Towards the browser it is as in front_mux.c: streams whose servers have said something have turns of one piece each, while less than the bound
+ * waits in the WebSocket.
  *
  * Ends. There is one CLOSE, from either side, and no half-closed stream. But v86 closes a stream where its guest only says that it has
  * sent all, and waits for the answer. So what a client sent before CLOSE is delivered, and for a short while and some bytes the answer
@@ -28,6 +29,7 @@ enum {
 	ANSWER_MAX = 512 << 10, /* bytes of an answer that are passed on behind a client's CLOSE */
 	PACKET_MAX = 65536 - MF_WISP_HEAD, /* there are clients that take no longer messages */
 	BAD_MAX = 16,
+	TURN_MAX = 16, /* pieces, then others have their turn */
 };
 
 static const struct mf_gw_flow_handler flow_handler;
@@ -100,11 +102,16 @@ static void set_waits(struct mf_wisp_stream *s, size_t waits)
 	decide_pause(w);
 }
 
+static void unqueue(struct mf_wisp_front *w, struct mf_wisp_stream *s);
+
 static void forget(struct mf_wisp_stream *s, bool reset)
 {
 	struct mf_wisp_front *w = s->wisp;
 
 	set_waits(s, 0);
+	unqueue(w, s);
+	if (w->reading == s)
+		w->reading = NULL;
 	*mf_wisp_find(w, s->id) = s->hash_next;
 	s->prev->next = s->next;
 	s->next->prev = s->prev;
@@ -193,23 +200,6 @@ static void on_reached(void *ctx)
 	(void)mf_wisp_send_continue(w, s->id, s->queued < window ? window - s->queued : 1);
 }
 
-/* Nobody is heard until what waits has gone; whoever spoke is last then. */
-static void choke(struct mf_wisp_stream *last)
-{
-	struct mf_wisp_front *w = last->wisp;
-
-	w->choked = true;
-	w->all.prev->next = w->all.next;
-	w->all.next->prev = w->all.prev;
-	w->all.prev = last;
-	w->all.next = last->next;
-	last->next->prev = &w->all;
-	last->next = &w->all;
-	for (struct mf_wisp_stream *s = w->all.next; s != &w->all; s = s->next)
-		if (s->flow)
-			mf_gw_flow_pause(s->flow, true);
-}
-
 static void on_bytes(void *ctx, struct mf_span bytes)
 {
 	struct mf_wisp_stream *s = ctx;
@@ -228,21 +218,82 @@ static void on_bytes(void *ctx, struct mf_span bytes)
 	for (size_t at = 0; at < bytes.len; at += len)
 		if (!mf_wisp_send(w, MF_WISP_DATA, s->id, mf_span_sub(bytes, at, len)))
 			return;
-	if (!w->choked && mf_ws_waiting(w->front.ws) >= mf_wisp_gw(w)->opt.buffer_max)
-		choke(s);
+}
+
+/* --- turns ---------------------------------------------------------------------------------------------------------------- */
+
+static void queue_stream(struct mf_wisp_front *w, struct mf_wisp_stream *s)
+{
+	s->has_turn = true;
+	s->turn_next = NULL;
+	s->turn_prev = w->turn_last;
+	*(w->turn_last ? &w->turn_last->turn_next : &w->turn_first) = s;
+	w->turn_last = s;
+}
+
+static void unqueue(struct mf_wisp_front *w, struct mf_wisp_stream *s)
+{
+	if (!s->has_turn)
+		return;
+	s->has_turn = false;
+	*(s->turn_prev ? &s->turn_prev->turn_next : &w->turn_first) = s->turn_next;
+	*(s->turn_next ? &s->turn_next->turn_prev : &w->turn_last) = s->turn_prev;
+}
+
+static bool has_room(const struct mf_wisp_front *w)
+{
+	return w->front.ws && mf_ws_waiting(w->front.ws) < mf_wisp_gw(w)->opt.buffer_max;
+}
+
+/* A piece of each in turn, as long as the browser takes it; then others of the loop have theirs. */
+static void on_turn(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_wisp_front *w = ctx;
+	bool gone = false;
+
+	(void)fd;
+	(void)what;
+	w->gone = &gone;
+	for (unsigned i = 0; i < TURN_MAX && w->turn_first && has_room(w); i++) {
+		struct mf_wisp_stream *s = w->turn_first;
+		bool more;
+
+		unqueue(w, s);
+		/* it may be gone afterwards, and so may all of this */
+		w->reading = s;
+		more = mf_gw_flow_read(s->flow);
+		if (gone)
+			return;
+		if (more && w->reading == s && !s->has_turn)
+			queue_stream(w, s);
+	}
+	w->reading = NULL;
+	w->gone = NULL;
+	/* where the browser is slow, on_room() goes on */
+	if (w->turn_first && has_room(w))
+		event_add(&w->turn, &(struct timeval){ 0, 0 });
+}
+
+static void on_ready(void *ctx)
+{
+	struct mf_wisp_stream *s = ctx;
+	struct mf_wisp_front *w = s->wisp;
+
+	if (!s->has_turn)
+		queue_stream(w, s);
+	if (has_room(w))
+		event_active(&w->turn, EV_TIMEOUT, 0);
 }
 
 static void on_room(struct mf_gw_front *f)
 {
 	struct mf_wisp_front *w = (struct mf_wisp_front *)f;
 
-	if (!w->choked)
-		return;
-	w->choked = false;
-	for (struct mf_wisp_stream *s = w->all.next; s != &w->all; s = s->next)
-		if (s->flow)
-			mf_gw_flow_pause(s->flow, false);
+	if (w->turn_first)
+		event_active(&w->turn, EV_TIMEOUT, 0);
 }
+
+/* --- ends ----------------------------------------------------------------------------------------------------------------- */
 
 static void on_eof(void *ctx)
 {
@@ -284,6 +335,7 @@ static void on_failed(void *ctx, enum mf_gw_why why)
 static const struct mf_gw_flow_handler flow_handler = {
 	.reached = on_reached,
 	.bytes = on_bytes,
+	.ready = on_ready,
 	.sent = on_sent,
 	.eof = on_eof,
 	.room = on_server_room,
@@ -358,8 +410,6 @@ static bool open_stream(struct mf_wisp_front *w, const struct mf_wisp_packet *p)
 				  : mf_gw_flow_open(gw, w->front.member, &w->front.client, &host,
 						    c.port, &flow_handler, s, &s->flow) < 0)
 		return mf_wisp_end_stream(s, MF_WISP_THROTTLED, true);
-	if (w->choked && s->flow)
-		mf_gw_flow_pause(s->flow, true);
 	return true;
 }
 
@@ -483,6 +533,9 @@ static void on_done(struct mf_gw_front *f)
 {
 	struct mf_wisp_front *w = (struct mf_wisp_front *)f;
 
+	if (w->gone)
+		*w->gone = true;
+	event_del(&w->turn);
 	while (w->all.next != &w->all)
 		forget(w->all.next, false);
 	mf_wisp_udp_done(w);
@@ -533,6 +586,7 @@ void mf_gw_wisp_serve(struct mf_gateway *gw, struct mf_http_exchange *x,
 		return;
 	w->password = logins && !(gw->opt.auth && w->front.known);
 	w->all.prev = w->all.next = &w->all;
+	event_assign(&w->turn, gw->base, -1, 0, on_turn, w);
 	w->front.message_max = MF_WISP_PACKET_MAX;
 	if (choose_protocol(w, req) < 0)
 		mf_gw_front_refuse(&w->front, 400, "Invalid Sec-WebSocket-Protocol header");

@@ -29,7 +29,9 @@ struct mf_wisp_marks {
 struct mf_wisp_stream {
 	struct mf_wisp_front *wisp;
 	struct mf_wisp_stream *hash_next, *prev, *next; /* of all */
-	struct mf_gw_flow *flow;			/* of TCP */
+	struct mf_wisp_stream *turn_prev,
+		*turn_next;	 /* of those that have something for the browser */
+	struct mf_gw_flow *flow; /* of TCP */
 	struct mf_wisp_udp *udp;
 	struct mf_timeout answer;    /* armed: its client has closed it */
 	struct mf_wisp_marks *marks; /* NULL: nothing waits */
@@ -41,6 +43,7 @@ struct mf_wisp_stream {
 	uint32_t answered;
 	bool closed, mute; /* by its client; and it wants no answer */
 	bool full;	   /* counted in full_cnt */
+	bool has_turn;	   /* it is queued for one */
 };
 
 struct mf_wisp_front {
@@ -48,7 +51,11 @@ struct mf_wisp_front {
 	struct mf_wisp_reader reader;
 	struct mf_timeout timeout; /* for INFO; then while it is not read */
 	struct mf_wisp_stream *buckets[MF_WISP_BUCKETS];
-	struct mf_wisp_stream all;  /* a ring: the next to be heard first */
+	struct mf_wisp_stream all; /* a ring, the oldest first */
+	struct mf_wisp_stream *turn_first, *turn_last;
+	struct mf_wisp_stream *reading; /* whose turn it is; NULL: nobody's, or it has ended */
+	struct event turn;
+	bool *gone;		    /* of on_turn() */
 	struct mf_udp_ports *ports; /* NULL: there was no UDP yet; a guest port is a stream */
 	uint8_t *gram;		    /* a datagram that comes in pieces; NULL: none does */
 	size_t gram_len;
@@ -57,7 +64,6 @@ struct mf_wisp_front {
 	uint32_t cnt, full_cnt, bad;
 	enum mf_wisp_version version;
 	bool udp, confirm; /* extensions that both sides have */
-	bool choked;	   /* the WebSocket does not take more */
 	bool paused;	   /* it is not read */
 	bool password;	   /* is wanted, before anything else */
 };

@@ -722,8 +722,14 @@ void mf_ws_pause(struct mf_ws *ws, bool pause)
 	if (ws->paused == pause)
 		return;
 	ws->paused = pause;
-	if (!pause)
+	if (!pause) {
 		pump_soon(ws);
+	} else if (mf_sock_error(ws->fd)) { /* what was told before is not told again */
+		ws->broken = true;
+		pump_soon(ws);
+	} else if (ws->ended && !ws->closing) {
+		mf_timeout_arm(&ws->timeout, &ws->set->linger);
+	}
 }
 
 void mf_ws_close(struct mf_ws *ws, unsigned code, const char *reason)
