@@ -25,7 +25,8 @@ struct mf_gw_peer {
 	struct mf_endpoint client;
 	struct mf_rtc_session *rtc;
 	struct mf_rtc_channel *udp, *l2;
-	struct mf_udp_relay relay; /* of udp */
+	struct mf_udp_relay relay;    /* of udp */
+	struct mf_gateway_wire *wire; /* of l2; NULL: not (yet) */
 };
 
 static void count(struct mf_gw_peer *p, enum mf_relay_event e)
@@ -79,6 +80,122 @@ static void close_udp(struct mf_gw_peer *p)
 	p->udp = NULL;
 }
 
+/* --- the channel l2 ------------------------------------------------------------------------------------------------------- */
+
+static int send_l2(void *ctx, const struct mf_span *parts, unsigned cnt)
+{
+	struct mf_gw_peer *p = ctx;
+	struct mf_gateway_l2_stats *stats = &p->gw->stats.l2;
+	uint8_t message[L2_MESSAGE_MAX];
+	size_t len = 0;
+	int res;
+
+	for (unsigned i = 0; i < cnt; i++) {
+		if (parts[i].len > sizeof(message) - len) {
+			count(p, MF_RELAY_L2_OVERSIZED);
+			return MF_E_AGAIN;
+		}
+		if (parts[i].len)
+			memcpy(message + len, parts[i].ptr, parts[i].len);
+		len += parts[i].len;
+	}
+	if (!p->l2)
+		return MF_E_CLOSED;
+	res = mf_rtc_send(p->l2, false, mf_span_of(message, len));
+	if (res == MF_E_FULL || res == MF_E_LIMIT) {
+		stats->messages_lost++;
+		return MF_E_AGAIN;
+	}
+	if (res < 0)
+		return MF_E_CLOSED;
+	stats->messages_out++;
+	stats->bytes_out += len;
+	count(p, MF_RELAY_L2_MESSAGES_OUT);
+	p->gw->relay_events[MF_RELAY_L2_BYTES_OUT] += len;
+	return 0;
+}
+
+static void close_l2(struct mf_gw_peer *p)
+{
+	if (!p->l2)
+		return;
+	p->l2 = NULL;
+	p->member->wires--;
+	p->gw->stats.l2.wires_open--;
+	if (p->wire)
+		p->gw->opt.frames->close(p->wire);
+	p->wire = NULL;
+}
+
+/* The network ends it, from the loop. */
+static void on_wire_ended(void *ctx, unsigned status, const char *reason)
+{
+	struct mf_gw_peer *p = ctx;
+	struct mf_rtc_channel *c = p->l2;
+
+	(void)status;
+	(void)reason;
+	close_l2(p);
+	if (c)
+		mf_rtc_channel_close(c);
+}
+
+static const struct mf_gateway_sink l2_sink = { .send = send_l2, .ended = on_wire_ended };
+
+static bool open_l2(struct mf_gw_peer *p, struct mf_rtc_channel *c,
+		    const struct mf_rtc_channel_info *info)
+{
+	const struct mf_gateway_frames *frames = p->gw->opt.frames;
+	const struct mf_gateway_l2_options *o = &p->gw->opt.l2;
+	struct mf_gateway_l2_stats *stats = &p->gw->stats.l2;
+	const struct mf_gateway_wire_facts facts = { .kind = MF_GATEWAY_TUNNEL,
+						     .member = p->member,
+						     .client = p->client };
+
+	if (p->l2) {
+		count(p, MF_RELAY_REJECTED_SECOND_L2);
+		return false;
+	}
+	if (!frames || !info->ordered || info->max_retransmits >= 0 || info->max_life_ms >= 0)
+		return false;
+	count(p, MF_RELAY_L2_DIALS);
+	if (stats->wires_open >= o->wires_max ||
+	    (o->member_max && p->member->wires >= o->member_max)) {
+		stats->refused++;
+		count(p, MF_RELAY_L2_DIAL_ERRORS);
+		return false;
+	}
+	p->l2 = c;
+	p->member->wires++;
+	stats->wires_open++;
+	if (frames->open(frames->ctx, &facts, &l2_sink, p, &p->wire) < 0) {
+		p->wire = NULL;
+		close_l2(p);
+		count(p, MF_RELAY_L2_DIAL_ERRORS);
+		return false;
+	}
+	stats->wires++;
+	return true;
+}
+
+static void take_l2(struct mf_gw_peer *p, struct mf_span data)
+{
+	struct mf_rtc_channel *c = p->l2;
+
+	if (data.len > L2_MESSAGE_MAX) {
+		count(p, MF_RELAY_L2_TOO_LARGE);
+		count(p, MF_RELAY_L2_OVERSIZED);
+		close_l2(p);
+		mf_rtc_channel_close(c);
+		return;
+	}
+	p->gw->stats.l2.messages_in++;
+	p->gw->stats.l2.bytes_in += data.len;
+	count(p, MF_RELAY_L2_MESSAGES_IN);
+	p->gw->relay_events[MF_RELAY_L2_BYTES_IN] += data.len;
+	p->gw->opt.frames->message(p->wire, false, data);
+}
+
 /* --- life ----------------------------------------------------------------------------------------------------------------- */
 
 static void free_peer(struct mf_gw_peer *p)
@@ -86,6 +203,7 @@ static void free_peer(struct mf_gw_peer *p)
 	struct mf_gateway *gw = p->gw;
 
 	close_udp(p);
+	close_l2(p);
 	mf_gw_relay_session_end(gw, &p->session);
 	*(p->prev ? &p->prev->next : &gw->peers) = p->next;
 	if (p->next)
@@ -119,6 +237,8 @@ static bool on_channel(void *ctx, struct mf_rtc_channel *c, const struct mf_rtc_
 
 	if (mf_span_eq(info->label, mf_span_str("udp")))
 		return open_udp(p, c, info);
+	if (mf_span_eq(info->label, mf_span_str("l2")))
+		return open_l2(p, c, info);
 	count(p, MF_RELAY_REJECTED_UNKNOWN_LABEL);
 	return false;
 }
@@ -127,6 +247,8 @@ static void on_message(void *ctx, struct mf_rtc_channel *c, bool text, struct mf
 {
 	struct mf_gw_peer *p = ctx;
 
+	if (!text && c == p->l2)
+		take_l2(p, data);
 	if (text || c != p->udp)
 		return;
 	switch (mf_udp_relay_take(&p->relay, data)) {
@@ -147,6 +269,8 @@ static void on_channel_closed(void *ctx, struct mf_rtc_channel *c)
 
 	if (c == p->udp)
 		close_udp(p);
+	else if (c == p->l2)
+		close_l2(p);
 }
 
 static void on_ended(void *ctx, struct mf_rtc_session *session, enum mf_rtc_end why)

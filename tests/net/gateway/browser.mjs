@@ -169,6 +169,28 @@ try {
   assert(await metric("webrtc_datachannel_rejected_unknown_label") === 2, "unknown labels");
   assert(await metric("webrtc_datachannel_rejected_duplicate_udp") === 5, "second channels");
 
+  // --- Ethernet: a ping of the tunnel's is answered by whoever has the network; not on a channel that loses messages
+  console.log(await page.evaluate(async (at) => {
+    const d = await connect(at.open, { l2: {} });
+    await opened(d.l2);
+    d.l2.send(join([0xa2, 3, 1, 0], text("well?")));
+    same(await d.l2.next(), join([0xa2, 3, 2, 0], text("well?")));
+    const second = listen(d.pc.createDataChannel("l2"));
+    await second.ended;
+    d.l2.send(new Uint8Array(4097));
+    await d.l2.ended;
+    await listen(d.pc.createDataChannel("l2", udp)).ended;
+    const again = listen(d.pc.createDataChannel("l2"));
+    await opened(again);
+    again.send(join([0xa2, 3, 1, 0], text("again")));
+    same(await again.next(), join([0xa2, 3, 2, 0], text("again")));
+    d.pc.close();
+    await d.ws.ended;
+    return "ethernet ok";
+  }, at));
+  assert(await metric("webrtc_datachannel_rejected_duplicate_l2") === 1, "second l2");
+  assert(await metric("webrtc_datachannel_l2_message_too_large") === 1, "oversized l2");
+
   // --- full cone; an offer over HTTP
   await page.evaluate(async ([at, four]) => {
     window.e = new RTCPeerConnection();

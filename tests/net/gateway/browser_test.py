@@ -49,5 +49,5 @@ r = subprocess.run(["node", HERE + "/browser.mjs", modules.stdout.strip(), CHROM
 print(r.stdout, end="")
 ends = [gw.stop() for gw in gateways.values()]
 assert r.returncode == 0, r.returncode
-assert r.stdout.count(" ok\n") == 8, r.stdout
+assert r.stdout.count(" ok\n") == 9, r.stdout
 assert ends == [0, 0, 0], ends
