@@ -296,6 +296,7 @@ static void tear_down(struct mf_gateway_command *g)
 	for (size_t i = 0; i < g->origin_cnt; i++)
 		free(g->origins[i]);
 	mf_gateway_access_done(&g->access);
+	mf_gateway_texts_free(&g->texts);
 	mf_keyring_free(g->ring);
 	mf_gateway_wisp_done(&g->wisp);
 	free(g);

@@ -123,6 +123,53 @@ int mf_gateway_access_set_public_url(const struct mf_usage *usage, struct mf_gat
 	return 0;
 }
 
+int mf_gateway_access_add_target(const struct mf_usage *usage, struct mf_gateway_access *a,
+				 const char *option, const char *value)
+{
+	struct mf_gateway_targets *t = &a->targets;
+	const struct {
+		const char *option;
+		struct mf_gw_ports *ports;
+		struct mf_gw_host_list *hosts;
+		struct mf_gw_networks *networks;
+	} lists[] = {
+		{ "tcp-ports", &t->tcp_ports, NULL, NULL },
+		{ "udp-ports", &t->udp_ports, NULL, NULL },
+		{ "deny-udp-ports", &t->udp_denied_ports, NULL, NULL },
+		{ "block-host", NULL, &t->blocked, NULL },
+		{ "allow-host", NULL, &t->allowed, NULL },
+		{ "udp-network", NULL, NULL, &t->udp_networks },
+		{ "deny-udp-network", NULL, NULL, &t->udp_denied_networks },
+	};
+	int r = 0;
+
+	a->has_targets = true;
+	if (strcmp(option, "names-only") == 0) {
+		t->names_only = true;
+		return 0;
+	}
+	for (size_t i = 0; i < MF_ARRAY_SIZE(lists); i++) {
+		if (strcmp(lists[i].option, option) != 0)
+			continue;
+		if (lists[i].networks)
+			return add_network(usage, option, value, lists[i].networks->all,
+					   MF_GW_PORT_RANGES_MAX, &lists[i].networks->cnt);
+		r = lists[i].ports ? mf_gw_ports_read(value, lists[i].ports)
+				   : mf_gw_host_list_add(lists[i].hosts, value);
+		if (r == MF_E_FULL)
+			return mf_options_wrong(usage, "--%s: too many", option);
+		if (r < 0)
+			return mf_options_wrong(usage,
+						lists[i].ports
+							? "--%s wants ports, as 80,443,8000-8100: "
+							  "'%s'"
+							: "--%s wants a name, *.NAME, an address "
+							  "or a network: '%s'",
+						option, value);
+	}
+	return 0;
+}
+
 void mf_gateway_access_apply(struct mf_gateway_access *a, struct mf_gateway_options *o)
 {
 	a->forwarding.trusted = a->proxies;
@@ -133,6 +180,7 @@ void mf_gateway_access_apply(struct mf_gateway_access *a, struct mf_gateway_opti
 	o->blocked_client_cnt = a->blocked_cnt;
 	o->auth_sets = a->auth_sets;
 	o->auth_set_cnt = a->auth_set_cnt;
+	o->destinations = a->has_targets ? &a->targets : NULL;
 	o->base_path = a->base_path && *a->base_path ? a->base_path : NULL;
 	if (!o->origin_cnt && a->public_origin) {
 		o->origins = (const char *const *)&a->public_origin;

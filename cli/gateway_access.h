@@ -6,6 +6,7 @@
 #include "core/match/cidr_set.h"
 #include "proxies/forwarded.h"
 #include "proxies/gateway/gateway.h"
+#include "proxies/gateway/targets.h"
 
 enum {
 	MF_ACCESS_PROXIES_MAX = 64,
@@ -24,6 +25,8 @@ struct mf_gateway_access {
 	size_t blocked_cnt;
 	unsigned auth_sets[MF_ACCESS_SETS_MAX];
 	size_t auth_set_cnt;
+	struct mf_gateway_targets targets;
+	bool has_targets;
 	char *base_path, *public_origin; /* of --public-url */
 };
 
@@ -43,6 +46,10 @@ int mf_gateway_access_set_auth(const struct mf_usage *usage, struct mf_gateway_a
 			       const char *value, unsigned *ret_kinds);
 int mf_gateway_access_set_public_url(const struct mf_usage *usage, struct mf_gateway_access *a,
 				     const char *value);
+
+/* Destinations: @option is the one of --tcp-ports and the like, without its dashes */
+int mf_gateway_access_add_target(const struct mf_usage *usage, struct mf_gateway_access *a,
+				 const char *option, const char *value);
 
 /** mf_gateway_access_apply() - Into the options of a gateway, which borrow from @a */
 void mf_gateway_access_apply(struct mf_gateway_access *a, struct mf_gateway_options *o);

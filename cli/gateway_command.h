@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 
 #include "cli/gateway_access.h"
+#include "cli/gateway_environment.h"
 #include "cli/gateway_guests.h"
 #include "cli/gateway_keys.h"
 #include "cli/options.h"
@@ -61,6 +62,8 @@ struct mf_gateway_command {
 	struct mf_gateway_access access;
 	struct mf_gateway_wisp wisp;
 	struct mf_gateway_rtc rtc;
+	struct mf_gateway_texts texts;
+	uint64_t given[4]; /* options of the command line, a bit each */
 	struct mf_gateway_options opt;
 	bool no_ethernet;
 	const char *pcap_dir;
@@ -91,6 +94,10 @@ int mf_gateway_take_target_file(const struct mf_usage *usage, struct mf_gateway_
 				const char *value);
 void mf_gateway_wisp_apply(struct mf_gateway_command *g);
 void mf_gateway_wisp_done(struct mf_gateway_wisp *w);
+/** mf_gateway_options_has() - Whether the command line had it; @name: without dashes */
+bool mf_gateway_options_has(const struct mf_gateway_command *g, const char *name);
+/** mf_gateway_options_take() - As if it were there. Return: 0; -1: there is no such option; an exit status */
+int mf_gateway_options_take(struct mf_gateway_command *g, const char *name, const char *value);
 
 /** mf_gateway_take_relay() - --relay. Return: 0; an exit status, and what was wrong has been said */
 int mf_gateway_take_relay(const struct mf_usage *usage, struct mf_gateway_command *g,

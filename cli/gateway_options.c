@@ -53,6 +53,14 @@ enum {
 	OPT_EXTERNAL_IP,
 	OPT_ICE_SERVERS,
 	OPT_TURN_SECRET,
+	OPT_TCP_PORTS,
+	OPT_ALLOW_HOST,
+	OPT_BLOCK_HOST,
+	OPT_NAMES_ONLY,
+	OPT_UDP_PORTS,
+	OPT_DENY_UDP_PORTS,
+	OPT_UDP_NETWORK,
+	OPT_DENY_UDP_NETWORK,
 	OPT_TRUSTED_PROXY,
 	OPT_TRUSTED_FIELD,
 	OPT_PROXY_PROTOCOL,
@@ -113,6 +121,16 @@ static const struct mf_option options[] = {
 	{ OPT_OPEN, 0, "open", "NETWORK",
 	  "addresses that are not public and may be asked about all the same; may be repeated" },
 	{ OPT_ALLOW_PRIVATE, 0, "allow-private", NULL, "all of them" },
+	{ OPT_TCP_PORTS, 0, "tcp-ports", "PORTS",
+	  "browsers' TCP only to these, as 80,443,8000-8100; policies decide of what is left" },
+	{ OPT_ALLOW_HOST, 0, "allow-host", "PATTERN",
+	  "... only to a name, *.NAME, an address or network; may be repeated" },
+	{ OPT_BLOCK_HOST, 0, "block-host", "PATTERN", "... not to these; may be repeated" },
+	{ OPT_NAMES_ONLY, 0, "names-only", NULL, "... not to what is asked for as an address" },
+	{ OPT_UDP_PORTS, 0, "udp-ports", "PORTS", "browsers' UDP only to these ports" },
+	{ OPT_DENY_UDP_PORTS, 0, "deny-udp-ports", "PORTS", "... not to these" },
+	{ OPT_UDP_NETWORK, 0, "udp-network", "NETWORK", "... only to these; may be repeated" },
+	{ OPT_DENY_UDP_NETWORK, 0, "deny-udp-network", "NETWORK", "... not to these" },
 	{ OPT_POLICY, 'p', "policy", "PATH", MF_POLICY_OPTION_HELP },
 	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
 	{ OPT_TRUST_STORE, 0, "trust-store", "DIR", MF_TRUST_STORE_OPTION_HELP },
@@ -248,11 +266,29 @@ static int set_number(const char *option, const char *value, uint32_t max, uint3
 	return 0;
 }
 
+static const char *name_of(int opt)
+{
+	size_t i = 0;
+
+	while (i < MF_ARRAY_SIZE(options) && options[i].id != opt)
+		i++;
+	return i < MF_ARRAY_SIZE(options) ? options[i].name : "";
+}
+
 static int take_access_option(struct mf_gateway_command *g, int opt, const char *value)
 {
 	struct mf_gateway_access *a = &g->access;
 
 	switch (opt) {
+	case OPT_TCP_PORTS:
+	case OPT_ALLOW_HOST:
+	case OPT_BLOCK_HOST:
+	case OPT_NAMES_ONLY:
+	case OPT_UDP_PORTS:
+	case OPT_DENY_UDP_PORTS:
+	case OPT_UDP_NETWORK:
+	case OPT_DENY_UDP_NETWORK:
+		return mf_gateway_access_add_target(&usage, a, name_of(opt), value);
 	case OPT_JWT_KEYS:
 		g->keys.jwt_keys_path = value;
 		return 0;
@@ -409,6 +445,28 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 	}
 }
 
+static int id_of(const char *name)
+{
+	for (size_t i = 0; i < MF_ARRAY_SIZE(options); i++)
+		if (strcmp(options[i].name, name) == 0)
+			return options[i].id;
+	return -1;
+}
+
+bool mf_gateway_options_has(const struct mf_gateway_command *g, const char *name)
+{
+	int id = id_of(name);
+
+	return id > 0 && g->given[id / 64] >> id % 64 & 1;
+}
+
+int mf_gateway_options_take(struct mf_gateway_command *g, const char *name, const char *value)
+{
+	int id = id_of(name);
+
+	return id < 0 ? -1 : take_option(g, id, value);
+}
+
 int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv)
 {
 	struct mf_options o = mf_options_of(&usage, argc, argv);
@@ -416,6 +474,7 @@ int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv
 	int opt, status;
 
 	while ((opt = mf_options_next(&o, &value)) > 0) {
+		g->given[opt / 64] |= UINT64_C(1) << opt % 64;
 		status = take_option(g, opt, value);
 		if (status)
 			return status;
@@ -425,6 +484,9 @@ int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv
 	if (o.operand_cnt)
 		return mf_options_wrong(&usage, "nothing but options is wanted: '%s'",
 					o.operands[0]);
+	status = mf_gateway_environment_apply(g);
+	if (status)
+		return status;
 	if (!g->listen_cnt)
 		return mf_options_wrong(&usage, "where shall it serve? --listen is missing");
 	if (g->access.proxy_protocol && !g->access.forwarding.trusted_cnt)

@@ -525,6 +525,21 @@ bool mf_gw_flow_read(struct mf_gw_flow *f)
 	return more;
 }
 
+/* The operator's lists, which his own targets are above. */
+static bool is_refused(struct mf_gw_flow *f)
+{
+	const char *why = f->no_floor ? NULL
+				      : mf_gw_targets_refuse_tcp(f->gw->opt.destinations, &f->host,
+								 f->to.server.port);
+
+	if (!why)
+		return false;
+	f->to.server.addr = f->host.addr;
+	mf_gw_announce_refusal(f->gw, &f->to, f->host.name[0] ? f->host.name : NULL, why);
+	fail(f, MF_GW_DENIED);
+	return true;
+}
+
 static void on_soon(evutil_socket_t fd, short what, void *ctx)
 {
 	struct mf_gw_flow *f = ctx;
@@ -538,6 +553,8 @@ static void on_soon(evutil_socket_t fd, short what, void *ctx)
 	enter(f);
 	switch (f->state) {
 	case WAITING:
+		if (is_refused(f))
+			break;
 		if (f->host.addr.family) {
 			f->names.addrs[0] = f->host.addr;
 			f->names.addr_cnt = 1;

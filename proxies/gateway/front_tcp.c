@@ -12,7 +12,8 @@
 struct tcp_front {
 	struct mf_gw_front front; /* first */
 	struct mf_gw_flow *flow;
-	bool full; /* the server does not take more: the client is not read */
+	const char *refusal; /* why the operator's lists have no such target */
+	bool full;	     /* the server does not take more: the client is not read */
 };
 
 static const struct mf_gw_flow_handler flow_handler;
@@ -61,7 +62,8 @@ static const struct {
 	const char *text;
 	unsigned code;
 } ends[MF_GW_WHY_NUM] = {
-	[MF_GW_DENIED] = { 403, "Target is not allowed", 1008 },
+	[MF_GW_DENIED] = { 403, "Target is not allowed",
+			   1008 }, /* or what the operator's lists say */
 	[MF_GW_NOT_PUBLIC] = { 403, "Target IP is not allowed by IP egress policy", 1008 },
 	[MF_GW_NO_NAME] = { 502, "DNS lookup failed", 1011 },
 	[MF_GW_DIAL] = { 502, "Connection failed", 1011 },
@@ -79,7 +81,8 @@ static void on_failed(void *ctx, enum mf_gw_why why)
 
 	t->flow = NULL;
 	if (t->front.x)
-		mf_gw_front_refuse(&t->front, ends[why].status, ends[why].text);
+		mf_gw_front_refuse(&t->front, ends[why].status,
+				   why == MF_GW_DENIED && t->refusal ? t->refusal : ends[why].text);
 	else if (t->front.ws)
 		mf_gw_front_end(&t->front, ends[why].code, ends[why].text);
 	/* else 101 is on its way: open() finds no flow */
@@ -198,6 +201,8 @@ static void on_tcp(void *ctx, struct mf_http_exchange *x, const struct mf_http_r
 	if (!t)
 		return;
 	why = read_query(req->query, &host, &port);
+	if (!why)
+		t->refusal = mf_gw_targets_refuse_tcp(gw->opt.destinations, &host, port);
 	if (why) {
 		mf_gw_front_refuse(&t->front, 400, why);
 	} else if (t->front.member->flows >= gw->opt.member_flows_max) {

@@ -27,6 +27,7 @@ struct event_base;
 struct mf_cidr;	      /* core/match/cidr_set.h */
 struct mf_forwarding; /* proxies/forwarded.h */
 struct mf_gateway;
+struct mf_gateway_targets; /* targets.h */
 struct mf_http_service;
 struct mf_keyring; /* keyring.h */
 struct mf_metrics;
@@ -122,6 +123,7 @@ struct mf_gateway_options {
 	const char *same_site;
 	const char *git_sha, *built_at; /* of /version */
 
+	const struct mf_gateway_targets *destinations; /* targets.h; NULL: what policies allow */
 	/* The floor: what lies in here, or any non-public address, may be asked about */
 	const struct mf_cidr *open;
 	size_t open_cnt;

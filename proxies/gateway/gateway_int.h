@@ -18,6 +18,7 @@
 #include "proxies/gateway/keyring.h"
 #include "proxies/gateway/member.h"
 #include "proxies/gateway/relay_events.h"
+#include "proxies/gateway/targets.h"
 #include "proxies/gateway/ws.h"
 #include "proxies/http_service.h"
 #include "proxies/proxy_int.h"

@@ -165,6 +165,12 @@ static bool judge(struct mf_udp_ports *u, const struct mf_endpoint *to)
 	struct mf_decision d;
 	bool denied;
 
+	const char *why = mf_gw_targets_refuse_udp(gw->opt.destinations, to);
+
+	if (why) {
+		mf_gw_announce_refusal(gw, &flow, NULL, why);
+		return false;
+	}
 	if (to->port == MF_ASK_QUIC_PORT || !mf_gw_is_open(gw, &to->addr)) {
 		mf_gw_announce_refusal(gw, &flow, NULL,
 				       to->port == MF_ASK_QUIC_PORT

@@ -78,13 +78,13 @@ def echo_then_fin(conn):
 
 
 class Gateway:
-    def __init__(self, *args, policy=POLICY, open=True, tls=False):
+    def __init__(self, *args, policy=POLICY, open=True, tls=False, env=None):
         self.policy = tempfile.mktemp(dir=TMP, suffix=".lua")
         with open_file(self.policy, "w") as f:
             f.write(policy)
         self.events = tempfile.mktemp(dir=TMP)
         self.p = subprocess.Popen([MOONFENCE, "gateway", "--listen", "127.0.0.1:0", "--policy", self.policy, "--events", self.events,
-                                   *(["--open", "127.0.0.0/8"] if open else []), *args], stdout=subprocess.PIPE, text=True)
+                                   *(["--open", "127.0.0.0/8"] if open else []), *args], stdout=subprocess.PIPE, text=True, env=env)
         atexit.register(self.p.kill)
         self.url = self.p.stdout.readline().strip()
         assert self.url.startswith("http"), self.url
