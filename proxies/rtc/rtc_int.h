@@ -64,7 +64,7 @@ struct mf_rtc_session {
 
 	struct mf_dtls *dtls;
 	struct mf_sctp *sctp;
-	bool connected, dead, reading;
+	bool connected, dead;
 	uint64_t message_ms; /* the last one, in either direction */
 	struct mf_timeout life, idle;
 

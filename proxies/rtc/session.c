@@ -245,9 +245,7 @@ void mf_rtc_session_dtls(struct mf_rtc_pair *pair, struct mf_span datagram)
 		}
 	}
 	s->current = pair;
-	s->reading = true;
 	result = mf_dtls_input(s->dtls, datagram);
-	s->reading = false;
 	s->current = NULL;
 	if (!s->dead)
 		dtls_result(s, result);
