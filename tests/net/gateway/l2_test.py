@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Ethernet over WebSockets: /l2 and /eth (Aero's tunnel), /raw (a frame a message), and the network behind them."""
-import base64, glob, json, os, socket, struct, threading, time, unittest
+import base64, glob, json, os, resource, socket, struct, threading, time, unittest
 
 from guest import *
 
@@ -445,6 +445,34 @@ class Tunnel(unittest.TestCase):
             text = f.read()
         self.assertEqual(text.count(bytes.fromhex("63825363")), 4)
         self.assertIn(g.mac, text)
+
+
+class Many(unittest.TestCase):
+    def test_a_thousand_tunnels(self):
+        """They cost what they are, floods of them included, and nothing is left of them."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard != resource.RLIM_INFINITY and hard < 4096:
+            self.skipTest("too few descriptors")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+        gw = gateway("--max-session-websockets", "2000")
+        self.addCleanup(gw.stop)
+
+        def rss():
+            with open(f"/proc/{gw.p.pid}/statm") as f:
+                return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        Guest(gw).arp(ROUTER)
+        before, all = rss(), [Guest(gw) for _ in range(1000)]
+        for g in all:
+            self.assertEqual(g.arp(ROUTER), ROUTER_MAC)
+        self.assertLess((rss() - before) / len(all), 128 << 10)
+        junk = all[0].ws.frame(2, l2(FRAME, all[0].mac + bytes(2042))) * 500
+        for g in all[:20]:
+            g.ws.raw(junk)
+        for g in all[::50]:
+            self.assertEqual(g.arp(ROUTER), ROUTER_MAC)
+        for g in all:
+            g.ws.s.close()
+        wait_for("gauges", lambda: gw.metric("l2_sessions_active") <= 1)
 
 
 class Rooms(unittest.TestCase):
