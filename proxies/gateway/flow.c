@@ -48,6 +48,7 @@ struct mf_gw_flow {
 	bool pair_left;	 /* direct: what the server said before may still be in the pair */
 	bool peer_ended; /* the loop has said so: reading goes on until it shows */
 	bool told_ready;
+	bool leaving; /* its owner has gone: DETACHED as soon as it is linked */
 	uint8_t *out;
 	size_t out_len, out_room;
 	bool readable, writable, paused, eof, told_eof, ending, ended, room_wanted;
@@ -347,6 +348,8 @@ static void judge(struct mf_gw_flow *f)
 		fail(f, MF_GW_LIMIT);
 		return;
 	}
+	if (f->leaving)
+		f->state = DETACHED;
 	soon(f);
 	if (f->handler->judged)
 		f->handler->judged(f->ctx);
@@ -672,10 +675,25 @@ void mf_gw_flow_pause(struct mf_gw_flow *f, bool pause)
 		soon(f);
 }
 
+/* An owner who has left before there was a way to the server; what he said still goes. */
+static void to_nobody(void *ctx, enum mf_gw_why why)
+{
+	(void)ctx;
+	(void)why;
+}
+
+static const struct mf_gw_flow_handler nobody = { .failed = to_nobody };
+
 void mf_gw_flow_close(struct mf_gw_flow *f, bool reset)
 {
 	if (!f)
 		return;
+	if (!reset && f->out_len && (f->state == WAITING || f->state == RESOLVING)) {
+		f->handler = &nobody;
+		f->leaving = f->ending = true;
+		mf_timeout_arm(&f->timeout, &f->gw->linger);
+		return;
+	}
 	if (reset || f->out_len == 0 || f->state != LINKED || f->gone) {
 		f->state = CLOSED;
 		if (!f->busy)
