@@ -47,6 +47,7 @@ struct mf_gw_flow {
 	struct mf_tcp_conn *direct; /* NULL: through the TCP proxy */
 	bool pair_left;	 /* direct: what the server said before may still be in the pair */
 	bool peer_ended; /* the loop has said so: reading goes on until it shows */
+	bool unsure;	 /* it may have said so */
 	bool told_ready;
 	bool leaving; /* its owner has gone: DETACHED as soon as it is linked */
 	uint8_t *out;
@@ -250,6 +251,9 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 		return;
 	if (what & EV_CLOSED)
 		f->peer_ended = true;
+	/* libevent tells of a reset like this, once, also where there are bytes before it */
+	if (what & EV_READ && what & EV_WRITE)
+		f->unsure = true;
 	if (what & (EV_READ | EV_CLOSED))
 		f->readable = true;
 	if (what & EV_WRITE)
@@ -274,6 +278,7 @@ static bool on_direct(void *ctx, struct mf_tcp_conn *conn, int server)
 	f->pair_left = true;
 	f->readable = f->writable = true;
 	f->peer_ended = false;
+	f->unsure = true; /* the proxy may have been told */
 	soon(f);
 	return true;
 }
@@ -414,8 +419,10 @@ static bool read_in(struct mf_gw_flow *f)
 		from_server = f->direct;
 		n = mf_sock_recv(f->fd, buf, MF_GW_CHUNK);
 		/* empty; but an end that came with the last bytes is told no more */
-		if (n > 0 && n < MF_GW_CHUNK)
-			f->readable = f->peer_ended;
+		if (n > 0 && n < MF_GW_CHUNK) {
+			f->readable = f->peer_ended || f->unsure;
+			f->unsure = false;
+		}
 	}
 	if (n == MF_E_AGAIN) {
 		f->readable = false;

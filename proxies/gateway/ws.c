@@ -63,8 +63,8 @@ struct mf_ws {
 	unsigned silent;	      /* pings without a word in between */
 	unsigned code;		      /* how the client ended; 0: it has not */
 	bool by_pieces, begins, text; /* of a message that streams */
-	bool stream, shut, readable, writable, ended, eof, broken, paused, closing, busy, told_full,
-		heard;
+	bool stream, shut, readable, writable, ended, unsure, eof, broken, paused, closing, busy,
+		told_full, heard;
 	bool deaf; /* its frames are not read any more: it closed, or made a mistake */
 	bool close_sent;
 	uint8_t *early;
@@ -419,8 +419,10 @@ static size_t sock_recv(struct mf_ws *ws)
 		have += (size_t)n;
 		if (!ws->ssl) {
 			/* empty; but an end that came with the last bytes is told no more */
-			if ((size_t)n < room)
-				ws->readable = ws->ended;
+			if ((size_t)n < room) {
+				ws->readable = ws->ended || ws->unsure;
+				ws->unsure = false;
+			}
 			break;
 		}
 	}
@@ -527,6 +529,9 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 
 	if (what & EV_CLOSED)
 		ws->ended = true;
+	/* libevent tells of a reset like this, once, also where there are bytes before it */
+	if (what & EV_READ && what & EV_WRITE)
+		ws->unsure = true;
 	if (what & (EV_READ | EV_CLOSED))
 		ws->readable = true;
 	if (what & EV_WRITE)
@@ -668,6 +673,7 @@ int mf_ws_new(struct mf_ws_set *set, const struct mf_http_taken *taken, uint64_t
 	ws->handler = handler;
 	ws->ctx = ctx;
 	ws->readable = ws->writable = true;
+	ws->unsure = true; /* the HTTP service may have been told */
 	ws->next = set->all;
 	if (ws->next)
 		ws->next->prev = ws;

@@ -32,8 +32,8 @@ return {
 """
 
 
-def wait_for(what, check):
-    end = time.monotonic() + WAIT
+def wait_for(what, check, seconds=WAIT):
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         if r := check():
             return r

@@ -514,6 +514,7 @@ class WispTest(unittest.TestCase):
             except (OSError, EOFError):
                 pass
             w.ws.s.close()
+        wait_for("that all have gone", lambda: gw.metric("moonfence_gateway_websockets") == 0, 20)
         wait_for("that their connections have", lambda: gw.metric("moonfence_gateway_flows") == 0)
         self.assertEqual(stop(gw), 0)
 
