@@ -4,15 +4,18 @@
 #define MF_CLI_GATEWAY_COMMAND_H
 
 #include <openssl/ssl.h>
+#include <pthread.h>
 
 #include "cli/gateway_access.h"
 #include "cli/gateway_environment.h"
 #include "cli/gateway_guests.h"
 #include "cli/gateway_keys.h"
+#include "cli/notify.h"
 #include "cli/options.h"
 #include "cli/policy_host.h"
 #include "core/match/cidr_set.h"
 #include "proxies/gateway/gateway.h"
+#include "proxies/gateway/house.h"
 #include "proxies/proxy.h"
 
 enum {
@@ -20,6 +23,34 @@ enum {
 	MF_GATEWAY_OPENED_MAX = 64,
 	MF_GATEWAY_ORIGINS_MAX = 64,
 	MF_GATEWAY_SIGNALS_MAX = 3,
+	MF_GATEWAY_BACKLOG = 1024,
+};
+
+/* One thread with all that is its own. The first is the command's, which has signals, timers and certificates, too. */
+struct mf_gateway_worker {
+	struct mf_gateway_command *g;
+	pthread_t thread;
+	bool runs; /* a thread, to be joined */
+	struct event_base *base;
+	struct mf_vm *vm; /* the first thread's is the policy host's */
+	struct mf_session session;
+	struct mf_proxy *proxy;
+	struct mf_http_service *http;
+	struct mf_gateway *gw;
+	int fds[MF_GATEWAY_LISTENERS_MAX]; /* -1: none, or the HTTP service has it */
+};
+
+/* How far the end is. */
+enum mf_gateway_phase {
+	MF_GATEWAY_SERVES,
+	MF_GATEWAY_DRAINS, /* no new ones; those that are open go on */
+	MF_GATEWAY_STOPS,  /* they have been told */
+};
+
+/* What a file was when it was read. */
+struct mf_gateway_file_mark {
+	int64_t size, mtime_s, mtime_ns;
+	uint64_t inode;
 };
 
 /* Of other emulators' clients: who they are, and where they may be led */
@@ -49,7 +80,8 @@ struct mf_gateway_command {
 	struct mf_policy_host host;
 	struct {
 		struct mf_endpoint at;
-		int fd;
+		int fd;	    /* the first thread's, until its HTTP service has it */
+		bool given; /* by the service manager */
 	} listen[MF_GATEWAY_LISTENERS_MAX];
 	size_t listen_cnt;
 	const char *tls_cert, *tls_key, *session_name, *user;
@@ -69,18 +101,64 @@ struct mf_gateway_command {
 	const char *pcap_dir;
 	char raw_path[128];
 	struct mf_proxy_options proxy_options;
+	uint32_t threads; /* 0: 1 */
+	uint32_t drain_s;
+	bool no_seccomp;
 	/* as it runs */
-	struct mf_session session;
-	struct event_base *base;
-	struct event *signals[MF_GATEWAY_SIGNALS_MAX], *grace, *look;
+	struct mf_notify manager;
+	struct event_base *base; /* the first thread's */
+	struct event *signals[MF_GATEWAY_SIGNALS_MAX], *end_tick, *look, *watchdog;
 	size_t signal_cnt;
-	unsigned ticks; /* since it is to end */
+	enum mf_gateway_phase phase;
+	uint64_t phase_ends_ns;
+	bool watchdog_asks; /* its question goes round */
 	SSL_CTX *tls;
-	struct mf_proxy *proxy;
-	struct mf_http_service *http;
-	struct mf_gateway *gw;
-	struct mf_gateway_guests *guests;
+	struct mf_gateway_guests *guests; /* the first thread's, where it is the only one */
+	struct mf_gateway_file_mark tls_marks[2];
+	struct mf_gateway_house *house;
+	struct mf_dns_cache *dns_cache;
+	struct mf_gateway_worker workers[MF_GATEWAY_THREADS_MAX];
+	size_t worker_cnt;
 };
+
+/* --- gateway_threads.c --- */
+
+/** mf_gateway_bind() - A listener for each place and thread; before rights are given up. Return: 0, MF_E_IO */
+int mf_gateway_bind(struct mf_gateway_command *g, struct mf_err *err);
+/** mf_gateway_make_threads() - All that they need, and the first one's; g->base is there, the policies are loaded. Return: 0, MF_E_* */
+int mf_gateway_make_threads(struct mf_gateway_command *g, struct mf_err *err);
+/** mf_gateway_start_threads() - The others run from now on. Return: 0, MF_E_NOMEM */
+int mf_gateway_start_threads(struct mf_gateway_command *g, struct mf_err *err);
+/** mf_gateway_join_threads() - End their loops and wait for them */
+void mf_gateway_join_threads(struct mf_gateway_command *g);
+/** mf_gateway_free_threads() - Once they have been joined */
+void mf_gateway_free_threads(struct mf_gateway_command *g);
+/** mf_gateway_tell_threads() - Run @fn for each worker in its thread, in this one at once; @tls: a reference each, or NULL */
+void mf_gateway_tell_threads(struct mf_gateway_command *g,
+			     void (*fn)(struct mf_gateway_worker *w, SSL_CTX *tls), SSL_CTX *tls);
+
+/* --- gateway_life.c --- */
+
+/** mf_gateway_watch_all() - Signals, files of the certificate, the manager's watchdog. Return: 0, MF_E_NOMEM */
+int mf_gateway_watch_all(struct mf_gateway_command *g, struct mf_err *err);
+void mf_gateway_unwatch_all(struct mf_gateway_command *g);
+/** mf_gateway_open_tls() - g->tls of its files, which are looked at from now on. Return: 0, MF_E_IO */
+int mf_gateway_open_tls(struct mf_gateway_command *g, struct mf_err *err);
+
+/* --- gateway_system_*.c, gateway_seccomp_*.c --- */
+
+/** mf_gateway_raise_limits() - As many open files as we may have */
+void mf_gateway_raise_limits(void);
+/**
+ * mf_gateway_take_given() - Listeners that the service manager has opened (sd_listen_fds(3)) are in g->listen, and out of the environment
+ * Names: "http" or any other: HTTP; "webrtc": left alone here. Before there are threads. Return: 0; MF_E_INVAL: one is no TCP listener
+ */
+int mf_gateway_take_given(struct mf_gateway_command *g, struct mf_err *err);
+/**
+ * mf_gateway_confine() - No new rights, and only the system calls that a gateway needs, for all threads that there are and will be
+ * Return: 1: it is so; 0: this build or system has no such thing; MF_E_IO
+ */
+int mf_gateway_confine(struct mf_err *err);
 
 /** mf_gateway_options_parse() - Return: -1: go on; else the exit status, and what was wrong has been said */
 int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv);

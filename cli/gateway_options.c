@@ -76,6 +76,9 @@ enum {
 	OPT_DNS_BURST,
 	OPT_DNS_ANY,
 	OPT_DNS_PRIVATE_PTR,
+	OPT_THREADS,
+	OPT_DRAIN,
+	OPT_NO_SECCOMP,
 };
 
 static const struct mf_option options[] = {
@@ -185,6 +188,11 @@ static const struct mf_option options[] = {
 	  "who to be once sockets and keys are open; wanted when root starts it" },
 	{ OPT_APPROVALS, 0, "approvals", "WHERE", MF_APPROVALS_OPTION_HELP },
 	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
+	{ OPT_THREADS, 0, "threads", "N",
+	  "that serve; with more than one there is no --ethernet (default: 1)" },
+	{ OPT_DRAIN, 0, "drain", "SECONDS",
+	  "how long what is open may go on after SIGTERM (default: 30)" },
+	{ OPT_NO_SECCOMP, 0, "no-seccomp", NULL, "do without the filter of system calls (Linux)" },
 	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
 };
 
@@ -195,9 +203,10 @@ static const struct mf_usage usage = {
 		"until SIGTERM\n"
 		"or SIGINT. Tells on stdout where, one line each, when it is ready. Policies and "
 		"certificates are\n"
-		"reloaded on SIGHUP, policies also when their files change. Ends with 0; with 125 "
-		"when it cannot\n"
-		"begin, 1 when a policy does not load.\n",
+		"reloaded on SIGHUP, and when their files change. After SIGTERM what is open goes "
+		"on for a while\n"
+		"(--drain). Ends with 0; with 125 when it cannot begin, 1 when a policy does not "
+		"load.\n",
 	.example = "  moonfence gateway --listen 127.0.0.1:8080 --policy my.lua --origin "
 		   "https://app.example\n",
 	.options = options,
@@ -437,6 +446,13 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 	case OPT_NO_WATCH:
 		g->host.watch = false;
 		return 0;
+	case OPT_THREADS:
+		return set_number("threads", value, MF_GATEWAY_THREADS_MAX, 1, &g->threads);
+	case OPT_DRAIN:
+		return set_number("drain", value, 86400, 1, &g->drain_s);
+	case OPT_NO_SECCOMP:
+		g->no_seccomp = true;
+		return 0;
 	case OPT_VERBOSE:
 		g->host.verbose = true;
 		return 0;
@@ -487,7 +503,12 @@ int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv
 	status = mf_gateway_environment_apply(g);
 	if (status)
 		return status;
-	if (!g->listen_cnt)
+	if (g->threads > 1 && g->rtc.at.addr.family)
+		return mf_options_wrong(&usage, "--threads: WebRTC is on one thread");
+	if (g->threads > 1 && !g->no_ethernet)
+		return mf_options_wrong(
+			&usage, "--threads: guests' networks are on one thread: --ethernet off");
+	if (!g->listen_cnt) /* none of the service manager's either */
 		return mf_options_wrong(&usage, "where shall it serve? --listen is missing");
 	if (g->access.proxy_protocol && !g->access.forwarding.trusted_cnt)
 		return mf_options_wrong(&usage, "--proxy-protocol wants --trusted-proxy");

@@ -20,7 +20,8 @@ static void count(struct mf_metrics *m, const char *family, const char *help, co
 
 static void gauge(struct mf_metrics *m, const char *name, const char *help, uint64_t n)
 {
-	mf_gauge_set(mf_metrics_gauge(m, name, help, NULL, 0), (int64_t)n);
+	/* added: where several threads write to one page, it is the sum */
+	mf_gauge_add(mf_metrics_gauge(m, name, help, NULL, 0), (int64_t)n);
 }
 
 static void gather_proxy(struct mf_metrics *m, const struct mf_proxy *proxy)

@@ -13,6 +13,7 @@
 
 enum {
 	ACCEPT_BATCH = 32,
+	LAST_ACCEPTS = 4096,
 	BACKOFF_MS = 50,
 	LINGER_MS = 2000,
 	IGNORED_MAX = 1 << 20, /* bytes that a client may still send after its last answer */
@@ -545,6 +546,30 @@ int mf_http_service_listen_proxied(struct mf_http_service *s, int fd, SSL_CTX *t
 	return r;
 }
 
+static void free_listeners(struct mf_http_service *s)
+{
+	for (size_t i = 0; i < s->listener_cnt; i++) {
+		event_del(&s->listeners[i].ev);
+		SSL_CTX_free(s->listeners[i].tls);
+		mf_sock_close(s->listeners[i].fd);
+	}
+	s->listener_cnt = 0;
+	mf_timeout_disarm(&s->pause);
+}
+
+void mf_http_service_unlisten(struct mf_http_service *s)
+{
+	struct mf_endpoint peer;
+	int fd;
+
+	/* closing would reset those that wait in its queue */
+	for (size_t i = 0; i < s->listener_cnt; i++)
+		for (unsigned n = 0;
+		     n < LAST_ACCEPTS && (fd = mf_sock_accept(s->listeners[i].fd, &peer)) >= 0; n++)
+			(void)take(s, fd, s->listeners[i].tls, &peer, s->listeners[i].proxied);
+	free_listeners(s);
+}
+
 void mf_http_service_change_tls(struct mf_http_service *s, SSL_CTX *tls)
 {
 	for (size_t i = 0; i < s->listener_cnt; i++) {
@@ -613,12 +638,8 @@ void mf_http_service_free(struct mf_http_service *s)
 		return;
 	while (s->conns)
 		free_conn(s->conns);
-	for (size_t i = 0; i < s->listener_cnt; i++) {
-		event_del(&s->listeners[i].ev);
-		SSL_CTX_free(s->listeners[i].tls);
-		mf_sock_close(s->listeners[i].fd);
-	}
-	mf_timeout_disarm(&s->pause);
+	if (s->listeners)
+		free_listeners(s);
 	if (s->timeouts)
 		mf_timeouts_free(s->timeouts);
 	free(s->listeners);

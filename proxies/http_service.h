@@ -173,6 +173,12 @@ void mf_http_exchange_note(struct mf_http_exchange *x, struct mf_span text);
 /** mf_http_exchange_end_connection() - HTTP/1: the connection ends behind the answer */
 void mf_http_exchange_end_connection(struct mf_http_exchange *x);
 
+/**
+ * mf_http_service_unlisten() - Close all listeners; who has connected already is accepted before, and connections go on
+ * From the loop, or before it runs; not from inside a handler.
+ */
+void mf_http_service_unlisten(struct mf_http_service *s);
+
 /** mf_http_service_change_tls() - From now on all listeners with TLS have this context; connections that are open keep theirs */
 void mf_http_service_change_tls(struct mf_http_service *s, SSL_CTX *tls);
 

@@ -27,6 +27,13 @@ int mf_sock_start(void);
  * @at: port 0 takes any that is free; "::" takes both families
  */
 int mf_sock_listen(const struct mf_endpoint *at, bool tcp, int backlog);
+/**
+ * mf_sock_listen_beside() - Another TCP listener of this process at the place of @fd, whose new connections are shared out among them
+ * Linux: by their addresses (SO_REUSEPORT); the port stays ours as long as we are the only ones of our user who ask for it in this way.
+ */
+int mf_sock_listen_beside(int fd, int backlog);
+/** mf_sock_share() - Another descriptor of the same socket; MF_E_UNSUPPORTED where there is none */
+int mf_sock_share(int fd);
 /** mf_sock_prepare_listener() - Options that accepted connections inherit: no Nagle, keep-alive probes */
 void mf_sock_prepare_listener(int fd);
 int mf_sock_accept(int listener, struct mf_endpoint *ret_client);

@@ -221,3 +221,17 @@ ssize_t mf_pipe_drain(struct mf_pipe *pipe, int fd, size_t len, bool more)
 	(void)more;
 	return MF_E_CLOSED;
 }
+
+int mf_sock_share(int fd)
+{
+	int other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return other < 0 ? mf_sock_code(errno) : other;
+}
+
+/* SO_REUSEPORT gives all connections to the last one here: whoever is free takes one of the same socket. */
+int mf_sock_listen_beside(int fd, int backlog)
+{
+	(void)backlog;
+	return mf_sock_share(fd);
+}

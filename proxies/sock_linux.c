@@ -49,6 +49,38 @@ int mf_sock_start(void)
 	return 0;
 }
 
+int mf_sock_share(int fd)
+{
+	int other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return other < 0 ? mf_sock_code(errno) : other;
+}
+
+/* The first was bound without the option, so that a port that somebody else has is noticed; the kernel looks at it when the next is bound. */
+int mf_sock_listen_beside(int fd, int backlog)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	int other, err;
+
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+		return mf_sock_code(errno);
+	other = mf_sock_make(ss.ss_family, SOCK_STREAM, 0);
+	if (other < 0)
+		return other;
+	mf_sock_set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	mf_sock_set_int(other, SOL_SOCKET, SO_REUSEPORT, 1);
+	mf_sock_set_int(other, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (ss.ss_family == AF_INET6)
+		mf_sock_set_int(other, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+	if (bind(other, (struct sockaddr *)&ss, len) == 0 && listen(other, backlog) == 0)
+		return other;
+	err = errno;
+	close(other);
+	errno = err;
+	return MF_E_IO;
+}
+
 void mf_sock_prepare_udp(int fd)
 {
 	/* TPROXY's socket has these already; an IPv6 socket wants both */

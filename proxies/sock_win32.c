@@ -516,3 +516,16 @@ ssize_t mf_pipe_drain(struct mf_pipe *pipe, int fd, size_t len, bool more)
 	(void)more;
 	return MF_E_CLOSED;
 }
+
+int mf_sock_share(int fd)
+{
+	(void)fd;
+	return MF_E_UNSUPPORTED;
+}
+
+int mf_sock_listen_beside(int fd, int backlog)
+{
+	(void)fd;
+	(void)backlog;
+	return MF_E_UNSUPPORTED;
+}

@@ -40,7 +40,8 @@ struct mf_session_member {
 	const char *id;			       /* session.id */
 	const struct mf_session_label *labels; /* beside the session's */
 	size_t label_cnt;
-	struct mf_names *names; /* NULL: its answers tie nothing */
+	struct mf_names *
+		names; /* NULL: its answers tie nothing, yet: another thread of its may set it, with release */
 };
 
 /* One flow as the session's program sees it. */
@@ -134,7 +135,8 @@ static inline const char *mf_session_id(const struct mf_session *s,
 static inline struct mf_names *mf_session_names(const struct mf_session *s,
 						const struct mf_session_flow *flow)
 {
-	return flow && flow->member ? flow->member->names : s->names;
+	return flow && flow->member ? __atomic_load_n(&flow->member->names, __ATOMIC_ACQUIRE)
+				    : s->names;
 }
 
 /**

@@ -2,14 +2,24 @@
 /* addresses.c - see addresses.h */
 #include "proxies/gateway/addresses.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/hash.h"
+#include "proxies/timeouts.h"
 
 enum { BUCKETS = 4096 };
 
+struct mf_gw_address {
+	struct mf_addr addr; /* the key */
+	struct mf_gw_address *hash_next, *prev, *next;
+	uint32_t sockets; /* open now */
+	struct mf_bucket rates[MF_GW_RATE_NUM];
+};
+
 struct mf_gw_addresses {
+	pthread_mutex_t lock; /* of all that follows */
 	struct mf_gw_address *buckets[BUCKETS];
 	struct mf_gw_address ring; /* without anything open: the longest quiet first */
 	uint32_t cnt, max;
@@ -43,6 +53,7 @@ struct mf_gw_addresses *mf_gw_addresses_new(uint32_t max)
 
 	if (!all)
 		return NULL;
+	pthread_mutex_init(&all->lock, NULL);
 	all->max = max;
 	all->seed = mf_hash_seed();
 	all->ring.prev = all->ring.next = &all->ring;
@@ -84,6 +95,8 @@ void mf_gw_addresses_free(struct mf_gw_addresses *all)
 	for (size_t i = 0; all && i < BUCKETS; i++)
 		while (all->buckets[i])
 			forget(all, all->buckets[i]);
+	if (all)
+		pthread_mutex_destroy(&all->lock);
 	free(all);
 }
 
@@ -97,7 +110,7 @@ static struct mf_addr key_of(const struct mf_addr *addr)
 	return key;
 }
 
-struct mf_gw_address *mf_gw_address_get(struct mf_gw_addresses *all, const struct mf_addr *addr)
+static struct mf_gw_address *get(struct mf_gw_addresses *all, const struct mf_addr *addr)
 {
 	struct mf_addr key = key_of(addr);
 	struct mf_gw_address **head = &all->buckets[hash_of(all, &key)], *a = *head;
@@ -129,10 +142,39 @@ struct mf_gw_address *mf_gw_address_get(struct mf_gw_addresses *all, const struc
 	return a;
 }
 
-void mf_gw_address_open(struct mf_gw_addresses *all, struct mf_gw_address *a, bool open)
+bool mf_gw_address_take(struct mf_gw_addresses *all, const struct mf_addr *addr,
+			enum mf_gw_rate rate, uint32_t per_minute, uint32_t burst)
 {
-	if (open && a->sockets++ == 0)
+	struct mf_gw_address *a;
+	bool had;
+
+	pthread_mutex_lock(&all->lock);
+	a = get(all, addr);
+	/* the time under the lock: that of another thread is never later */
+	had = a && mf_bucket_take(&a->rates[rate], per_minute, burst, mf_now_ms());
+	pthread_mutex_unlock(&all->lock);
+	return had;
+}
+
+struct mf_gw_address *mf_gw_address_open(struct mf_gw_addresses *all, const struct mf_addr *addr,
+					 uint32_t max)
+{
+	struct mf_gw_address *a;
+
+	pthread_mutex_lock(&all->lock);
+	a = get(all, addr);
+	if (a && max && a->sockets >= max)
+		a = NULL;
+	if (a && a->sockets++ == 0)
 		unlink_quiet(a);
-	else if (!open && --a->sockets == 0)
+	pthread_mutex_unlock(&all->lock);
+	return a;
+}
+
+void mf_gw_address_close(struct mf_gw_addresses *all, struct mf_gw_address *a)
+{
+	pthread_mutex_lock(&all->lock);
+	if (--a->sockets == 0)
 		link_quiet(all, a);
+	pthread_mutex_unlock(&all->lock);
 }

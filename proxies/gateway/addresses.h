@@ -4,6 +4,8 @@
  *
  * An address is an IPv4 address, or the /64 of an IPv6 one: that is what one customer has, and can change at will. The one that was quiet
  * for longest is forgotten when there are too many, but not while something of it is open.
+ *
+ * Threads: any; one lock.
  */
 #ifndef MF_PROXIES_GATEWAY_ADDRESSES_H
 #define MF_PROXIES_GATEWAY_ADDRESSES_H
@@ -21,20 +23,24 @@ bool mf_bucket_take(struct mf_bucket *b, uint32_t per_minute, uint32_t burst, ui
 
 struct mf_gw_addresses;
 
-struct mf_gw_address {
-	struct mf_addr addr; /* the key */
-	struct mf_gw_address *hash_next, *prev, *next;
-	uint32_t sockets; /* open now */
-	struct mf_bucket requests, questions;
-};
+enum mf_gw_rate { MF_GW_RATE_REQUESTS, MF_GW_RATE_QUESTIONS, MF_GW_RATE_NUM };
+
+struct mf_gw_address;
 
 /** mf_gw_addresses_new() - Return: NULL without memory */
 struct mf_gw_addresses *mf_gw_addresses_new(uint32_t max);
 void mf_gw_addresses_free(struct mf_gw_addresses *all);
 
-/** mf_gw_address_get() - The entry of an address, valid until the next call unless it has something open; NULL: no room, no memory */
-struct mf_gw_address *mf_gw_address_get(struct mf_gw_addresses *all, const struct mf_addr *addr);
-/** mf_gw_address_open() - One more that is open, or one less */
-void mf_gw_address_open(struct mf_gw_addresses *all, struct mf_gw_address *a, bool open);
+/** mf_gw_address_take() - A token of an address; Return: false: there was none, or no room or memory for one more address */
+bool mf_gw_address_take(struct mf_gw_addresses *all, const struct mf_addr *addr,
+			enum mf_gw_rate rate, uint32_t per_minute, uint32_t burst);
+
+/**
+ * mf_gw_address_open() - One more that is open, of at most @max (0: no bound)
+ * Return: its entry, valid until mf_gw_address_close(); NULL: too many, or no room or memory for one more address
+ */
+struct mf_gw_address *mf_gw_address_open(struct mf_gw_addresses *all, const struct mf_addr *addr,
+					 uint32_t max);
+void mf_gw_address_close(struct mf_gw_addresses *all, struct mf_gw_address *a);
 
 #endif

@@ -112,13 +112,9 @@ static void on_gone(void *ctx, struct mf_http_exchange *x)
 static bool is_too_fast(struct mf_gateway *gw, const struct mf_addr *addr)
 {
 	uint32_t rate = gw->opt.dns_rate, burst = gw->opt.dns_burst;
-	struct mf_gw_address *a;
 
-	if (rate == 0)
-		return false;
-	a = mf_gw_address_get(gw->addresses, addr);
-	return !a ||
-	       !mf_bucket_take(&a->questions, rate * 60, burst ? burst : 2 * rate, mf_now_ms());
+	return rate && !mf_gw_address_take(gw->house->addresses, addr, MF_GW_RATE_QUESTIONS,
+					   rate * 60, burst ? burst : 2 * rate);
 }
 
 /* Return: false: answered */

@@ -197,30 +197,35 @@ static uint32_t count_address(const struct mf_gateway *gw, const struct mf_addr 
 }
 
 static bool check_limits(struct mf_gateway *gw, struct mf_http_exchange *x,
-			 const struct mf_http_request *req, const struct mf_gw_address *address,
-			 const struct mf_gw_member *member)
+			 const struct mf_http_request *req, struct mf_gw_member *member,
+			 struct mf_gw_address **ret_address)
 {
 	const struct mf_gateway_l2_options *o = &gw->opt.l2;
 	struct mf_gateway_l2_stats *s = &gw->stats.l2;
+	enum mf_gateway_refusal why = MF_GW_REFUSED_NUM;
 
-	if ((o->address_max && count_address(gw, &req->peer.addr) >= o->address_max) ||
-	    (address && gw->opt.address_sockets_max &&
-	     address->sockets >= gw->opt.address_sockets_max)) {
+	if (o->address_max && count_address(gw, &req->peer.addr) >= o->address_max)
+		why = MF_GW_REFUSED_ADDRESS_SOCKETS;
+	else if (s->wires_open >= o->wires_max)
+		why = MF_GW_REFUSED_SOCKETS;
+	else if (member && o->member_max && member->wires >= o->member_max)
+		why = MF_GW_REFUSED_MEMBER_SOCKETS;
+	else
+		why = mf_gw_count_in(gw, &req->peer.addr, member, ret_address);
+	switch (why) {
+	case MF_GW_REFUSED_NUM:
+		return true;
+	case MF_GW_REFUSED_ADDRESS_SOCKETS:
 		s->refused_address++;
 		return refuse(gw, x, 429, "max connections per ip exceeded");
-	}
-	if (s->wires_open >= o->wires_max || gw->stats.sockets_open >= gw->opt.sockets_max ||
-	    !member || !address) {
-		s->refused_all++;
-		return refuse(gw, x, 429, "max connections exceeded");
-	}
-	if ((o->member_max && member->wires >= o->member_max) ||
-	    member->sockets >= gw->opt.member_sockets_max) {
+	case MF_GW_REFUSED_MEMBER_SOCKETS:
 		s->refused_member++;
 		return refuse(gw, x, 429,
 			      "quota_connections: max connections per session exceeded");
+	default:
+		s->refused_all++;
+		return refuse(gw, x, 429, "max connections exceeded");
 	}
-	return true;
 }
 
 static struct l2_front *begin(struct mf_gateway *gw, struct mf_http_exchange *x,
@@ -267,8 +272,7 @@ static struct l2_front *begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 		return NULL;
 	}
 	member = mf_gw_who_member(gw, req, &who);
-	address = mf_gw_address_get(gw->addresses, &req->peer.addr);
-	if (!check_limits(gw, x, req, address, member)) {
+	if (!check_limits(gw, x, req, member, &address)) {
 		mf_gw_member_unref(member);
 		return NULL;
 	}

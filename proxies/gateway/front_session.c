@@ -83,7 +83,7 @@ static void count(struct mf_metrics *m, const char *family, const char *help, co
 
 static void gauge(struct mf_metrics *m, const char *name, const char *help, uint64_t n)
 {
-	mf_gauge_set(mf_metrics_gauge(m, name, help, NULL, 0), (int64_t)n);
+	mf_gauge_add(mf_metrics_gauge(m, name, help, NULL, 0), (int64_t)n);
 }
 
 static void gather(struct mf_gateway *gw, struct mf_metrics *m)
@@ -106,6 +106,8 @@ static void gather(struct mf_gateway *gw, struct mf_metrics *m)
 		[MF_GW_REFUSED_MEMBER_FLOWS] = "session_flows",
 		[MF_GW_REFUSED_MEMBER_BYTES] = "session_bytes",
 	};
+	char seat[24];
+	const struct mf_label thread = { "thread", seat };
 	struct mf_gateway_stats s;
 
 	mf_gateway_get_stats(gw, &s);
@@ -137,36 +139,71 @@ static void gather(struct mf_gateway *gw, struct mf_metrics *m)
 	      s.malformed);
 	gauge(m, "moonfence_gateway_websockets", "WebSockets that are open", s.sockets_open);
 	gauge(m, "moonfence_gateway_flows", "TCP connections that are open", s.flows_open);
-	gauge(m, "moonfence_gateway_members", "Browsers that are known", s.members);
 	mf_gw_l2_gather(gw, m);
+	snprintf(seat, sizeof(seat), "%zu", gw->seat);
+	mf_gauge_set(mf_metrics_gauge(m, "moonfence_gateway_thread_websockets",
+				      "Those of one thread", &thread, 1),
+		     (int64_t)s.sockets_open);
 	if (gw->opt.gather)
 		gw->opt.gather(gw->opt.gather_ctx, m);
 }
 
-static void on_metrics(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
+/* A page of figures that goes from thread to thread, so that each writes down its own. */
+struct page {
+	struct mf_metrics *m;
+	struct mf_http_exchange *x;
+	struct mf_gw_who who;
+};
+
+static void on_thread(void *ctx, struct mf_gateway *gw)
+{
+	struct page *p = ctx;
+
+	gather(gw, p->m);
+}
+
+/* @gw is NULL when all ends, and the exchange has nobody any more. */
+static void on_page(void *ctx, struct mf_gateway *gw)
 {
 	struct mf_strbuf text = MF_STRBUF_INIT(METRICS_MAX);
-	struct mf_gateway *gw = ctx;
-	struct mf_metrics *m;
-	struct mf_gw_who who;
+	struct page *p = ctx;
 
-	if (!may_ask(gw, x, req, &who))
-		return;
-	m = mf_metrics_new(0);
-	if (m) {
-		gather(gw, m);
-		mf_metrics_write(m, &text);
-	}
-	if (!m || text.failed)
-		mf_gw_answer_error(gw, x, &who, 503, "unavailable", "Out of memory");
+	if (gw)
+		gauge(p->m, "moonfence_gateway_members", "Browsers that are known",
+		      mf_gw_members_count(gw->members));
+	mf_metrics_write(p->m, &text);
+	if (!gw || text.failed)
+		mf_gw_answer_error(gw, p->x, &p->who, 503, "unavailable", "Out of memory");
 	else
-		mf_gw_answer(gw, x, &who,
+		mf_gw_answer(gw, p->x, &p->who,
 			     &(struct mf_http_answer){
 				     .status = 200,
 				     .type = "text/plain; version=0.0.4; charset=utf-8",
 				     .body = mf_span_of(text.str, text.len) });
-	mf_metrics_free(m);
+	mf_metrics_free(p->m);
 	mf_strbuf_done(&text);
+	free(p);
+}
+
+static void on_metrics(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
+{
+	struct mf_gateway *gw = ctx;
+	struct mf_gw_who who;
+	struct page *p;
+
+	if (!may_ask(gw, x, req, &who))
+		return;
+	p = calloc(1, sizeof(*p));
+	if (p) {
+		p->m = mf_metrics_new(0);
+		p->x = x;
+		p->who = who;
+		if (p->m && mf_gateway_go_round(gw, on_thread, on_page, p) == 0)
+			return;
+		mf_metrics_free(p->m);
+		free(p);
+	}
+	mf_gw_answer_error(gw, x, &who, 503, "unavailable", "Out of memory");
 }
 
 /* --- sessions ------------------------------------------------------------------------------------------------------------- */

@@ -8,12 +8,19 @@
 #include "proxies/gateway/peer.h"
 
 enum {
-	KEEP_MEMBER_MS = 600000,
 	FIELD_MAX = 256,
 	PAYLOAD_MAX = 65507, /* of UDP over IPv4 */
 };
 
 /* --- WebSockets ----------------------------------------------------------------------------------------------------------- */
+
+static void count_out(struct mf_gateway *gw, struct mf_gw_address *address,
+		      struct mf_gw_member *member)
+{
+	mf_gw_address_close(gw->house->addresses, address);
+	member->sockets--;
+	gw->house->sockets--;
+}
 
 static void free_front(struct mf_gw_front *f)
 {
@@ -25,8 +32,7 @@ static void free_front(struct mf_gw_front *f)
 		gw->fronts = f->next;
 	if (f->next)
 		f->next->prev = f->prev;
-	f->member->sockets--;
-	mf_gw_address_open(gw->addresses, f->address, false);
+	count_out(gw, f->address, f->member);
 	gw->stats.sockets_open--;
 	mf_gw_member_unref(f->member);
 	free(f->origin);
@@ -170,19 +176,31 @@ bool mf_gw_is_blocked(const struct mf_gateway *gw, const struct mf_addr *addr)
 	return false;
 }
 
-/* Return: MF_GW_REFUSED_NUM: one more WebSocket may be */
-static enum mf_gateway_refusal find_limit(const struct mf_gateway *gw,
-					  const struct mf_gw_address *address,
-					  const struct mf_gw_member *member)
+static bool count_up(atomic_uint *cnt, uint32_t max)
+{
+	if (atomic_fetch_add(cnt, 1) < max)
+		return true;
+	atomic_fetch_sub(cnt, 1);
+	return false;
+}
+
+enum mf_gateway_refusal mf_gw_count_in(struct mf_gateway *gw, const struct mf_addr *addr,
+				       struct mf_gw_member *member, struct mf_gw_address **ret)
 {
 	const struct mf_gateway_options *o = &gw->opt;
 
-	if (!address || (o->address_sockets_max && address->sockets >= o->address_sockets_max))
+	*ret = mf_gw_address_open(gw->house->addresses, addr, o->address_sockets_max);
+	if (!*ret)
 		return MF_GW_REFUSED_ADDRESS_SOCKETS;
-	if (!member || gw->stats.sockets_open >= o->sockets_max)
+	if (!member || !count_up(&gw->house->sockets, o->sockets_max)) {
+		mf_gw_address_close(gw->house->addresses, *ret);
 		return MF_GW_REFUSED_SOCKETS;
-	if (member->sockets >= o->member_sockets_max)
+	}
+	if (!count_up(&member->sockets, o->member_sockets_max)) {
+		gw->house->sockets--;
+		mf_gw_address_close(gw->house->addresses, *ret);
 		return MF_GW_REFUSED_MEMBER_SOCKETS;
+	}
 	return MF_GW_REFUSED_NUM;
 }
 
@@ -243,8 +261,7 @@ void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 	if (!check(gw, x, req, protocol, kind->late, &who, accept))
 		return NULL;
 	member = mf_gw_who_member(gw, req, &who);
-	address = mf_gw_address_get(gw->addresses, &req->peer.addr);
-	why = find_limit(gw, address, member);
+	why = mf_gw_count_in(gw, &req->peer.addr, member, &address);
 	if (why != MF_GW_REFUSED_NUM) {
 		mf_gw_member_unref(member);
 		refuse(gw, x, 429, why, "Too many concurrent connections");
@@ -270,6 +287,7 @@ void *mf_gw_front_new(struct mf_gateway *gw, struct mf_http_exchange *x,
 	struct mf_gw_front *f = calloc(1, size);
 
 	if (!f) {
+		count_out(gw, address, member);
 		mf_gw_member_unref(member);
 		mf_gw_refuse(gw, x, 503, "Out of memory");
 		return NULL;
@@ -277,12 +295,10 @@ void *mf_gw_front_new(struct mf_gateway *gw, struct mf_http_exchange *x,
 	f->gw = gw;
 	f->member = member;
 	f->address = address;
-	mf_gw_address_open(gw->addresses, address, true);
 	f->client = req->peer;
 	f->x = x;
 	f->kind = kind;
 	memcpy(f->accept, accept, sizeof(f->accept));
-	member->sockets++;
 	gw->stats.sockets_open++;
 	f->next = gw->fronts;
 	if (f->next)
@@ -321,11 +337,10 @@ int mf_gw_front_become(struct mf_gw_front *f, const char *sid)
 	struct mf_gw_member *m;
 
 	m = mf_gw_member_get(f->gw->members, sid);
-	if (!m || m->sockets >= f->gw->opt.member_sockets_max) {
+	if (!m || !count_up(&m->sockets, f->gw->opt.member_sockets_max)) {
 		mf_gw_member_unref(m);
 		return MF_E_FULL;
 	}
-	m->sockets++;
 	f->member->sockets--;
 	mf_gw_member_unref(f->member);
 	f->member = m;
@@ -415,29 +430,48 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 	gw->http = http;
 	gw->opt = *options;
 	set_defaults(&gw->opt);
+	gw->house = options->house;
+	if (!gw->house) {
+		const struct mf_gateway_house_options own = { .size = sizeof(own),
+							      .members_max = gw->opt.members_max,
+							      .addresses_max =
+								      gw->opt.addresses_max };
+		int r = mf_gateway_house_new(&own, &gw->own_house, err);
+
+		if (r < 0) {
+			free(gw);
+			return r;
+		}
+		gw->house = gw->own_house;
+	}
+	if (mf_gw_house_enter(gw->house, gw, base, &gw->seat) < 0) {
+		mf_gateway_house_free(gw->own_house);
+		free(gw);
+		return mf_err_set(err, MF_E_NOMEM, "no memory for the gateway's thread");
+	}
 	if (!gw->opt.keys)
-		gw->opt.keys = gw->own_keys = mf_keyring_new();
-	if (!gw->opt.keys ||
-	    (!mf_keyring_has_secret(gw->opt.keys) && mf_keyring_add_random(gw->opt.keys) < 0)) {
-		mf_keyring_free(gw->own_keys);
+		gw->opt.keys = gw->house->keys;
+	if (!mf_keyring_has_secret(gw->opt.keys) && mf_keyring_add_random(gw->opt.keys) < 0) {
+		mf_gw_house_leave(gw->house, gw->seat);
+		mf_gateway_house_free(gw->own_house);
 		free(gw);
 		return mf_err_set(err, MF_E_IO, "no random numbers, or no memory");
 	}
 	if (mf_gw_rtc_start(gw, err) < 0) {
 		mf_gw_rtc_free(gw);
-		mf_keyring_free(gw->own_keys);
+		mf_gw_house_leave(gw->house, gw->seat);
+		mf_gateway_house_free(gw->own_house);
 		free(gw);
 		return MF_E_INVAL;
 	}
-	gw->members = mf_gw_members_new(gw->opt.members_max, KEEP_MEMBER_MS);
-	gw->addresses = mf_gw_addresses_new(gw->opt.addresses_max);
+	gw->members = gw->house->members;
 	gw->timeouts = mf_timeouts_new(base);
-	if (!gw->members || !gw->addresses || !gw->timeouts ||
-	    mf_ws_set_new(base, &ws, &gw->sockets) < 0 || mf_gw_session_add(gw, http) < 0 ||
-	    mf_gw_tcp_add(gw, http) < 0 || mf_gw_mux_add(gw, http) < 0 ||
-	    mf_gw_udp_add(gw, http) < 0 || mf_gw_l2_add(gw, http) < 0 ||
-	    mf_gw_dns_add(gw, http) < 0 || mf_gw_relays_add(gw, http) < 0 ||
-	    mf_gw_offer_add(gw, http) < 0 || (gw->rtc && mf_gw_signal_add(gw, http) < 0)) {
+	if (!gw->timeouts || mf_ws_set_new(base, &ws, &gw->sockets) < 0 ||
+	    mf_gw_session_add(gw, http) < 0 || mf_gw_tcp_add(gw, http) < 0 ||
+	    mf_gw_mux_add(gw, http) < 0 || mf_gw_udp_add(gw, http) < 0 ||
+	    mf_gw_l2_add(gw, http) < 0 || mf_gw_dns_add(gw, http) < 0 ||
+	    mf_gw_relays_add(gw, http) < 0 || mf_gw_offer_add(gw, http) < 0 ||
+	    (gw->rtc && mf_gw_signal_add(gw, http) < 0)) {
 		mf_gateway_free(gw);
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the gateway");
 	}
@@ -447,24 +481,35 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 	return 0;
 }
 
+void mf_gateway_drain(struct mf_gateway *gw)
+{
+	gw->stopping = true;
+}
+
+size_t mf_gateway_open(const struct mf_gateway *gw)
+{
+	return mf_ws_set_count(gw->sockets);
+}
+
 size_t mf_gateway_stop(struct mf_gateway *gw)
 {
 	struct mf_gw_front *f = gw->fronts, *next;
 
-	gw->stopping = true;
+	mf_gateway_drain(gw);
 	for (; f; f = next) {
 		next = f->next;
 		if (f->ws)
 			mf_gw_front_end(f, 1001, "shutting down");
 	}
 	mf_gw_rtc_stop(gw);
-	return mf_ws_set_count(gw->sockets);
+	return mf_gateway_open(gw);
 }
 
 void mf_gateway_free(struct mf_gateway *gw)
 {
 	if (!gw)
 		return;
+	mf_gw_house_leave(gw->house, gw->seat);
 	mf_gw_dns_free(gw);
 	mf_ws_set_free(gw->sockets);
 	mf_gw_rtc_free(gw);
@@ -477,9 +522,7 @@ void mf_gateway_free(struct mf_gateway *gw)
 		mf_tcp_proxy_cut(gw->proxy->tcp);
 	if (gw->opt.frames && gw->opt.frames->let_go)
 		gw->opt.frames->let_go(gw->opt.frames->ctx);
-	mf_gw_members_free(gw->members);
-	mf_gw_addresses_free(gw->addresses);
-	mf_keyring_free(gw->own_keys);
+	mf_gateway_house_free(gw->own_house);
 	free(gw);
 }
 

@@ -13,7 +13,8 @@
  *	GET /wisp/, /wisp/HOST:PORT			Wisp and wsproxy, of other emulators' clients
  *	GET /websockify					one connection to a configured target
  *
- * The owner makes loop, session (source "gateway"), proxy (given_only) and HTTP service, and lets the loop run. One thread.
+ * The owner makes loop, session (source "gateway"), proxy (given_only) and HTTP service, and lets the loop run. One thread; for more of them
+ * see house.h.
  */
 #ifndef MF_PROXIES_GATEWAY_H
 #define MF_PROXIES_GATEWAY_H
@@ -27,6 +28,7 @@ struct event_base;
 struct mf_cidr;	      /* core/match/cidr_set.h */
 struct mf_forwarding; /* proxies/forwarded.h */
 struct mf_gateway;
+struct mf_gateway_house; /* house.h */
 struct mf_gateway_targets; /* targets.h */
 struct mf_http_service;
 struct mf_keyring; /* keyring.h */
@@ -129,10 +131,10 @@ struct mf_gateway_options {
 	size_t open_cnt;
 	bool allow_private;
 
-	uint32_t sockets_max;	      /* WebSockets: 16,384 */
+	uint32_t sockets_max;	      /* WebSockets, of all threads: 16,384 */
 	uint32_t member_sockets_max;  /* of one member: 256 */
 	uint32_t member_flows_max;    /* its TCP connections: 1,024 */
-	uint32_t members_max;	      /* 65,536 */
+	uint32_t members_max;	      /* 65,536; with a house: that one's, and the next but one */
 	uint32_t address_sockets_max; /* WebSockets of one address (addresses.h): 0: no bound */
 	uint32_t addresses_max;	      /* that are known at the same time: 65,536 */
 	uint32_t request_rate;	      /* requests a minute of one address: 0: no bound */
@@ -166,7 +168,9 @@ struct mf_gateway_options {
 	const char *version;
 	const struct mf_gateway_frames *frames; /* where frames go; NULL: none are taken */
 	struct mf_gateway_l2_options l2;
-	/* What else /metrics tells; NULL: nothing */
+	/* What it shares with gateways of other threads, which have the same options; NULL: nothing */
+	struct mf_gateway_house *house;
+	/* What else /metrics tells, in this thread; gauges are added to. NULL: nothing */
 	void (*gather)(void *ctx, struct mf_metrics *m);
 	void *gather_ctx;
 };
@@ -206,8 +210,12 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 		   const struct mf_gateway_options *options, struct mf_gateway **ret,
 		   struct mf_err *err);
 
-/** mf_gateway_stop() - No new sessions (503), and every WebSocket is told 1001; Return: those still open */
+/** mf_gateway_drain() - No new sessions (503); what is open goes on */
+void mf_gateway_drain(struct mf_gateway *gw);
+/** mf_gateway_stop() - The same, and every WebSocket is told 1001; Return: those still open */
 size_t mf_gateway_stop(struct mf_gateway *gw);
+/** mf_gateway_open() - What is open and would be waited for at the end: WebSockets, those that are closing too. Any thread */
+size_t mf_gateway_open(const struct mf_gateway *gw);
 
 /**
  * mf_gateway_may() - The floor for a connection or datagram that a guest of @frames makes: whether policies may be asked about it at all

@@ -2,7 +2,7 @@
 /*
  * gateway_int.h - what the parts of the gateway share
  *
- * gateway.c is the house: options, members, statistics, ends. admit.c says who may come in. flow.c is one connection to a server. Each
+ * gateway.c is the frame: options, members, statistics, ends. admit.c says who may come in. flow.c is one connection to a server. Each
  * front_*.c is one protocol towards browsers: it turns messages into flows, questions or datagrams and back.
  */
 #ifndef MF_PROXIES_GATEWAY_INT_H
@@ -15,6 +15,7 @@
 #include "proxies/gateway/addresses.h"
 #include "proxies/gateway/flow.h"
 #include "proxies/gateway/gateway.h"
+#include "proxies/gateway/house_int.h"
 #include "proxies/gateway/keyring.h"
 #include "proxies/gateway/member.h"
 #include "proxies/gateway/relay_events.h"
@@ -34,8 +35,10 @@ struct mf_gateway {
 	struct mf_proxy *proxy;
 	struct mf_http_service *http;
 	struct mf_gateway_options opt;
-	struct mf_gateway_stats stats;
-	struct mf_gw_members *members;
+	struct mf_gateway_stats stats; /* this thread's */
+	struct mf_gateway_house *house, *own_house;
+	size_t seat;		       /* in the house: 0 is the first thread's */
+	struct mf_gw_members *members; /* the house's */
 	struct mf_ws_set *sockets;
 	struct mf_gw_flow *flows;
 	struct mf_gw_front *fronts;
@@ -44,16 +47,13 @@ struct mf_gateway {
 	struct mf_timeout_queue linger, udp_idle, udp_auth, signal_auth;
 	struct mf_gw_wisp *wisp;
 	uint64_t relay_events[MF_RELAY_EVENT_CNT];
-	uint32_t relay_session_cnt;
 	struct mf_rtc *rtc; /* NULL: no WebRTC */
 	struct mf_gw_peer *peers;
 	json_t *ice_servers; /* an array; NULL: none */
-	struct mf_gw_addresses *addresses;
 	struct mf_http_route raw_route;
 	uint64_t request_cnt, request_seed; /* of names for requests */
 	char request_id[40], fault[512];    /* while they are being sent */
 	bool stopping;
-	struct mf_keyring *own_keys; /* where it was given none */
 	uint8_t buf[MF_WS_ROOM +
 		    MF_GW_CHUNK]; /* what was just read of a flow, behind room for heads */
 };
@@ -147,7 +147,13 @@ bool mf_gw_is_blocked(const struct mf_gateway *gw, const struct mf_addr *addr);
 const char *mf_gw_check_handshake(const struct mf_http_request *req, char accept[29]);
 /* Return: 1: @protocol is offered; 0: it is not; MF_E_BAD: the field is malformed */
 int mf_gw_offers(const struct mf_http_request *req, const char *protocol);
-/* @member: the reference is the front's. Return: NULL without memory: @x was answered */
+/*
+ * One more WebSocket of this member, address, and of all; what is counted is the front's that follows. Counted before it is looked at, as
+ * other threads do the same. @member NULL: there was no room for him. Return: MF_GW_REFUSED_NUM: it may be; else why not
+ */
+enum mf_gateway_refusal mf_gw_count_in(struct mf_gateway *gw, const struct mf_addr *addr,
+				       struct mf_gw_member *member, struct mf_gw_address **ret);
+/* @member, @address: of mf_gw_count_in(), and the reference, are the front's. Return: NULL without memory: @x was answered */
 void *mf_gw_front_new(struct mf_gateway *gw, struct mf_http_exchange *x,
 		      const struct mf_http_request *req, const struct mf_gw_front_kind *kind,
 		      struct mf_gw_member *member, struct mf_gw_address *address,

@@ -5,9 +5,14 @@
  * A member is what policies see as session.id, what its own DNS answers tied to addresses, and what its limits are counted by. It lives
  * as long as something of it is open, and a while longer, so that names it looked up are known when it connects; the one that was
  * idle for longest gives way when there are too many.
+ *
+ * Threads: any; who has a reference may use the member. One lock for who is there, which is taken when a connection begins or ends, not for
+ * what it does; counts and the table of names are used without it.
  */
 #ifndef MF_PROXIES_GATEWAY_MEMBER_H
 #define MF_PROXIES_GATEWAY_MEMBER_H
+
+#include <stdatomic.h>
 
 #include "core/policy/session.h"
 #include "proxies/gateway/token.h"
@@ -20,10 +25,10 @@ struct mf_gw_member {
 	struct mf_gw_members *all;
 	struct mf_gw_member *hash_next, *idle_prev, *idle_next;
 	uint64_t hash, idle_since_ms;
-	uint32_t refs;
-	uint32_t flows, sockets, wires; /* open now; whoever opens them counts */
-	bool relay_session;		/* of the UDP relay; relay_session.c's */
-	struct mf_rate tokens;		/* that it may ask for; front_offer.c's */
+	atomic_bool relay_session;	   /* of the UDP relay; relay_session.c's */
+	struct mf_rate tokens;		   /* that it may ask for; front_offer.c's */
+	atomic_uint refs;		   /* 0: idle; from and to 0 under the lock */
+	atomic_uint flows, sockets, wires; /* open now; whoever opens them counts */
 	char id[MF_TOKEN_SID_MAX];
 };
 
@@ -39,6 +44,6 @@ void mf_gw_member_unref(struct mf_gw_member *m); /* NULL is fine */
 /** mf_gw_member_keep_names() - From now on its DNS answers tie names; without memory they tie nothing */
 void mf_gw_member_keep_names(struct mf_gw_member *m);
 
-size_t mf_gw_members_count(const struct mf_gw_members *all);
+size_t mf_gw_members_count(struct mf_gw_members *all);
 
 #endif

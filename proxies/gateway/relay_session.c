@@ -10,21 +10,26 @@ int mf_gw_relay_session_begin(struct mf_gateway *gw, struct mf_gw_member *member
 {
 	const uint32_t max = gw->opt.relay.sessions_max;
 	uint8_t bytes[16];
+	int r = 0;
 
-	if (by_jwt && member->relay_session)
+	if (by_jwt && atomic_exchange(&member->relay_session, true))
 		return MF_E_EXIST;
-	if (max && gw->relay_session_cnt >= max) {
+	/* counted before it is looked at: other threads do the same */
+	if (gw->house->relay_sessions++ >= max && max) {
 		gw->relay_events[MF_RELAY_TOO_MANY_SESSIONS]++;
-		return MF_E_FULL;
+		r = MF_E_FULL;
+	} else if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
+		r = MF_E_IO;
 	}
-	if (RAND_bytes(bytes, sizeof(bytes)) != 1)
-		return MF_E_IO;
+	if (r < 0) {
+		gw->house->relay_sessions--;
+		if (by_jwt)
+			atomic_store(&member->relay_session, false);
+		return r;
+	}
 	for (unsigned i = 0; i < sizeof(bytes); i++)
 		snprintf(ret->id + 2 * i, 3, "%02x", bytes[i]);
-	gw->relay_session_cnt++;
 	ret->member = by_jwt ? mf_gw_member_ref(member) : NULL;
-	if (by_jwt)
-		member->relay_session = true;
 	return 0;
 }
 
@@ -32,7 +37,7 @@ void mf_gw_relay_session_end(struct mf_gateway *gw, struct mf_gw_relay_session *
 {
 	if (!s->id[0])
 		return;
-	gw->relay_session_cnt--;
+	gw->house->relay_sessions--;
 	if (s->member) {
 		s->member->relay_session = false;
 		mf_gw_member_unref(s->member);

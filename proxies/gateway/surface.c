@@ -112,14 +112,12 @@ static bool is_upgrade(const struct mf_http_request *req)
 static bool is_too_fast(struct mf_gateway *gw, const struct mf_http_request *req)
 {
 	uint32_t rate = gw->opt.request_rate;
-	struct mf_gw_address *a;
 
 	if (rate == 0 || is_path(req, "/healthz") || is_path(req, "/readyz") ||
 	    is_path(req, "/metrics") || mf_span_eq(req->method, mf_span_str("OPTIONS")))
 		return false;
-	a = mf_gw_address_get(gw->addresses, &req->peer.addr);
-	return !a || !mf_bucket_take(&a->requests, rate, rate < BURST_MIN ? BURST_MIN : rate,
-				     mf_now_ms());
+	return !mf_gw_address_take(gw->house->addresses, &req->peer.addr, MF_GW_RATE_REQUESTS, rate,
+				   rate < BURST_MIN ? BURST_MIN : rate);
 }
 
 static void refuse_rate(struct mf_gateway *gw, struct mf_http_exchange *x,

@@ -4,6 +4,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "core/base/bytes.h"
@@ -35,7 +36,7 @@ struct mf_ws_set {
 	struct event_base *base;
 	struct mf_ws_options opt;
 	struct mf_ws *all;
-	size_t cnt;
+	atomic_size_t cnt; /* written by the loop's thread, read by any */
 	struct mf_timeouts *timeouts;
 	struct mf_timeout_queue ping, linger;
 	uint8_t in[CHUNK];

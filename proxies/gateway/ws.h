@@ -54,7 +54,7 @@ int mf_ws_set_new(struct event_base *base, const struct mf_ws_options *options,
 		  struct mf_ws_set **ret);
 /** mf_ws_set_free() - Ends all, at once; their handlers are told */
 void mf_ws_set_free(struct mf_ws_set *set);
-/** mf_ws_set_count() - Open now, those that are closing included */
+/** mf_ws_set_count() - Open now, those that are closing included; any thread may ask */
 size_t mf_ws_set_count(const struct mf_ws_set *set);
 
 /**

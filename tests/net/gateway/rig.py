@@ -83,7 +83,7 @@ class Gateway:
         with open_file(self.policy, "w") as f:
             f.write(policy)
         self.events = tempfile.mktemp(dir=TMP)
-        self.p = subprocess.Popen([MOONFENCE, "gateway", "--listen", "127.0.0.1:0", "--policy", self.policy, "--events", self.events,
+        self.p = subprocess.Popen([MOONFENCE, "gateway", "--listen", "127.0.0.1:0", "--policy", self.policy, "--events", self.events, "--drain", "0",
                                    *(["--open", "127.0.0.0/8"] if open else []), *args], stdout=subprocess.PIPE, text=True, env=env)
         atexit.register(self.p.kill)
         self.url = self.p.stdout.readline().strip()
