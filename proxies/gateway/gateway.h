@@ -28,7 +28,7 @@ struct event_base;
 struct mf_cidr;	      /* core/match/cidr_set.h */
 struct mf_forwarding; /* proxies/forwarded.h */
 struct mf_gateway;
-struct mf_gateway_house; /* house.h */
+struct mf_gateway_house;   /* house.h */
 struct mf_gateway_targets; /* targets.h */
 struct mf_http_service;
 struct mf_keyring; /* keyring.h */
