@@ -331,6 +331,7 @@ class AsRoot(Bypass, Scenario):
     user = None
 
 
+@slow
 class AsUser(Bypass, Scenario):
     user = NOBODY
 

@@ -600,6 +600,7 @@ class AsRoot(All, Scenario):
     user = None
 
 
+@slow
 class AsUser(All, Scenario):
     user = NOBODY
 
