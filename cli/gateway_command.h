@@ -65,7 +65,8 @@ struct mf_gateway_rtc {
 	struct mf_endpoint at;
 	const char *ice_servers, *turn_secret; /* files */
 	char *ice_text, *turn_text;
-	bool open; /* the socket in the gateway's options is */
+	bool open;  /* the socket in the gateway's options is */
+	bool given; /* ... by the service manager */
 };
 
 enum mf_gateway_rtc_option {
@@ -151,7 +152,7 @@ int mf_gateway_open_tls(struct mf_gateway_command *g, struct mf_err *err);
 void mf_gateway_raise_limits(void);
 /**
  * mf_gateway_take_given() - Listeners that the service manager has opened (sd_listen_fds(3)) are in g->listen, and out of the environment
- * Names: "http" or any other: HTTP; "webrtc": left alone here. Before there are threads. Return: 0; MF_E_INVAL: one is no TCP listener
+ * Names: "http" or any other: HTTP; "webrtc": UDP, for WebRTC. Before there are threads. Return: 0; MF_E_INVAL: one is no TCP listener, or no UDP socket
  */
 int mf_gateway_take_given(struct mf_gateway_command *g, struct mf_err *err);
 /**

@@ -190,7 +190,8 @@ int mf_gateway_rtc_open(struct mf_gateway_command *g, struct mf_err *err)
 		if (!len)
 			return mf_err_set(err, MF_E_IO, "%s is empty", rtc->turn_secret);
 	}
-	o->fd = mf_sock_listen(&rtc->at, false, 0);
+	if (!rtc->given)
+		o->fd = mf_sock_listen(&rtc->at, false, 0);
 	if (o->fd < 0 && memcmp(rtc->at.addr.bytes, (uint8_t[16]){ 0 }, 16) == 0) {
 		rtc->at.addr.family = 4; /* a host without IPv6 */
 		o->fd = mf_sock_listen(&rtc->at, false, 0);

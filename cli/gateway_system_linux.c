@@ -50,13 +50,35 @@ static bool is_named(const char *names, unsigned long i, const char *name)
 	return len == strlen(name) && memcmp(names, name, len) == 0;
 }
 
+static bool is_of_type(int fd, int wanted)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == wanted;
+}
+
 static bool is_listener(int fd)
 {
-	int type = 0, listens = 0;
-	socklen_t len = sizeof(int);
+	int listens = 0;
+	socklen_t len = sizeof(listens);
 
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM &&
+	return is_of_type(fd, SOCK_STREAM) &&
 	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens;
+}
+
+static int take_webrtc(struct mf_gateway_command *g, int fd, struct mf_err *err)
+{
+	if (g->rtc.given || !is_of_type(fd, SOCK_DGRAM) || !mf_sock_local(fd, &g->rtc.at))
+		return mf_err_set(err, MF_E_INVAL,
+				  "descriptor %d of the service manager is no UDP socket for "
+				  "WebRTC, or a second one",
+				  fd);
+	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	g->rtc.given = true;
+	g->opt.webrtc.wanted = true;
+	g->opt.webrtc.fd = fd;
+	return 0;
 }
 
 static int take(struct mf_gateway_command *g, int fd, struct mf_err *err)
@@ -93,8 +115,7 @@ int mf_gateway_take_given(struct mf_gateway_command *g, struct mf_err *err)
 		int fd = FIRST_GIVEN + (int)i;
 
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-		if (!is_named(names, i, "webrtc"))
-			r = take(g, fd, err);
+		r = is_named(names, i, "webrtc") ? take_webrtc(g, fd, err) : take(g, fd, err);
 	}
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");

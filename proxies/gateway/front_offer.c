@@ -244,7 +244,7 @@ static void on_token(void *ctx, struct mf_http_exchange *x, const struct mf_http
 	struct mf_gw_member *member;
 	struct mf_gw_who who;
 	json_t *json;
-	bool slow;
+	bool may;
 	char *text;
 
 	mf_gw_who_read(gw, req, &who);
@@ -258,9 +258,9 @@ static void on_token(void *ctx, struct mf_http_exchange *x, const struct mf_http
 		mf_gw_answer_error(gw, x, &who, 401, "unauthorized", "Missing or expired session");
 		return;
 	}
-	slow = mf_rate_take(&member->tokens, TOKEN_RATE, 1, mf_now_ms());
+	may = mf_gw_member_take_token(member, TOKEN_RATE);
 	mf_gw_member_unref(member);
-	if (!slow) {
+	if (!may) {
 		mf_gw_answer_error(gw, x, &who, 429, "too_many_requests", "Too many requests");
 		return;
 	}

@@ -168,6 +168,16 @@ void mf_gw_member_keep_names(struct mf_gw_member *m)
 		mf_names_free(names);
 }
 
+bool mf_gw_member_take_token(struct mf_gw_member *m, uint64_t rate)
+{
+	bool there;
+
+	pthread_mutex_lock(&m->all->lock);
+	there = mf_rate_take(&m->tokens, rate, 1, mf_now_ms());
+	pthread_mutex_unlock(&m->all->lock);
+	return there;
+}
+
 size_t mf_gw_members_count(struct mf_gw_members *all)
 {
 	size_t cnt;

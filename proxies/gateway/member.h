@@ -26,7 +26,7 @@ struct mf_gw_member {
 	struct mf_gw_member *hash_next, *idle_prev, *idle_next;
 	uint64_t hash, idle_since_ms;
 	atomic_bool relay_session;	   /* of the UDP relay; relay_session.c's */
-	struct mf_rate tokens;		   /* that it may ask for; front_offer.c's */
+	struct mf_rate tokens;		   /* that it may ask for; under the lock */
 	atomic_uint refs;		   /* 0: idle; from and to 0 under the lock */
 	atomic_uint flows, sockets, wires; /* open now; whoever opens them counts */
 	char id[MF_TOKEN_SID_MAX];
@@ -43,6 +43,9 @@ void mf_gw_member_unref(struct mf_gw_member *m); /* NULL is fine */
 
 /** mf_gw_member_keep_names() - From now on its DNS answers tie names; without memory they tie nothing */
 void mf_gw_member_keep_names(struct mf_gw_member *m);
+
+/** mf_gw_member_take_token() - Whether it may ask for a token of the relay now: @rate a second, with bursts of as many */
+bool mf_gw_member_take_token(struct mf_gw_member *m, uint64_t rate);
 
 size_t mf_gw_members_count(struct mf_gw_members *all);
 

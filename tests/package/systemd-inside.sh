@@ -109,6 +109,33 @@ systemctl restart moonfence || die restart
 kill -0 "$child" || die "the session did not survive the restart"
 ask
 
+step "the gateway: its socket starts it"
+cat >/in/gateway.lua <<'END'
+return { name = "gateway", dns_redirects = { { name = "r", match = "pages.example", resolve_to = "10.0.0.9" } } }
+END
+chmod 644 /in/gateway.lua
+echo 'MOONFENCE_GATEWAY_OPTIONS="--policy /in/gateway.lua --auth none --drain 1"' >/etc/default/moonfence-gateway
+[ "$(systemctl is-enabled moonfence-gateway.socket)" = disabled ] || die "the gateway is enabled"
+of_gateway() { systemctl show --property "$1" --value moonfence-gateway; }
+http() { exec 5<>/dev/tcp/127.0.0.1/8080 && printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$1" >&5 && cat <&5 >http.out; exec 5>&-; }
+systemctl start moonfence-gateway.socket || die "no socket"
+[ "$(of_gateway ActiveState)" = inactive ] || die "started before anybody came"
+http '/dns-json?name=pages.example&type=A'
+grep -q '10\.0\.0\.9' http.out || { systemctl --no-pager status moonfence-gateway; journalctl --no-pager -u moonfence-gateway 2>/dev/null | tail -5; die "no answer: $(cat http.out)"; }
+[ "$(of_gateway ActiveState)" = active ] || die "gateway: $(of_gateway ActiveState)"
+gateway=$(of_gateway MainPID)
+[ "$(stat -c %U "/proc/$gateway")" = moonfence ] || die "the gateway is $(stat -c %U "/proc/$gateway")"
+grep -q "^CapEff:.*0000000000000000" "/proc/$gateway/status" || die "the gateway has capabilities"
+systemctl reload moonfence-gateway || die "reload of the gateway"
+[ "$(of_gateway MainPID)" = "$gateway" ] || die "reload is no restart"
+systemctl stop moonfence-gateway 2>stop.out || die "stop of the gateway"
+[ "$(of_gateway Result)" = success ] || die "the gateway's end: $(of_gateway Result)"
+http /healthz
+grep -q '"ok":true' http.out || die "it did not start again: $(cat http.out)"
+[ "$(of_gateway MainPID)" != "$gateway" ] || die "the old one"
+systemctl stop moonfence-gateway.socket moonfence-gateway || die "stop"
+rm /etc/default/moonfence-gateway
+
 step "a session of the daemon's own outlives its restart (KillMode=process)"
 mkdir -p /run/systemd/system/moonfence.service.d
 cp /usr/share/doc/moonfence/examples/services.conf /run/systemd/system/moonfence.service.d/

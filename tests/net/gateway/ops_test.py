@@ -242,14 +242,16 @@ class Certificates(unittest.TestCase):
 class Manager(unittest.TestCase):
     """systemd's protocols, without it; tests/package has the real one."""
 
-    def start(self, *args, env=(), listener=None):
+    def start(self, *args, env=(), given=()):
         command = [MOONFENCE, "gateway", "--policy", self.policy, "--auth", "none", "--open", "127.0.0.0/8", "--drain", "0", *args]
         env = {**os.environ, **dict(env)}
-        if listener:
+        if given:
             names = dict(env).get("LISTEN_FDNAMES", "http")
-            command = ["bash", "-c", f'exec 3<&{listener.fileno()}; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES={names}; exec "$@"', "-", *command]
+            # beyond the lot first, so that none is overwritten before it was copied
+            moved = "; ".join([f"exec {20 + i}<&{s.fileno()}" for i, s in enumerate(given)] + [f"exec {3 + i}<&{20 + i}" for i in range(len(given))])
+            command = ["bash", "-c", f'{moved}; export LISTEN_PID=$$ LISTEN_FDS={len(given)} LISTEN_FDNAMES={names}; exec "$@"', "-", *command]
         p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
-                             pass_fds=[listener.fileno()] if listener else [])
+                             pass_fds=[s.fileno() for s in given])
         self.addCleanup(p.stdout.close)
         self.addCleanup(p.stderr.close)
         self.addCleanup(p.wait)
@@ -266,7 +268,7 @@ class Manager(unittest.TestCase):
             port = s.getsockname()[1]
             early = socket.create_connection(("127.0.0.1", port)) # before anybody serves
             early.sendall(b"GET /healthz HTTP/1.1\r\nHost: gw.test\r\nConnection: close\r\n\r\n")
-            p = self.start("--threads", "3", "--ethernet", "off", listener=s)
+            p = self.start("--threads", "3", "--ethernet", "off", given=[s])
             self.assertEqual(p.stdout.readline(), f"http://127.0.0.1:{port}/\n")
             self.assertTrue(early.makefile("rb").readline().startswith(b"HTTP/1.1 200"))
             for _ in range(16):
@@ -278,10 +280,22 @@ class Manager(unittest.TestCase):
             socket.create_connection(("127.0.0.1", port)).close() # its owner still has it: the next one gets who waits
             early.close()
 
+    def test_a_socket_for_webrtc_that_is_given(self):
+        with socket.create_server(("127.0.0.1", 0)) as s, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u:
+            u.bind(("127.0.0.1", 0))
+            p = self.start(env={"LISTEN_FDNAMES": "http:webrtc"}, given=[s, u])
+            said = [p.stdout.readline(), p.stdout.readline()]
+            self.assertEqual(said, [f"http://127.0.0.1:{s.getsockname()[1]}/\n", f"udp://127.0.0.1:{u.getsockname()[1]}/\n"])
+            p.terminate()
+            self.assertEqual(p.wait(WAIT), 0)
+            wrong = self.start(env={"LISTEN_FDNAMES": "webrtc:http"}, given=[s, u])
+            self.assertEqual(wrong.wait(WAIT), 125)
+            self.assertIn("no UDP socket for WebRTC", wrong.stderr.read())
+
     def test_a_socket_that_is_none(self):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.bind(("127.0.0.1", 0))
-            p = self.start(listener=s)
+            p = self.start(given=[s])
             self.assertEqual(p.wait(WAIT), 125)
             self.assertIn("is no TCP listener", p.stderr.read())
 
