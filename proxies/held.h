@@ -15,6 +15,14 @@
 
 struct mf_proxy;
 
+enum {
+	/*
+	 * A client that has ended its side, and whose process still has the socket, is looked at again after so long: a process that
+	 * is dying has it until just after its FIN has gone.
+	 */
+	MF_HELD_LOOK_MS = 250,
+};
+
 struct mf_held {
 	struct mf_held *prev, *next;
 	struct mf_proxy *proxy;

@@ -402,8 +402,11 @@ static bool wait_for_answer(struct mf_service_conn *c)
 	struct mf_process who;
 	bool moved = read_client(c);
 
-	if (moved && c->state == MF_SERVICE_HELD && c->client_eof &&
-	    (!ops->find_process || ops->find_process(ops->ctx, &c->flow, &who) < 0))
+	if (!moved || c->state != MF_SERVICE_HELD || !c->client_eof)
+		return moved;
+	if (ops->find_process && ops->find_process(ops->ctx, &c->flow, &who) == 0)
+		mf_timeout_arm(&c->timer, &c->g->left);
+	else
 		c->state = MF_SERVICE_GONE;
 	return moved;
 }
@@ -523,6 +526,21 @@ static void on_deadline(struct mf_timeout *t, void *ctx)
 	free_conn(c);
 }
 
+/* It waits for a person, and its client has ended its side. */
+static void on_left(struct mf_timeout *t, void *ctx)
+{
+	struct mf_service_conn *c =
+		(struct mf_service_conn *)((char *)t - offsetof(struct mf_service_conn, timer));
+	const struct mf_session_ops *ops = &c->g->p->session->ops;
+	struct mf_process who;
+
+	(void)ctx;
+	if (ops->find_process && ops->find_process(ops->ctx, &c->flow, &who) == 0)
+		mf_timeout_arm(&c->timer, &c->g->left);
+	else
+		free_conn(c);
+}
+
 /* --- the gateway -------------------------------------------------------------------------------------------------- */
 
 int mf_service_gateway_new(struct mf_proxy *p, struct mf_service_gateway **ret, struct mf_err *err)
@@ -535,6 +553,7 @@ int mf_service_gateway_new(struct mf_proxy *p, struct mf_service_gateway **ret, 
 	mf_timeout_queue_init(&g->setup, p->timeouts, SETUP_MS, on_deadline, g);
 	mf_timeout_queue_init(&g->idle, p->timeouts, IDLE_MS, on_deadline, g);
 	mf_timeout_queue_init(&g->linger, p->timeouts, LINGER_MS, on_deadline, g);
+	mf_timeout_queue_init(&g->left, p->timeouts, MF_HELD_LOOK_MS, on_left, g);
 	*ret = g;
 	return 0;
 }

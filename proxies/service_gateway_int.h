@@ -70,7 +70,7 @@ struct mf_service_gateway {
 	struct mf_proxy *p;
 	struct mf_service_conn *conns;
 	size_t cnt;
-	struct mf_timeout_queue setup, idle, linger;
+	struct mf_timeout_queue setup, idle, linger, left;
 	struct mf_api_service_judgement judgement;
 	char asked[MF_HTTP_HEAD_MAX]; /* method and target of the request being judged */
 	uint8_t chunk[MF_SERVICE_CHUNK];

@@ -100,6 +100,7 @@ static void resume(struct mf_held *held)
 	struct mf_service_conn *c =
 		(struct mf_service_conn *)((char *)held - offsetof(struct mf_service_conn, held));
 
+	mf_timeout_disarm(&c->timer);
 	c->state = MF_SERVICE_HEAD;
 	mf_service_conn_take_head(c, c->head_len);
 	mf_service_conn_run(c);
@@ -146,7 +147,10 @@ static void judge(struct mf_service_conn *c, const struct mf_api_service *s, str
 	if (!settle(c, s, h, rest, &j->d)) {
 		c->state = MF_SERVICE_HELD;
 		c->head_len = head.len;
-		mf_timeout_disarm(&c->timer);
+		if (c->client_eof)
+			mf_timeout_arm(&c->timer, &c->g->left);
+		else
+			mf_timeout_disarm(&c->timer);
 		return;
 	}
 	announce(c, s, h, path, &j->d);

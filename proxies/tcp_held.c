@@ -20,6 +20,7 @@ static void resume(struct mf_held *held)
 	char *host = h->host;
 
 	h->host = NULL;
+	mf_timeout_disarm(&c->timeout);
 	mf_tcp_conn_judge_again(c, h->stage, &said);
 	free(host);
 	/* what it said while it waited is told of no more: the refusal is in its language */
@@ -89,7 +90,9 @@ void mf_tcp_conn_left_while_held(struct mf_tcp_conn *c)
 	struct mf_session_ops *ops = &c->tcp->proxy->session->ops;
 	struct mf_process who;
 
-	if (ops->find_process && ops->find_process(ops->ctx, &c->flow, &who) == 0)
+	if (ops->find_process && ops->find_process(ops->ctx, &c->flow, &who) == 0) {
+		mf_timeout_arm(&c->timeout, &c->tcp->left);
 		return;
+	}
 	mf_tcp_conn_close(c, true, "the client did not wait for an answer");
 }

@@ -166,7 +166,7 @@ struct mf_tcp_proxy {
 	size_t listener_cnt; /* that are watched */
 	struct mf_tcp_conn *conns, *again, *running;
 	struct mf_tcp_conn *current; /* whose handler runs; NULL: nobody's, or it has ended */
-	struct mf_timeout_queue hello, dial, grace, linger, idle, ending, backoff;
+	struct mf_timeout_queue hello, dial, grace, linger, idle, ending, backoff, left;
 	struct mf_timeout accept_pause; /* out of descriptors */
 	struct mf_tcp_pinned *pinned;	/* tcp_intercept.c; made with the first */
 	struct mf_endpoint listeners[MF_PROXY_LISTENERS_MAX];

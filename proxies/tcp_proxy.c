@@ -544,6 +544,18 @@ static void on_dial_late(struct mf_timeout *t, void *ctx)
 	mf_tcp_leave(entered);
 }
 
+/* It waits for a person, and its client has ended its side. */
+static void on_left(struct mf_timeout *t, void *ctx)
+{
+	struct mf_tcp_conn *c = conn_of(t);
+	struct mf_tcp_proxy *entered = mf_tcp_enter(c);
+
+	(void)ctx;
+	if (mf_tcp_conn_waits(c))
+		mf_tcp_conn_left_while_held(c);
+	mf_tcp_leave(entered);
+}
+
 static void on_grace_over(struct mf_timeout *t, void *ctx)
 {
 	struct mf_tcp_proxy *entered = mf_tcp_enter(conn_of(t));
@@ -630,6 +642,7 @@ int mf_tcp_proxy_new(struct mf_proxy *p, struct mf_tcp_proxy **ret, struct mf_er
 	mf_timeout_queue_init(&tcp->idle, p->timeouts, p->opt.tcp_idle_ms, on_idle, tcp);
 	mf_timeout_queue_init(&tcp->ending, p->timeouts, p->opt.hello_timeout_ms, on_ending, tcp);
 	mf_timeout_queue_init(&tcp->backoff, p->timeouts, BACKOFF_MS, on_backoff, tcp);
+	mf_timeout_queue_init(&tcp->left, p->timeouts, MF_HELD_LOOK_MS, on_left, tcp);
 	event_assign(&tcp->again_ev, p->base, -1, 0, on_again, tcp);
 	*ret = tcp;
 	if (!p->opt.tcp_fd_cnt)
