@@ -46,7 +46,7 @@ step "dev: unit, corpus, policy, command line, file and network suites"
 # Those of the network mostly wait, each in namespaces of its own: they come last, more at a time. Beside those that write files without end
 # they would wait for the disk, for longer than a fence waits for its proof.
 run dev -LE 'slow|net|darwin' -j "$jobs"
-run dev -L net -LE slow -j $((2 * jobs))
+run dev -L net -LE slow -j $((3 * jobs))
 
 [ -n "$all" ] || exit 0
 
