@@ -17,6 +17,7 @@
 
 #include "core/base/hash.h"
 #include "core/packet/build.h"
+#include "core/policy/runtime.h"
 #include "proxies/icmp_int.h"
 
 enum { FLOWS_MAX = 1024, FLOWS_EACH = 64, DRAIN_MAX = 64 };
@@ -265,6 +266,7 @@ static struct mf_icmp_flow *begin(struct mf_icmp_proxy *icmp, const struct mf_se
 
 	if (!f)
 		return NULL;
+	f->generation = mf_vm_newest_generation(p->session->vm);
 	mf_ask_echo(&p->asker, ends, &d, &res);
 	announce(p, ends, res.host, &d);
 	f->host = res.host[0] ? strdup(res.host) : NULL;
@@ -297,6 +299,11 @@ void mf_icmp_proxy_take(struct mf_proxy *p, const struct mf_session_flow *ends,
 	struct mf_icmp_proxy *icmp = icmp_of(p);
 	struct mf_icmp_flow *f = icmp ? find(icmp, ends) : NULL;
 
+	/* each request is one: policies that changed are asked about the next, whatever was said of those before */
+	if (f && f->generation != mf_vm_newest_generation(p->session->vm)) {
+		end_flow(f, "policy");
+		f = NULL;
+	}
 	if (icmp && !f)
 		f = begin(icmp, ends);
 	if (!f)

@@ -199,6 +199,45 @@ for ident in range(200):
             self.assertLessEqual(self.sockets(self.kinds[family]), 64)
             self.assertGreaterEqual(self.sockets(self.kinds[family]), 32)
 
+    def test_a_policy_that_changes_is_asked_about_the_next_request(self):
+        place = self.lab.path(f"policies/{type(self).__name__}.lua")
+        with open(place) as f:
+            text = f.read()
+
+        def write(new):
+            changes = len(self.events("policy_changed"))
+            self.lab.write(place + ".new", new)
+            os.rename(place + ".new", place)
+            self.wait_for("the new policy", lambda: len(self.events("policy_changed")) > changes)
+        p = subprocess.Popen(self.machine.command([sys.executable, "-u", "-c", SCRIPT + """
+def talk(listen):
+    try:
+        ask(77, 1, b"again")
+        return hear() == (77, 1, b"again") if listen else "sent"
+    except TimeoutError:
+        raise
+    except OSError: # what was said of the one before
+        return talk(listen)
+for line in sys.stdin:
+    print(talk(line == "heard\\n"), flush=True)
+""", "4", WEB[4]]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=self.lab.dir)
+        try:
+            def say(what):
+                p.stdin.write(what + "\n")
+                p.stdin.flush()
+                return p.stdout.readline()
+            self.assertEqual(say("heard"), "True\n", self.log())
+            write(text.replace("if c.port ~= 0", f'if c.ip == "{WEB[4]}" then return deny "no more" end if c.port ~= 0'))
+            self.assertEqual(say("sent"), "sent\n")
+            self.wait_for("the event", lambda: self.events("net_connect", fields__proto="icmp", fields__client="10.0.2.15:77",
+                                                           effective_action="blocked", policy__reason="no more"))
+            write(text)
+            self.assertEqual(say("heard"), "True\n", self.log())
+        finally:
+            p.stdin.close()
+            p.wait(60)
+            p.stdout.close()
+
     def test_a_damaged_request_goes_nowhere(self):
         self.script(4, WEB[4], """
 s.send(struct.pack("!BBHHH", 8, 0, 0x1234, 5, 5) + b"damaged")
