@@ -6,17 +6,13 @@
 #include <strings.h>
 
 #include "cli/commands.h"
-#include "cli/dns_options.h"
 #include "cli/gateway_command.h"
+#include "cli/host_options.h"
 #include "cli/output.h"
 #include "proxies/gateway/origin.h"
 
 enum {
-	OPT_POLICY = 1,
-	OPT_VAR,
-	OPT_TRUST_STORE,
-	OPT_SIGNING,
-	OPT_LISTEN,
+	OPT_LISTEN = 1,
 	OPT_TLS_CERT,
 	OPT_TLS_KEY,
 	OPT_AUTH,
@@ -28,7 +24,6 @@ enum {
 	OPT_ORIGIN,
 	OPT_OPEN,
 	OPT_ALLOW_PRIVATE,
-	OPT_DNS,
 	OPT_DNS_RATE,
 	OPT_CONNECTIONS,
 	OPT_MEMBER_CONNECTIONS,
@@ -36,14 +31,9 @@ enum {
 	OPT_IDLE_TIMEOUT,
 	OPT_ETHERNET,
 	OPT_PCAP,
-	OPT_EVENTS,
-	OPT_EVENTS_ROTATE,
-	OPT_REEVALUATE,
 	OPT_SESSION,
 	OPT_USER,
 	OPT_APPROVALS,
-	OPT_NO_WATCH,
-	OPT_VERBOSE,
 	OPT_RELAY,
 	OPT_JWT_KEYS,
 	OPT_WISP,
@@ -134,11 +124,13 @@ static const struct mf_option options[] = {
 	{ OPT_DENY_UDP_PORTS, 0, "deny-udp-ports", "PORTS", "... not to these" },
 	{ OPT_UDP_NETWORK, 0, "udp-network", "NETWORK", "... only to these; may be repeated" },
 	{ OPT_DENY_UDP_NETWORK, 0, "deny-udp-network", "NETWORK", "... not to these" },
-	{ OPT_POLICY, 'p', "policy", "PATH", MF_POLICY_OPTION_HELP },
-	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
-	{ OPT_TRUST_STORE, 0, "trust-store", "DIR", MF_TRUST_STORE_OPTION_HELP },
-	{ OPT_SIGNING, 0, "signing", "MODE", MF_SIGNING_OPTION_HELP },
-	{ OPT_DNS, 0, "dns", "RESOLVER", MF_DNS_OPTION_HELP },
+	MF_HOST_OPTION_POLICY,
+	MF_HOST_OPTION_VAR,
+	MF_HOST_OPTION_TRUST_STORE,
+	MF_HOST_OPTION_SIGNING,
+	MF_HOST_OPTION_DNS,
+	MF_HOST_OPTION_DNS_CACHE,
+	MF_HOST_OPTION_DNS_STALE,
 	{ OPT_DNS_RATE, 0, "dns-rate", "N",
 	  "questions a second of one address (default: 10; 0: any)" },
 	{ OPT_DNS_BURST, 0, "dns-burst", "N", "and at once (default: twice as many)" },
@@ -180,20 +172,21 @@ static const struct mf_option options[] = {
 	{ OPT_TARGET, 0, "target", "[NAME=]HOST:PORT",
 	  "where /websockify?token=NAME leads, or /websockify; may be repeated" },
 	{ OPT_TARGET_FILE, 0, "target-file", "FILE", "lines NAME: HOST:PORT of such" },
-	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
-	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
-	{ OPT_REEVALUATE, 0, "reevaluate-open", NULL, MF_REEVALUATE_OPTION_HELP },
+	MF_HOST_OPTION_EVENTS,
+	MF_HOST_OPTION_EVENTS_ROTATE,
+	MF_HOST_OPTION_EVENTS_STRICT,
+	MF_HOST_OPTION_REEVALUATE,
 	{ OPT_SESSION, 's', "session", "NAME", "name of the whole in events (default: gateway)" },
 	{ OPT_USER, 'u', "user", "USER",
 	  "who to be once sockets and keys are open; wanted when root starts it" },
 	{ OPT_APPROVALS, 0, "approvals", "WHERE", MF_APPROVALS_OPTION_HELP },
-	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
+	MF_HOST_OPTION_NO_WATCH,
 	{ OPT_THREADS, 0, "threads", "N",
 	  "that serve; with more than one there is no --ethernet (default: 1)" },
 	{ OPT_DRAIN, 0, "drain", "SECONDS",
 	  "how long what is open may go on after SIGTERM (default: 30)" },
 	{ OPT_NO_SECCOMP, 0, "no-seccomp", NULL, "do without the filter of system calls (Linux)" },
-	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
+	MF_HOST_OPTION_VERBOSE,
 };
 
 static const struct mf_usage usage = {
@@ -343,16 +336,11 @@ static int take_access_option(struct mf_gateway_command *g, int opt, const char 
 
 static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 {
+	int status = mf_host_options_take(&usage, &g->host, &g->proxy_options, opt, value);
+
+	if (status >= 0)
+		return status;
 	switch (opt) {
-	case OPT_POLICY:
-		return mf_policy_host_add(&usage, &g->host, value);
-	case OPT_VAR:
-		return mf_policy_host_add_variable(&usage, &g->host, value);
-	case OPT_TRUST_STORE:
-		g->host.signing.trust_store = value;
-		return 0;
-	case OPT_SIGNING:
-		return mf_policy_signing_take_mode(&usage, &g->host.signing, value);
 	case OPT_LISTEN:
 		return add_listener(g, value);
 	case OPT_TLS_CERT:
@@ -391,8 +379,6 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 	case OPT_ALLOW_PRIVATE:
 		g->opt.allow_private = true;
 		return 0;
-	case OPT_DNS:
-		return mf_dns_options_add(&usage, value, &g->proxy_options);
 	case OPT_DNS_RATE:
 		return set_number("dns-rate", value, 1000000, 1, &g->opt.dns_rate);
 	case OPT_CONNECTIONS:
@@ -426,15 +412,6 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 		return mf_gateway_take_target(&usage, g, value);
 	case OPT_TARGET_FILE:
 		return mf_gateway_take_target_file(&usage, g, value);
-	case OPT_EVENTS:
-		g->host.events_path = value;
-		return 0;
-	case OPT_REEVALUATE:
-		g->proxy_options.reevaluate_open = true;
-		return 0;
-	case OPT_EVENTS_ROTATE:
-		g->host.events_rotate = value;
-		return 0;
 	case OPT_SESSION:
 		g->session_name = value;
 		return 0;
@@ -443,9 +420,6 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 		return 0;
 	case OPT_APPROVALS:
 		return mf_approval_options_take(&usage, &g->host.ask, value, false);
-	case OPT_NO_WATCH:
-		g->host.watch = false;
-		return 0;
 	case OPT_THREADS:
 		return set_number("threads", value, MF_GATEWAY_THREADS_MAX, 1, &g->threads);
 	case OPT_DRAIN:
@@ -453,44 +427,44 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 	case OPT_NO_SECCOMP:
 		g->no_seccomp = true;
 		return 0;
-	case OPT_VERBOSE:
-		g->host.verbose = true;
-		return 0;
 	default:
 		return take_access_option(g, opt, value);
 	}
 }
 
-static int id_of(const char *name)
+/* Return: the row of @name, or of @id where that is NULL; -1: there is none */
+static int row_of(const char *name, int id)
 {
 	for (size_t i = 0; i < MF_ARRAY_SIZE(options); i++)
-		if (strcmp(options[i].name, name) == 0)
-			return options[i].id;
+		if (name ? strcmp(options[i].name, name) == 0 : options[i].id == id)
+			return (int)i;
 	return -1;
 }
 
 bool mf_gateway_options_has(const struct mf_gateway_command *g, const char *name)
 {
-	int id = id_of(name);
+	int row = row_of(name, 0);
 
-	return id > 0 && g->given[id / 64] >> id % 64 & 1;
+	return row >= 0 && g->given[row / 64] >> row % 64 & 1;
 }
 
 int mf_gateway_options_take(struct mf_gateway_command *g, const char *name, const char *value)
 {
-	int id = id_of(name);
+	int row = row_of(name, 0);
 
-	return id < 0 ? -1 : take_option(g, id, value);
+	return row < 0 ? -1 : take_option(g, options[row].id, value);
 }
 
 int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv)
 {
 	struct mf_options o = mf_options_of(&usage, argc, argv);
 	const char *value;
-	int opt, status;
+	int opt, status, row;
 
+	_Static_assert(MF_ARRAY_SIZE(options) <= 64 * MF_ARRAY_SIZE(g->given), "a bit each");
 	while ((opt = mf_options_next(&o, &value)) > 0) {
-		g->given[opt / 64] |= UINT64_C(1) << opt % 64;
+		row = row_of(NULL, opt);
+		g->given[row / 64] |= UINT64_C(1) << row % 64;
 		status = take_option(g, opt, value);
 		if (status)
 			return status;

@@ -36,8 +36,6 @@
 #define MF_EVENTS_ROTATE_OPTION_HELP                                                              \
 	"begin a new FILE of --events by size or age: size=100M,age=1d,keep=7,gzip (all but one " \
 	"may be left out)"
-#define MF_REEVALUATE_OPTION_HELP \
-	"when policies change, end what is open and they do not let through any more"
 #define MF_EVENTS_STRICT_OPTION_HELP                                                       \
 	"refuse what cannot be recorded: changes of files end in an I/O error, names and " \
 	"connections are denied, while FILE of --events takes no events"

@@ -14,9 +14,8 @@
 #include "cli/authority_watch.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
-#include "cli/dns_options.h"
+#include "cli/host_options.h"
 #include "cli/output.h"
-#include "cli/policy_host.h"
 #include "proxies/dns_https.h"
 #include "proxies/dns_listen.h"
 #include "proxies/http_service.h"
@@ -33,32 +32,20 @@ enum {
 /* What a shell exits with when it cannot set up what was asked, as moonfence run. */
 
 enum {
-	OPT_POLICY = 1,
-	OPT_VAR,
-	OPT_TRUST_STORE,
-	OPT_SIGNING,
-	OPT_LISTEN,
+	OPT_LISTEN = 1,
 	OPT_DOH,
 	OPT_TLS,
 	OPT_CA,
-	OPT_DNS,
-	OPT_DNS_CACHE,
-	OPT_DNS_STALE,
-	OPT_EVENTS,
-	OPT_EVENTS_ROTATE,
-	OPT_EVENTS_STRICT,
 	OPT_SESSION,
 	OPT_USER,
 	OPT_APPROVALS,
-	OPT_NO_WATCH,
-	OPT_VERBOSE,
 };
 
 static const struct mf_option options[] = {
-	{ OPT_POLICY, 'p', "policy", "PATH", MF_POLICY_OPTION_HELP },
-	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
-	{ OPT_TRUST_STORE, 0, "trust-store", "DIR", MF_TRUST_STORE_OPTION_HELP },
-	{ OPT_SIGNING, 0, "signing", "MODE", MF_SIGNING_OPTION_HELP },
+	MF_HOST_OPTION_POLICY,
+	MF_HOST_OPTION_VAR,
+	MF_HOST_OPTION_TRUST_STORE,
+	MF_HOST_OPTION_SIGNING,
 	{ OPT_LISTEN, 0, "listen", "ADDR[:PORT]",
 	  "answer by UDP and TCP there, port 53, 0 for any that is free; may be repeated" },
 	{ OPT_DOH, 0, "doh", "ADDR[:PORT]",
@@ -67,18 +54,18 @@ static const struct mf_option options[] = {
 	  "PEM files for --doh; without them it speaks cleartext, to stand behind a proxy" },
 	{ OPT_CA, 0, "ca", "DIR",
 	  "directory of the local authority, which signs for --doh in place of --tls" },
-	{ OPT_DNS, 0, "dns", "RESOLVER", MF_DNS_OPTION_HELP },
-	{ OPT_DNS_CACHE, 0, "dns-cache", "KIB", MF_DNS_CACHE_OPTION_HELP },
-	{ OPT_DNS_STALE, 0, "dns-stale", "SECONDS", MF_DNS_STALE_OPTION_HELP },
-	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
-	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
-	{ OPT_EVENTS_STRICT, 0, "events-strict", NULL, MF_EVENTS_STRICT_OPTION_HELP },
+	MF_HOST_OPTION_DNS,
+	MF_HOST_OPTION_DNS_CACHE,
+	MF_HOST_OPTION_DNS_STALE,
+	MF_HOST_OPTION_EVENTS,
+	MF_HOST_OPTION_EVENTS_ROTATE,
+	MF_HOST_OPTION_EVENTS_STRICT,
 	{ OPT_SESSION, 's', "session", "NAME", "name in events and policies (default: resolver)" },
 	{ OPT_USER, 'u', "user", "USER",
 	  "who to be once sockets and keys are open; wanted when root starts it" },
 	{ OPT_APPROVALS, 0, "approvals", "WHERE", MF_APPROVALS_OPTION_HELP },
-	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
-	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
+	MF_HOST_OPTION_NO_WATCH,
+	MF_HOST_OPTION_VERBOSE,
 };
 
 static const struct mf_usage usage = {
@@ -172,16 +159,11 @@ static int set_tls(struct resolver *r, const char *value)
 
 static int take_option(struct resolver *r, int opt, const char *value)
 {
+	int status = mf_host_options_take(&usage, &r->host, &r->proxy_options, opt, value);
+
+	if (status >= 0)
+		return status;
 	switch (opt) {
-	case OPT_POLICY:
-		return mf_policy_host_add(&usage, &r->host, value);
-	case OPT_VAR:
-		return mf_policy_host_add_variable(&usage, &r->host, value);
-	case OPT_TRUST_STORE:
-		r->host.signing.trust_store = value;
-		return 0;
-	case OPT_SIGNING:
-		return mf_policy_signing_take_mode(&usage, &r->host.signing, value);
 	case OPT_LISTEN:
 		return add_place("listen", value, r->listen, &r->listen_cnt, 53);
 	case OPT_DOH:
@@ -191,21 +173,6 @@ static int take_option(struct resolver *r, int opt, const char *value)
 	case OPT_CA:
 		r->ca_dir = value;
 		return 0;
-	case OPT_DNS:
-		return mf_dns_options_add(&usage, value, &r->proxy_options);
-	case OPT_DNS_CACHE:
-		return mf_dns_options_set_cache(&usage, value, &r->proxy_options);
-	case OPT_DNS_STALE:
-		return mf_dns_options_set_stale(&usage, value, &r->proxy_options);
-	case OPT_EVENTS:
-		r->host.events_path = value;
-		return 0;
-	case OPT_EVENTS_ROTATE:
-		r->host.events_rotate = value;
-		return 0;
-	case OPT_EVENTS_STRICT:
-		r->host.events_strict = true;
-		return 0;
 	case OPT_SESSION:
 		r->session_name = value;
 		return 0;
@@ -214,12 +181,6 @@ static int take_option(struct resolver *r, int opt, const char *value)
 		return 0;
 	case OPT_APPROVALS:
 		return mf_approval_options_take(&usage, &r->host.ask, value, false);
-	case OPT_NO_WATCH:
-		r->host.watch = false;
-		return 0;
-	case OPT_VERBOSE:
-		r->host.verbose = true;
-		return 0;
 	}
 	return 0;
 }

@@ -19,13 +19,12 @@
 #include "cli/approval_terminal.h"
 #include "cli/attach.h"
 #include "cli/commands.h"
-#include "cli/dns_options.h"
 #include "cli/flow_view.h"
+#include "cli/host_options.h"
 #include "cli/label_options.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/paths.h"
-#include "cli/policy_host.h"
 #include "cli/run_files.h"
 #include "cli/run_metrics.h"
 #include "cli/run_packets.h"
@@ -47,19 +46,8 @@
 #define PROVE_TIMEOUT_MAX_MS 600000
 
 enum {
-	OPT_POLICY = 1,
-	OPT_VAR,
-	OPT_TRUST_STORE,
-	OPT_SIGNING,
-	OPT_EVENTS,
-	OPT_EVENTS_ROTATE,
-	OPT_EVENTS_STRICT,
-	OPT_REEVALUATE,
-	OPT_SESSION,
+	OPT_SESSION = 1,
 	OPT_LABEL,
-	OPT_DNS,
-	OPT_DNS_CACHE,
-	OPT_DNS_STALE,
 	OPT_ALLOW_UNIX,
 	OPT_KEEP_FD,
 	OPT_CAPTURE,
@@ -69,32 +57,29 @@ enum {
 	OPT_TUN_QUEUES,
 	OPT_SUMMARY,
 	OPT_METRICS,
-	OPT_NO_WATCH,
-	OPT_TRUST_TARGETS,
 	OPT_CA,
 	OPT_APPROVALS,
 	OPT_DAEMON,
 	OPT_WORKSPACE,
 	OPT_WORKSPACE_AT,
 	OPT_FS_MODE,
-	OPT_VERBOSE,
 	OPT_TRASH, /* and those after it */
 };
 
 static const struct mf_option options[] = {
-	{ OPT_POLICY, 'p', "policy", "PATH", MF_POLICY_OPTION_HELP },
-	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
-	{ OPT_TRUST_STORE, 0, "trust-store", "DIR", MF_TRUST_STORE_OPTION_HELP },
-	{ OPT_SIGNING, 0, "signing", "MODE", MF_SIGNING_OPTION_HELP },
-	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
-	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
-	{ OPT_EVENTS_STRICT, 0, "events-strict", NULL, MF_EVENTS_STRICT_OPTION_HELP },
-	{ OPT_REEVALUATE, 0, "reevaluate-open", NULL, MF_REEVALUATE_OPTION_HELP },
+	MF_HOST_OPTION_POLICY,
+	MF_HOST_OPTION_VAR,
+	MF_HOST_OPTION_TRUST_STORE,
+	MF_HOST_OPTION_SIGNING,
+	MF_HOST_OPTION_EVENTS,
+	MF_HOST_OPTION_EVENTS_ROTATE,
+	MF_HOST_OPTION_EVENTS_STRICT,
+	MF_HOST_OPTION_REEVALUATE,
 	{ OPT_SESSION, 's', "session", "NAME", "name of the session in events and policies" },
 	{ OPT_LABEL, 'l', "label", "KEY=VALUE", MF_LABEL_OPTION_HELP },
-	{ OPT_DNS, 0, "dns", "RESOLVER", MF_DNS_OPTION_HELP },
-	{ OPT_DNS_CACHE, 0, "dns-cache", "KIB", MF_DNS_CACHE_OPTION_HELP },
-	{ OPT_DNS_STALE, 0, "dns-stale", "SECONDS", MF_DNS_STALE_OPTION_HELP },
+	MF_HOST_OPTION_DNS,
+	MF_HOST_OPTION_DNS_CACHE,
+	MF_HOST_OPTION_DNS_STALE,
 	{ OPT_ALLOW_UNIX, 0, "allow-unix", "PATH",
 	  "Unix socket, or directory of such, that stays in reach; may be repeated" },
 	{ OPT_KEEP_FD, 0, "keep-fd", "N",
@@ -114,9 +99,8 @@ static const struct mf_option options[] = {
 	  "the processors, at most 4; 1 below 4)" },
 	{ OPT_SUMMARY, 0, "summary", NULL, "print what was decided, on stderr, at the end" },
 	{ OPT_METRICS, 0, "metrics", "FILE", "write Prometheus text to FILE at the end" },
-	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
-	{ OPT_TRUST_TARGETS, 0, "trust-targets", NULL,
-	  "do not ask policies about redirect targets" },
+	MF_HOST_OPTION_NO_WATCH,
+	MF_HOST_OPTION_TRUST_TARGETS,
 	{ OPT_CA, 0, "ca", "DIR",
 	  "certificates that policies need (terminate, rewrite_sni) are signed by the authority of "
 	  "'moonfence ca' in DIR, for its domains only (default: one that ends with the session)" },
@@ -137,7 +121,7 @@ static const struct mf_option options[] = {
 	  "of the workspace: fuse (default: the filesystem), monitor (events only, nothing is held "
 	  "back), disabled (as if there were none)" },
 	MF_TRASH_OPTION_ROWS(OPT_TRASH),
-	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
+	MF_HOST_OPTION_VERBOSE,
 };
 
 static const struct mf_usage usage = {
@@ -272,28 +256,11 @@ static int set_tun_queues(struct run *r, const char *value)
 
 static int take_option(struct run *r, int opt, const char *value)
 {
+	int status = mf_host_options_take(&usage, &r->host, &r->proxy_options, opt, value);
+
+	if (status >= 0)
+		return status;
 	switch (opt) {
-	case OPT_POLICY:
-		return mf_policy_host_add(&usage, &r->host, value);
-	case OPT_VAR:
-		return mf_policy_host_add_variable(&usage, &r->host, value);
-	case OPT_TRUST_STORE:
-		r->host.signing.trust_store = value;
-		return 0;
-	case OPT_SIGNING:
-		return mf_policy_signing_take_mode(&usage, &r->host.signing, value);
-	case OPT_EVENTS:
-		r->host.events_path = value;
-		return 0;
-	case OPT_EVENTS_ROTATE:
-		r->host.events_rotate = value;
-		return 0;
-	case OPT_REEVALUATE:
-		r->proxy_options.reevaluate_open = true;
-		return 0;
-	case OPT_EVENTS_STRICT:
-		r->host.events_strict = true;
-		return 0;
 	case OPT_CA:
 		r->ca_dir = value;
 		return 0;
@@ -307,12 +274,6 @@ static int take_option(struct run *r, int opt, const char *value)
 		return 0;
 	case OPT_LABEL:
 		return mf_label_options_add(&usage, &r->labels, value);
-	case OPT_DNS:
-		return mf_dns_options_add(&usage, value, &r->proxy_options);
-	case OPT_DNS_CACHE:
-		return mf_dns_options_set_cache(&usage, value, &r->proxy_options);
-	case OPT_DNS_STALE:
-		return mf_dns_options_set_stale(&usage, value, &r->proxy_options);
 	case OPT_ALLOW_UNIX:
 		if (r->unix_cnt == UNIX_MAX)
 			return mf_options_wrong(&usage, "--allow-unix: at most %d", UNIX_MAX);
@@ -336,12 +297,6 @@ static int take_option(struct run *r, int opt, const char *value)
 	case OPT_METRICS:
 		r->metrics_path = value;
 		return 0;
-	case OPT_NO_WATCH:
-		r->host.watch = false;
-		return 0;
-	case OPT_TRUST_TARGETS:
-		r->proxy_options.redirect_target_trusted = true;
-		return 0;
 	case OPT_WORKSPACE:
 		r->files.workspace = value;
 		return 0;
@@ -350,9 +305,6 @@ static int take_option(struct run *r, int opt, const char *value)
 		return 0;
 	case OPT_FS_MODE:
 		return mf_fs_mode_take(&usage, &r->files.mode, value);
-	case OPT_VERBOSE:
-		r->host.verbose = true;
-		return 0;
 	default:
 		return mf_trash_choice_take(&usage, &r->files.trash_choice,
 					    (enum mf_trash_option)(opt - OPT_TRASH), value);

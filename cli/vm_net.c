@@ -5,7 +5,7 @@
 
 #include "capture/capture.h"
 #include "cli/commands.h"
-#include "cli/dns_options.h"
+#include "cli/host_options.h"
 #include "cli/vm_net.h"
 
 enum {
@@ -16,17 +16,8 @@ enum {
 	OPT_FD,
 	OPT_STACK,
 	OPT_SOURCE,
-	OPT_POLICY,
-	OPT_VAR,
-	OPT_EVENTS,
-	OPT_EVENTS_ROTATE,
-	OPT_EVENTS_STRICT,
-	OPT_REEVALUATE,
 	OPT_SESSION,
 	OPT_LABEL,
-	OPT_DNS,
-	OPT_DNS_CACHE,
-	OPT_DNS_STALE,
 	OPT_MTU,
 	OPT_DOMAIN,
 	OPT_NTP,
@@ -38,10 +29,7 @@ enum {
 	OPT_ONCE,
 	OPT_SUMMARY,
 	OPT_METRICS,
-	OPT_NO_WATCH,
-	OPT_TRUST_TARGETS,
 	OPT_CA,
-	OPT_VERBOSE,
 };
 
 static const struct mf_option options[] = {
@@ -61,17 +49,19 @@ static const struct mf_option options[] = {
 	  "(default without)" },
 	{ OPT_SOURCE, 0, "source-address", "ADDR",
 	  "speak to servers from this address of the host; one of each family" },
-	{ OPT_POLICY, 'p', "policy", "PATH", MF_POLICY_OPTION_HELP },
-	{ OPT_VAR, 0, "var", "NAME=VALUE", MF_VAR_OPTION_HELP },
-	{ OPT_EVENTS, 'e', "events", "FILE", MF_EVENTS_OPTION_HELP },
-	{ OPT_EVENTS_ROTATE, 0, "events-rotate", "WHEN", MF_EVENTS_ROTATE_OPTION_HELP },
-	{ OPT_EVENTS_STRICT, 0, "events-strict", NULL, MF_EVENTS_STRICT_OPTION_HELP },
-	{ OPT_REEVALUATE, 0, "reevaluate-open", NULL, MF_REEVALUATE_OPTION_HELP },
+	MF_HOST_OPTION_POLICY,
+	MF_HOST_OPTION_VAR,
+	MF_HOST_OPTION_TRUST_STORE,
+	MF_HOST_OPTION_SIGNING,
+	MF_HOST_OPTION_EVENTS,
+	MF_HOST_OPTION_EVENTS_ROTATE,
+	MF_HOST_OPTION_EVENTS_STRICT,
+	MF_HOST_OPTION_REEVALUATE,
 	{ OPT_SESSION, 's', "session", "NAME", "name in events and policies (default: vm-net)" },
 	{ OPT_LABEL, 'l', "label", "KEY=VALUE", MF_LABEL_OPTION_HELP },
-	{ OPT_DNS, 0, "dns", "RESOLVER", MF_DNS_OPTION_HELP },
-	{ OPT_DNS_CACHE, 0, "dns-cache", "KIB", MF_DNS_CACHE_OPTION_HELP },
-	{ OPT_DNS_STALE, 0, "dns-stale", "SECONDS", MF_DNS_STALE_OPTION_HELP },
+	MF_HOST_OPTION_DNS,
+	MF_HOST_OPTION_DNS_CACHE,
+	MF_HOST_OPTION_DNS_STALE,
 	{ OPT_MTU, 0, "mtu", "BYTES", "of the wires, told to machines (default: 1500)" },
 	{ OPT_DOMAIN, 0, "domain", "NAME", "domain and search list for machines" },
 	{ OPT_NTP, 0, "ntp", "ADDR", "IPv4 address of a time server for machines; at most four" },
@@ -87,13 +77,12 @@ static const struct mf_option options[] = {
 	{ OPT_ONCE, 0, "once", NULL, "end when the last machine has gone" },
 	{ OPT_SUMMARY, 0, "summary", NULL, "print what was decided, on stderr, at the end" },
 	{ OPT_METRICS, 0, "metrics", "FILE", "write Prometheus text to FILE at the end" },
-	{ OPT_NO_WATCH, 0, "no-watch", NULL, "do not reload policies when their files change" },
-	{ OPT_TRUST_TARGETS, 0, "trust-targets", NULL,
-	  "do not ask policies about redirect targets" },
+	MF_HOST_OPTION_NO_WATCH,
+	MF_HOST_OPTION_TRUST_TARGETS,
 	{ OPT_CA, 0, "ca", "DIR",
 	  "certificates that policies need (terminate, rewrite_sni) are signed by the authority of "
 	  "'moonfence ca' in DIR, which machines then have to trust" },
-	{ OPT_VERBOSE, 'v', "verbose", NULL, "log to stderr what moonfence does" },
+	MF_HOST_OPTION_VERBOSE,
 };
 
 static const struct mf_usage usage = {
@@ -236,51 +225,24 @@ static int take_wire_option(struct mf_vm_net_wishes *v, int opt, const char *val
 
 static int take_option(struct mf_vm_net_wishes *v, int opt, const char *value)
 {
+	int status = mf_host_options_take(&usage, &v->host, &v->proxy_options, opt, value);
+
+	if (status >= 0)
+		return status;
 	switch (opt) {
-	case OPT_POLICY:
-		return mf_policy_host_add(&usage, &v->host, value);
-	case OPT_VAR:
-		return mf_policy_host_add_variable(&usage, &v->host, value);
-	case OPT_EVENTS:
-		v->host.events_path = value;
-		return 0;
-	case OPT_EVENTS_ROTATE:
-		v->host.events_rotate = value;
-		return 0;
-	case OPT_REEVALUATE:
-		v->proxy_options.reevaluate_open = true;
-		return 0;
-	case OPT_EVENTS_STRICT:
-		v->host.events_strict = true;
-		return 0;
 	case OPT_SESSION:
 		v->id = value;
 		return 0;
 	case OPT_LABEL:
 		return mf_label_options_add(&usage, &v->labels, value);
-	case OPT_DNS:
-		return mf_dns_options_add(&usage, value, &v->proxy_options);
-	case OPT_DNS_CACHE:
-		return mf_dns_options_set_cache(&usage, value, &v->proxy_options);
-	case OPT_DNS_STALE:
-		return mf_dns_options_set_stale(&usage, value, &v->proxy_options);
 	case OPT_SUMMARY:
 		v->want_summary = true;
 		return 0;
 	case OPT_METRICS:
 		v->metrics_path = value;
 		return 0;
-	case OPT_NO_WATCH:
-		v->host.watch = false;
-		return 0;
-	case OPT_TRUST_TARGETS:
-		v->proxy_options.redirect_target_trusted = true;
-		return 0;
 	case OPT_CA:
 		v->ca_dir = value;
-		return 0;
-	case OPT_VERBOSE:
-		v->host.verbose = true;
 		return 0;
 	default:
 		return take_wire_option(v, opt, value);

@@ -54,7 +54,7 @@ static const struct key keys[] = {
 	{ "output", ALL, 0, PATH, NULL },
 	{ "events", ALL, 0, WORD, "--events" },
 	{ "events_rotate", ALL, 0, WORD, "--events-rotate" },
-	{ "events_strict", RUN | MOUNT | PROXY, 0, FLAG, "--events-strict" },
+	{ "events_strict", ALL, 0, FLAG, "--events-strict" },
 	{ "reevaluate_open", RUN | GATEWAY, 0, FLAG, "--reevaluate-open" },
 	{ "approvals", ALL, 0, WORD, "--approvals" },
 	{ "capture", RUN, 0, WORD, "--capture" },
