@@ -88,6 +88,8 @@
 	X(APPROVAL_REFUSED, "approval_refused", true)                   \
 	X(GUEST_JOINED, "guest_joined", true)                           \
 	X(GUEST_LEFT, "guest_left", true)                               \
+	X(GATEWAY_OPEN, "gateway_open", false)                          \
+	X(GATEWAY_CLOSE, "gateway_close", false)                        \
 	X(EVENTS_DROPPED, "events_dropped", true)
 
 /* id, name in the JSON, value: STR, INT, BOOL, LIST (of strings) */
@@ -108,6 +110,7 @@
 	X(BYTES_RECEIVED, "bytes_received", INT)           \
 	X(BYTES_SENT, "bytes_sent", INT)                   \
 	X(CLIENT, "client", STR)                           \
+	X(CODE, "code", INT)                               \
 	X(CONNECTIONS, "connections", INT)                 \
 	X(COUNT, "count", INT)                             \
 	X(DENIED, "denied", INT)                           \

@@ -139,6 +139,7 @@ static void on_done(struct mf_gw_front *f)
 }
 
 static const struct mf_gw_front_kind kind = {
+	.name = "ethernet",
 	.open = on_open,
 	.message = on_message,
 	.done = on_done,

@@ -405,6 +405,7 @@ static void on_done(struct mf_gw_front *f)
 }
 
 static const struct mf_gw_front_kind kind = {
+	.name = "tcp-mux",
 	.streams = true,
 	.open = on_open,
 	.message = on_message,

@@ -124,6 +124,7 @@ static void on_done(struct mf_gw_front *f)
 }
 
 static const struct mf_gw_front_kind kind = {
+	.name = "pipe",
 	.piece = on_piece,
 	.open = on_open,
 	.room = on_room,

@@ -218,6 +218,7 @@ static void on_done(struct mf_gw_front *f)
 }
 
 static const struct mf_gw_front_kind kind = {
+	.name = "webrtc",
 	.late = true,
 	.open = on_open,
 	.message = on_message,

@@ -187,6 +187,7 @@ static void on_done(struct mf_gw_front *f)
 }
 
 static const struct mf_gw_front_kind kind = {
+	.name = "udp",
 	.late = true,
 	.open = on_open,
 	.message = on_message,

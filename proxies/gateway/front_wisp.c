@@ -545,6 +545,7 @@ static void on_done(struct mf_gw_front *f)
 }
 
 static const struct mf_gw_front_kind kind = {
+	.name = "wisp",
 	.piece = on_piece,
 	.open = on_open,
 	.room = on_room,
@@ -553,6 +554,7 @@ static const struct mf_gw_front_kind kind = {
 
 /* Where there are passwords: who he is is said in INFO. */
 static const struct mf_gw_front_kind kind_late = {
+	.name = "wisp",
 	.late = true,
 	.piece = on_piece,
 	.open = on_open,

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "proxies/ask.h"
 #include "proxies/gateway/gateway_int.h"
 #include "proxies/gateway/peer.h"
+#include "proxies/gateway/ws_frame.h"
 
 enum {
 	FIELD_MAX = 256,
@@ -39,6 +41,33 @@ static void free_front(struct mf_gw_front *f)
 	free(f);
 }
 
+static void announce(struct mf_gw_front *f, bool over, unsigned code)
+{
+	struct mf_proxy *p = f->gw->proxy;
+	struct mf_event *ev = &p->event;
+	char client[MF_ENDPOINT_TEXT_MAX];
+	uint64_t received, sent;
+
+	if (!p->session->events)
+		return;
+	mf_event_begin(ev, &(struct mf_event_head){
+				   .type = over ? MF_EV_GATEWAY_CLOSE : MF_EV_GATEWAY_OPEN,
+				   .session_id = f->member->pub.id,
+				   .source = p->session->source,
+			   });
+	mf_event_add_cstr(ev, MF_EVF_KIND, f->kind->name);
+	mf_event_add_cstr(ev, MF_EVF_CLIENT,
+			  mf_endpoint_format(&f->client, client, sizeof(client)));
+	if (over) {
+		mf_ws_get_bytes(f->ws, &received, &sent);
+		mf_event_add_int(ev, MF_EVF_CODE, code);
+		mf_event_add_int(ev, MF_EVF_DURATION_MS, (int64_t)(mf_now_ms() - f->open_ms));
+		mf_event_add_int(ev, MF_EVF_BYTES_SENT, (int64_t)received);
+		mf_event_add_int(ev, MF_EVF_BYTES_RECEIVED, (int64_t)sent);
+	}
+	mf_ask_send(p, ev);
+}
+
 static void done(struct mf_gw_front *f)
 {
 	f->ws = NULL;
@@ -70,7 +99,7 @@ static void on_room(void *ctx)
 
 static void on_ended(void *ctx, unsigned code)
 {
-	(void)code;
+	announce(ctx, true, code);
 	done(ctx);
 }
 
@@ -93,6 +122,8 @@ static void on_taken(void *ctx, const struct mf_http_taken *taken)
 		return;
 	}
 	f->gw->stats.sockets++;
+	f->open_ms = mf_now_ms();
+	announce(f, false, 0);
 	if (f->gw->stopping)
 		mf_gw_front_end(f, 1001, "shutting down");
 	else
@@ -364,8 +395,10 @@ void mf_gw_front_end(struct mf_gw_front *f, unsigned code, const char *reason)
 {
 	struct mf_ws *ws = f->ws;
 
-	if (ws)
+	if (ws) {
+		announce(f, true, code ? code : MF_WS_NO_CODE);
 		mf_ws_close(ws, code, reason);
+	}
 	done(f);
 }
 

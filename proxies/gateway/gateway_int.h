@@ -115,6 +115,7 @@ struct mf_gw_front {
 	struct mf_http_exchange *x; /* that waits for 101 */
 	const struct mf_gw_front_kind *kind;
 	const char *protocol;	     /* to be told in the answer; NULL: none */
+	uint64_t open_ms;	     /* since when its WebSocket is there; 0: it is not */
 	uint32_t message_max;	     /* bytes of a message; 0: as the options say */
 	bool known, by_jwt, offered; /* as in struct mf_gw_who */
 	char *origin;		     /* of who is not known yet; NULL: none */
@@ -122,8 +123,9 @@ struct mf_gw_front {
 };
 
 struct mf_gw_front_kind {
-	bool streams; /* messages are one stream of bytes */
-	bool late;    /* who is not known may come in all the same, and say it then */
+	const char *name; /* in events */
+	bool streams;	  /* messages are one stream of bytes */
+	bool late;	  /* who is not known may come in all the same, and say it then */
 	void (*open)(struct mf_gw_front *f); /* @f->ws is there */
 	void (*message)(struct mf_gw_front *f, bool text, struct mf_span bytes);
 	/* in place of message(): struct mf_ws_handler; implies @streams */

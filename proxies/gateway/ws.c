@@ -56,8 +56,9 @@ struct mf_ws {
 	int fd;
 	SSL *ssl;
 	uint64_t message_max, message_len;
-	struct mf_span pieces; /* of a message that streams: read, and not yet handed on */
-	uint8_t *message;      /* what came of one that does not, in pieces */
+	uint64_t received, sent; /* of messages */
+	struct mf_span pieces;	 /* of a message that streams: read, and not yet handed on */
+	uint8_t *message;	 /* what came of one that does not, in pieces */
 	size_t kept, message_room;
 	struct block *out, *out_last; /* whole frames, but for what has gone of the first */
 	size_t out_len;
@@ -307,6 +308,7 @@ static bool count(struct mf_ws *ws, const struct mf_ws_piece *p)
 		return false;
 	}
 	ws->message_len += p->frame_len;
+	ws->received += p->frame_len;
 	return true;
 }
 
@@ -694,6 +696,7 @@ int mf_ws_send(struct mf_ws *ws, bool text, struct mf_span head, struct mf_span 
 
 	if (r < 0)
 		return r;
+	ws->sent += head.len + bytes.len;
 	ws->told_full = true;
 	pump_soon(ws);
 	return 0;
@@ -710,6 +713,7 @@ int mf_ws_send_in_place(struct mf_ws *ws, struct mf_span head, uint8_t *bytes, s
 	if (head.len)
 		memcpy(bytes - head.len, head.ptr, head.len);
 	(void)mf_ws_head_write(MF_WS_BINARY, head.len + len, at);
+	ws->sent += head.len + len;
 	sent = sock_send(ws, at, all);
 	if (ws->broken || sent < all) {
 		(void)append(ws, mf_span_of(at + sent, all - sent));
@@ -722,6 +726,12 @@ int mf_ws_send_in_place(struct mf_ws *ws, struct mf_span head, uint8_t *bytes, s
 size_t mf_ws_waiting(const struct mf_ws *ws)
 {
 	return ws->out_len;
+}
+
+void mf_ws_get_bytes(const struct mf_ws *ws, uint64_t *ret_received, uint64_t *ret_sent)
+{
+	*ret_received = ws->received;
+	*ret_sent = ws->sent;
 }
 
 void mf_ws_pause(struct mf_ws *ws, bool pause)

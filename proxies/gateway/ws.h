@@ -75,6 +75,8 @@ int mf_ws_send(struct mf_ws *ws, bool text, struct mf_span head, struct mf_span 
 int mf_ws_send_in_place(struct mf_ws *ws, struct mf_span head, uint8_t *bytes, size_t len);
 /** mf_ws_waiting() - Bytes that the socket has not taken; what mf_ws_send() got in this turn of the loop counts */
 size_t mf_ws_waiting(const struct mf_ws *ws);
+/** mf_ws_get_bytes() - Of messages, so far: from the client, and to it (what waits counts); until mf_ws_close(), and in ended() */
+void mf_ws_get_bytes(const struct mf_ws *ws, uint64_t *ret_received, uint64_t *ret_sent);
 /** mf_ws_pause() - Read no more until it is told to */
 void mf_ws_pause(struct mf_ws *ws, bool pause);
 /** mf_ws_close() - Send what waits, a Close, and forget; @code 0: a Close without one. NULL is fine */

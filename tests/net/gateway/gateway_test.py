@@ -520,6 +520,16 @@ class Known(unittest.TestCase):
         self.assertEqual(e.exception.status, 403)
         wait_for("the event", lambda: self.gw.events_of(effective_action="blocked", reason="session alice", session_id="alice"))
 
+    def test_begin_and_end_of_a_websocket_are_told(self):
+        ws = self.gw.ws(f"/tcp?host=127.0.0.1&port={echoes.port}", [("Authorization", "Bearer " + self.jwt(sid="bob"))])
+        client = "127.0.0.1:%d" % ws.s.getsockname()[1]
+        ws.send(b"12345")
+        self.assertEqual(ws.recv_bytes(5), b"12345")
+        ws.close()
+        want = {"session_id": "bob", "source": "gateway", "kind": "tcp", "client": client}
+        wait_for("the end", lambda: self.gw.events_of(type="gateway_close", code=1000, bytes_sent=5, bytes_received=5, **want))
+        self.assertEqual(len(self.gw.events_of(type="gateway_open", **want)), 1)
+
     def test_limit_of_a_session(self):
         cookie, other = [("Cookie", self.cookie())], [("Cookie", self.cookie())]
         open = [self.gw.ws(self.path, cookie) for _ in range(3)]
