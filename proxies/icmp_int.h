@@ -17,7 +17,7 @@ struct mf_icmp_flow {
 	bool denied; /* kept so that it is asked about once */
 	bool held;   /* the names of the address are held */
 	uint64_t id, last_ms;
-	uint64_t generation; /* whose policies were asked, at least */
+	uint64_t generation;	 /* whose policies were asked, at least */
 	uint64_t sent, received; /* bytes of payload */
 	char *host;
 };
