@@ -175,6 +175,9 @@ class WebSocket:
             self.s.close()
             raise Refused(status, self.buf.decode().strip())
 
+    def __del__(self):  # a client that a test leaves behind: no warning about it
+        self.s.close()
+
     def frame(self, opcode, payload=b"", fin=True, masked=True, rsv=0, length=None):
         n = len(payload) if length is None else length
         head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
