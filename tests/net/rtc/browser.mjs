@@ -11,10 +11,10 @@ const { chromium } = createRequire(modules + "/")("playwright-core");
 function assert(what, text) { if (!what) throw new Error(text); }
 
 const host = spawn(hostPath, hostArgs, { stdio: ["pipe", "pipe", "inherit"] });
-const lines = [], waiting = [];
+const lines = [], waiting = [], heard = [];
 const exited = new Promise((f) => host.on("exit", f));
 createInterface({ input: host.stdout }).on("line", (l) => {
-  if (process.env.VERBOSE) console.log(l);
+  heard.push(l);
   lines.push(l);
   for (const w of waiting.splice(0)) w();
 });
@@ -32,6 +32,19 @@ async function stats() {
   const [, text] = await line(/^stats (.*)/);
   return Object.fromEntries(text.split(" ").map((p) => [p.split("=")[0], Number(p.split("=")[1])]));
 }
+// It stands still: where each side is says why.
+setTimeout(async () => {
+  console.log(["waits", ...heard.slice(-20)].join("\n  "));
+  say("stats");
+  const seen = page?.evaluate(() => JSON.stringify({
+    connection: c.pc.connectionState, ice: c.pc.iceConnectionState, sctp: c.pc.sctp?.state,
+    first: [c.first.readyState, c.first.bufferedAmount], seen: window.seen,
+  })).catch(String);
+  console.log("page:", await Promise.race([seen, new Promise((f) => setTimeout(f, 10000, "does not answer"))]));
+  console.log(heard.at(-1));
+  process.exit(1);
+}, 180000).unref();
+let page;
 const port = (await line(/^port (\d+)/))[1];
 
 // What the page asks of us: an offer's SDP in, an answer's out
@@ -50,7 +63,8 @@ async function negotiate(sdp, addresses) {
 
 const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox", "--allow-loopback-in-peer-connection"] });
 try {
-  const page = await browser.newPage();
+  page = await browser.newPage();
+  page.on("crash", () => { console.log("the page has crashed"); process.exit(1); });
   page.on("console", (m) => console.log("page:", m.text()));
   await page.exposeFunction("negotiate", negotiate);
   await page.evaluate(() => {
@@ -64,11 +78,12 @@ try {
     };
     window.opened = (ch) => new Promise((ok, fail) => {
       ch.binaryType = "arraybuffer";
+      window.seen = `open: ${ch.label}`;
       if (ch.readyState === "open") return ok(ch);
       ch.onopen = () => ok(ch);
       ch.onclose = ch.onerror = (e) => fail(new Error(`${ch.label}: ${e.error ?? "closed"}`));
     });
-    window.next = (ch) => new Promise((f) => { ch.onmessage = (e) => f(e.data); });
+    window.next = (ch) => new Promise((f) => { window.seen = `message: ${ch.label}`; ch.onmessage = (e) => f(e.data); });
     window.same = (a, b) => a.length === b.length && a.every((v, i) => v === b[i]);
   });
 
