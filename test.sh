@@ -2,7 +2,7 @@
 # Sets up, builds and tests.
 #
 #   ./test.sh          the suites that every change must pass, with AddressSanitizer and UndefinedBehaviorSanitizer
-#   ./test.sh --all    also: format check, compilation for macOS, release build with the slow suites, ThreadSanitizer,
+#   ./test.sh --all    also: those of them that take long, format check, compilation for macOS, release build with the slow suites, ThreadSanitizer,
 #                      the Windows build under wine, clang and short fuzzing
 #   ./test.sh -R NAME  only tests whose name matches (passed on to ctest)
 set -euo pipefail
@@ -39,16 +39,27 @@ run() { # preset, ctest arguments...
   ctest --preset "$preset" --no-tests="$none" "$@" ${ctest_args[@]+"${ctest_args[@]}"}
 }
 
+# Names of tests that only --all runs, as a regular expression of ctest
+later() { awk '$3 == "all" { gsub(/\./, "[.]", $1); printf "%s%s", n++ ? "|" : "^(", $1 } END { print ")$" }' tests/longest.txt; }
+
 mkdir -p build
 step "dev: build with sanitizers"
 build dev
 step "dev: unit, corpus, policy, command line, file and network suites"
 # Those of the network mostly wait, each in namespaces of its own: they come last, more at a time. Beside those that write files without end
 # they would wait for the disk, for longer than a fence waits for its proof.
-run dev -LE 'slow|net|darwin' -j "$jobs"
-run dev -L net -LE slow -j $((3 * jobs))
+short=(-E "$(later)")
+[ ${#ctest_args[@]} -eq 0 ] || short=() # what is asked for by name is run
+run dev -LE 'slow|net|darwin' "${short[@]}" -j "$jobs"
+run dev -L net -LE slow "${short[@]}" -j $((3 * jobs))
 
 [ -n "$all" ] || exit 0
+
+if [ ${#short[@]} -ne 0 ]; then
+  step "dev: what takes long"
+  run dev -LE 'slow|net' -R "$(later)" -j "$jobs"
+  run dev -L net -LE slow -R "$(later)" -j $((3 * jobs))
+fi
 
 step "format"
 tools/check-format.sh
