@@ -89,6 +89,27 @@ static void serve(struct mf_gateway_command *g)
 	mf_gateway_join_threads(g);
 }
 
+/*
+ * What scripts that start Aero's own server wait for: its host is looked for without colons. The first line on stdout with any of these is
+ * enough for them.
+ */
+static void tell_as_aero(const struct mf_gateway_command *g, const struct mf_endpoint *at)
+{
+	static const uint8_t zero[16];
+	char text[MF_ENDPOINT_TEXT_MAX], local[32];
+
+	mf_endpoint_format(at, text, sizeof(text));
+	if (at->addr.family != 4 &&
+	    (mf_addr_is_loopback(&at->addr) || memcmp(at->addr.bytes, zero, sizeof(zero)) == 0)) {
+		snprintf(local, sizeof(local), "localhost:%u", at->port);
+		printf("aero-l2-proxy listening on http%s://%s\n", g->tls ? "s" : "", local);
+	} else {
+		printf("aero-l2-proxy listening on http%s://%s\n", g->tls ? "s" : "", text);
+	}
+	if (!g->no_ethernet)
+		printf("AERO_L2_PROXY_READY ws%s://%s/l2\n", g->tls ? "s" : "", text);
+}
+
 static void tell_places(const struct mf_gateway_command *g)
 {
 	char text[MF_ENDPOINT_TEXT_MAX];
@@ -97,6 +118,8 @@ static void tell_places(const struct mf_gateway_command *g)
 		printf("%s://%s/\n", g->tls ? "https" : "http",
 		       mf_endpoint_format(&g->listen[i].at, text, sizeof(text)));
 	mf_gateway_rtc_tell(g);
+	for (size_t i = 0; i < g->listen_cnt && g->env == MF_GATEWAY_ENV_AERO; i++)
+		tell_as_aero(g, &g->listen[i].at);
 	fflush(stdout);
 }
 

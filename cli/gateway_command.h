@@ -64,6 +64,7 @@ struct mf_gateway_wisp {
 struct mf_gateway_rtc {
 	struct mf_endpoint at;
 	const char *ice_servers, *turn_secret; /* files */
+	const char *ice_value, *turn_value;    /* what would stand in them, where there are none */
 	char *ice_text, *turn_text;
 	bool open;  /* the socket in the gateway's options is */
 	bool given; /* ... by the service manager */
@@ -96,6 +97,7 @@ struct mf_gateway_command {
 	struct mf_gateway_wisp wisp;
 	struct mf_gateway_rtc rtc;
 	struct mf_gateway_texts texts;
+	enum mf_gateway_env env;
 	uint64_t given[4]; /* options of the command line, a bit each */
 	struct mf_gateway_options opt;
 	bool no_ethernet;

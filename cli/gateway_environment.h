@@ -4,7 +4,7 @@
  *
  * Deployments that have them need not be told anew. A variable says what an option says, and counts where that option was not given; an
  * empty one counts as none (a list of ports does not). docs/gateway.md has the table; what would open less than the variable asks for is ignored and
- * says so, what would open more fails.
+ * says so, what would open more fails. Names that others have, too (PORT, API_KEY), are looked at when we are told to (--env aero).
  */
 #ifndef MF_CLI_GATEWAY_ENVIRONMENT_H
 #define MF_CLI_GATEWAY_ENVIRONMENT_H
@@ -13,6 +13,13 @@
 #include <stddef.h>
 
 struct mf_gateway_command;
+
+/* --env: which variables are looked at */
+enum mf_gateway_env {
+	MF_GATEWAY_ENV_OWN,  /* AERO_... */
+	MF_GATEWAY_ENV_AERO, /* all that Aero's servers know */
+	MF_GATEWAY_ENV_NONE,
+};
 
 /* Texts that options point at. */
 struct mf_gateway_texts {

@@ -69,6 +69,7 @@ enum {
 	OPT_THREADS,
 	OPT_DRAIN,
 	OPT_NO_SECCOMP,
+	OPT_ENV,
 };
 
 static const struct mf_option options[] = {
@@ -185,6 +186,10 @@ static const struct mf_option options[] = {
 	  "that serve; with more than one there is no --ethernet (default: 1)" },
 	{ OPT_DRAIN, 0, "drain", "SECONDS",
 	  "how long what is open may go on after SIGTERM (default: 30)" },
+	{ OPT_ENV, 0, "env", "WHOSE",
+	  "variables that are looked at (docs/gateway.md): aero: all that Aero's servers know; "
+	  "none "
+	  "(default: those that begin with AERO_)" },
 	{ OPT_NO_SECCOMP, 0, "no-seccomp", NULL, "do without the filter of system calls (Linux)" },
 	MF_HOST_OPTION_VERBOSE,
 };
@@ -251,6 +256,16 @@ static int set_same_site(struct mf_gateway_command *g, const char *value)
 			return 0;
 		}
 	return mf_options_wrong(&usage, "--same-site wants Lax, Strict or None: '%s'", value);
+}
+
+static int set_env(struct mf_gateway_command *g, const char *value)
+{
+	bool none = strcmp(value, "none") == 0;
+
+	if (!none && strcmp(value, "aero") != 0)
+		return mf_options_wrong(&usage, "--env wants aero or none: '%s'", value);
+	g->env = none ? MF_GATEWAY_ENV_NONE : MF_GATEWAY_ENV_AERO;
+	return 0;
 }
 
 static int set_number(const char *option, const char *value, uint32_t max, uint32_t scale,
@@ -427,6 +442,8 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 	case OPT_NO_SECCOMP:
 		g->no_seccomp = true;
 		return 0;
+	case OPT_ENV:
+		return set_env(g, value);
 	default:
 		return take_access_option(g, opt, value);
 	}

@@ -179,6 +179,8 @@ int mf_gateway_rtc_open(struct mf_gateway_command *g, struct mf_err *err)
 		if (read_text(rtc->ice_servers, &rtc->ice_text, &len, err) < 0)
 			return MF_E_IO;
 		o->ice_servers = mf_span_of(rtc->ice_text, len);
+	} else if (rtc->ice_value) {
+		o->ice_servers = mf_span_str(rtc->ice_value);
 	}
 	if (rtc->turn_secret) {
 		if (read_text(rtc->turn_secret, &rtc->turn_text, &len, err) < 0)
@@ -189,6 +191,8 @@ int mf_gateway_rtc_open(struct mf_gateway_command *g, struct mf_err *err)
 				o->turn_secret.len = len = i;
 		if (!len)
 			return mf_err_set(err, MF_E_IO, "%s is empty", rtc->turn_secret);
+	} else if (rtc->turn_value) {
+		o->turn_secret = mf_span_str(rtc->turn_value);
 	}
 	if (!rtc->given)
 		o->fd = mf_sock_listen(&rtc->at, false, 0);

@@ -15,7 +15,7 @@
 #include "proxies/gateway/peer.h"
 #include "proxies/gateway/signal_json.h"
 
-enum { TOKEN_TTL_S = 300, TOKEN_RATE = 10 };
+enum { TOKEN_RATE = 10 };
 
 static const char type_json[] = "application/json; charset=utf-8";
 
@@ -170,6 +170,8 @@ static bool find_base(const struct mf_gateway *gw, const struct mf_http_request 
 	struct mf_span host = mf_http_find_field(req, "host");
 	const char *path = gw->opt.base_path ? gw->opt.base_path : "";
 
+	if (gw->opt.webrtc.told_url)
+		return snprintf(buf, size, "%s", gw->opt.webrtc.told_url) < (int)size;
 	if (gw->opt.webrtc.base_url)
 		return snprintf(buf, size, "%s%s", gw->opt.webrtc.base_url, path) < (int)size;
 	for (size_t i = 0; i < host.len; i++)
@@ -192,7 +194,9 @@ static void format_time(int64_t at_s, char buf[40])
 static json_t *make_token(const struct mf_gateway *gw, const char *sid, const char *origin)
 {
 	const struct mf_gateway_options *o = &gw->opt;
-	int64_t now_s = (int64_t)time(NULL);
+	int64_t now_s = (int64_t)time(NULL), exp_s = now_s + o->relay.token_ttl_s;
+	const char *aud = o->jwt_audience ? o->jwt_audience : o->relay.token_audience;
+	const char *iss = o->jwt_issuer ? o->jwt_issuer : o->relay.token_issuer;
 	char at[40], session[MF_TOKEN_MINT_ROOM];
 	char *jwt = NULL;
 	json_t *json;
@@ -200,15 +204,15 @@ static json_t *make_token(const struct mf_gateway *gw, const char *sid, const ch
 	if (o->auth & MF_GW_BY_JWT)
 		jwt = mf_keyring_mint_jwt(
 			o->keys, &(struct mf_jwt_claims){ .iat_s = now_s,
-							  .exp_s = now_s + TOKEN_TTL_S,
+							  .exp_s = exp_s,
 							  .sid = sid,
 							  .origin = origin[0] ? origin : NULL,
-							  .aud = o->jwt_audience,
-							  .iss = o->jwt_issuer });
-	if (!jwt && (!(o->auth & MF_GW_BY_SESSION) ||
-		     mf_keyring_mint(o->keys, sid, now_s + TOKEN_TTL_S, session) < 0))
+							  .aud = aud,
+							  .iss = iss });
+	if (!jwt &&
+	    (!(o->auth & MF_GW_BY_SESSION) || mf_keyring_mint(o->keys, sid, exp_s, session) < 0))
 		return NULL;
-	format_time(now_s + TOKEN_TTL_S, at);
+	format_time(exp_s, at);
 	json = json_pack("{s:s, s:s, s:s}", "authMode", "jwt", "token", jwt ? jwt : session,
 			 "expiresAt", at);
 	free(jwt);

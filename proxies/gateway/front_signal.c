@@ -11,8 +11,6 @@
 #include "proxies/gateway/peer.h"
 #include "proxies/gateway/signal_json.h"
 
-enum { RATE_MAX = 50, MESSAGE_MAX = 65536 };
-
 struct signal {
 	struct mf_gw_front front; /* first */
 	struct mf_gw_peer *peer;
@@ -171,7 +169,7 @@ static void on_message(struct mf_gw_front *front, bool text, struct mf_span byte
 	struct signal *s = (struct signal *)front;
 	struct mf_signal m;
 
-	if (!mf_rate_take(&s->rate, RATE_MAX, 1, mf_now_ms())) {
+	if (!mf_rate_take(&s->rate, front->gw->opt.webrtc.signal_rate, 1, mf_now_ms())) {
 		front->gw->relay_events[MF_RELAY_RATE_LIMITED]++;
 		fail(s, "rate_limited", "too many messages", 1008, "rate limit exceeded");
 		return;
@@ -239,7 +237,7 @@ static void on_signal(void *ctx, struct mf_http_exchange *x, const struct mf_htt
 	s = mf_gw_front_begin(gw, x, req, &kind, NULL, sizeof(*s));
 	if (!s)
 		return;
-	s->front.message_max = MESSAGE_MAX;
+	s->front.message_max = gw->opt.webrtc.signal_max;
 	mf_gw_front_accept(&s->front);
 }
 

@@ -421,7 +421,9 @@ static void set_defaults(struct mf_gateway_options *o)
 		{ &o->addresses_max, 65536 },	 { &o->wisp_buffer_max, 4 << 20 },
 		{ &o->stall_ms, 30000 },	 { &o->l2.wires_max, 4096 },
 		{ &o->l2.frame_max, 2048 },	 { &o->l2.control_max, 256 },
-		{ &o->l2.queue_max, 1048576 },
+		{ &o->l2.queue_max, 1048576 },	 { &o->webrtc.turn_ttl_s, 3600 },
+		{ &o->webrtc.signal_rate, 50 },	 { &o->webrtc.signal_max, 65536 },
+		{ &o->relay.token_ttl_s, 300 },
 	};
 
 	for (size_t i = 0; i < MF_ARRAY_SIZE(numbers); i++)
@@ -429,8 +431,8 @@ static void set_defaults(struct mf_gateway_options *o)
 			*numbers[i].value = numbers[i].fallback;
 	if (o->udp_payload_max > PAYLOAD_MAX)
 		o->udp_payload_max = PAYLOAD_MAX;
-	if (!o->webrtc.turn_ttl_s)
-		o->webrtc.turn_ttl_s = 3600;
+	if (!o->webrtc.turn_prefix)
+		o->webrtc.turn_prefix = "aero";
 	if (!o->relay.remote_idle_ms)
 		o->relay.remote_idle_ms = o->udp_idle_ms;
 	if (!o->version)

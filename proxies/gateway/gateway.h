@@ -70,6 +70,9 @@ struct mf_gateway_relay {
 	uint32_t buckets_max;	      /* other ends whose rates are known at the same time: 1,024 */
 	uint32_t violations_max;      /* so many of the above, without a pause of */
 	uint32_t violation_window_ms; /* 10,000, end the session */
+	/* of the tokens that pages get for it */
+	uint32_t token_ttl_s;			   /* 300 */
+	const char *token_audience, *token_issuer; /* claims where JWTs need have none */
 };
 
 enum { MF_GATEWAY_EXTERNAL_MAX = 8 };
@@ -87,10 +90,14 @@ struct mf_gateway_webrtc {
 	struct mf_span
 		ice_servers; /* JSON: [{"urls":...,"username"?,"credential"?}]; empty: none */
 	struct mf_span
-		turn_secret; /* TURN servers get credentials made with it; empty: as they are */
-	uint32_t turn_ttl_s; /* 3,600 */
+		turn_secret;	 /* TURN servers get credentials made with it; empty: as they are */
+	uint32_t turn_ttl_s;	 /* 3,600 */
+	const char *turn_prefix; /* of their names: "aero" */
 	const char
 		*base_url; /* origin of the relay, as pages are told; NULL: as the request came */
+	const char *told_url; /* the same with its path; NULL: base_url, and the base path */
+	uint32_t signal_rate; /* messages a second of a signalling WebSocket: 50 */
+	uint32_t signal_max;  /* bytes of one: 65,536 */
 	uint32_t message_max; /* of a data channel: max(payload + 24, 4,096) + 256 */
 	uint32_t receive_buffer_max, send_queue_max, sessions_max,
 		connect_ms; /* proxies/rtc/rtc.h */

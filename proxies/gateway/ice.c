@@ -152,8 +152,8 @@ int mf_gw_ice_read(struct mf_span text, json_t **ret, struct mf_err *err)
 }
 
 /* What a TURN server with the same secret takes until then (draft-uberti-behave-turn-rest). */
-static bool make_credential(struct mf_span secret, int64_t until_s, char username[USERNAME_MAX],
-			    char credential[64])
+static bool make_credential(struct mf_span secret, const char *prefix, int64_t until_s,
+			    char username[USERNAME_MAX], char credential[64])
 {
 	uint8_t bytes[16], mac[EVP_MAX_MD_SIZE];
 	unsigned mac_len = 0;
@@ -161,7 +161,7 @@ static bool make_credential(struct mf_span secret, int64_t until_s, char usernam
 
 	if (RAND_bytes(bytes, sizeof(bytes)) != 1)
 		return false;
-	len = (size_t)snprintf(username, USERNAME_MAX, "%lld:aero:", (long long)until_s);
+	len = (size_t)snprintf(username, USERNAME_MAX, "%lld:%.64s:", (long long)until_s, prefix);
 	for (unsigned i = 0; i < sizeof(bytes); i++)
 		len += (size_t)snprintf(username + len, USERNAME_MAX - len, "%02x", bytes[i]);
 	if (!HMAC(EVP_sha1(), secret.ptr, (int)secret.len, (const uint8_t *)username, len, mac,
@@ -184,8 +184,8 @@ char *mf_gw_ice_text(const struct mf_gateway *gw)
 		if (!o->turn_secret.len || check_server(one) != 1)
 			continue;
 		good = good &&
-		       make_credential(o->turn_secret, (int64_t)time(NULL) + o->turn_ttl_s,
-				       username, credential) &&
+		       make_credential(o->turn_secret, o->turn_prefix,
+				       (int64_t)time(NULL) + o->turn_ttl_s, username, credential) &&
 		       json_object_set_new(one, "username", json_string(username)) == 0 &&
 		       json_object_set_new(one, "credential", json_string(credential)) == 0;
 	}

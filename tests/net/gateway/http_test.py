@@ -388,67 +388,6 @@ class Targets(unittest.TestCase):
             self.assertEqual(r.returncode, 2, args)
 
 
-class Environment(unittest.TestCase):
-    def start(self, *args, **env):
-        """A gateway that is told where to serve by nothing but its environment."""
-        clean = {k: v for k, v in os.environ.items() if k in ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "HOME", "TMPDIR")}
-        return Gateway(*args, env={**clean, **env})
-
-    def test_aero_s_variables(self):
-        gw = self.start(*DNS, AERO_GATEWAY_SESSION_SECRET="s3cret", SESSION_TTL_SECONDS="77", SESSION_COOKIE_SAMESITE="strict", ALLOWED_ORIGINS="https://a.test, https://b.test",
-                        CROSS_ORIGIN_ISOLATION="1", TRUST_PROXY="1", TCP_BLOCKED_HOSTS="*.blocked.test,127.0.0.2", TCP_ALLOWED_PORTS="9," + str(echoes.port),
-                        PUBLIC_BASE_URL="https://a.test/base", AERO_L2_API_KEY="k3y", TCP_MUX_MAX_STREAMS="5", AERO_GATEWAY_VERSION="7.7", GIT_SHA="abc",
-                        RATE_LIMIT_REQUESTS_PER_MINUTE="", TLS_ENABLED="0", TLS_CERT_PATH="/nowhere", UDP_BINDING_IDLE_TIMEOUT="1m30s", MAX_SESSIONS="0", PREFER_V2="true",
-                        AERO_L2_MAX_CONNECTIONS="0", AERO_L2_MAX_CONNECTIONS_PER_SESSION="0", AERO_L2_MAX_FRAME_PAYLOAD="2048", AERO_L2_PING_INTERVAL_MS="", AERO_L2_IDLE_TIMEOUT_MS="0")
-        _, fields, _ = gw.http("POST", "/base/session", [("Origin", "https://b.test"), ("X-Forwarded-Proto", "https")])
-        self.assertIn("; Max-Age=77; Path=/; HttpOnly; SameSite=Strict; Secure", fields["set-cookie"])
-        self.assertEqual((fields["access-control-allow-origin"], fields["cross-origin-opener-policy"]), ("https://b.test", "same-origin"))
-        key = [("X-API-Key", "k3y")]
-        self.assertEqual((refusal(gw, TCP)[0], refusal(gw, TCP, key)[0]), (401, 101))
-        self.assertEqual(refusal(gw, "/tcp?host=127.0.0.2&port=9", key)[1], "Target is blocked")
-        self.assertEqual(refusal(gw, "/tcp?host=127.0.0.1&port=1", key)[1], "Target port not allowed")
-        self.assertEqual(json.loads(gw.http("GET", "/version")[2]), {"version": "7.7", "gitSha": "abc", "builtAt": ""})
-        self.assertEqual(gw.stop(), 0)
-
-    def test_the_command_line_wins(self):
-        gw = self.start("--auth", "none", "--origin", "https://c.test", "--tcp-ports", str(echoes.port), AERO_L2_AUTH_MODE="jwt", ALLOWED_ORIGINS="*", TCP_ALLOWED_PORTS="",
-                        PORT="1", AERO_L2_PROXY_LISTEN_ADDR="nonsense")
-        self.assertEqual(refusal(gw, TCP, [("Origin", "https://c.test")])[0], 101)
-        self.assertEqual(refusal(gw, TCP, [("Origin", "https://d.test")])[0], 403)
-        self.assertEqual(gw.stop(), 0)
-        gw = self.start(AERO_L2_AUTH_MODE="session_and_token", AERO_L2_TOKEN="t", TCP_ALLOWED_PORTS="")
-        cookie = ("Cookie", gw.http("POST", "/session")[1]["set-cookie"].split(";")[0])
-        self.assertEqual([refusal(gw, TCP, f)[0] for f in ([cookie], [("X-API-Key", "t")], [cookie, ("X-API-Key", "t")])], [401, 401, 403])
-        self.assertEqual(gw.stop(), 0)
-
-    def test_bad_values_name_the_variable(self):
-        for name, value in (("SESSION_TTL_SECONDS", "soon"), ("TRUST_PROXY", "maybe"), ("TCP_ALLOWED_PORTS", "80,http"), ("ALLOWED_ORIGINS", "a.test"), ("AERO_L2_AUTH_MODE", "none"),
-                            ("AERO_L2_AUTH_MODE", "what"), ("AUTH_MODE", "x"), ("UDP_BINDING_IDLE_TIMEOUT", "5"), ("AERO_L2_ALLOWED_TCP_PORTS", ""), ("AERO_L2_BLOCKED_DOMAINS", "a.test"),
-                            ("UDP_INBOUND_FILTER_MODE", "some"), ("DNS_ALLOW_ANY", "2"), ("PORT", "http"), ("TCP_PROXY_CONNECT_TIMEOUT_MS", "-1"), ("TLS_ENABLED", "1")):
-            args = [] if name == "PORT" else ["--listen", "127.0.0.1:0"]
-            r = subprocess.run([MOONFENCE, "gateway", *args], env={"PATH": os.environ["PATH"], name: value}, capture_output=True, text=True, timeout=WAIT)
-            self.assertEqual(r.returncode, 2, (name, r.stderr))
-            self.assertIn(name, r.stderr)
-
-    def test_the_table_of_the_documentation(self):
-        root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../..")
-        with open_file(root + "/cli/gateway_environment.c") as f:
-            source = f.read()
-        source = source[source.index("rows[] = {"):source.index("/* --- texts")]
-        known = {}
-        for names, kind in re.findall(r'\{\s*((?:"[^"]*"\s*)+),\s*([A-Z_]+),', source):
-            known[tuple("".join(re.findall('"([^"]*)"', names)).split())] = kind
-        self.assertGreater(len(known), 80)
-        self.assertEqual(len(known), source.count("},"), "a row that this test cannot read")
-        with open_file(root + "/docs/gateway.md") as f:
-            told = re.findall(r"^\| (`[A-Z0-9_`, ]+`) \| (understood|understood differently|ignored|start-up fails) \|", f.read(), re.M)
-        told = {tuple(re.findall("`([A-Z0-9_]+)`", names)): what for names, what in told}
-        self.assertEqual(sorted(told), sorted(known))
-        for names, what in told.items():
-            self.assertEqual(what == "ignored", known[names] == "IGNORED", names)
-            self.assertEqual(what == "start-up fails", known[names] == "REFUSED", names)
-
-
 class Rates(unittest.TestCase):
     def test_requests(self):
         gw = Gateway("--auth", "none", "--trusted-proxy", "127.0.0.1", "--request-rate", "12", "--dns-rate", "0", *DNS)
