@@ -219,6 +219,11 @@ struct mf_proxy_watcher {
 	 * (mf_proxy_direct_*()), behind what is still in his own. NULL: he does not want to. Return: false: not now, or not at all
 	 */
 	bool (*direct)(void *ctx, struct mf_tcp_conn *conn, int server);
+	/*
+	 * It would be so but for the bytes that are under way: write nothing (more) into the socket that was handed over, until direct() or
+	 * until this is taken back (@hold false). Not NULL where direct() is not
+	 */
+	void (*hold)(void *ctx, bool hold);
 	void *ctx;
 };
 

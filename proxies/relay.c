@@ -312,7 +312,7 @@ static enum mf_relay_state pump_dir(struct mf_relay *r, unsigned i, struct mf_re
 			d->done = true;
 			return MF_RELAY_WAITING;
 		}
-		if (s == STEP_ON && !r->readable[i])
+		if (s == STEP_ON && (!r->readable[i] || (i == 1 && r->hold)))
 			return MF_RELAY_WAITING;
 		if (s == STEP_ON)
 			s = may_splice(r, i) ? splice_once(r, i, pool, &n)

@@ -62,6 +62,7 @@ struct mf_relay {
 	int (*on_hello)(struct mf_relay *r);
 	bool turned;  /* side 1 has spoken since side 0 did */
 	bool refused; /* by the filter: what side 0 still says is thrown away */
+	bool hold;    /* nothing more is read of side 1: what is under way is to end */
 };
 
 enum mf_relay_state {

@@ -149,9 +149,10 @@ struct mf_tcp_conn {
 	bool opened;			 /* BRIDGE: both handshakes are done */
 	bool reached;			 /* a routed connection came to its server */
 	bool denied;
-	bool ending; /* refused in the middle: its time is counted */
-	bool direct; /* its owner moves the bytes (tcp_direct.c) */
-	bool again;  /* the budget of a pump was used up: it goes on in the next turn */
+	bool ending;  /* refused in the middle: its time is counted */
+	bool direct;  /* its owner moves the bytes (tcp_direct.c) */
+	bool emptied; /* ... after the relay had to be emptied for that, which is tried once */
+	bool again;   /* the budget of a pump was used up: it goes on in the next turn */
 };
 
 /* Whether the client's own bytes stay here, and two TLS connections go on in their place. */
@@ -195,7 +196,7 @@ struct mf_tcp_proxy *mf_tcp_enter(struct mf_tcp_conn *c);
 void mf_tcp_leave(struct mf_tcp_proxy *entered);
 void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx);
 
-/* tcp_direct.c: where nobody needs to see the bytes. Called when the relay has nothing to do */
+/* tcp_direct.c: where nobody needs to see the bytes. Called when the relay has moved what it could */
 void mf_tcp_conn_offer_direct(struct mf_tcp_conn *c);
 
 /* tcp_judge.c: what the client's words mean */

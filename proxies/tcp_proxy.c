@@ -273,6 +273,8 @@ static void pump(struct mf_tcp_conn *c)
 		return;
 	case MF_RELAY_BUSY:
 		mf_tcp_conn_pump_later(c);
+		if (c->watcher.direct)
+			mf_tcp_conn_offer_direct(c);
 		return;
 	case MF_RELAY_FINISHED:
 		mf_tcp_conn_close(c, false, NULL);

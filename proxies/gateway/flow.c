@@ -9,7 +9,9 @@
 
 enum {
 	LINGER_MS = 10000,
-	ROUNDS_MAX = 8, /* reads, then others have their turn */
+	DOUBT_MS = 250,
+	TLS_HANDSHAKE = 22, /* first byte of a record */
+	ROUNDS_MAX = 8,	    /* reads, then others have their turn */
 };
 
 enum state {
@@ -40,14 +42,15 @@ struct mf_gw_flow {
 	enum state state;
 	enum mf_gw_why why;
 	struct event soon;
-	struct mf_timeout timeout;
+	struct mf_timeout timeout, doubt;
 	struct link *link;
 	struct mf_sockwatch watch, server_watch;
 	int pair, fd; /* ours of the pair, -1: none; where bytes go: the same, or the server's */
 	struct mf_tcp_conn *direct; /* NULL: through the TCP proxy */
 	bool pair_left;	 /* direct: what the server said before may still be in the pair */
+	bool held;	 /* nothing is written into the pair, so that it may become direct */
+	bool held_hello; /* ... and what waits for that may have to be judged */
 	bool peer_ended; /* the loop has said so: reading goes on until it shows */
-	bool unsure;	 /* it may have said so */
 	bool told_ready;
 	bool leaving; /* its owner has gone: DETACHED as soon as it is linked */
 	uint8_t *out;
@@ -114,6 +117,7 @@ static void free_flow(struct mf_gw_flow *f)
 	drop_socket(f);
 	event_del(&f->soon);
 	mf_timeout_disarm(&f->timeout);
+	mf_timeout_disarm(&f->doubt);
 	if (f->prev)
 		f->prev->next = f->next;
 	else
@@ -226,6 +230,7 @@ static void on_ended(void *ctx, bool denied, bool reset, const char *error)
 
 	if (f) {
 		(void)forget_server(f);
+		f->held = false;
 		f->link = NULL;
 		f->gone = true;
 		f->gone_denied = denied;
@@ -251,9 +256,9 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 		return;
 	if (what & EV_CLOSED)
 		f->peer_ended = true;
-	/* libevent tells of a reset like this, once, also where there are bytes before it */
-	if (what & EV_READ && what & EV_WRITE)
-		f->unsure = true;
+	/* a reset looks like this, or bytes: it is looked for a moment later (ws.c) */
+	if (what & EV_READ && what & EV_WRITE && !mf_timeout_armed(&f->doubt))
+		mf_timeout_arm(&f->doubt, &f->gw->doubt);
 	if (what & (EV_READ | EV_CLOSED))
 		f->readable = true;
 	if (what & EV_WRITE)
@@ -263,13 +268,40 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 	leave(f);
 }
 
+static void on_hold(void *ctx, bool hold)
+{
+	struct link *l = ctx;
+	struct mf_gw_flow *f = l->flow;
+
+	if (!f)
+		return;
+	f->held = hold;
+	f->held_hello = false;
+	if (!hold)
+		soon(f);
+}
+
+/* What was kept back meanwhile may go to the server unseen. */
+static bool may_go(const struct mf_gw_flow *f, struct mf_tcp_conn *conn, bool held)
+{
+	return !f->out_len || (held && !f->held_hello &&
+			       mf_proxy_direct_may(conn, mf_span_of(f->out, f->out_len)));
+}
+
 /* The proxy has seen what it wants to see. */
 static bool on_direct(void *ctx, struct mf_tcp_conn *conn, int server)
 {
 	struct link *l = ctx;
 	struct mf_gw_flow *f = l->flow;
+	bool held;
 
-	if (!f || f->state != LINKED || f->gone || f->out_len || f->ending || f->eof ||
+	if (!f)
+		return false;
+	held = f->held;
+	f->held = false;
+	if (held)
+		soon(f);
+	if (f->state != LINKED || f->gone || f->ending || f->eof || !may_go(f, conn, held) ||
 	    mf_sockwatch_start(&f->server_watch, f->gw->base, server, on_io, f) < 0)
 		return false;
 	mf_sockwatch_want(&f->watch, 0);
@@ -278,7 +310,7 @@ static bool on_direct(void *ctx, struct mf_tcp_conn *conn, int server)
 	f->pair_left = true;
 	f->readable = f->writable = true;
 	f->peer_ended = false;
-	f->unsure = true; /* the proxy may have been told */
+	mf_timeout_arm(&f->doubt, &f->gw->doubt); /* the proxy may have been told of an end */
 	soon(f);
 	return true;
 }
@@ -286,9 +318,9 @@ static bool on_direct(void *ctx, struct mf_tcp_conn *conn, int server)
 /* Allowed: the other end of a pair is the session's connection. Return: 0, MF_E_* */
 static int link_up(struct mf_gw_flow *f)
 {
-	struct mf_proxy_watcher w = { .reached = on_reached,
-				      .ended = on_ended,
-				      .direct = on_direct };
+	struct mf_proxy_watcher w = {
+		.reached = on_reached, .ended = on_ended, .direct = on_direct, .hold = on_hold
+	};
 	struct link *l = calloc(1, sizeof(*l));
 	evutil_socket_t pair[2];
 	int r;
@@ -379,7 +411,7 @@ static void send_out(struct mf_gw_flow *f)
 {
 	size_t at = 0;
 
-	while (at < f->out_len && f->writable) {
+	while (at < f->out_len && f->writable && !f->held) {
 		ssize_t n = mf_sock_send(f->fd, f->out + at, f->out_len - at);
 
 		if (n == MF_E_AGAIN)
@@ -419,10 +451,8 @@ static bool read_in(struct mf_gw_flow *f)
 		from_server = f->direct;
 		n = mf_sock_recv(f->fd, buf, MF_GW_CHUNK);
 		/* empty; but an end that came with the last bytes is told no more */
-		if (n > 0 && n < MF_GW_CHUNK) {
-			f->readable = f->peer_ended || f->unsure;
-			f->unsure = false;
-		}
+		if (n > 0 && n < MF_GW_CHUNK)
+			f->readable = f->peer_ended;
 	}
 	if (n == MF_E_AGAIN) {
 		f->readable = false;
@@ -535,6 +565,21 @@ bool mf_gw_flow_read(struct mf_gw_flow *f)
 	return more;
 }
 
+/* There may have been an end behind what was read last. */
+static void on_doubt(struct mf_timeout *t, void *ctx)
+{
+	struct mf_gw_flow *f =
+		(struct mf_gw_flow *)((char *)t - offsetof(struct mf_gw_flow, doubt));
+
+	(void)ctx;
+	if (f->state != LINKED && f->state != DETACHED)
+		return;
+	f->readable = true;
+	enter(f);
+	pump(f);
+	leave(f);
+}
+
 /* The operator's lists, which his own targets are above. */
 static bool is_refused(struct mf_gw_flow *f)
 {
@@ -638,7 +683,9 @@ int64_t mf_gw_flow_write(struct mf_gw_flow *f, struct mf_span bytes)
 		return MF_E_CLOSED;
 	if (f->direct && !mf_proxy_direct_may(f->direct, bytes))
 		go_back(f, true);
-	if (f->state == LINKED && f->out_len == 0 && f->writable && bytes.len) {
+	if (f->held && bytes.len && bytes.ptr[0] == TLS_HANDSHAKE)
+		f->held_hello = true;
+	if (f->state == LINKED && f->out_len == 0 && f->writable && !f->held && bytes.len) {
 		n = mf_sock_send(f->fd, bytes.ptr, bytes.len);
 		if (n > 0 && f->direct)
 			mf_proxy_direct_moved(f->direct, 0, (size_t)n);
@@ -716,6 +763,7 @@ void mf_gw_flow_close(struct mf_gw_flow *f, bool reset)
 void mf_gw_flows_init(struct mf_gateway *gw)
 {
 	mf_timeout_queue_init(&gw->linger, gw->timeouts, LINGER_MS, on_linger, gw);
+	mf_timeout_queue_init(&gw->doubt, gw->timeouts, DOUBT_MS, on_doubt, gw);
 }
 
 void mf_gw_flows_free(struct mf_gateway *gw)

@@ -122,7 +122,7 @@ static void on_bytes(void *ctx, struct mf_span bytes)
 
 	mf_mux_head_write(MF_MUX_DATA, s->id, (uint32_t)bytes.len, head);
 	if (mf_ws_send_in_place(m->front.ws, mf_span_of(head, sizeof(head)),
-				(uint8_t *)(uintptr_t)bytes.ptr, bytes.len) < 0)
+				(uint8_t *)(uintptr_t)bytes.ptr, bytes.len, false) < 0)
 		mf_gw_front_end(&m->front, 1011, "");
 }
 

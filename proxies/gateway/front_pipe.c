@@ -25,7 +25,8 @@ static void on_bytes(void *ctx, struct mf_span bytes)
 {
 	struct pipe_front *p = ctx;
 
-	if (mf_ws_send(p->front.ws, false, mf_span_of(NULL, 0), bytes) < 0)
+	if (mf_ws_send_in_place(p->front.ws, mf_span_of(NULL, 0), (uint8_t *)(uintptr_t)bytes.ptr,
+				bytes.len, true) < 0)
 		mf_gw_front_end(&p->front, 1011, "");
 	else if (mf_ws_waiting(p->front.ws) >= p->front.gw->opt.buffer_max)
 		mf_gw_flow_pause(p->flow, true);

@@ -33,7 +33,7 @@ static void on_bytes(void *ctx, struct mf_span bytes)
 	struct tcp_front *t = ctx;
 
 	if (mf_ws_send_in_place(t->front.ws, mf_span_of(NULL, 0), (uint8_t *)(uintptr_t)bytes.ptr,
-				bytes.len) < 0) {
+				bytes.len, true) < 0) {
 		mf_gw_front_end(&t->front, 1011, "");
 		return;
 	}

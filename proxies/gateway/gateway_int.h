@@ -44,7 +44,7 @@ struct mf_gateway {
 	struct mf_gw_front *fronts;
 	struct mf_gw_question *questions;
 	struct mf_timeouts *timeouts;
-	struct mf_timeout_queue linger, udp_idle, udp_auth, signal_auth;
+	struct mf_timeout_queue linger, doubt, udp_idle, udp_auth, signal_auth;
 	struct mf_gw_wisp *wisp;
 	uint64_t relay_events[MF_RELAY_EVENT_CNT];
 	struct mf_rtc *rtc; /* NULL: no WebRTC */

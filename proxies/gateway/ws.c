@@ -20,6 +20,7 @@ enum {
 	PINGS_MAX = 3,
 	DRAIN_MAX = 4 << 20,
 	REASON_MAX = MF_WS_CONTROL_MAX - 2,
+	DOUBT_MS = 250,
 	SMALL = 512,	   /* a block of pings, and of what else is said by one that is idle */
 	SPARE_MAX = 16,	   /* blocks that are kept for the next who needs one */
 	DIRECT_MIN = 8192, /* bytes that are worth a system call of their own */
@@ -38,7 +39,7 @@ struct mf_ws_set {
 	struct mf_ws *all;
 	atomic_size_t cnt; /* written by the loop's thread, read by any */
 	struct mf_timeouts *timeouts;
-	struct mf_timeout_queue ping, linger;
+	struct mf_timeout_queue ping, linger, doubt;
 	uint8_t in[CHUNK];
 	struct block *spare;
 	size_t spare_cnt;
@@ -48,7 +49,7 @@ struct mf_ws {
 	struct mf_ws_set *set;
 	struct mf_ws *prev, *next;
 	struct mf_sockwatch watch;
-	struct mf_timeout timeout;
+	struct mf_timeout timeout, doubt;
 	struct event again;
 	struct mf_ws_reader reader;
 	const struct mf_ws_handler *handler; /* NULL: nobody is told any more */
@@ -65,8 +66,8 @@ struct mf_ws {
 	unsigned silent;	      /* pings without a word in between */
 	unsigned code;		      /* how the client ended; 0: it has not */
 	bool by_pieces, begins, text; /* of a message that streams */
-	bool stream, shut, readable, writable, ended, unsure, eof, broken, paused, closing, busy,
-		told_full, heard;
+	bool stream, shut, readable, writable, ended, eof, broken, paused, closing, busy, told_full,
+		heard;
 	bool deaf; /* its frames are not read any more: it closed, or made a mistake */
 	bool close_sent;
 	uint8_t *early;
@@ -90,6 +91,7 @@ static void free_ws(struct mf_ws *ws)
 		ws->next->prev = ws->prev;
 	set->cnt--;
 	mf_timeout_disarm(&ws->timeout);
+	mf_timeout_disarm(&ws->doubt);
 	event_del(&ws->again);
 	mf_sockwatch_stop(&ws->watch);
 	SSL_free(ws->ssl);
@@ -165,15 +167,18 @@ static void give_block(struct mf_ws_set *set, struct block *b)
 	set->spare_cnt++;
 }
 
-/* Bytes behind all that waits. Return: false without memory: the connection is broken, since a part of them may wait */
-static bool append(struct mf_ws *ws, struct mf_span s)
+/*
+ * Bytes behind all that waits; @all: with what will be appended right after them, so that they share a block
+ * Return: false without memory: the connection is broken, since a part of them may wait
+ */
+static bool append(struct mf_ws *ws, struct mf_span s, size_t all)
 {
 	while (s.len) {
 		struct block *b = ws->out ? ws->out_last : NULL;
 		size_t n;
 
 		if (!b || b->at + b->len == b->room) {
-			b = take_block(ws, s.len);
+			b = take_block(ws, all);
 			if (!b) {
 				ws->broken = true;
 				return false;
@@ -200,8 +205,10 @@ static int queue(struct mf_ws *ws, enum mf_ws_opcode opcode, struct mf_span head
 {
 	uint8_t first[MF_WS_HEAD_MAX];
 	size_t len = mf_ws_head_write(opcode, head.len + bytes.len, first);
+	size_t all = len + head.len + bytes.len;
 
-	return append(ws, mf_span_of(first, len)) && append(ws, head) && append(ws, bytes)
+	return append(ws, mf_span_of(first, len), all) && append(ws, head, all) &&
+			       append(ws, bytes, all)
 		       ? 0
 		       : MF_E_NOMEM;
 }
@@ -422,10 +429,8 @@ static size_t sock_recv(struct mf_ws *ws)
 		have += (size_t)n;
 		if (!ws->ssl) {
 			/* empty; but an end that came with the last bytes is told no more */
-			if ((size_t)n < room) {
-				ws->readable = ws->ended || ws->unsure;
-				ws->unsure = false;
-			}
+			if ((size_t)n < room)
+				ws->readable = ws->ended;
 			break;
 		}
 	}
@@ -532,9 +537,12 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 
 	if (what & EV_CLOSED)
 		ws->ended = true;
-	/* libevent tells of a reset like this, once, also where there are bytes before it */
-	if (what & EV_READ && what & EV_WRITE)
-		ws->unsure = true;
+	/*
+	 * libevent tells of a reset like this, once, also where there are bytes before it; and of bytes that come to a socket with room.
+	 * To look for an end behind each message would be a system call more for it, so it is looked for a moment later.
+	 */
+	if (what & EV_READ && what & EV_WRITE && !mf_timeout_armed(&ws->doubt))
+		mf_timeout_arm(&ws->doubt, &ws->set->doubt);
 	if (what & (EV_READ | EV_CLOSED))
 		ws->readable = true;
 	if (what & EV_WRITE)
@@ -599,6 +607,16 @@ static void on_linger(struct mf_timeout *t, void *ctx)
 		mf_timeout_arm(t, &ws->set->ping);
 }
 
+/* There may have been an end behind what was read last. */
+static void on_doubt(struct mf_timeout *t, void *ctx)
+{
+	struct mf_ws *ws = (struct mf_ws *)((char *)t - offsetof(struct mf_ws, doubt));
+
+	(void)ctx;
+	ws->readable = true;
+	pump(ws);
+}
+
 /* --- what owners call ----------------------------------------------------------------------------------------------------- */
 
 int mf_ws_set_new(struct event_base *base, const struct mf_ws_options *options,
@@ -623,6 +641,7 @@ int mf_ws_set_new(struct event_base *base, const struct mf_ws_options *options,
 		set->opt.waiting_max = 262144;
 	mf_timeout_queue_init(&set->ping, set->timeouts, set->opt.ping_ms, on_ping, set);
 	mf_timeout_queue_init(&set->linger, set->timeouts, set->opt.linger_ms, on_linger, set);
+	mf_timeout_queue_init(&set->doubt, set->timeouts, DOUBT_MS, on_doubt, set);
 	*ret = set;
 	return 0;
 }
@@ -676,13 +695,13 @@ int mf_ws_new(struct mf_ws_set *set, const struct mf_http_taken *taken, uint64_t
 	ws->handler = handler;
 	ws->ctx = ctx;
 	ws->readable = ws->writable = true;
-	ws->unsure = true; /* the HTTP service may have been told */
 	ws->next = set->all;
 	if (ws->next)
 		ws->next->prev = ws;
 	set->all = ws;
 	set->cnt++;
 	mf_timeout_arm(&ws->timeout, &set->ping);
+	mf_timeout_arm(&ws->doubt, &set->doubt); /* the HTTP service may have been told of an end */
 	pump_soon(ws);
 	*ret = ws;
 	return 0;
@@ -702,13 +721,15 @@ int mf_ws_send(struct mf_ws *ws, bool text, struct mf_span head, struct mf_span 
 	return 0;
 }
 
-int mf_ws_send_in_place(struct mf_ws *ws, struct mf_span head, uint8_t *bytes, size_t len)
+int mf_ws_send_in_place(struct mf_ws *ws, struct mf_span head, uint8_t *bytes, size_t len,
+			bool alone)
 {
 	uint8_t *at = bytes - head.len - mf_ws_head_len(head.len + len);
 	size_t sent, all = (size_t)(bytes - at) + len;
 
-	/* what is small goes with the others of this turn, in one call */
-	if (len < DIRECT_MIN || ws->out_len || !ws->writable || ws->busy || ws->close_sent)
+	/* what is small goes with the others of this turn, in one call, where there may be others */
+	if ((len < DIRECT_MIN && !alone) || ws->out_len || !ws->writable || ws->busy ||
+	    ws->close_sent)
 		return mf_ws_send(ws, false, head, mf_span_of(bytes, len));
 	if (head.len)
 		memcpy(bytes - head.len, head.ptr, head.len);
@@ -716,7 +737,7 @@ int mf_ws_send_in_place(struct mf_ws *ws, struct mf_span head, uint8_t *bytes, s
 	ws->sent += head.len + len;
 	sent = sock_send(ws, at, all);
 	if (ws->broken || sent < all) {
-		(void)append(ws, mf_span_of(at + sent, all - sent));
+		(void)append(ws, mf_span_of(at + sent, all - sent), all - sent);
 		ws->told_full = true;
 		pump_soon(ws);
 	}

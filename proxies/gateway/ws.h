@@ -71,8 +71,10 @@ int mf_ws_send(struct mf_ws *ws, bool text, struct mf_span head, struct mf_span 
 /**
  * mf_ws_send_in_place() - The same of a binary message whose bytes lie in a buffer of the caller's: a big one is not copied
  * @bytes: MF_WS_ROOM bytes before it may be overwritten; @head: at most MF_WS_ROOM - 10 bytes
+ * @alone: nobody else has something to send in this turn of the loop, so a small one is sent at once, too
  */
-int mf_ws_send_in_place(struct mf_ws *ws, struct mf_span head, uint8_t *bytes, size_t len);
+int mf_ws_send_in_place(struct mf_ws *ws, struct mf_span head, uint8_t *bytes, size_t len,
+			bool alone);
 /** mf_ws_waiting() - Bytes that the socket has not taken; what mf_ws_send() got in this turn of the loop counts */
 size_t mf_ws_waiting(const struct mf_ws *ws);
 /** mf_ws_get_bytes() - Of messages, so far: from the client, and to it (what waits counts); until mf_ws_close(), and in ended() */

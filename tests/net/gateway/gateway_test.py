@@ -256,6 +256,70 @@ class Open(unittest.TestCase):
                 self.assertEqual(ws.recv_bytes(8), b"and more")
             ws.s.close()
 
+    def test_floods_both_ways(self):
+        """No moment in which nothing is under way: the socket that is lent in the middle loses, doubles and swaps no byte; a hello behind is judged."""
+        import ssl
+        size, heard = 6 << 20, []
+        block = os.urandom(65536 - 7)  # of no length that buffers have
+        data = b"\x01words\r\n" + block * (size // len(block))
+        want = hashlib.sha256(data).hexdigest()
+
+        def flood(conn):
+            def pour():
+                conn.sendall(data)
+            conn.recv(1, socket.MSG_PEEK)
+            out = threading.Thread(target=pour)
+            out.start()
+            sum, left = hashlib.sha256(), len(data)
+            while left:
+                b = conn.recv(min(left, 262144))
+                if not b:
+                    return
+                sum.update(b)
+                left -= len(b)
+            out.join()
+            heard.append(sum.hexdigest())
+            echo(conn)
+
+        server = Server(flood)
+        for name, denied in (("denied-name.test", True), ("fine.test", False)):
+            ctx = ssl.create_default_context()
+            ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+            a, b = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = ctx.wrap_bio(a, b, server_hostname=name)
+            with self.assertRaises(ssl.SSLWantReadError):
+                tls.do_handshake()
+            hello = b.read()
+            ws = self.tcp(host="127.0.0.1", port=server.port)
+
+            def pour():
+                for at in range(0, len(data), 100000):
+                    ws.send(data[at:at + 100000])
+            out = threading.Thread(target=pour)
+            out.start()
+            sum, got = hashlib.sha256(), 0
+            while got < len(data):
+                op, part = ws.recv_frame()
+                self.assertIn(op, (2, 9))
+                if op == 2:
+                    got += len(part)
+                    sum.update(part)
+            out.join()
+            self.assertEqual((got, sum.hexdigest()), (len(data), want))
+            wait_for("all that the client said", lambda: heard)
+            self.assertEqual(heard.pop(), want)
+            ws.send(b"one more")
+            self.assertEqual(ws.recv_bytes(8), b"one more")
+            ws.send(hello)
+            if denied:
+                got = b""
+                while (m := ws.recv())[0] == 2:
+                    got += m[1]
+                self.assertEqual(got[:1] + got[5:], b"\x15\x02\x70", got)
+            else:
+                self.assertEqual(ws.recv_bytes(len(hello)), hello)
+            ws.s.close()
+
     # --- mux
 
     def mux(self):
