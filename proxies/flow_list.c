@@ -52,7 +52,7 @@ static void fill_udp(const struct mf_udp_flow *f, struct mf_flow_row *row)
 	row->proto = MF_UDP;
 	row->client = f->ends.client;
 	row->server = f->ends.server;
-	row->to = f->outer >= 0 ? f->to : (struct mf_endpoint){ 0 };
+	row->to = f->outer >= 0 || f->request ? f->to : (struct mf_endpoint){ 0 };
 	row->state = f->asked ? "waiting" : f->holding ? "judged" : "open";
 	row->idle_ms = mf_now_ms() - f->last_ms;
 	row->to_server = f->sent;

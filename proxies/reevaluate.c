@@ -85,8 +85,8 @@ static bool look_at_datagrams(struct mf_proxy *p, uint64_t generation, unsigned 
 	struct mf_udp_flow *f = p->udp ? p->udp->oldest : NULL, *next;
 
 	for (; f; f = next) {
-		next = f->newer;
-		if (f->generation == generation || f->dns || f->holding || f->asked)
+		next = mf_udp_flow_next(f);
+		if (f->generation == generation || f->dns || f->holding || f->asked || f->request)
 			continue;
 		if ((*left)-- == 0)
 			return false;

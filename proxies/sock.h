@@ -73,6 +73,13 @@ bool mf_sock_same_place(int fd_a, int fd_b);
 
 /** mf_sock_open_udp() - A UDP socket connected to @to, so that nobody else is heard; a fresh random port */
 int mf_sock_open_udp(const struct mf_endpoint *to);
+/** mf_sock_open_udp_any() - One that reaches @to with mf_sock_send_to() and hears everybody: its owner looks who speaks */
+int mf_sock_open_udp_any(const struct mf_endpoint *to);
+/**
+ * mf_sock_take_udp_error() - What the network said of a datagram of such a socket (ICMP); *@ret_to: where it went
+ * Return: false: nothing (more), or this system does not tell
+ */
+bool mf_sock_take_udp_error(int fd, struct mf_endpoint *ret_to);
 
 /** mf_sock_prepare_udp() - From now on each datagram of @fd tells where it arrived, as far as the system can */
 void mf_sock_prepare_udp(int fd);

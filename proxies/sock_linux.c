@@ -155,6 +155,15 @@ size_t mf_sock_recv_from(int fd, struct mf_datagram *dgrams, size_t cnt)
 	return n < 0 ? 0 : (size_t)n;
 }
 
+bool mf_sock_take_udp_error(int fd, struct mf_endpoint *ret_to)
+{
+	struct sockaddr_storage to = { 0 };
+	struct msghdr mh = { .msg_name = &to, .msg_namelen = sizeof(to) };
+
+	return recvmsg(fd, &mh, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0 &&
+	       mf_endpoint_from_sockaddr(ret_to, (struct sockaddr *)&to);
+}
+
 /* Control data that makes @from the source, IPv4's also on a socket of IPv6; Return: its length */
 static size_t put_source(const struct mf_addr *from, void *buf)
 {

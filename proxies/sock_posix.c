@@ -281,3 +281,27 @@ int mf_sock_open_udp(const struct mf_endpoint *to)
 {
 	return make_connected(to, SOCK_DGRAM, IPPROTO_UDP);
 }
+
+int mf_sock_open_udp_any(const struct mf_endpoint *to)
+{
+	bool six = to->addr.family == 6;
+	int fd, err;
+
+	if (!to->addr.family) {
+		errno = EAFNOSUPPORT;
+		return MF_E_IO;
+	}
+	fd = mf_sock_make(six ? AF_INET6 : AF_INET, SOCK_DGRAM, IPPROTO_UDP);
+	if (fd < 0)
+		return fd;
+#ifdef IP_RECVERR
+	/* nobody tells a socket without a peer, unless it asks */
+	mf_sock_set_int(fd, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_RECVERR : IP_RECVERR, 1);
+#endif
+	if (mf_sock_bind_source(fd, to))
+		return fd;
+	err = errno;
+	close(fd);
+	errno = err;
+	return MF_E_IO;
+}

@@ -337,6 +337,22 @@ int mf_sock_open_udp(const struct mf_endpoint *to)
 			     len);
 }
 
+int mf_sock_open_udp_any(const struct mf_endpoint *to)
+{
+	if (!to->addr.family) {
+		WSASetLastError(WSAEAFNOSUPPORT);
+		return MF_E_IO;
+	}
+	return make(to->addr.family == 6 ? AF_INET6 : AF_INET, SOCK_DGRAM, IPPROTO_UDP);
+}
+
+bool mf_sock_take_udp_error(int fd, struct mf_endpoint *ret_to)
+{
+	(void)fd;
+	(void)ret_to;
+	return false;
+}
+
 /* --- datagrams of many ---------------------------------------------------------------------------------------------- */
 
 /* WSARecvMsg is the provider's; there is one provider for IP. */

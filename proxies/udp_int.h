@@ -59,6 +59,14 @@ struct mf_udp_flow {
 	bool held;		    /* the names of the address are held */
 	struct mf_udp_asked *asked; /* NULL: it waits for nobody */
 	struct mf_udp_quic *quic;   /* NULL: no long header was seen */
+	/* TFTP (udp_tftp.c) */
+	bool tftp;		    /* a request: its outer socket hears all ports of the server */
+	unsigned char wanted;	    /* transfers that may begin: requests that wait for one */
+	unsigned char transfer_cnt; /* that are going on */
+	struct mf_udp_flow *transfer; /* the one that began last */
+	struct mf_udp_flow
+		*request; /* that this one is a transfer of, and ends with; NULL: it is none */
+	struct mf_udp_flow *sibling; /* the request's next transfer */
 	uint64_t id, last_ms;
 	uint64_t generation; /* that reevaluate.h asked last; 0: none */
 	uint64_t sent, received;
@@ -79,7 +87,26 @@ struct mf_udp_proxy {
 	size_t quic_bytes;	       /* held datagrams and hellos of all flows */
 };
 
+/* The next newer flow that does not end with @f */
+static inline struct mf_udp_flow *mf_udp_flow_next(const struct mf_udp_flow *f)
+{
+	struct mf_udp_flow *next = f->newer;
+
+	while (next && next->request == f)
+		next = next->newer;
+	return next;
+}
+
 /* udp_proxy.c */
+/* The flow between two ends; NULL: there is none */
+struct mf_udp_flow *mf_udp_flow_find(struct mf_udp_proxy *udp, const struct mf_session_flow *ends);
+/* A new one, in place of the quietest where the table is full. Return: NULL: no memory */
+struct mf_udp_flow *mf_udp_flow_new(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
+				    bool dns);
+/* It was used: it, and what it is a transfer of, go last when the table is full */
+void mf_udp_flow_touch(struct mf_udp_flow *f);
+/* Its socket on the session's side, where the session has such */
+void mf_udp_flow_open_inner(struct mf_udp_flow *f);
 /* Get a socket towards the server. Return: false: there is none to be had */
 bool mf_udp_flow_open(struct mf_udp_flow *f);
 void mf_udp_flow_to_server(struct mf_udp_flow *f, const uint8_t *buf, size_t len);
@@ -101,6 +128,19 @@ void mf_udp_asked_free(struct mf_udp_asked *asked); /* NULL is fine */
 bool mf_udp_flow_is_wanted(const struct mf_udp_flow *f);
 /* udp_proxy.c: judged anew, with what it was given and what it has sent; @f is over */
 void mf_udp_flow_judge_again(struct mf_udp_flow *f);
+
+/*
+ * udp_tftp.c: transfers of TFTP, whose server answers from a port of its own choice (RFC 1350, 4: transfer identifiers).
+ * A request is a flow to port 69; each transfer is a flow of the same two addresses and the same port of the client, which
+ * connect is not asked about: it was allowed with its request, and ends with it. Only TFTP passes there.
+ */
+/* Whether the flow, which is about to be opened, is a request here: transfers need a way to the client for each port */
+bool mf_udp_tftp_may_follow(const struct mf_udp_flow *f);
+void mf_udp_tftp_on_outer(evutil_socket_t fd, short what, void *flow);
+/* A datagram of the client's, on a request or a transfer */
+void mf_udp_tftp_to_server(struct mf_udp_flow *f, const uint8_t *buf, size_t len);
+/* The flow ends: with it its transfers */
+void mf_udp_tftp_end(struct mf_udp_flow *f, const char *reason);
 
 /* udp_quic.c */
 #define MF_UDP_FOREIGN "this version of QUIC cannot be read"

@@ -49,7 +49,7 @@ static bool same_ends(const struct mf_session_flow *a, const struct mf_session_f
 	       memcmp(&a->server, &b->server, sizeof(a->server)) == 0;
 }
 
-static struct mf_udp_flow *find_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends)
+struct mf_udp_flow *mf_udp_flow_find(struct mf_udp_proxy *udp, const struct mf_session_flow *ends)
 {
 	struct mf_udp_flow *f = *bucket_of(udp, ends);
 
@@ -85,8 +85,10 @@ static void link_newest(struct mf_udp_flow *f)
 	udp->newest = f;
 }
 
-static void touch(struct mf_udp_flow *f)
+void mf_udp_flow_touch(struct mf_udp_flow *f)
 {
+	if (f->request)
+		mf_udp_flow_touch(f->request);
 	f->last_ms = mf_now_ms();
 	if (f->udp->newest == f)
 		return;
@@ -113,12 +115,13 @@ static void send_close_event(struct mf_udp_flow *f, const char *reason)
 void mf_udp_flow_close(struct mf_udp_flow *f, const char *reason)
 {
 	struct mf_udp_proxy *udp = f->udp;
-	struct mf_udp_flow **at = bucket_of(udp, &f->ends);
+	struct mf_udp_flow **at;
 
+	mf_udp_tftp_end(f, reason);
 	if (f->dns)
 		mf_dns_proxy_cancel(udp->proxy->dns, f);
 	send_close_event(f, reason);
-	while (*at != f)
+	for (at = bucket_of(udp, &f->ends); *at != f;)
 		at = &(*at)->chain;
 	*at = f->chain;
 	unlink_age(f);
@@ -166,7 +169,7 @@ static void on_hello_late(struct mf_timeout *t, void *ctx)
 	mf_udp_flow_close(f, "idle");
 }
 
-static struct mf_udp_flow *new_flow(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
+struct mf_udp_flow *mf_udp_flow_new(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 				    bool dns)
 {
 	struct mf_proxy *p = udp->proxy;
@@ -228,7 +231,7 @@ static void on_inner(evutil_socket_t fd, short what, void *ctx)
 	}
 }
 
-static void open_inner(struct mf_udp_flow *f)
+void mf_udp_flow_open_inner(struct mf_udp_flow *f)
 {
 	struct mf_proxy *p = f->udp->proxy;
 	struct mf_session_ops *ops = &p->session->ops;
@@ -266,7 +269,7 @@ static void on_outer(evutil_socket_t fd, short what, void *ctx)
 			return;
 		}
 		f->received += (uint64_t)n;
-		touch(f);
+		mf_udp_flow_touch(f);
 		mf_udp_flow_to_client(f, buf, (size_t)n);
 	}
 }
@@ -281,6 +284,10 @@ static void on_dns_reply(void *ctx, const uint8_t *msg, size_t len)
 
 void mf_udp_flow_to_server(struct mf_udp_flow *f, const uint8_t *buf, size_t len)
 {
+	if (f->tftp || f->request) {
+		mf_udp_tftp_to_server(f, buf, len);
+		return;
+	}
 	f->sent += len;
 	(void)mf_sock_send(f->outer, buf, len);
 }
@@ -289,12 +296,14 @@ bool mf_udp_flow_open(struct mf_udp_flow *f)
 {
 	struct mf_udp_proxy *udp = f->udp;
 
-	f->outer = mf_sock_open_udp(&f->to);
+	f->tftp = mf_udp_tftp_may_follow(f);
+	f->outer = f->tftp ? mf_sock_open_udp_any(&f->to) : mf_sock_open_udp(&f->to);
 	if (f->outer < 0) {
 		f->outer = -1;
 		return false;
 	}
-	event_assign(&f->outer_ev, udp->proxy->base, f->outer, EV_READ | EV_PERSIST, on_outer, f);
+	event_assign(&f->outer_ev, udp->proxy->base, f->outer, EV_READ | EV_PERSIST,
+		     f->tftp ? mf_udp_tftp_on_outer : on_outer, f);
 	event_add(&f->outer_ev, NULL);
 	f->holding = false;
 	mf_timeout_arm(&f->timeout, &udp->idle);
@@ -304,7 +313,7 @@ bool mf_udp_flow_open(struct mf_udp_flow *f)
 /* One datagram of the client. Return: false: the flow has ended */
 static bool serve(struct mf_udp_flow *f, const uint8_t *buf, size_t len)
 {
-	touch(f);
+	mf_udp_flow_touch(f);
 	if (f->asked) {
 		mf_udp_flow_keep(f, buf, len);
 		return true;
@@ -314,7 +323,7 @@ static bool serve(struct mf_udp_flow *f, const uint8_t *buf, size_t len)
 				 f);
 		return true;
 	}
-	if (f->holding || mf_quic_has_long_header(buf, len)) {
+	if (!f->request && (f->holding || mf_quic_has_long_header(buf, len))) {
 		switch (mf_udp_quic_take(f, buf, len)) {
 		case MF_UDP_PASS:
 			break;
@@ -410,7 +419,7 @@ struct judgement {
 static struct mf_udp_flow *hold(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 				struct mf_decision *d)
 {
-	struct mf_udp_flow *f = new_flow(udp, ends, false);
+	struct mf_udp_flow *f = mf_udp_flow_new(udp, ends, false);
 
 	if (f && mf_udp_flow_hold(f, d))
 		return f;
@@ -480,7 +489,7 @@ static struct mf_udp_flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_
 		refuse(udp, ends, d, listener, j.why);
 		return NULL;
 	}
-	f = new_flow(udp, ends, dns);
+	f = mf_udp_flow_new(udp, ends, dns);
 	if (!f) {
 		free(j.host);
 		return NULL;
@@ -497,14 +506,14 @@ static struct mf_udp_flow *begin_flow(struct mf_udp_proxy *udp, const struct mf_
 		mf_udp_flow_close(f, "idle");
 		return NULL;
 	}
-	open_inner(f);
+	mf_udp_flow_open_inner(f);
 	return f;
 }
 
 static void take(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 		 const struct mf_datagram *d, int listener)
 {
-	struct mf_udp_flow *f = find_flow(udp, ends);
+	struct mf_udp_flow *f = mf_udp_flow_find(udp, ends);
 
 	if (!f)
 		f = begin_flow(udp, ends, d, listener);
@@ -568,7 +577,7 @@ void mf_udp_flow_judge_again(struct mf_udp_flow *f)
 	for (unsigned i = 0; i < asked->cnt; i++) {
 		d.buf = asked->waiting[i].bytes;
 		d.len = asked->waiting[i].len;
-		f = find_flow(udp, &ends);
+		f = mf_udp_flow_find(udp, &ends);
 		a->grants = asked->held.grants;
 		if (!f)
 			f = begin_flow(udp, &ends, &d, listener);
@@ -637,7 +646,7 @@ void mf_udp_proxy_cut(struct mf_udp_proxy *udp)
 void mf_udp_proxy_forget(struct mf_udp_proxy *udp, const struct mf_addr *client)
 {
 	for (struct mf_udp_flow *f = udp->oldest, *next; f; f = next) {
-		next = f->newer;
+		next = mf_udp_flow_next(f);
 		if (mf_addr_eq(&f->ends.client.addr, client))
 			mf_udp_flow_close(f, "session_end");
 	}

@@ -17,6 +17,7 @@ from scenario import Fenced, Scenario, main  # noqa: E402
 import guest  # noqa: E402
 from event_file import read_event_file  # noqa: E402
 from lab import ECHO4  # noqa: E402
+from tftp_server import TftpServer  # noqa: E402
 
 LIMIT = 600
 ROMS = "/usr/lib/ipxe/qemu"
@@ -157,10 +158,7 @@ class UBoot(Booted):
         data = os.urandom(FILE_SIZE)
         with open(self.at("loaded"), "wb") as f:
             f.write(data)
-        tftp = self.lab.popen([sys.executable, "-B", os.path.join(HERE, "tftp.py"), self.at("loaded"), ECHO4],
-                              where=self.lab.internet, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        self.addCleanup(tftp.stdout.close)
-        self.assertEqual(tftp.stdout.readline(), b"ready\n")
+        self.addCleanup(TftpServer(self.lab, self.folder, ECHO4).close)
         p = self.start("-bios", U_BOOT, stdin=subprocess.PIPE)
         lines = ["", "setenv autoload no", "dhcp", "tftpboot 0x2000000 ${bootfile}",
                  "crc32 0x2000000 ${filesize}", "echo SAYS finished"]
@@ -170,7 +168,6 @@ class UBoot(Booted):
             p.terminate()
             p.stdin.close()
             p.wait(60)
-            tftp.terminate()
         m = re.search(r"crc32 for \w+ \.\.\. \w+ ==> (\w+)", self.text("console"))
         self.assertEqual(m and m[1], f"{binascii.crc32(data):08x}", self.told())
         self.card_is_well()
