@@ -56,8 +56,9 @@ struct mf_gateway_file_mark {
 /* Of other emulators' clients: who they are, and where they may be led */
 struct mf_gateway_wisp {
 	struct mf_gateway_login *logins;
+	struct mf_gateway_wisp_key *keys;
 	struct mf_gateway_target *targets;
-	size_t login_cnt, target_cnt;
+	size_t login_cnt, key_cnt, target_cnt;
 };
 
 /* WebRTC, as asked for and as it is open. */

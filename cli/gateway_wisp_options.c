@@ -5,6 +5,7 @@
  * Files are read where they are named, before rights are given up.
  */
 #include <errno.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,6 +66,34 @@ static int take_login_line(struct mf_gateway_wisp *w, char *line)
 	size_t len = strcspn(line, ":");
 
 	return line[len] && len <= 255 ? add_login(w, line, len, line + len + 1) : MF_E_SYNTAX;
+}
+
+/*
+ * Lines "name:key", the public key in base64: its 32 bytes, or what stands between the lines of its PEM (SubjectPublicKeyInfo, RFC 8410),
+ * which are these with 12 bytes before them.
+ */
+static int take_key_line(struct mf_gateway_wisp *w, char *line)
+{
+	static const uint8_t spki[] = { 0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
+					0x2b, 0x65, 0x70, 0x03, 0x21, 0x00 };
+	size_t len = strcspn(line, ":"), text = line[len] ? strlen(line + len + 1) : 0;
+	const size_t raw = sizeof(w->keys->key);
+	uint8_t bytes[48];
+	struct mf_gateway_wisp_key *list;
+
+	if (!len || len > 255 || (text != 44 && text != 60) || line[len + text] != '=' ||
+	    line[len + text - 1] == '=' ||
+	    EVP_DecodeBlock(bytes, (const uint8_t *)line + len + 1, (int)text) != (int)text / 4 * 3)
+		return MF_E_SYNTAX;
+	if (text == 60 && memcmp(bytes, spki, sizeof(spki)) != 0)
+		return MF_E_SYNTAX;
+	list = grow(w->keys, w->key_cnt, sizeof(*list));
+	if (!list)
+		return MF_E_NOMEM;
+	w->keys = list;
+	memcpy(list[w->key_cnt].key, bytes + (text == 60 ? sizeof(spki) : 0), raw);
+	list[w->key_cnt].name = strndup(line, len);
+	return list[w->key_cnt].name && ++w->key_cnt ? 0 : MF_E_NOMEM;
 }
 
 /* Lines "token: host:port", as websockify's TokenFile has them. */
@@ -161,6 +190,8 @@ int mf_gateway_take_wisp(const struct mf_usage *usage, struct mf_gateway_command
 	}
 	if (strncmp(value, "password-file=", 14) == 0)
 		return read_lines(usage, text, &g->wisp, take_login_line, "name:password");
+	if (strncmp(value, "key-file=", 9) == 0)
+		return read_lines(usage, text, &g->wisp, take_key_line, "name:key");
 	for (size_t i = 0; i < MF_ARRAY_SIZE(numbers); i++)
 		if (strlen(numbers[i].name) == len && memcmp(value, numbers[i].name, len) == 0)
 			r = set_number(text, numbers[i].max, numbers[i].scale, numbers[i].number);
@@ -168,7 +199,7 @@ int mf_gateway_take_wisp(const struct mf_usage *usage, struct mf_gateway_command
 		return 0;
 	return mf_options_wrong(usage,
 				"--wisp wants NAME=VALUE of path (as /wisp, or off), motd, "
-				"password-file, streams, window, buffer, stall: '%s'",
+				"password-file, key-file, streams, window, buffer, stall: '%s'",
 				value);
 }
 
@@ -194,6 +225,8 @@ void mf_gateway_wisp_apply(struct mf_gateway_command *g)
 {
 	g->opt.wisp_logins = g->wisp.logins;
 	g->opt.wisp_login_cnt = g->wisp.login_cnt;
+	g->opt.wisp_keys = g->wisp.keys;
+	g->opt.wisp_key_cnt = g->wisp.key_cnt;
 	g->opt.targets = g->wisp.targets;
 	g->opt.target_cnt = g->wisp.target_cnt;
 }
@@ -204,10 +237,13 @@ void mf_gateway_wisp_done(struct mf_gateway_wisp *w)
 		free(w->logins[i].name);
 		free(w->logins[i].password);
 	}
+	for (size_t i = 0; i < w->key_cnt; i++)
+		free(w->keys[i].name);
 	for (size_t i = 0; i < w->target_cnt; i++) {
 		free(w->targets[i].name);
 		free(w->targets[i].host);
 	}
 	free(w->logins);
+	free(w->keys);
 	free(w->targets);
 }

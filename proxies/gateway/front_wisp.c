@@ -542,6 +542,7 @@ static void on_done(struct mf_gw_front *f)
 	mf_timeout_disarm(&w->timeout);
 	mf_wisp_reader_done(&w->reader);
 	free(w->protocol);
+	free(w->challenge);
 }
 
 static const struct mf_gw_front_kind kind = {
@@ -580,19 +581,19 @@ static int choose_protocol(struct mf_wisp_front *w, const struct mf_http_request
 void mf_gw_wisp_serve(struct mf_gateway *gw, struct mf_http_exchange *x,
 		      const struct mf_http_request *req)
 {
-	bool logins = gw->opt.wisp_login_cnt > 0;
+	bool logins = gw->opt.wisp_login_cnt || gw->opt.wisp_key_cnt;
 	struct mf_wisp_front *w =
 		mf_gw_front_begin(gw, x, req, logins ? &kind_late : &kind, NULL, sizeof(*w));
 
 	if (!w)
 		return;
-	w->password = logins && !(gw->opt.auth && w->front.known);
+	w->asks = logins && !(gw->opt.auth && w->front.known);
 	w->all.prev = w->all.next = &w->all;
 	event_assign(&w->turn, gw->base, -1, 0, on_turn, w);
 	w->front.message_max = MF_WISP_PACKET_MAX;
 	if (choose_protocol(w, req) < 0)
 		mf_gw_front_refuse(&w->front, 400, "Invalid Sec-WebSocket-Protocol header");
-	else if (w->password && w->version == MF_WISP_V1) /* which knows no passwords */
+	else if (w->asks && w->version == MF_WISP_V1) /* which knows no passwords */
 		mf_gw_front_refuse(&w->front, 401, "Unauthorized");
 	else
 		mf_gw_front_accept(&w->front);

@@ -3,6 +3,8 @@
 #ifndef MF_PROXIES_GATEWAY_FRONT_WISP_H
 #define MF_PROXIES_GATEWAY_FRONT_WISP_H
 
+#include <openssl/evp.h>
+
 #include "core/base/strbuf.h"
 #include "proxies/gateway/gateway_int.h"
 #include "proxies/gateway/wisp.h"
@@ -13,11 +15,21 @@ struct mf_gw_wisp_login {
 	const char *name; /* the options' */
 };
 
+/* A public key: the hashes that its owner may say it by */
+struct mf_gw_wisp_key {
+	uint8_t sha256[32], sha512[64];
+	EVP_PKEY *pkey;
+	const char *name; /* the options' */
+};
+
 /* What all relays of one gateway share. */
 struct mf_gw_wisp {
 	struct mf_timeout_queue hello, answer, stall;
-	struct mf_strbuf info[2]; /* the whole packet that greets version 2; [1] wants a password */
+	struct mf_strbuf info
+		[2]; /* what greets version 2; [1] asks who it is, and wants a challenge behind it where there are keys */
 	struct mf_gw_wisp_login *logins;
+	struct mf_gw_wisp_key *keys;
+	size_t login_cnt, key_cnt;
 	struct mf_http_route routes[2]; /* which are borrowed, and have the operator's path */
 };
 

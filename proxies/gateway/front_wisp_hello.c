@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * front_wisp_hello.c - how Wisp begins: versions, extensions, passwords
+ * front_wisp_hello.c - how Wisp begins: versions and extensions; front_wisp_auth.c has passwords and keys
  *
  * A client that offers a subprotocol, whichever, may speak version 2: it gets INFO, answers with its own, and gets the first CONTINUE, or a
  * CLOSE of stream 0 and the WebSocket's. One that opens a stream in place of that, or says nothing for a while, speaks version 1, as one that
  * offers no subprotocol, which gets the first CONTINUE at once. INFO and CONTINUE together would end some clients of version 2.
- *
- * A password is one of the operator's, whose name then is the member, or what else lets anybody in (--auth): a session token, a JWT, the key.
- * Names and passwords are compared as hashes, all of them, so that time tells nothing.
  */
-#include <openssl/crypto.h>
-#include <openssl/sha.h>
-#include <stdio.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 
 #include "proxies/gateway/front_wisp_int.h"
 
-enum { HELLO_MS = 8000, ANSWER_MS = 5000, INFO_MAX = 65536, PASSWORD_MAX = 4096 };
+enum { HELLO_MS = 8000, ANSWER_MS = 5000, INFO_MAX = 65536 };
 
 static bool begin(struct mf_wisp_front *w, enum mf_wisp_version version)
 {
 	w->version = version;
+	free(w->challenge);
+	w->challenge = NULL;
 	mf_timeout_disarm(&w->timeout);
 	if (version == MF_WISP_V1)
 		w->udp = true;
@@ -35,7 +32,7 @@ static bool turn_away(struct mf_wisp_front *w, enum mf_wisp_reason reason, const
 	return false;
 }
 
-static bool want_password(struct mf_wisp_front *w)
+static bool want_credential(struct mf_wisp_front *w)
 {
 	return turn_away(w, MF_WISP_AUTH_REQUIRED, "a password is wanted");
 }
@@ -43,61 +40,30 @@ static bool want_password(struct mf_wisp_front *w)
 bool mf_wisp_greet(struct mf_wisp_front *w)
 {
 	const struct mf_gw_wisp *all = mf_wisp_gw(w)->wisp;
-	const struct mf_strbuf *info = &all->info[w->password];
+	const struct mf_strbuf *info = &all->info[w->asks];
+	struct mf_span challenge = { 0 };
 
 	if (w->version == MF_WISP_V1)
 		return begin(w, MF_WISP_V1);
 	mf_timeout_arm(&w->timeout, &mf_wisp_gw(w)->wisp->hello);
-	if (mf_ws_send(w->front.ws, false, mf_span_of(NULL, 0), mf_span_of(info->str, info->len)) ==
-	    0)
+	if (w->asks && all->key_cnt) { /* the last extension, without its end */
+		w->challenge = malloc(MF_WISP_CHALLENGE);
+		challenge = mf_span_of(w->challenge, MF_WISP_CHALLENGE);
+	}
+	if ((!challenge.len ||
+	     (w->challenge && RAND_bytes(w->challenge, MF_WISP_CHALLENGE) == 1)) &&
+	    mf_ws_send(w->front.ws, false, mf_span_of(info->str, info->len), challenge) == 0)
 		return true;
 	mf_gw_front_end(&w->front, 1011, "");
 	return false;
-}
-
-/* --- passwords ------------------------------------------------------------------------------------------------------------ */
-
-static void hash_login(struct mf_span name, struct mf_span password, uint8_t out[64])
-{
-	SHA256(name.len ? name.ptr : (const uint8_t *)"", name.len, out);
-	SHA256(password.len ? password.ptr : (const uint8_t *)"", password.len, out + 32);
-}
-
-/* Return: 0; MF_E_BAD; MF_E_FULL: too many WebSockets of that name */
-static int log_in(struct mf_wisp_front *w, struct mf_span payload)
-{
-	struct mf_gateway *gw = mf_wisp_gw(w);
-	struct mf_span name, password;
-	char text[PASSWORD_MAX + 1];
-	const char *found = NULL;
-	uint8_t hash[64];
-	int r;
-
-	if (mf_wisp_password_read(payload, &name, &password) < 0)
-		return MF_E_BAD;
-	hash_login(name, password, hash);
-	for (size_t i = 0; i < gw->opt.wisp_login_cnt; i++)
-		if (CRYPTO_memcmp(hash, gw->wisp->logins[i].hash, sizeof(hash)) == 0)
-			found = gw->wisp->logins[i].name;
-	if (found) { /* a name of its own: no sid, and no address, is that */
-		snprintf(text, MF_TOKEN_SID_MAX, "user:%s", found);
-		return mf_gw_front_become(&w->front, text);
-	}
-	if (!gw->opt.auth || password.len > PASSWORD_MAX ||
-	    memchr(password.ptr, '\0', password.len))
-		return MF_E_BAD;
-	memcpy(text, password.ptr, password.len);
-	text[password.len] = '\0';
-	r = mf_gw_front_authenticate(&w->front, text);
-	OPENSSL_cleanse(text, sizeof(text));
-	return r;
 }
 
 /* --- what the browser says ------------------------------------------------------------------------------------------------ */
 
 static bool take_info(struct mf_wisp_front *w, const struct mf_wisp_packet *p)
 {
-	struct mf_wisp_extension ext, password = { 0 };
+	struct mf_wisp_extension ext, password = { 0 }, key = { 0 };
+	const struct mf_gw_wisp *all = mf_wisp_gw(w)->wisp;
 	struct mf_wisp_info info;
 	int r;
 
@@ -109,17 +75,23 @@ static bool take_info(struct mf_wisp_front *w, const struct mf_wisp_packet *p)
 	while (mf_wisp_next_extension(&info.extensions, &ext) == 1) {
 		w->udp |= ext.id == MF_WISP_EXT_UDP;
 		w->confirm |= ext.id == MF_WISP_EXT_CONFIRM;
-		if (ext.id == MF_WISP_EXT_PASSWORD)
+		/* what we did not offer is nothing that was agreed on */
+		if (ext.id == MF_WISP_EXT_PASSWORD && all->login_cnt)
 			password = ext;
+		if (ext.id == MF_WISP_EXT_KEY && w->challenge)
+			key = ext;
 	}
-	if (w->password && !password.id)
-		return want_password(w);
-	r = w->password ? log_in(w, password.payload) : 0;
+	if (w->asks && !password.id && !key.id)
+		return want_credential(w);
+	r = !w->asks ? 0
+	    : key.id ? mf_wisp_check_key(w, key.payload)
+		     : mf_wisp_check_password(w, password.payload);
 	if (r == MF_E_FULL)
 		return turn_away(w, MF_WISP_THROTTLED, "too many connections");
 	if (r < 0) {
 		mf_wisp_gw(w)->stats.refused++;
-		return turn_away(w, MF_WISP_BAD_PASSWORD, "wrong password");
+		return key.id ? turn_away(w, MF_WISP_BAD_SIGNATURE, "wrong signature")
+			      : turn_away(w, MF_WISP_BAD_PASSWORD, "wrong password");
 	}
 	return begin(w, MF_WISP_V2);
 }
@@ -129,8 +101,8 @@ bool mf_wisp_hello(struct mf_wisp_front *w, const struct mf_wisp_packet *p, bool
 	*ret_go_on = false;
 	if (p->type == MF_WISP_INFO)
 		return take_info(w, p);
-	if (w->password)
-		return want_password(w);
+	if (w->asks)
+		return want_credential(w);
 	if (p->type != MF_WISP_CONNECT)
 		return p->type == MF_WISP_DATA && !p->begins ? true : mf_wisp_drop_bad(w);
 	*ret_go_on = true;
@@ -143,8 +115,8 @@ static void on_hello_over(struct mf_timeout *t, void *ctx)
 		(struct mf_wisp_front *)((char *)t - offsetof(struct mf_wisp_front, timeout));
 
 	(void)ctx;
-	if (w->password)
-		(void)want_password(w);
+	if (w->asks)
+		(void)want_credential(w);
 	else
 		(void)begin(w, MF_WISP_V1);
 }
@@ -160,9 +132,13 @@ static void add_extension(struct mf_strbuf *b, uint8_t id, struct mf_span payloa
 	mf_strbuf_add(b, payload.ptr, payload.len);
 }
 
-static void write_info(const struct mf_gateway *gw, bool password, struct mf_strbuf *b)
+/* @asks: who it is; then its end is still missing where a key may say so: MF_WISP_CHALLENGE bytes, of each WebSocket its own. */
+static void write_info(const struct mf_gateway *gw, bool asks, struct mf_strbuf *b)
 {
-	static const uint8_t version[] = { 2, 0 }, required = 1;
+	const struct mf_gw_wisp *all = gw->wisp;
+	/* neither is required where the other one will do */
+	const uint8_t required = !(all->login_cnt && all->key_cnt);
+	static const uint8_t version[] = { 2, 0 };
 	struct mf_span motd = mf_span_str(gw->opt.wisp_motd ? gw->opt.wisp_motd : "");
 	uint8_t head[MF_WISP_HEAD];
 
@@ -171,17 +147,23 @@ static void write_info(const struct mf_gateway *gw, bool password, struct mf_str
 	mf_strbuf_add(b, head, sizeof(head));
 	mf_strbuf_add(b, version, sizeof(version));
 	add_extension(b, MF_WISP_EXT_UDP, mf_span_of("", 0));
-	if (password)
+	if (asks && all->login_cnt)
 		add_extension(b, MF_WISP_EXT_PASSWORD, mf_span_of(&required, 1));
 	if (motd.len)
 		add_extension(b, MF_WISP_EXT_MOTD, motd);
 	add_extension(b, MF_WISP_EXT_CONFIRM, mf_span_of("", 0));
+	if (asks && all->key_cnt) {
+		const uint8_t key[] = { MF_WISP_EXT_KEY, 2 + MF_WISP_CHALLENGE, 0, 0, 0,
+					required,	 MF_WISP_ED25519 };
+
+		mf_strbuf_add(b, key, sizeof(key));
+	}
 }
 
 int mf_gw_wisp_new(struct mf_gateway *gw)
 {
 	struct mf_gw_wisp *all = calloc(1, sizeof(*all));
-	size_t cnt = gw->opt.wisp_login_cnt;
+	int r;
 
 	if (!all)
 		return MF_E_NOMEM;
@@ -189,16 +171,10 @@ int mf_gw_wisp_new(struct mf_gateway *gw)
 	mf_timeout_queue_init(&all->hello, gw->timeouts, HELLO_MS, on_hello_over, gw);
 	mf_timeout_queue_init(&all->answer, gw->timeouts, ANSWER_MS, mf_wisp_on_answer_over, gw);
 	mf_timeout_queue_init(&all->stall, gw->timeouts, gw->opt.stall_ms, mf_wisp_on_stall, gw);
+	r = mf_gw_wisp_auth_new(gw);
 	write_info(gw, false, &all->info[0]);
 	write_info(gw, true, &all->info[1]);
-	all->logins = cnt ? calloc(cnt, sizeof(*all->logins)) : NULL;
-	for (size_t i = 0; all->logins && i < cnt; i++) {
-		const struct mf_gateway_login *l = &gw->opt.wisp_logins[i];
-
-		all->logins[i].name = l->name;
-		hash_login(mf_span_str(l->name), mf_span_str(l->password), all->logins[i].hash);
-	}
-	return all->info[0].failed || all->info[1].failed || (cnt && !all->logins) ? MF_E_NOMEM : 0;
+	return r == 0 && (all->info[0].failed || all->info[1].failed) ? MF_E_NOMEM : r;
 }
 
 void mf_gw_wisp_free(struct mf_gateway *gw)
@@ -207,7 +183,7 @@ void mf_gw_wisp_free(struct mf_gateway *gw)
 		return;
 	mf_strbuf_done(&gw->wisp->info[0]);
 	mf_strbuf_done(&gw->wisp->info[1]);
-	free(gw->wisp->logins);
+	mf_gw_wisp_auth_free(gw->wisp);
 	free(gw->wisp);
 	gw->wisp = NULL;
 }

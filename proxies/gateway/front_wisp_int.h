@@ -63,9 +63,10 @@ struct mf_wisp_front {
 	size_t waits;	/* bytes of all streams */
 	uint32_t cnt, full_cnt, bad;
 	enum mf_wisp_version version;
-	bool udp, confirm; /* extensions that both sides have */
-	bool paused;	   /* it is not read */
-	bool password;	   /* is wanted, before anything else */
+	bool udp, confirm;  /* extensions that both sides have */
+	bool paused;	    /* it is not read */
+	bool asks;	    /* who it is, before anything else */
+	uint8_t *challenge; /* MF_WISP_CHALLENGE bytes that a key is to sign; NULL: none */
 };
 
 static inline struct mf_gateway *mf_wisp_gw(const struct mf_wisp_front *w)
@@ -98,6 +99,14 @@ bool mf_wisp_udp_is_idle(const struct mf_wisp_stream *s);
 void mf_wisp_udp_free(struct mf_wisp_stream *s);
 /* Of a WebSocket that goes; its streams have */
 void mf_wisp_udp_done(struct mf_wisp_front *w);
+
+/* --- front_wisp_auth.c ---------------------------------------------------------------------------------------------------- */
+
+int mf_gw_wisp_auth_new(struct mf_gateway *gw);
+void mf_gw_wisp_auth_free(struct mf_gw_wisp *all);
+/* The payload of an extension of its INFO. Return: 0: it is a member now; MF_E_BAD; MF_E_FULL: too many WebSockets of that name */
+int mf_wisp_check_password(struct mf_wisp_front *w, struct mf_span payload);
+int mf_wisp_check_key(struct mf_wisp_front *w, struct mf_span payload);
 
 /* --- front_wisp_hello.c --------------------------------------------------------------------------------------------------- */
 

@@ -47,6 +47,12 @@ struct mf_gateway_login {
 	char *name, *password;
 };
 
+/* The same by a public key of Ed25519, its 32 bytes (RFC 8032) */
+struct mf_gateway_wisp_key {
+	char *name;
+	uint8_t key[32];
+};
+
 /* How a client may say who it is; none of them: nobody is asked. */
 enum {
 	MF_GW_BY_SESSION = 1, /* a session token: cookie, bearer, subprotocol */
@@ -170,6 +176,8 @@ struct mf_gateway_options {
 		stall_ms; /* a server that takes nothing while others wait for it is ended: 30,000 */
 	const struct mf_gateway_login *wisp_logins;
 	size_t wisp_login_cnt;
+	const struct mf_gateway_wisp_key *wisp_keys;
+	size_t wisp_key_cnt;
 	const struct mf_gateway_target *targets;
 	size_t target_cnt;
 	const char *version;

@@ -155,6 +155,22 @@ int mf_wisp_password_read(struct mf_span payload, struct mf_span *ret_name,
 	return 0;
 }
 
+int mf_wisp_key_read(struct mf_span payload, struct mf_wisp_key_proof *ret)
+{
+	const size_t sha256 = 32, sha512 = 64;
+	size_t hash;
+
+	if (payload.len != 1 + sha256 + MF_WISP_SIGNATURE &&
+	    payload.len != 1 + sha512 + MF_WISP_SIGNATURE)
+		return MF_E_BAD;
+	if (payload.ptr[0] != MF_WISP_ED25519)
+		return MF_E_BAD;
+	hash = payload.len - 1 - MF_WISP_SIGNATURE;
+	ret->hash = mf_span_sub(payload, 1, hash);
+	ret->signature = mf_span_sub(payload, 1 + hash, MF_WISP_SIGNATURE);
+	return 0;
+}
+
 /* The last of @path's segments, without its slash, which is cut off with it. */
 static struct mf_span cut_last(struct mf_span *path)
 {

@@ -62,6 +62,11 @@ enum mf_wisp_extension_id {
 	MF_WISP_EXT_CONFIRM, /* of a stream that is open, by CONTINUE */
 };
 
+enum { MF_WISP_ED25519 = 1 }; /* algorithms of MF_WISP_EXT_KEY, a bit each */
+
+#define MF_WISP_CHALLENGE 64 /* bytes that a client signs */
+#define MF_WISP_SIGNATURE 64
+
 struct mf_wisp_packet {
 	uint8_t type; /* may be none of enum mf_wisp_type */
 	uint32_t stream;
@@ -124,6 +129,21 @@ int mf_wisp_next_extension(struct mf_span *list, struct mf_wisp_extension *ret);
  */
 int mf_wisp_password_read(struct mf_span payload, struct mf_span *ret_name,
 			  struct mf_span *ret_password);
+
+/* A client's answer to a challenge. */
+struct mf_wisp_key_proof {
+	struct mf_span hash; /* of its public key: SHA-256 or SHA-512, by its length */
+	struct mf_span signature;
+};
+
+/**
+ * mf_wisp_key_read() - A client's part of MF_WISP_EXT_KEY
+ *
+ *	algorithm:u8, SHA-256 of the public key (before draft 6: SHA-512), signature of the challenge
+ *
+ * Return: 0; MF_E_BAD, also for any algorithm but Ed25519
+ */
+int mf_wisp_key_read(struct mf_span payload, struct mf_wisp_key_proof *ret);
 
 /*
  * Where a WebSocket of these protocols leads, by its path: behind the path that is served come

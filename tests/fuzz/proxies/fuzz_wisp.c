@@ -20,6 +20,7 @@ static void look_into(const struct mf_wisp_packet *p)
 	struct mf_wisp_extension ext;
 	struct mf_wisp_connect c;
 	struct mf_span name, password, list;
+	struct mf_wisp_key_proof proof;
 	struct mf_wisp_info info;
 	size_t sum = 2;
 
@@ -33,6 +34,11 @@ static void look_into(const struct mf_wisp_packet *p)
 			if (mf_wisp_password_read(ext.payload, &name, &password) == 0)
 				MF_MUST(lies_in(name, ext.payload) &&
 					lies_in(password, ext.payload));
+			if (mf_wisp_key_read(ext.payload, &proof) == 0)
+				MF_MUST(lies_in(proof.hash, ext.payload) &&
+					lies_in(proof.signature, ext.payload) &&
+					1 + proof.hash.len + proof.signature.len ==
+						ext.payload.len);
 		}
 		MF_MUST(sum == p->payload.len && list.len == 0);
 	}

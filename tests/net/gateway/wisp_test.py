@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Wisp, wsproxy and websockify of moonfence gateway: exact bytes, and other people's clients."""
-import multiprocessing, os, random, selectors, shutil, socket, struct, subprocess, threading, time, unittest
+import base64, hashlib, multiprocessing, os, random, selectors, shutil, socket, struct, subprocess, threading, time, unittest
 
 from rig import *
 
@@ -609,14 +609,99 @@ class Admission(unittest.TestCase):
         wait_for("its event", lambda: gw.events_of(type="net_connect", reason="session user:bob"))
         self.assertEqual(stop(gw), 0)
 
+    def test_keys(self):
+        def openssl(*args, **kw):
+            return subprocess.run(["openssl", *args], stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=WAIT, **kw).stdout
+        public = {}
+        for who in ("bob", "alice", "eve"):
+            openssl("genpkey", "-algorithm", "ed25519", "-out", f"{TMP}/{who}.pem")
+            public[who] = openssl("pkey", "-in", f"{TMP}/{who}.pem", "-pubout", "-outform", "DER")
+            self.assertEqual(len(public[who]), 44)
+        with open(TMP + "/keys", "w") as f:  # both ways to write one
+            f.write(f"# who\n\nbob:{base64.b64encode(public['bob']).decode()}\nalice:{base64.b64encode(public['alice'][12:]).decode()}\n")
+        with open(TMP + "/passwords", "w") as f:
+            f.write("carol:pw\n")
+
+        def sign(who, what):
+            with open(TMP + "/challenge", "wb") as f:
+                f.write(what)
+            return openssl("pkeyutl", "-sign", "-inkey", f"{TMP}/{who}.pem", "-rawin", "-in", TMP + "/challenge")
+
+        def proof(who, what, hash=hashlib.sha256, algorithm=1):
+            return extension(3, bytes([algorithm]) + hash(public[who][12:]).digest() + sign(who, what))
+
+        keys = ["--auth", "none", "--dns", f"127.0.0.1:{upstream.port}", "--wisp", "key-file=" + TMP + "/keys"]
+        gw = Gateway(*keys)
+        with self.assertRaises(Refused) as e:  # version 1 has no keys
+            gw.ws("/wisp/")
+        self.assertEqual(e.exception.status, 401)
+        seen = set()
+
+        def ask(password=None):
+            """Its INFO to the byte but for the challenge, which is another each time."""
+            w = Wisp(gw, protocol="wisp-v2")
+            op, data = w.ws.recv()
+            offer = bytes.fromhex("05 00000000 02 00  01 00000000") + (extension(2, b"\0") if password else b"") + bytes.fromhex("05 00000000  03 42000000") + (b"\0\1" if password else b"\1\1")
+            self.assertEqual((op, data[:-64]), (2, offer))
+            seen.add(data[-64:])
+            return w, data[-64:]
+        good = (CONTINUE, 0, struct.pack("<I", WINDOW))
+        for who, hash in (("bob", hashlib.sha256), ("alice", hashlib.sha256), ("alice", hashlib.sha512)):
+            w, challenge = ask()
+            said = proof(who, challenge, hash)
+            self.assertEqual(len(said), 5 + 1 + hash().digest_size + 64)
+            w.send(info(extension(1), said))
+            self.assertEqual(w.recv(), good)
+        w.send(connect(1, "who.test", 80))  # policies see the name
+        self.assertEqual(w.until_close(1), (b"", 0x48))
+        wait_for("its event", lambda: gw.events_of(type="net_connect", reason="session user:alice"))
+        self.assertEqual(len(seen), 3)
+        old = seen.pop()
+        bob = hashlib.sha256(public["bob"][12:]).digest()
+        for bad in (lambda c: proof("eve", c),                                  # a key that nobody knows
+                    lambda c: extension(3, b"\1" + bob + sign("eve", c)),       # another's name
+                    lambda c: proof("bob", old),                                # a signature of another WebSocket's
+                    lambda c: proof("bob", c[:-1]),
+                    lambda c: proof("bob", c, algorithm=2), lambda c: proof("bob", c, algorithm=0),
+                    lambda c: proof("bob", c)[:-1], lambda c: extension(3, proof("bob", c)[5:] + b"\0"), lambda c: extension(3), lambda c: extension(3, bytes(97)),
+                    lambda c: extension(3, b"\1" + bob + bytes(64))):
+            w, challenge = ask()
+            said = bad(challenge)
+            w.send(info(extension(1), extension(3, said[5:])), connect(1, "127.0.0.1", echoes.port))
+            self.assertEqual((w.recv(), w.ws.recv_close()), ((CLOSE, 0, b"\xc1"), (1008, b"")))
+        # a password that was not asked for is none
+        for none in (info(extension(1)), info(extension(2, b"\5carolpw")), connect(1, "127.0.0.1", echoes.port)):
+            w, _ = ask()
+            w.send(none)
+            self.assertEqual((w.recv(), w.ws.recv_close()), ((CLOSE, 0, b"\xc2"), (1008, b"")))
+        self.assertEqual(stop(gw), 0)
+        # either will do; a key that is wrong is not helped by a password
+        gw = Gateway(*keys, "--wisp", "password-file=" + TMP + "/passwords")
+        for said, want in ((lambda c: extension(2, b"\5carolpw"), good), (lambda c: proof("bob", c), good), (lambda c: extension(2, b"\5carolno"), (CLOSE, 0, b"\xc0")),
+                           (lambda c: extension(2, b"\5carolpw") + proof("eve", c), (CLOSE, 0, b"\xc1")), (lambda c: b"", (CLOSE, 0, b"\xc2"))):
+            w, challenge = ask(password=True)
+            w.send(info(said(challenge)))
+            self.assertEqual(w.recv(), want)
+        self.assertEqual(stop(gw), 0)
+        # a client that does not know the extension is not asked where nobody is
+        gw = Gateway("--auth", "none")
+        w = Wisp(gw, protocol="wisp-v2")
+        self.assertNotIn(extension(3)[:1] + b"\x42", w.ws.recv()[1])
+        w.send(info(extension(1), proof("eve", b"x")))
+        self.assertEqual(w.recv(), good)
+        self.assertEqual(stop(gw), 0)
+
     def test_options(self):
         def run(*args):
             p = subprocess.run([MOONFENCE, "gateway", "--listen", "127.0.0.1:0", *args], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=WAIT)
             return p.returncode != 0 and p.stderr.splitlines()[0]
         with open(TMP + "/bad", "w") as f:
             f.write("no colon\n")
+        with open(TMP + "/bad-key", "w") as f:  # an Ed25519 key, and one of X25519
+            f.write("a:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\nb:MCowBQYDK2VuAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n")
         for args, want in ((["--wisp", "nothing=1"], "--wisp wants"), (["--wisp", "streams=0"], "--wisp wants"), (["--wisp", "path=wisp"], "--wisp wants"),
                            (["--wisp", "path=/wisp/"], "--wisp wants"), (["--wisp", "password-file=" + TMP + "/bad"], ":1: 'name:password' is wanted"),
+                           (["--wisp", "key-file=" + TMP + "/bad"], ":1: 'name:key' is wanted"), (["--wisp", "key-file=" + TMP + "/bad-key"], ":2: 'name:key' is wanted"),
                            (["--target-file", TMP + "/bad"], ":1: 'token: host:port' is wanted"), (["--target-file", TMP + "/none"], "cannot read"),
                            (["--target", "=127.0.0.1:1"], "--target wants"), (["--target", "a=b"], "--target wants"), (["--target", "a=b:0"], "--target wants")):
             self.assertIn(want, run(*args))
