@@ -86,6 +86,10 @@ static int take_word(struct mf_gateway_command *g, const char *word, size_t all)
 		g->opt.l2.origin_required = true;
 		return 0;
 	}
+	if (!eq && IS("ipv6")) {
+		g->opt.l2.ipv6 = true;
+		return 0;
+	}
 	if (!eq)
 		return MF_E_INVAL;
 	if (IS("rooms"))

@@ -14,6 +14,7 @@
 
 #include "capture/pcapng_write.h"
 #include "cli/gateway_guests.h"
+#include "cli/vm_echo.h"
 #include "cli/vm_stack.h"
 #include "nic/frame_l2.h"
 #include "nic/guest_net.h"
@@ -27,6 +28,18 @@ enum {
 	MF_GUESTS_MESSAGE_MAX = MF_FRAME_MAX + MF_L2_HEAD,
 	MF_GUESTS_PACKET_MAX = 65535,
 };
+
+/* The networks of guests, which are all the same: a /24, a /48, and the router in them. */
+#define MF_GUESTS_NET4 10, 0, 2
+#define MF_GUESTS_NET6 0xfd, 0x6d, 0x6f, 0x6f, 0x6e, 0x67
+#define MF_GUESTS_ROUTER4         \
+	{                         \
+		MF_GUESTS_NET4, 2 \
+	}
+#define MF_GUESTS_ROUTER6                \
+	{                                \
+		MF_GUESTS_NET6, [15] = 2 \
+	}
 
 /* Guests that are on one network. */
 struct mf_gateway_segment {
@@ -60,10 +73,12 @@ struct mf_gateway_guests {
 	struct mf_gateway_guests_options options;
 	struct mf_gateway_frames frames;
 	struct mf_vm_stack *stack;
+	struct mf_vm_echo *echo;
 	struct event_base *base;
 	struct mf_proxy *proxy;
 	struct mf_gateway *gateway;
 	struct event *accepts, *later, *linger;
+	struct event *adverts; /* of routers, again; NULL: without IPv6 there are none */
 	struct mf_gateway_segment *segments;
 	struct mf_gateway_wire **wires; /* by number */
 	uint32_t room, last;
@@ -117,6 +132,10 @@ void mf_guests_observe(void *ctx, struct mf_guest *guest, bool from_guest, const
 
 /** mf_guests_packet() - mf_guest_net_ops.packet */
 void mf_guests_packet(void *ctx, struct mf_guest *guest, uint8_t *pkt, size_t len);
+/** mf_guests_echo() - mf_guest_net_ops.echo */
+void mf_guests_echo(void *ctx, struct mf_guest *guest, const struct mf_view *request);
+/** mf_guests_make_echo() - Who takes pings beyond the router. Return: 0, MF_E_NOMEM */
+int mf_guests_make_echo(struct mf_gateway_guests *all);
 /** mf_guests_own() - mf_vm_stack_options.own: whose a flow is, and whether the floor lets it through */
 int mf_guests_own(void *ctx, struct mf_session_flow *flow);
 /** mf_guests_begin_flows() - Return: 0, MF_E_NOMEM */

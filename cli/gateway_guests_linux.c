@@ -13,6 +13,7 @@ enum {
 	CONNS_EACH = 1024,
 	HALF_OPEN = 128,
 	BYTES_EACH = 8 << 20,
+	ADVERTS_S = 60, /* how often it is looked whether one is due */
 	LINGER_S =
 		15, /* questions of DNS that are on their way when a wire ends are over by then */
 };
@@ -47,15 +48,40 @@ static void free_segment(struct mf_gateway_segment *s)
 	free(s);
 }
 
+/* A guest has been heard: it learns of its router at once. */
+static void on_guest(void *ctx, struct mf_guest *guest, bool leased)
+{
+	struct mf_gateway_wire *w = mf_guest_data(guest);
+
+	(void)ctx;
+	if (!leased && w)
+		mf_guest_net_flush(w->segment->net);
+}
+
+static void on_adverts(evutil_socket_t fd, short what, void *ctx)
+{
+	struct mf_gateway_guests *all = ctx;
+
+	(void)fd;
+	(void)what;
+	for (struct mf_gateway_segment *s = all->segments; s; s = s->next)
+		mf_guest_net_flush(s->net);
+}
+
 static int get_segment(struct mf_gateway_guests *all, const char *room,
 		       struct mf_gateway_segment **ret)
 {
 	struct mf_guest_net_options o = { .size = sizeof(o),
-					  .no6 = true,
+					  .net4 = { MF_GUESTS_NET4 },
+					  .net6 = { MF_GUESTS_NET6 },
+					  .no6 = !all->options.l2.ipv6,
 					  .mac = { 2, 0, 0, 0, 0, 1 },
 					  .names_at_router = true,
 					  .any_mac = true };
-	struct mf_guest_net_ops ops = { .packet = mf_guests_packet, .now = mf_guests_now };
+	struct mf_guest_net_ops ops = { .packet = mf_guests_packet,
+					.echo = mf_guests_echo,
+					.event = on_guest,
+					.now = mf_guests_now };
 	struct mf_gateway_segment *s = find_segment(all, room);
 
 	if (s) {
@@ -199,7 +225,7 @@ static void on_linger(evutil_socket_t fd, short what, void *ctx)
 static void on_close(struct mf_gateway_wire *w)
 {
 	struct mf_gateway_guests *all = w->all;
-	struct mf_addr alias = mf_guests_alias(w, 4);
+	struct mf_addr alias4 = mf_guests_alias(w, 4), alias6 = mf_guests_alias(w, 6);
 
 	for (struct mf_gateway_wire **at = &all->ended; *at; at = &(*at)->ended_next)
 		if (*at == w) {
@@ -213,7 +239,9 @@ static void on_close(struct mf_gateway_wire *w)
 		event_free(w->timer);
 	if (w->pcap)
 		(void)mf_pcapng_close(w->pcap, true, NULL);
-	mf_proxy_forget_client(all->proxy, &alias);
+	mf_proxy_forget_client(all->proxy, &alias4);
+	if (all->options.l2.ipv6)
+		mf_proxy_forget_client(all->proxy, &alias6);
 	all->wires[w->number] = NULL;
 	w->closed_ns = mf_guests_now(NULL);
 	w->next = NULL;
@@ -275,7 +303,11 @@ int mf_gateway_guests_new(const struct mf_gateway_guests_options *options,
 						  .let_go = on_let_go,
 						  .get_stats = on_get_stats,
 						  .ctx = all };
-	r = mf_vm_stack_new(&o, &all->stack, err);
+	r = mf_guests_make_echo(all);
+	if (r < 0)
+		(void)mf_err_set(err, r, "out of memory");
+	if (r == 0)
+		r = mf_vm_stack_new(&o, &all->stack, err);
 	if (r < 0) {
 		mf_gateway_guests_free(all);
 		return r;
@@ -292,6 +324,7 @@ const struct mf_gateway_frames *mf_gateway_guests_frames(const struct mf_gateway
 void mf_gateway_guests_get_ops(struct mf_gateway_guests *all, struct mf_session_ops *ret)
 {
 	mf_vm_stack_get_ops(all->stack, ret);
+	mf_vm_echo_get_ops(all->echo, ret);
 }
 
 int mf_gateway_guests_begin(struct mf_gateway_guests *all, struct event_base *base,
@@ -303,25 +336,34 @@ int mf_gateway_guests_begin(struct mf_gateway_guests *all, struct event_base *ba
 	all->linger = evtimer_new(base, on_linger, all);
 	if (!all->linger || mf_guests_begin_flows(all) < 0)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
+	if (!all->options.l2.ipv6)
+		return 0;
+	all->adverts = event_new(base, -1, EV_PERSIST, on_adverts, all);
+	if (!all->adverts || event_add(all->adverts, &(struct timeval){ .tv_sec = ADVERTS_S }) < 0)
+		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	return 0;
 }
 
 void mf_gateway_guests_end(struct mf_gateway_guests *all)
 {
-	if (all)
-		mf_vm_stack_end(all->stack);
+	if (!all)
+		return;
+	mf_vm_stack_end(all->stack);
+	mf_vm_echo_end(all->echo);
 }
 
 void mf_gateway_guests_free(struct mf_gateway_guests *all)
 {
-	struct event *events[3];
+	struct event *events[4];
 
 	if (!all)
 		return;
 	mf_vm_stack_free(all->stack);
+	mf_vm_echo_free(all->echo);
 	events[0] = all->accepts;
 	events[1] = all->later;
 	events[2] = all->linger;
+	events[3] = all->adverts;
 	for (unsigned i = 0; i < MF_ARRAY_SIZE(events); i++)
 		if (events[i])
 			event_free(events[i]);

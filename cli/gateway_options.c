@@ -165,7 +165,8 @@ static const struct mf_option options[] = {
 	  "guests that send Ethernet frames: off; or, with commas, max=N, session-max=N, "
 	  "address-max=N channels (default: 4096, any, any), rate=N messages a second, bytes=N, "
 	  "frame=BYTES, control=BYTES, queue=BYTES, tcp=N connections of a guest, ping-ms=N, "
-	  "idle-ms=N, origin (one is wanted), raw=PATH (default: /raw), rooms=none, session or all "
+	  "idle-ms=N, ipv6, origin (one is wanted), raw=PATH (default: /raw), rooms=none, session "
+	  "or all "
 	  "(guests with the same ?room= see each other)" },
 	{ OPT_PCAP, 0, "pcap", "DIR", "write the frames of each guest into a pcapng file there" },
 	{ OPT_WISP, 0, "wisp", "NAME=VALUE",

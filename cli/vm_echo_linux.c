@@ -13,32 +13,51 @@
 	1232u /* payload of a request, in an error: IPv6 takes no more (RFC 4443 2.4 (c)) */
 
 struct mf_vm_echo {
-	struct mf_guest_net *net;
+	struct mf_vm_echo_wires wires;
 	struct mf_proxy *proxy;
 	struct event *later;
-	void (*changed)(void *ctx);
-	void *ctx;
 	uint8_t packet[PACKET_ROOM];
 };
 
 static void send_packet(struct mf_vm_echo *e, uint8_t *pkt, size_t len)
 {
-	(void)mf_guest_net_packet_whole(e->net, pkt, len);
+	e->wires.packet(e->wires.ctx, pkt, len);
 	if (e->later)
 		event_active(e->later, EV_TIMEOUT, 0);
 }
 
 /* ---- to the proxy ------------------------------------------------------------------------------------------------ */
 
+static const uint8_t *router(const struct mf_vm_echo *e, uint8_t family)
+{
+	return e->wires.router(e->wires.ctx, family);
+}
+
+static void tell(struct mf_vm_echo *e, const struct mf_view *v, const struct mf_icmp_error *error)
+{
+	size_t len;
+
+	if (mf_build_icmp_error(v, error, e->packet, sizeof(e->packet), &len) == 0)
+		send_packet(e, e->packet, len);
+}
+
 /* RFC 792, RFC 4443 3.3 */
 static void tell_exceeded(struct mf_vm_echo *e, const struct mf_view *v)
 {
-	const struct mf_icmp_error error = { .type = v->flow.family == 4 ? 11 : 3,
-					     .from = mf_guest_net_router(e->net, v->flow.family) };
-	size_t len;
+	tell(e, v,
+	     &(struct mf_icmp_error){ .type = v->flow.family == 4 ? 11 : 3,
+				      .from = router(e, v->flow.family) });
+}
 
-	if (mf_build_icmp_error(v, &error, e->packet, sizeof(e->packet), &len) == 0)
-		send_packet(e, e->packet, len);
+/* As the proxies' own refusals: from whom it was sent to. */
+static void tell_prohibited(struct mf_vm_echo *e, const struct mf_view *v)
+{
+	bool six = v->flow.family == 6;
+
+	tell(e, v,
+	     &(struct mf_icmp_error){ .type = six ? 1 : 3,
+				      .code = six ? MF_ICMPV6_ADMIN_PROHIBITED
+						  : MF_ICMP_ADMIN_PROHIBITED });
 }
 
 void mf_vm_echo_take(struct mf_vm_echo *e, const struct mf_view *v)
@@ -60,7 +79,11 @@ void mf_vm_echo_take(struct mf_vm_echo *e, const struct mf_view *v)
 	}
 	flow.server.port = 0;
 	/* an IPv4 address in an IPv6 packet is nobody's */
-	if (e->proxy && flow.client.addr.family == flow.server.addr.family)
+	if (!e->proxy || flow.client.addr.family != flow.server.addr.family)
+		return;
+	if (e->wires.own && e->wires.own(e->wires.ctx, &flow) < 0)
+		tell_prohibited(e, v);
+	else
 		mf_proxy_take_echo(e->proxy, &flow, &echo);
 }
 
@@ -105,9 +128,8 @@ static void on_error(void *ctx, const struct mf_session_flow *flow,
 	struct mf_icmp_error made = { .type = error->type,
 				      .code = error->code,
 				      .param = error->info,
-				      .from = error->from.family == family
-						      ? error->from.bytes
-						      : mf_guest_net_router(e->net, family) };
+				      .from = error->from.family == family ? error->from.bytes
+									   : router(e, family) };
 	size_t n = request->len < QUOTED_MAX ? request->len : QUOTED_MAX, len;
 	struct mf_flow f;
 	struct mf_view v;
@@ -136,23 +158,20 @@ static void on_later(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd;
 	(void)what;
-	e->changed(e->ctx);
+	e->wires.changed(e->wires.ctx);
 }
 
-struct mf_vm_echo *mf_vm_echo_new(struct mf_guest_net *net)
+struct mf_vm_echo *mf_vm_echo_new(const struct mf_vm_echo_wires *wires)
 {
 	struct mf_vm_echo *e = calloc(1, sizeof(*e));
 
 	if (e)
-		e->net = net;
+		e->wires = *wires;
 	return e;
 }
 
-int mf_vm_echo_begin(struct mf_vm_echo *e, struct event_base *base, struct mf_proxy *proxy,
-		     void (*changed)(void *ctx), void *ctx)
+int mf_vm_echo_begin(struct mf_vm_echo *e, struct event_base *base, struct mf_proxy *proxy)
 {
-	e->changed = changed;
-	e->ctx = ctx;
 	e->proxy = proxy;
 	e->later = evtimer_new(base, on_later, e);
 	return e->later ? 0 : MF_E_NOMEM;

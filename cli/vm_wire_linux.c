@@ -459,6 +459,18 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 	flush(ctx);
 }
 
+static void on_echo_packet(void *ctx, uint8_t *pkt, size_t len)
+{
+	struct mf_vm_wire *w = ctx;
+
+	(void)mf_guest_net_packet_whole(w->net, pkt, len);
+}
+
+static const uint8_t *router(void *ctx, uint8_t family)
+{
+	return mf_guest_net_router(((struct mf_vm_wire *)ctx)->net, family);
+}
+
 /* ---- guests ------------------------------------------------------------------------------------------------------ */
 
 static void count(struct mf_vm_wire_stats *sum, const struct mf_guest *guest)
@@ -646,6 +658,9 @@ int mf_vm_wire_open(const struct mf_vm_wire_options *options, struct mf_vm_wire 
 	struct mf_guest_net_ops ops = {
 		.packet = on_packet, .echo = on_echo, .event = on_guest, .now = now_ns, .ctx = w
 	};
+	const struct mf_vm_echo_wires echo = {
+		.packet = on_echo_packet, .router = router, .changed = on_stack_changed, .ctx = w
+	};
 	int r;
 
 	if (!w)
@@ -656,7 +671,7 @@ int mf_vm_wire_open(const struct mf_vm_wire_options *options, struct mf_vm_wire 
 		ops.observe = observe;
 	r = mf_guest_net_new(&options->net, &ops, &w->net, err);
 	if (r == 0)
-		w->echo = mf_vm_echo_new(w->net);
+		w->echo = mf_vm_echo_new(&echo);
 	if (r == 0 && !w->echo)
 		r = mf_err_set(err, MF_E_NOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && i < options->place_cnt; i++)
@@ -679,8 +694,7 @@ static int begin(struct mf_vm_wire *w, struct event_base *base, struct mf_proxy 
 
 	w->base = base;
 	w->tick = event_new(base, -1, EV_PERSIST, on_tick, w);
-	if (!w->tick || event_add(w->tick, &tick) ||
-	    mf_vm_echo_begin(w->echo, base, proxy, on_stack_changed, w) < 0)
+	if (!w->tick || event_add(w->tick, &tick) || mf_vm_echo_begin(w->echo, base, proxy) < 0)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && i < w->listener_cnt; i++)
 		r = begin_listener(w, &w->listeners[i], err);

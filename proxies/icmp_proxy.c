@@ -122,19 +122,13 @@ static void on_idle(struct mf_timeout *t, void *ctx)
 		end_flow(f, "idle");
 }
 
-/* A machine has one IPv4 address, and of IPv6 a whole /64. */
-static bool same_client(const struct mf_addr *a, const struct mf_addr *b)
-{
-	return a->family == b->family && memcmp(a->bytes, b->bytes, a->family == 4 ? 4 : 8) == 0;
-}
-
 static void make_room(struct mf_icmp_proxy *icmp, const struct mf_session_flow *ends)
 {
 	struct mf_icmp_flow *own = NULL;
 	unsigned cnt = 0;
 
 	for (struct mf_icmp_flow *f = icmp->newest; f; f = f->older) {
-		if (!same_client(&f->ends.client.addr, &ends->client.addr))
+		if (!mf_proxy_same_client(&f->ends.client.addr, &ends->client.addr))
 			continue;
 		own = f;
 		cnt++;
@@ -324,6 +318,15 @@ void mf_icmp_proxy_cut(struct mf_icmp_proxy *icmp)
 {
 	while (icmp->oldest)
 		end_flow(icmp->oldest, icmp->proxy->cut ? "policy" : "session_end");
+}
+
+void mf_icmp_proxy_forget(struct mf_icmp_proxy *icmp, const struct mf_addr *client)
+{
+	for (struct mf_icmp_flow *f = icmp->oldest, *next; f; f = next) {
+		next = f->newer;
+		if (mf_proxy_same_client(&f->ends.client.addr, client))
+			end_flow(f, "session_end");
+	}
 }
 
 void mf_icmp_proxy_free(struct mf_icmp_proxy *icmp)

@@ -152,6 +152,8 @@ void mf_proxy_forget_client(struct mf_proxy *p, const struct mf_addr *client)
 {
 	if (p->udp)
 		mf_udp_proxy_forget(p->udp, client);
+	if (p->icmp)
+		mf_icmp_proxy_forget(p->icmp, client);
 }
 
 void mf_proxy_take_names(struct mf_proxy *p, int fd, const struct mf_session_flow *flow)

@@ -199,8 +199,8 @@ void mf_proxy_take_echo(struct mf_proxy *proxy, const struct mf_session_flow *fl
 			const struct mf_session_echo *echo);
 
 /**
- * mf_proxy_forget_client() - Whoever has this address has gone: its UDP flows end, and nothing points at its member through them
- * Cost: one pass over all UDP flows
+ * mf_proxy_forget_client() - Whoever has this address, or this /64 of IPv6, has gone
+ * Its UDP flows and pings end, and nothing points at its member through them. Cost: one pass over all UDP flows and pings
  */
 void mf_proxy_forget_client(struct mf_proxy *proxy, const struct mf_addr *client);
 

@@ -64,6 +64,11 @@ void mf_judged_keep(struct mf_proxy *p, const struct mf_session_flow *flow,
 struct mf_kept *mf_judged_take(struct mf_proxy *p, const struct mf_session_flow *flow,
 			       struct mf_ask_result *ret_res);
 void mf_judged_free(struct mf_judged *judged);
+/* A machine has one IPv4 address, and of IPv6 a whole /64. */
+static inline bool mf_proxy_same_client(const struct mf_addr *a, const struct mf_addr *b)
+{
+	return a->family == b->family && memcmp(a->bytes, b->bytes, a->family == 4 ? 4 : 8) == 0;
+}
 /* The flow that a listener's socket sees. Return: false: nobody's */
 bool mf_proxy_find_flow(struct mf_proxy *p, enum mf_proto proto, const struct mf_endpoint *peer,
 			const struct mf_endpoint *local, struct mf_session_flow *ret);
@@ -85,6 +90,7 @@ void mf_udp_proxy_take(struct mf_udp_proxy *udp, const struct mf_session_flow *e
 void mf_icmp_proxy_take(struct mf_proxy *p, const struct mf_session_flow *ends,
 			const struct mf_session_echo *echo);
 void mf_icmp_proxy_cut(struct mf_icmp_proxy *icmp);
+void mf_icmp_proxy_forget(struct mf_icmp_proxy *icmp, const struct mf_addr *client);
 void mf_icmp_proxy_free(struct mf_icmp_proxy *icmp); /* NULL is fine */
 
 #endif

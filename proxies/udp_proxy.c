@@ -647,7 +647,7 @@ void mf_udp_proxy_forget(struct mf_udp_proxy *udp, const struct mf_addr *client)
 {
 	for (struct mf_udp_flow *f = udp->oldest, *next; f; f = next) {
 		next = mf_udp_flow_next(f);
-		if (mf_addr_eq(&f->ends.client.addr, client))
+		if (mf_proxy_same_client(&f->ends.client.addr, client))
 			mf_udp_flow_close(f, "session_end");
 	}
 }

@@ -83,6 +83,7 @@ struct mf_gateway_l2_options {
 	uint32_t idle_ms;     /* a tunnel that says nothing for so long ends; 0: does not */
 	uint32_t queue_max;   /* bytes that wait for a channel: 1,048,576 */
 	uint32_t tcp_max;     /* connections of a guest: 1,024 */
+	bool ipv6;	      /* guests have IPv6, too */
 	bool origin_required; /* upgrades of tunnels without an Origin are refused */
 	const char *raw_path; /* NULL: /raw */
 	enum mf_gateway_rooms rooms;
