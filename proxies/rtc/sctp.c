@@ -118,8 +118,11 @@ static void set_rules(void)
 	usrsctp_sysctl_set_sctp_blackhole(2); /* no answers to what belongs to nobody */
 	/* one path, known to be there: a browser's own values */
 	usrsctp_sysctl_set_sctp_initial_cwnd(10);
-	usrsctp_sysctl_set_sctp_max_burst_default(0); /* the window is limit enough */
-	usrsctp_sysctl_set_sctp_fr_max_burst_default(0);
+	/* a browser's socket holds some 100 packets: a whole window at once would be lost, and lost again when it is sent again */
+	usrsctp_sysctl_set_sctp_max_burst_default(10);
+	usrsctp_sysctl_set_sctp_fr_max_burst_default(4);
+	/* usrsctp counts fast retransmissions of a chunk here too, and those say nothing of a peer that has gone: consent does (RFC 7675) */
+	usrsctp_sysctl_set_sctp_assoc_rtx_max_default(60);
 	usrsctp_sysctl_set_sctp_rto_min_default(200);
 	usrsctp_sysctl_set_sctp_rto_initial_default(1000);
 	usrsctp_sysctl_set_sctp_rto_max_default(10000);
@@ -462,9 +465,11 @@ static void read_notification(struct mf_sctp *s, size_t len)
 			}
 			break;
 		case SCTP_RESTART: /* WebRTC has none: a new peer would have a new DTLS connection */
-		case SCTP_COMM_LOST:
 		case SCTP_CANT_STR_ASSOC:
 			go_down(s, false);
+			break;
+		case SCTP_COMM_LOST: /* with the ABORT where it was the peer who said it */
+			go_down(s, len > sizeof(n.sn.sn_assoc_change));
 			break;
 		case SCTP_SHUTDOWN_COMP:
 			go_down(s, true);
@@ -520,7 +525,7 @@ static bool read_one(struct mf_sctp *s)
 
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-			go_down(s, false);
+			go_down(s, errno == ECONNRESET);
 		return false;
 	}
 	if (n == 0) {

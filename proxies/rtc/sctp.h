@@ -46,7 +46,7 @@ struct mf_sctp_handler {
 	void (*reset_done)(void *ctx, uint16_t stream);
 	/* After mf_sctp_send() said MF_E_AGAIN */
 	void (*room)(void *ctx);
-	/* Not there any more; @peer: by an orderly shutdown. Nothing follows */
+	/* Not there any more; @peer: because it said so. Nothing follows */
 	void (*down)(void *ctx, bool peer);
 };
 

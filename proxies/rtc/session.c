@@ -113,8 +113,8 @@ static void on_down(void *ctx, bool peer)
 {
 	struct mf_rtc_session *s = ctx;
 
-	/* browsers abort an association to close it: the same as an orderly end, once it stood */
-	mf_rtc_session_end(s, peer || s->connected ? MF_RTC_END_PEER : MF_RTC_END_SCTP);
+	/* browsers abort an association to close it: the same as an orderly end */
+	mf_rtc_session_end(s, peer ? MF_RTC_END_PEER : MF_RTC_END_SCTP);
 }
 
 static const struct mf_sctp_handler sctp_handler = {
