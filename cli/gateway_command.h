@@ -184,6 +184,13 @@ int mf_gateway_options_take(struct mf_gateway_command *g, const char *name, cons
 /** mf_gateway_take_relay() - --relay. Return: 0; an exit status, and what was wrong has been said */
 int mf_gateway_take_relay(const struct mf_usage *usage, struct mf_gateway_command *g,
 			  const char *value);
+/** mf_gateway_take_limit(), mf_gateway_take_expire() - --limit, --expire. Return: as that */
+int mf_gateway_take_limit(const struct mf_usage *usage, struct mf_gateway_command *g,
+			  const char *value);
+int mf_gateway_take_expire(const struct mf_usage *usage, struct mf_gateway_command *g,
+			   const char *value);
+/** mf_gateway_keep_members_ms() - How long sessions are known that have nothing open: their quotas are */
+uint32_t mf_gateway_keep_members_ms(const struct mf_gateway_command *g);
 /** mf_gateway_take_rtc() - One of WebRTC's options. Return: as that */
 int mf_gateway_take_rtc(const struct mf_usage *usage, struct mf_gateway_command *g,
 			enum mf_gateway_rtc_option option, const char *value);

@@ -70,6 +70,8 @@ enum {
 	OPT_DRAIN,
 	OPT_NO_SECCOMP,
 	OPT_ENV,
+	OPT_LIMIT,
+	OPT_EXPIRE,
 };
 
 static const struct mf_option options[] = {
@@ -148,6 +150,12 @@ static const struct mf_option options[] = {
 	{ OPT_CONNECTIONS, 0, "max-connections", "N", "open WebSockets (default: 16384)" },
 	{ OPT_MEMBER_CONNECTIONS, 0, "max-session-connections", "N",
 	  "open TCP connections of one session (default: 1024)" },
+	{ OPT_LIMIT, 0, "limit", "NAME=VALUE",
+	  "a limit of bytes, rates or new connections of a session, an address or all "
+	  "(docs/gateway.md), as session-rate=1M; may be repeated" },
+	{ OPT_EXPIRE, 0, "expire", "KINDS",
+	  "end what a token has opened when its time is over: session, jwt, session,jwt; none "
+	  "(default)" },
 	{ OPT_DIAL_TIMEOUT, 0, "connect-timeout", "SECONDS", "default: 10" },
 	{ OPT_IDLE_TIMEOUT, 0, "idle-timeout", "SECONDS", "of a TCP connection; default: 300" },
 	{ OPT_WEBRTC_PORT, 0, "webrtc-port", "[ADDR:]PORT",
@@ -415,6 +423,10 @@ static int take_option(struct mf_gateway_command *g, int opt, const char *value)
 		return mf_gateway_take_rtc(&usage, g, opt - OPT_WEBRTC_PORT, value);
 	case OPT_RELAY:
 		return mf_gateway_take_relay(&usage, g, value);
+	case OPT_LIMIT:
+		return mf_gateway_take_limit(&usage, g, value);
+	case OPT_EXPIRE:
+		return mf_gateway_take_expire(&usage, g, value);
 	case OPT_ETHERNET:
 		if (mf_gateway_ethernet_option(g, value, &value) < 0)
 			return mf_options_wrong(&usage, "--ethernet does not know '%s'", value);

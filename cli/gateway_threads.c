@@ -164,7 +164,9 @@ int mf_gateway_make_threads(struct mf_gateway_command *g, struct mf_err *err)
 {
 	const struct mf_gateway_house_options house = { .size = sizeof(house),
 							.members_max = g->opt.members_max,
-							.addresses_max = g->opt.addresses_max };
+							.addresses_max = g->opt.addresses_max,
+							.keep_member_ms =
+								mf_gateway_keep_members_ms(g) };
 	const struct mf_dns_cache_options cache = { 0 };
 	int r = mf_gateway_house_new(&house, &g->house, err);
 

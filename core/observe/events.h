@@ -90,6 +90,7 @@
 	X(GUEST_LEFT, "guest_left", true)                               \
 	X(GATEWAY_OPEN, "gateway_open", false)                          \
 	X(GATEWAY_CLOSE, "gateway_close", false)                        \
+	X(GATEWAY_REFUSED, "gateway_refused", false)                    \
 	X(EVENTS_DROPPED, "events_dropped", true)
 
 /* id, name in the JSON, value: STR, INT, BOOL, LIST (of strings) */
@@ -177,6 +178,7 @@
 	X(TRANSPORT, "transport", STR)                     \
 	X(TRASH_TOKEN, "trash_token", STR)                 \
 	X(TTL, "ttl", INT)                                 \
+	X(UNTOLD, "untold", INT)                           \
 	X(UPSTREAM, "upstream", STR)                       \
 	X(URL_PATH, "url_path", STR)                       \
 	X(VERSION, "version", STR)                         \

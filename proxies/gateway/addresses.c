@@ -15,6 +15,8 @@ struct mf_gw_address {
 	struct mf_addr addr; /* the key */
 	struct mf_gw_address *hash_next, *prev, *next;
 	uint32_t sockets; /* open now */
+	uint32_t refs;	  /* those, and others that keep it: it is not in the ring */
+	struct mf_gw_meter meter;
 	struct mf_bucket rates[MF_GW_RATE_NUM];
 };
 
@@ -118,7 +120,7 @@ static struct mf_gw_address *get(struct mf_gw_addresses *all, const struct mf_ad
 	while (a && !mf_addr_eq(&a->addr, &key))
 		a = a->hash_next;
 	if (a) {
-		if (a->sockets == 0) {
+		if (a->refs == 0) {
 			unlink_quiet(a);
 			link_quiet(all, a);
 		}
@@ -140,6 +142,18 @@ static struct mf_gw_address *get(struct mf_gw_addresses *all, const struct mf_ad
 	all->cnt++;
 	link_quiet(all, a);
 	return a;
+}
+
+static void keep(struct mf_gw_address *a)
+{
+	if (a->refs++ == 0)
+		unlink_quiet(a);
+}
+
+static void let_go(struct mf_gw_addresses *all, struct mf_gw_address *a)
+{
+	if (--a->refs == 0)
+		link_quiet(all, a);
 }
 
 bool mf_gw_address_take(struct mf_gw_addresses *all, const struct mf_addr *addr,
@@ -165,8 +179,10 @@ struct mf_gw_address *mf_gw_address_open(struct mf_gw_addresses *all, const stru
 	a = get(all, addr);
 	if (a && max && a->sockets >= max)
 		a = NULL;
-	if (a && a->sockets++ == 0)
-		unlink_quiet(a);
+	if (a) {
+		a->sockets++;
+		keep(a);
+	}
 	pthread_mutex_unlock(&all->lock);
 	return a;
 }
@@ -174,7 +190,33 @@ struct mf_gw_address *mf_gw_address_open(struct mf_gw_addresses *all, const stru
 void mf_gw_address_close(struct mf_gw_addresses *all, struct mf_gw_address *a)
 {
 	pthread_mutex_lock(&all->lock);
-	if (--a->sockets == 0)
-		link_quiet(all, a);
+	a->sockets--;
+	let_go(all, a);
 	pthread_mutex_unlock(&all->lock);
+}
+
+struct mf_gw_address *mf_gw_address_ref(struct mf_gw_addresses *all, const struct mf_addr *addr)
+{
+	struct mf_gw_address *a;
+
+	pthread_mutex_lock(&all->lock);
+	a = get(all, addr);
+	if (a)
+		keep(a);
+	pthread_mutex_unlock(&all->lock);
+	return a;
+}
+
+void mf_gw_address_unref(struct mf_gw_addresses *all, struct mf_gw_address *a)
+{
+	if (!a)
+		return;
+	pthread_mutex_lock(&all->lock);
+	let_go(all, a);
+	pthread_mutex_unlock(&all->lock);
+}
+
+struct mf_gw_meter *mf_gw_address_meter(struct mf_gw_address *a)
+{
+	return &a->meter;
 }

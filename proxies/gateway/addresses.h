@@ -11,6 +11,7 @@
 #define MF_PROXIES_GATEWAY_ADDRESSES_H
 
 #include "core/base/addr.h"
+#include "proxies/gateway/meter.h"
 
 /* So many tokens come a second; a thing costs one. Zeroed: full. */
 struct mf_bucket {
@@ -23,7 +24,13 @@ bool mf_bucket_take(struct mf_bucket *b, uint32_t per_minute, uint32_t burst, ui
 
 struct mf_gw_addresses;
 
-enum mf_gw_rate { MF_GW_RATE_REQUESTS, MF_GW_RATE_QUESTIONS, MF_GW_RATE_NUM };
+enum mf_gw_rate {
+	MF_GW_RATE_REQUESTS,
+	MF_GW_RATE_QUESTIONS,
+	MF_GW_RATE_FLOWS,
+	MF_GW_RATE_REFUSALS, /* that are told as events */
+	MF_GW_RATE_NUM
+};
 
 struct mf_gw_address;
 
@@ -42,5 +49,10 @@ bool mf_gw_address_take(struct mf_gw_addresses *all, const struct mf_addr *addr,
 struct mf_gw_address *mf_gw_address_open(struct mf_gw_addresses *all, const struct mf_addr *addr,
 					 uint32_t max);
 void mf_gw_address_close(struct mf_gw_addresses *all, struct mf_gw_address *a);
+/** mf_gw_address_ref() - Its entry without anything open, valid until mf_gw_address_unref(). Return: NULL: as above */
+struct mf_gw_address *mf_gw_address_ref(struct mf_gw_addresses *all, const struct mf_addr *addr);
+void mf_gw_address_unref(struct mf_gw_addresses *all, struct mf_gw_address *a); /* NULL is fine */
+/** mf_gw_address_meter() - Of an entry that is open or referred to; any thread */
+struct mf_gw_meter *mf_gw_address_meter(struct mf_gw_address *a);
 
 #endif

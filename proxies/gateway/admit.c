@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <time.h>
 
 #include "core/base/hex.h"
 #include "proxies/gateway/gateway_int.h"
@@ -146,21 +145,24 @@ static bool find_key_field(const struct mf_http_request *req, struct mf_span *re
 
 /* --- whether they are good ------------------------------------------------------------------------------------------------ */
 
-static int64_t now_ms(void)
+/* What is good for a time only: the shortest, where several are wanted. */
+static void note_until(struct mf_gateway *gw, unsigned kind, int64_t until_ms,
+		       struct mf_gw_who *who)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	if (gw->opt.expire & kind && (who->until_ms == 0 || until_ms < who->until_ms))
+		who->until_ms = until_ms;
 }
 
 static bool take_session(struct mf_gateway *gw, struct mf_span text, struct mf_gw_who *who)
 {
 	struct mf_token t;
 
-	if (mf_keyring_read_token(gw->opt.keys, text, now_ms(), &t) < 0)
+	if (mf_keyring_read_token(gw->opt.keys, text, mf_gw_now_ms(), &t) < 0)
 		return false;
 	memcpy(who->sid, t.sid, sizeof(who->sid));
+	/* "exp" is any finite number */
+	note_until(gw, MF_GW_BY_SESSION, t.exp_s < 1e12 ? (int64_t)(t.exp_s * 1000) : INT64_MAX,
+		   who);
 	return true;
 }
 
@@ -169,7 +171,7 @@ static bool take_jwt(struct mf_gateway *gw, struct mf_span text, struct mf_gw_wh
 	const struct mf_gateway_options *o = &gw->opt;
 	char origin[MF_ORIGIN_ROOM];
 	struct mf_jwt *t = malloc(sizeof(*t));
-	bool good = t && mf_keyring_read_jwt(o->keys, text, now_ms() / 1000, t) == 0;
+	bool good = t && mf_keyring_read_jwt(o->keys, text, mf_gw_now_ms() / 1000, t) == 0;
 
 	good = good && (!o->jwt_audience || (t->has_aud && strcmp(t->aud, o->jwt_audience) == 0)) &&
 	       (!o->jwt_issuer || (t->has_iss && strcmp(t->iss, o->jwt_issuer) == 0));
@@ -179,6 +181,8 @@ static bool take_jwt(struct mf_gateway *gw, struct mf_span text, struct mf_gw_wh
 	if (good) {
 		memcpy(who->sid, t->sid, sizeof(who->sid));
 		who->by_jwt = true;
+		note_until(gw, MF_GW_BY_JWT,
+			   t->exp_s < INT64_MAX / 1000 ? t->exp_s * 1000 : INT64_MAX, who);
 	}
 	free(t);
 	return good;
@@ -275,8 +279,10 @@ static unsigned read_cookie(struct mf_gateway *gw, const struct mf_http_request 
 	ret->has_cookie = true;
 	if (gw->opt.auth & MF_GW_BY_SESSION)
 		return MF_GW_BY_SESSION;
-	if (gw->opt.auth)
+	if (gw->opt.auth) {
 		ret->sid[0] = '\0';
+		ret->until_ms = 0;
+	}
 	return 0;
 }
 
@@ -313,9 +319,14 @@ struct mf_gw_member *mf_gw_who_member(struct mf_gateway *gw, const struct mf_htt
 				      const struct mf_gw_who *who)
 {
 	char text[MF_ADDR_TEXT_MAX];
+	struct mf_gw_member *m;
 
-	if (who->sid[0])
-		return mf_gw_member_get(gw->members, who->sid);
+	if (who->sid[0]) {
+		m = mf_gw_member_get(gw->members, who->sid);
+		if (m)
+			mf_gw_expiry_raise(m, who->until_ms);
+		return m;
+	}
 	mf_addr_format(&req->peer.addr, text, sizeof(text));
 	return mf_gw_member_get(gw->members, text[0] ? text : "-");
 }

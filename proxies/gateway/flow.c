@@ -635,6 +635,12 @@ static void on_soon(evutil_socket_t fd, short what, void *ctx)
 	leave(f);
 }
 
+static void refuse(struct mf_gw_flow *f, enum mf_gw_why why, enum mf_gateway_refusal reason)
+{
+	mf_gw_refused_as(f->gw, &f->to.client, f->member->id, "flow", reason, 0);
+	fail(f, why);
+}
+
 /* --- what fronts call ----------------------------------------------------------------------------------------------------- */
 
 int mf_gw_flow_open(struct mf_gateway *gw, struct mf_gw_member *member,
@@ -663,7 +669,9 @@ int mf_gw_flow_open(struct mf_gateway *gw, struct mf_gw_member *member,
 	gw->stats.flows++;
 	gw->stats.flows_open++;
 	if (member->flows++ >= gw->opt.member_flows_max)
-		fail(f, MF_GW_LIMIT);
+		refuse(f, MF_GW_LIMIT, MF_GW_REFUSED_MEMBER_FLOWS);
+	else if (!mf_gw_take_flow(gw, member, &client->addr))
+		refuse(f, MF_GW_TOO_FAST, MF_GW_REFUSED_FLOW_RATE);
 	else
 		soon(f);
 	*ret = f;

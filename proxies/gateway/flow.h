@@ -34,7 +34,8 @@ enum mf_gw_why {
 	MF_GW_TIMED_OUT,  /* ... that answers */
 	MF_GW_IDLE,
 	MF_GW_RESET,
-	MF_GW_LIMIT, /* the member has too many */
+	MF_GW_LIMIT,	/* the member has too many */
+	MF_GW_TOO_FAST, /* it, its address or all open them too fast */
 	MF_GW_MEMORY,
 	MF_GW_WHY_NUM
 };

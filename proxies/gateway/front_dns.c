@@ -31,6 +31,7 @@ struct mf_gw_question {
 	struct mf_gw_question *prev, *next;
 	struct mf_http_exchange *x;
 	struct mf_gw_member *member;
+	struct mf_gw_address *address; /* NULL: bytes are not counted */
 	struct mf_gw_who who;
 	bool json;
 };
@@ -43,6 +44,7 @@ static void free_question(struct mf_gw_question *q)
 		q->gw->questions = q->next;
 	if (q->next)
 		q->next->prev = q->prev;
+	mf_gw_address_unref(q->gw->house->addresses, q->address);
 	mf_gw_member_unref(q->member);
 	free(q);
 }
@@ -78,6 +80,7 @@ static void on_reply(void *ctx, const uint8_t *bytes, size_t len)
 	struct mf_span msg = mf_span_of(bytes, len);
 	struct mf_strbuf json = MF_STRBUF_INIT(JSON_MAX);
 
+	mf_gw_charge_bytes(q->gw, (struct mf_gw_party){ q->member, q->address }, len);
 	if (len == 0) {
 		answer_error(q->gw, q->x, &q->who, 400, FORMERR, msg);
 	} else if (!q->json) {
@@ -122,6 +125,7 @@ static bool may_ask(struct mf_gateway *gw, struct mf_http_exchange *x,
 		    const struct mf_http_request *req, struct mf_gw_who *who)
 {
 	enum mf_gateway_refusal why = MF_GW_REFUSED_NUM;
+	int status = 403;
 
 	mf_gw_who_read(gw, req, who);
 	if (!who->origin_ok) {
@@ -129,14 +133,16 @@ static bool may_ask(struct mf_gateway *gw, struct mf_http_exchange *x,
 		mf_gw_answer_error(gw, x, NULL, 403, "forbidden", "Origin not allowed");
 	} else if (!who->known) {
 		why = MF_GW_REFUSED_CREDENTIALS;
+		status = 401;
 		mf_gw_answer_error(gw, x, who, 401, "unauthorized", "Missing or invalid session");
 	} else if (is_too_fast(gw, &req->peer.addr)) {
 		why = MF_GW_REFUSED_QUESTION_RATE;
+		status = 429;
 		answer_error(gw, x, who, 429, SERVFAIL, mf_span_of(NULL, 0));
 	}
 	if (why == MF_GW_REFUSED_NUM)
 		return true;
-	gw->stats.refusals[why]++;
+	mf_gw_refused(gw, req, why, status);
 	return false;
 }
 
@@ -168,6 +174,19 @@ static void answer_refused(struct mf_gateway *gw, struct mf_http_exchange *x,
 		answer(gw, x, who, 200, type_message, mf_span_of(msg, (size_t)len));
 }
 
+/* A question waits for nobody: too fast is refused as well. Return: why; MF_GW_REFUSED_NUM: it may be asked */
+static enum mf_gateway_refusal take_bytes(struct mf_gateway *gw, struct mf_gw_party who, size_t len)
+{
+	switch (mf_gw_take_bytes(gw, who, len)) {
+	case MF_GW_OVER:
+		return mf_gw_find_used_up(gw, who);
+	case MF_GW_WAIT:
+		return MF_GW_REFUSED_BYTE_RATE;
+	default:
+		return MF_GW_REFUSED_NUM;
+	}
+}
+
 static void ask(struct mf_gateway *gw, struct mf_http_exchange *x,
 		const struct mf_http_request *req, const struct mf_gw_who *who, struct mf_span msg,
 		bool json)
@@ -175,6 +194,7 @@ static void ask(struct mf_gateway *gw, struct mf_http_exchange *x,
 	struct mf_session_flow flow = { .proto = MF_TCP, .client = req->peer, .https = true };
 	struct mf_gw_question *q;
 	struct mf_gw_member *member;
+	enum mf_gateway_refusal why;
 	struct mf_dns_query query;
 	int r = mf_dns_read_query(msg, &query);
 
@@ -198,11 +218,27 @@ static void ask(struct mf_gateway *gw, struct mf_http_exchange *x,
 		answer_error(gw, x, who, 429, SERVFAIL, msg);
 		return;
 	}
+	if (gw->metered) {
+		q->address = mf_gw_address_ref(gw->house->addresses, &req->peer.addr);
+		why = take_bytes(gw, (struct mf_gw_party){ member, q->address }, msg.len);
+		if (why != MF_GW_REFUSED_NUM) {
+			mf_gw_refused(gw, req, why, 429);
+			mf_gw_address_unref(gw->house->addresses, q->address);
+			mf_gw_member_unref(member);
+			free(q);
+			answer_error(gw, x, who, 429, SERVFAIL, msg);
+			return;
+		}
+	}
 	mf_gw_member_keep_names(member);
 	gw->stats.questions++;
-	*q = (struct mf_gw_question){
-		.gw = gw, .x = x, .member = member, .who = *who, .json = json, .next = gw->questions
-	};
+	*q = (struct mf_gw_question){ .gw = gw,
+				      .x = x,
+				      .member = member,
+				      .address = q->address,
+				      .who = *who,
+				      .json = json,
+				      .next = gw->questions };
 	if (q->next)
 		q->next->prev = q;
 	gw->questions = q;

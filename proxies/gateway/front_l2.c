@@ -22,6 +22,7 @@ enum {
 		65536, /* longer than any frame: what is longer still ends the WebSocket */
 	ROOM_MAX = 64,
 	TUNNEL_HEAD = 4,
+	TUNNEL_FRAME = 0, /* type of a message, its third byte */
 };
 
 struct l2_front {
@@ -67,6 +68,12 @@ static int on_send(void *ctx, const struct mf_span *parts, unsigned cnt)
 		len += parts[i].len;
 	if (!l->front.ws)
 		return MF_E_CLOSED;
+	/* too fast: a frame is lost as on any slow wire; what keeps a tunnel alive passes */
+	if (mf_ws_is_held(l->front.ws) &&
+	    (l->kind == MF_GATEWAY_RAW || (parts[0].len > 2 && parts[0].ptr[2] == TUNNEL_FRAME))) {
+		stats_of(l)->messages_lost++;
+		return 0;
+	}
 	if (mf_ws_waiting(l->front.ws) + len > l->front.gw->opt.l2.queue_max) {
 		stats_of(l)->messages_lost++;
 		return MF_E_AGAIN;
@@ -147,9 +154,12 @@ static const struct mf_gw_front_kind kind = {
 
 /* --- who may come in ------------------------------------------------------------------------------------------------------ */
 
-static bool refuse(struct mf_gateway *gw, struct mf_http_exchange *x, int status, const char *text)
+static bool refuse(struct mf_gateway *gw, struct mf_http_exchange *x,
+		   const struct mf_http_request *req, enum mf_gateway_refusal why, int status,
+		   const char *text)
 {
 	gw->stats.l2.refused++;
+	mf_gw_refused(gw, req, why, status);
 	mf_gw_refuse(gw, x, status, text);
 	return false;
 }
@@ -179,12 +189,12 @@ static bool check_origin(struct mf_gateway *gw, struct mf_http_exchange *x,
 		return true;
 	gw->stats.l2.refused_origin++;
 	if (!text.len)
-		return refuse(gw, x, 403, "missing Origin header");
+		return refuse(gw, x, req, MF_GW_REFUSED_ORIGIN, 403, "missing Origin header");
 	good = mf_origin_normalize(text, origin) >= 0;
 	snprintf(line, sizeof(line), "%s Origin %s%.*s", good ? "" : "invalid",
 		 good ? "not allowed: " : "header: ", (int)(text.len < 128 ? text.len : 128),
 		 (const char *)text.ptr);
-	return refuse(gw, x, 403, line + (good ? 1 : 0));
+	return refuse(gw, x, req, MF_GW_REFUSED_ORIGIN, 403, line + (good ? 1 : 0));
 }
 
 /* Of the tunnels that are open, or about to be. */
@@ -216,16 +226,20 @@ static bool check_limits(struct mf_gateway *gw, struct mf_http_exchange *x,
 	switch (why) {
 	case MF_GW_REFUSED_NUM:
 		return true;
+	case MF_GW_REFUSED_MEMBER_BYTES:
+	case MF_GW_REFUSED_ADDRESS_BYTES:
+	case MF_GW_REFUSED_ALL_BYTES:
+		return refuse(gw, x, req, why, 429, "byte quota exceeded");
 	case MF_GW_REFUSED_ADDRESS_SOCKETS:
 		s->refused_address++;
-		return refuse(gw, x, 429, "max connections per ip exceeded");
+		return refuse(gw, x, req, why, 429, "max connections per ip exceeded");
 	case MF_GW_REFUSED_MEMBER_SOCKETS:
 		s->refused_member++;
-		return refuse(gw, x, 429,
+		return refuse(gw, x, req, why, 429,
 			      "quota_connections: max connections per session exceeded");
 	default:
 		s->refused_all++;
-		return refuse(gw, x, 429, "max connections exceeded");
+		return refuse(gw, x, req, why, 429, "max connections exceeded");
 	}
 }
 
@@ -240,36 +254,36 @@ static struct l2_front *begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 	const char *why = mf_gw_check_handshake(req, accept);
 
 	if (why) {
-		refuse(gw, x, 400, why);
+		refuse(gw, x, req, MF_GW_REFUSED_HANDSHAKE, 400, why);
 		return NULL;
 	}
 	if (gw->stopping) {
-		refuse(gw, x, 503, "shutting down");
+		refuse(gw, x, req, MF_GW_REFUSED_STOPPING, 503, "shutting down");
 		return NULL;
 	}
 	if (protocol && mf_gw_offers(req, protocol) != 1) {
 		snprintf(text, sizeof(text), "missing required websocket subprotocol \"%s\"",
 			 protocol);
-		refuse(gw, x, 400, text);
+		refuse(gw, x, req, MF_GW_REFUSED_HANDSHAKE, 400, text);
 		return NULL;
 	}
 	mf_gw_who_read(gw, req, &who);
 	if (!who.known) {
 		gw->stats.l2.refused_auth++;
-		refuse(gw, x, 401, unknown_text(gw));
+		refuse(gw, x, req, MF_GW_REFUSED_CREDENTIALS, 401, unknown_text(gw));
 		return NULL;
 	}
 	if (mf_gw_is_blocked(gw, &req->peer.addr)) {
-		refuse(gw, x, 403, "Client IP blocked");
+		refuse(gw, x, req, MF_GW_REFUSED_CLIENT, 403, "Client IP blocked");
 		return NULL;
 	}
 	if (protocol ? !check_origin(gw, x, req, &who) : !who.origin_ok) {
 		if (!protocol)
-			refuse(gw, x, 403, "Origin not allowed");
+			refuse(gw, x, req, MF_GW_REFUSED_ORIGIN, 403, "Origin not allowed");
 		return NULL;
 	}
 	if (!who.host_ok) {
-		refuse(gw, x, 403, "Host not allowed");
+		refuse(gw, x, req, MF_GW_REFUSED_HOST, 403, "Host not allowed");
 		return NULL;
 	}
 	member = mf_gw_who_member(gw, req, &who);
@@ -280,6 +294,8 @@ static struct l2_front *begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 	l = mf_gw_front_new(gw, x, req, &kind, member, address, accept, sizeof(*l));
 	if (!l)
 		return NULL;
+	l->front.known = true;
+	l->front.expires = who.until_ms != 0;
 	member->wires++;
 	gw->stats.l2.wires_open++;
 	return l;

@@ -157,7 +157,7 @@ static void unqueue(struct mux_front *m, struct stream *s)
 
 static bool has_room(const struct mux_front *m)
 {
-	return m->front.ws && mf_ws_waiting(m->front.ws) < m->front.gw->opt.buffer_max;
+	return m->front.ws && !mf_ws_is_full(m->front.ws);
 }
 
 /* A piece of each in turn, as long as the browser takes it; then others of the loop have theirs. */
@@ -236,6 +236,7 @@ static void on_failed(void *ctx, enum mf_gw_why why)
 		[MF_GW_TIMED_OUT] = { MF_MUX_DIAL_FAILED, "TCP connect timeout" },
 		[MF_GW_IDLE] = { MF_MUX_DIAL_FAILED, "TCP idle timeout" },
 		[MF_GW_LIMIT] = { MF_MUX_STREAM_LIMIT, "session max connections exceeded" },
+		[MF_GW_TOO_FAST] = { MF_MUX_STREAM_LIMIT, "too many new connections" },
 		[MF_GW_MEMORY] = { MF_MUX_DIAL_FAILED, "dial failed" },
 	};
 	static const uint8_t rst = MF_MUX_RST;

@@ -37,12 +37,14 @@ static bool may_use(struct mf_gateway *gw, struct mf_http_exchange *x,
 {
 	mf_gw_who_read(gw, req, who);
 	if (!who->origin_ok) {
+		mf_gw_refused(gw, req, MF_GW_REFUSED_ORIGIN, 403);
 		mf_gw_answer_code(gw, x, NULL, 403, "forbidden", "forbidden");
 		return false;
 	}
 	if (who->known)
 		return true;
 	gw->relay_events[MF_RELAY_AUTH_FAILURE]++;
+	mf_gw_refused(gw, req, MF_GW_REFUSED_CREDENTIALS, 401);
 	mf_gw_answer_code(gw, x, who, 401, "unauthorized",
 			  who->offered ? "invalid credentials" : "missing credentials");
 	return false;
@@ -125,6 +127,10 @@ static void take_offer(struct mf_gateway *gw, struct mf_http_exchange *x,
 	else
 		res = mf_gw_peer_new(gw, member, who.by_jwt, &req->peer, s.sdp, &nobody, &answer,
 				     &peer, &err);
+	if (res == 0 && who.until_ms && mf_gw_peer_expire(peer) < 0) {
+		mf_gw_peer_close(peer);
+		res = MF_E_NOMEM;
+	}
 	mf_gw_member_unref(member);
 	mf_signal_done(&s);
 	switch (res) {
@@ -253,18 +259,21 @@ static void on_token(void *ctx, struct mf_http_exchange *x, const struct mf_http
 
 	mf_gw_who_read(gw, req, &who);
 	if (!who.origin_ok || !who.origin[0]) {
+		mf_gw_refused(gw, req, MF_GW_REFUSED_ORIGIN, 403);
 		mf_gw_answer_error(gw, x, NULL, 403, "forbidden",
 				   who.origin_ok ? "Origin header required" : "Origin not allowed");
 		return;
 	}
 	member = who.sid[0] && who.known ? mf_gw_who_member(gw, req, &who) : NULL;
 	if (!member) {
+		mf_gw_refused(gw, req, MF_GW_REFUSED_CREDENTIALS, 401);
 		mf_gw_answer_error(gw, x, &who, 401, "unauthorized", "Missing or expired session");
 		return;
 	}
 	may = mf_gw_member_take_token(member, TOKEN_RATE);
 	mf_gw_member_unref(member);
 	if (!may) {
+		mf_gw_refused(gw, req, MF_GW_REFUSED_REQUEST_RATE, 429);
 		mf_gw_answer_error(gw, x, &who, 429, "too_many_requests", "Too many requests");
 		return;
 	}

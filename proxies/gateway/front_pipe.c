@@ -28,7 +28,7 @@ static void on_bytes(void *ctx, struct mf_span bytes)
 	if (mf_ws_send_in_place(p->front.ws, mf_span_of(NULL, 0), (uint8_t *)(uintptr_t)bytes.ptr,
 				bytes.len, true) < 0)
 		mf_gw_front_end(&p->front, 1011, "");
-	else if (mf_ws_waiting(p->front.ws) >= p->front.gw->opt.buffer_max)
+	else if (mf_ws_is_full(p->front.ws))
 		mf_gw_flow_pause(p->flow, true);
 }
 
@@ -59,6 +59,7 @@ static void on_failed(void *ctx, enum mf_gw_why why)
 		[MF_GW_IDLE] = "idle",
 		[MF_GW_RESET] = "connection reset",
 		[MF_GW_LIMIT] = "too many connections",
+		[MF_GW_TOO_FAST] = "too many new connections",
 		[MF_GW_MEMORY] = "out of memory",
 	};
 	struct pipe_front *p = ctx;

@@ -25,6 +25,7 @@ static bool may_ask(struct mf_gateway *gw, struct mf_http_exchange *x,
 	mf_gw_who_read(gw, req, who);
 	if (who->origin_ok)
 		return true;
+	mf_gw_refused(gw, req, MF_GW_REFUSED_ORIGIN, 403);
 	mf_gw_answer_error(gw, x, NULL, 403, "forbidden", "Origin not allowed");
 	return false;
 }
@@ -91,21 +92,6 @@ static void gather(struct mf_gateway *gw, struct mf_metrics *m)
 	static const char sockets[] = "moonfence_gateway_websockets_total",
 			  flows[] = "moonfence_gateway_flows_total",
 			  datagrams[] = "moonfence_gateway_datagrams_total";
-	static const char *const reasons[MF_GW_REFUSED_NUM] = {
-		[MF_GW_REFUSED_STOPPING] = "stopping",
-		[MF_GW_REFUSED_HANDSHAKE] = "handshake",
-		[MF_GW_REFUSED_CREDENTIALS] = "credentials",
-		[MF_GW_REFUSED_ORIGIN] = "origin",
-		[MF_GW_REFUSED_HOST] = "host",
-		[MF_GW_REFUSED_CLIENT] = "client_address",
-		[MF_GW_REFUSED_REQUEST_RATE] = "request_rate",
-		[MF_GW_REFUSED_QUESTION_RATE] = "question_rate",
-		[MF_GW_REFUSED_SOCKETS] = "connections",
-		[MF_GW_REFUSED_ADDRESS_SOCKETS] = "address_connections",
-		[MF_GW_REFUSED_MEMBER_SOCKETS] = "session_connections",
-		[MF_GW_REFUSED_MEMBER_FLOWS] = "session_flows",
-		[MF_GW_REFUSED_MEMBER_BYTES] = "session_bytes",
-	};
 	char seat[24];
 	const struct mf_label thread = { "thread", seat };
 	struct mf_gateway_stats s;
@@ -114,9 +100,10 @@ static void gather(struct mf_gateway *gw, struct mf_metrics *m)
 	count(m, sockets, "WebSockets by what became of their upgrade", "opened", s.sockets);
 	count(m, sockets, "", "refused", s.refused);
 	for (unsigned i = 0; i < MF_GW_REFUSED_NUM; i++)
-		mf_counter_add(mf_metrics_counter(m, "moonfence_gateway_refusals_total",
-						  "Requests and upgrades that were refused",
-						  &(struct mf_label){ "reason", reasons[i] }, 1),
+		mf_counter_add(mf_metrics_counter(
+				       m, "moonfence_gateway_refusals_total",
+				       "Requests and upgrades that were refused",
+				       &(struct mf_label){ "reason", mf_gw_refusal_name(i) }, 1),
 			       s.refusals[i]);
 	count(m, flows, "TCP connections that browsers asked for", "asked", s.flows);
 	count(m, flows, "", "denied", s.flows_denied);
@@ -125,6 +112,7 @@ static void gather(struct mf_gateway *gw, struct mf_metrics *m)
 	count(m, datagrams, "", "received", s.datagrams_in);
 	count(m, datagrams, "", "denied", s.datagrams_denied);
 	count(m, datagrams, "", "malformed", s.datagrams_bad);
+	count(m, datagrams, "", "lost", s.datagrams_lost);
 	for (unsigned i = 0; i < MF_RELAY_EVENT_CNT; i++) {
 		const struct mf_label l = { "event", mf_relay_event_name(i) };
 
@@ -137,6 +125,12 @@ static void gather(struct mf_gateway *gw, struct mf_metrics *m)
 	      s.sessions);
 	count(m, "moonfence_gateway_malformed_total", "Packets of Wisp that are none", NULL,
 	      s.malformed);
+	count(m, "moonfence_gateway_held_total",
+	      "How often a WebSocket was not read since its bytes came too fast", NULL, s.held);
+	count(m, "moonfence_gateway_cut_total", "WebSockets and sessions ended by a byte quota",
+	      NULL, s.cut);
+	count(m, "moonfence_gateway_expired_total", "... and when a token's time was over", NULL,
+	      s.expired);
 	gauge(m, "moonfence_gateway_websockets", "WebSockets that are open", s.sockets_open);
 	gauge(m, "moonfence_gateway_flows", "TCP connections that are open", s.flows_open);
 	mf_gw_l2_gather(gw, m);
@@ -254,6 +248,14 @@ static void answer_session(struct mf_gateway *gw, struct mf_http_exchange *x,
 	    mf_keyring_mint(gw->opt.keys, sid, exp_s, token) < 0) {
 		mf_gw_answer_error(gw, x, who, 503, "unavailable", "No session can be made");
 		return;
+	}
+	/* what it has open goes on for as long as the new token does */
+	if (who->until_ms) {
+		struct mf_gw_member *m = mf_gw_member_get(gw->members, sid);
+
+		if (m)
+			mf_gw_expiry_raise(m, exp_s * 1000);
+		mf_gw_member_unref(m);
 	}
 	gw->stats.sessions++;
 	snprintf(cookie, sizeof(cookie),

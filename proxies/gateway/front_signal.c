@@ -38,6 +38,8 @@ static void fail(struct signal *s, const char *code, const char *message, unsign
 static void fail_auth(struct signal *s, const char *message, const char *reason)
 {
 	s->front.gw->relay_events[MF_RELAY_AUTH_FAILURE]++;
+	mf_gw_refused_as(s->front.gw, &s->front.client, NULL, "webrtc", MF_GW_REFUSED_CREDENTIALS,
+			 1008);
 	fail(s, "unauthorized", message, 1008, reason);
 }
 

@@ -37,7 +37,7 @@ static void on_bytes(void *ctx, struct mf_span bytes)
 		mf_gw_front_end(&t->front, 1011, "");
 		return;
 	}
-	if (mf_ws_waiting(t->front.ws) >= t->front.gw->opt.buffer_max)
+	if (mf_ws_is_full(t->front.ws))
 		mf_gw_flow_pause(t->flow, true);
 }
 
@@ -72,6 +72,7 @@ static const struct {
 	[MF_GW_IDLE] = { 504, "TCP idle timeout", 1000 },
 	[MF_GW_RESET] = { 502, "Connection reset", 1011 },
 	[MF_GW_LIMIT] = { 429, "Too many concurrent connections", 1013 },
+	[MF_GW_TOO_FAST] = { 429, "Too many new connections", 1013 },
 	[MF_GW_MEMORY] = { 503, "Out of memory", 1011 },
 };
 
@@ -207,6 +208,7 @@ static void on_tcp(void *ctx, struct mf_http_exchange *x, const struct mf_http_r
 	if (why) {
 		mf_gw_front_refuse(&t->front, 400, why);
 	} else if (t->front.member->flows >= gw->opt.member_flows_max) {
+		mf_gw_refused(gw, req, MF_GW_REFUSED_MEMBER_FLOWS, 429);
 		mf_gw_front_refuse(&t->front, 429, ends[MF_GW_LIMIT].text);
 	} else if (mf_gw_flow_open(gw, t->front.member, &req->peer, &host, port, &flow_handler, t,
 				   &t->flow) < 0) {

@@ -37,6 +37,8 @@ static void fail(struct udp_front *u, unsigned close, const char *code, const ch
 static void fail_auth(struct udp_front *u, unsigned close, const char *code, const char *message)
 {
 	u->front.gw->relay_events[MF_RELAY_AUTH_FAILURE]++;
+	mf_gw_refused_as(u->front.gw, &u->front.client, NULL, "udp", MF_GW_REFUSED_CREDENTIALS,
+			 (int)close);
 	fail(u, close, code, message);
 }
 
@@ -77,7 +79,8 @@ static void get_ready(struct udp_front *u)
 		return;
 	}
 	u->ready = true;
-	mf_udp_relay_begin(&u->relay, f->gw, f->member, &f->client, MF_RELAY_WS, &sink, u);
+	mf_udp_relay_begin(&u->relay, f->gw, f->member, f->address, &f->client, MF_RELAY_WS, &sink,
+			   u);
 	snprintf(text, sizeof(text), "{\"type\":\"ready\",\"sessionId\":\"%s\"}", u->session.id);
 	if (mf_ws_send(f->ws, true, mf_span_of(NULL, 0), mf_span_str(text)) < 0)
 		mf_gw_front_end(f, 1011, "");
@@ -133,6 +136,8 @@ static void on_text(struct udp_front *u, struct mf_span bytes)
 	mf_signal_read_auth(bytes, &s);
 	if (s.type != MF_SIGNAL_AUTH)
 		fail(u, 1003, "bad_message", "expected binary message");
+	else if (s.auth == MF_SIGNAL_AUTH_GOOD)
+		mf_gw_front_renew(&u->front, s.credential);
 	mf_signal_done(&s);
 }
 
@@ -151,6 +156,9 @@ static void on_message(struct mf_gw_front *front, bool text, struct mf_span byte
 			break;
 		case MF_E_FULL:
 			mf_gw_front_end(front, 1008, "session closed");
+			break;
+		case MF_E_PERM:
+			mf_gw_front_end(front, 1008, "byte quota exceeded");
 			break;
 		}
 	}
@@ -188,6 +196,7 @@ static void on_done(struct mf_gw_front *f)
 
 static const struct mf_gw_front_kind kind = {
 	.name = "udp",
+	.datagrams = true,
 	.late = true,
 	.open = on_open,
 	.message = on_message,

@@ -242,7 +242,7 @@ static void unqueue(struct mf_wisp_front *w, struct mf_wisp_stream *s)
 
 static bool has_room(const struct mf_wisp_front *w)
 {
-	return w->front.ws && mf_ws_waiting(w->front.ws) < mf_wisp_gw(w)->opt.buffer_max;
+	return w->front.ws && !mf_ws_is_full(w->front.ws);
 }
 
 /* A piece of each in turn, as long as the browser takes it; then others of the loop have theirs. */
@@ -325,6 +325,7 @@ static void on_failed(void *ctx, enum mf_gw_why why)
 		[MF_GW_REFUSED] = MF_WISP_REFUSED,     [MF_GW_TIMED_OUT] = MF_WISP_CONNECT_TIMEOUT,
 		[MF_GW_IDLE] = MF_WISP_DATA_TIMEOUT,   [MF_GW_RESET] = MF_WISP_NETWORK_ERROR,
 		[MF_GW_LIMIT] = MF_WISP_THROTTLED,     [MF_GW_MEMORY] = MF_WISP_THROTTLED,
+		[MF_GW_TOO_FAST] = MF_WISP_THROTTLED,
 	};
 	struct mf_wisp_stream *s = ctx;
 

@@ -90,6 +90,9 @@ static bool take_info(struct mf_wisp_front *w, const struct mf_wisp_packet *p)
 		return turn_away(w, MF_WISP_THROTTLED, "too many connections");
 	if (r < 0) {
 		mf_wisp_gw(w)->stats.refused++;
+		mf_gw_refused_as(mf_wisp_gw(w), &w->front.client, NULL, "wisp",
+				 MF_GW_REFUSED_CREDENTIALS,
+				 key.id ? MF_WISP_BAD_SIGNATURE : MF_WISP_BAD_PASSWORD);
 		return key.id ? turn_away(w, MF_WISP_BAD_SIGNATURE, "wrong signature")
 			      : turn_away(w, MF_WISP_BAD_PASSWORD, "wrong password");
 	}

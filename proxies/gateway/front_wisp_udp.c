@@ -45,8 +45,12 @@ static void on_datagram(void *ctx, uint32_t id, const struct mf_endpoint *from,
 	uint8_t head[MF_WISP_HEAD];
 
 	(void)from;
-	if (!s || !s->udp || mf_ws_waiting(w->front.ws) >= mf_wisp_gw(w)->opt.buffer_max)
+	if (!s || !s->udp)
 		return;
+	if (mf_ws_is_full(w->front.ws)) {
+		mf_wisp_gw(w)->stats.datagrams_lost++;
+		return;
+	}
 	mf_wisp_head_write(MF_WISP_DATA, id, head);
 	if (mf_ws_send(w->front.ws, false, mf_span_of(head, sizeof(head)), payload) == 0)
 		mf_wisp_gw(w)->stats.datagrams_in++;
@@ -226,6 +230,11 @@ int mf_wisp_udp_open(struct mf_wisp_stream *s, const struct mf_gw_host *host, ui
 	struct mf_wisp_front *w = s->wisp;
 	struct mf_wisp_udp *u;
 
+	if (!mf_gw_take_flow(mf_wisp_gw(w), w->front.member, &w->front.client.addr)) {
+		mf_gw_refused_as(mf_wisp_gw(w), &w->front.client, w->front.member->id, "wisp",
+				 MF_GW_REFUSED_FLOW_RATE, 0);
+		return MF_E_LIMIT;
+	}
 	if (!w->ports && !(w->ports = make_ports(w)))
 		return MF_E_NOMEM;
 	u = calloc(1, sizeof(*u));

@@ -28,6 +28,8 @@ static void free_front(struct mf_gw_front *f)
 {
 	struct mf_gateway *gw = f->gw;
 
+	mf_gw_front_let_go(f);
+	mf_gw_expiry_stop(&f->expiry);
 	if (f->prev)
 		f->prev->next = f->next;
 	else
@@ -41,7 +43,7 @@ static void free_front(struct mf_gw_front *f)
 	free(f);
 }
 
-static void announce(struct mf_gw_front *f, bool over, unsigned code)
+static void announce(struct mf_gw_front *f, bool over, unsigned code, const char *reason)
 {
 	struct mf_proxy *p = f->gw->proxy;
 	struct mf_event *ev = &p->event;
@@ -61,6 +63,8 @@ static void announce(struct mf_gw_front *f, bool over, unsigned code)
 	if (over) {
 		mf_ws_get_bytes(f->ws, &received, &sent);
 		mf_event_add_int(ev, MF_EVF_CODE, code);
+		if (reason && *reason)
+			mf_event_add_cstr(ev, MF_EVF_REASON, reason);
 		mf_event_add_int(ev, MF_EVF_DURATION_MS, (int64_t)(mf_now_ms() - f->open_ms));
 		mf_event_add_int(ev, MF_EVF_BYTES_SENT, (int64_t)received);
 		mf_event_add_int(ev, MF_EVF_BYTES_RECEIVED, (int64_t)sent);
@@ -97,18 +101,41 @@ static void on_room(void *ctx)
 		f->kind->room(f);
 }
 
+static void on_moved(void *ctx, size_t len)
+{
+	struct mf_gw_front *f = ctx;
+
+	if (!f->kind->datagrams)
+		mf_gw_front_moved(f, len);
+}
+
 static void on_ended(void *ctx, unsigned code)
 {
-	announce(ctx, true, code);
+	announce(ctx, true, code, NULL);
 	done(ctx);
 }
 
-static const struct mf_ws_handler handler = { .message = on_message,
-					      .room = on_room,
-					      .ended = on_ended };
-static const struct mf_ws_handler piece_handler = { .piece = on_piece,
-						    .room = on_room,
-						    .ended = on_ended };
+static const struct mf_ws_handler handler = {
+	.message = on_message, .moved = on_moved, .room = on_room, .ended = on_ended
+};
+static const struct mf_ws_handler piece_handler = {
+	.piece = on_piece, .moved = on_moved, .room = on_room, .ended = on_ended
+};
+
+static void on_expired(void *ctx)
+{
+	struct mf_gw_front *f = ctx;
+
+	f->gw->stats.expired++;
+	mf_gw_front_end(f, 1008, "token expired");
+}
+
+/* Without memory it ends: nobody has a token for longer than it is good. */
+static bool start_expiry(struct mf_gw_front *f)
+{
+	return !f->expires ||
+	       mf_gw_expiry_start(&f->expiry, f->gw->base, f->member, on_expired, f) == 0;
+}
 
 static void on_taken(void *ctx, const struct mf_http_taken *taken)
 {
@@ -123,9 +150,11 @@ static void on_taken(void *ctx, const struct mf_http_taken *taken)
 	}
 	f->gw->stats.sockets++;
 	f->open_ms = mf_now_ms();
-	announce(f, false, 0);
+	announce(f, false, 0, NULL);
 	if (f->gw->stopping)
 		mf_gw_front_end(f, 1001, "shutting down");
+	else if (!start_expiry(f))
+		mf_gw_front_end(f, 1011, "out of memory");
 	else
 		f->kind->open(f);
 }
@@ -219,6 +248,7 @@ enum mf_gateway_refusal mf_gw_count_in(struct mf_gateway *gw, const struct mf_ad
 				       struct mf_gw_member *member, struct mf_gw_address **ret)
 {
 	const struct mf_gateway_options *o = &gw->opt;
+	enum mf_gateway_refusal why;
 
 	*ret = mf_gw_address_open(gw->house->addresses, addr, o->address_sockets_max);
 	if (!*ret)
@@ -227,18 +257,22 @@ enum mf_gateway_refusal mf_gw_count_in(struct mf_gateway *gw, const struct mf_ad
 		mf_gw_address_close(gw->house->addresses, *ret);
 		return MF_GW_REFUSED_SOCKETS;
 	}
-	if (!count_up(&member->sockets, o->member_sockets_max)) {
-		gw->house->sockets--;
-		mf_gw_address_close(gw->house->addresses, *ret);
-		return MF_GW_REFUSED_MEMBER_SOCKETS;
-	}
-	return MF_GW_REFUSED_NUM;
+	why = count_up(&member->sockets, o->member_sockets_max)
+		      ? mf_gw_find_used_up(gw, (struct mf_gw_party){ member, *ret })
+		      : MF_GW_REFUSED_MEMBER_SOCKETS;
+	if (why == MF_GW_REFUSED_NUM)
+		return why;
+	member->sockets -= why != MF_GW_REFUSED_MEMBER_SOCKETS;
+	gw->house->sockets--;
+	mf_gw_address_close(gw->house->addresses, *ret);
+	return why;
 }
 
-static void refuse(struct mf_gateway *gw, struct mf_http_exchange *x, int status,
-		   enum mf_gateway_refusal why, const char *text)
+static void refuse(struct mf_gateway *gw, struct mf_http_exchange *x,
+		   const struct mf_http_request *req, int status, enum mf_gateway_refusal why,
+		   const char *text)
 {
-	gw->stats.refusals[why]++;
+	mf_gw_refused(gw, req, why, status);
 	mf_gw_refuse(gw, x, status, text);
 }
 
@@ -251,26 +285,26 @@ static bool check(struct mf_gateway *gw, struct mf_http_exchange *x,
 	int r;
 
 	if (gw->stopping) {
-		refuse(gw, x, 503, MF_GW_REFUSED_STOPPING, "Shutting down");
+		refuse(gw, x, req, 503, MF_GW_REFUSED_STOPPING, "Shutting down");
 		return false;
 	}
 	if (why) {
-		refuse(gw, x, 400, MF_GW_REFUSED_HANDSHAKE, why);
+		refuse(gw, x, req, 400, MF_GW_REFUSED_HANDSHAKE, why);
 		return false;
 	}
 	mf_gw_who_read(gw, req, who);
 	r = protocol ? mf_gw_offers(req, protocol) : 1;
 	if (!who->known && !late) { /* 401 comes first */
-		refuse(gw, x, 401, MF_GW_REFUSED_CREDENTIALS, "Unauthorized");
+		refuse(gw, x, req, 401, MF_GW_REFUSED_CREDENTIALS, "Unauthorized");
 	} else if (mf_gw_is_blocked(gw, &req->peer.addr)) {
-		refuse(gw, x, 403, MF_GW_REFUSED_CLIENT, "Client IP blocked");
+		refuse(gw, x, req, 403, MF_GW_REFUSED_CLIENT, "Client IP blocked");
 	} else if (!who->origin_ok) {
-		refuse(gw, x, 403, MF_GW_REFUSED_ORIGIN, "Origin not allowed");
+		refuse(gw, x, req, 403, MF_GW_REFUSED_ORIGIN, "Origin not allowed");
 	} else if (!who->host_ok) {
-		refuse(gw, x, 403, MF_GW_REFUSED_HOST, "Host not allowed");
+		refuse(gw, x, req, 403, MF_GW_REFUSED_HOST, "Host not allowed");
 	} else if (r != 1) {
 		snprintf(text, sizeof(text), "Missing required subprotocol: %s", protocol);
-		refuse(gw, x, 400, MF_GW_REFUSED_HANDSHAKE,
+		refuse(gw, x, req, 400, MF_GW_REFUSED_HANDSHAKE,
 		       r < 0 ? "Invalid Sec-WebSocket-Protocol header" : text);
 	} else {
 		return true;
@@ -295,7 +329,9 @@ void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 	why = mf_gw_count_in(gw, &req->peer.addr, member, &address);
 	if (why != MF_GW_REFUSED_NUM) {
 		mf_gw_member_unref(member);
-		refuse(gw, x, 429, why, "Too many concurrent connections");
+		refuse(gw, x, req, 429, why,
+		       why >= MF_GW_REFUSED_MEMBER_BYTES ? "Byte quota exceeded"
+							 : "Too many concurrent connections");
 		return NULL;
 	}
 	f = mf_gw_front_new(gw, x, req, kind, member, address, accept, size);
@@ -305,7 +341,8 @@ void *mf_gw_front_begin(struct mf_gateway *gw, struct mf_http_exchange *x,
 	f->known = who.known;
 	f->by_jwt = who.by_jwt;
 	f->offered = who.offered;
-	if (!who.known && who.origin[0])
+	f->expires = who.known && who.until_ms;
+	if ((!who.known || f->expires) && who.origin[0])
 		f->origin = strdup(who.origin);
 	return f;
 }
@@ -372,6 +409,7 @@ int mf_gw_front_become(struct mf_gw_front *f, const char *sid)
 		mf_gw_member_unref(m);
 		return MF_E_FULL;
 	}
+	mf_gw_front_let_go(f);
 	f->member->sockets--;
 	mf_gw_member_unref(f->member);
 	f->member = m;
@@ -381,6 +419,7 @@ int mf_gw_front_become(struct mf_gw_front *f, const char *sid)
 int mf_gw_front_authenticate(struct mf_gw_front *f, const char *credential)
 {
 	struct mf_gw_who who = { .origin_ok = true };
+	int r;
 
 	if (f->origin)
 		snprintf(who.origin, sizeof(who.origin), "%s", f->origin);
@@ -388,7 +427,26 @@ int mf_gw_front_authenticate(struct mf_gw_front *f, const char *credential)
 		return MF_E_BAD;
 	f->known = true;
 	f->by_jwt = who.by_jwt;
-	return who.sid[0] ? mf_gw_front_become(f, who.sid) : 0;
+	r = who.sid[0] ? mf_gw_front_become(f, who.sid) : 0;
+	if (r == 0 && who.until_ms) {
+		mf_gw_expiry_raise(f->member, who.until_ms);
+		f->expires = true;
+		r = start_expiry(f) ? 0 : MF_E_FULL;
+	}
+	return r;
+}
+
+void mf_gw_front_renew(struct mf_gw_front *f, const char *credential)
+{
+	struct mf_gw_who who = { .origin_ok = true };
+
+	if (!f->expires)
+		return;
+	if (f->origin)
+		snprintf(who.origin, sizeof(who.origin), "%s", f->origin);
+	if (mf_gw_who_take(f->gw, mf_span_str(credential), &who) &&
+	    strcmp(who.sid, f->member->id) == 0)
+		mf_gw_expiry_raise(f->member, who.until_ms);
 }
 
 void mf_gw_front_end(struct mf_gw_front *f, unsigned code, const char *reason)
@@ -396,7 +454,7 @@ void mf_gw_front_end(struct mf_gw_front *f, unsigned code, const char *reason)
 	struct mf_ws *ws = f->ws;
 
 	if (ws) {
-		announce(f, true, code ? code : MF_WS_NO_CODE);
+		announce(f, true, code ? code : MF_WS_NO_CODE, reason);
 		mf_ws_close(ws, code, reason);
 	}
 	done(f);
@@ -423,7 +481,8 @@ static void set_defaults(struct mf_gateway_options *o)
 		{ &o->l2.frame_max, 2048 },	 { &o->l2.control_max, 256 },
 		{ &o->l2.queue_max, 1048576 },	 { &o->webrtc.turn_ttl_s, 3600 },
 		{ &o->webrtc.signal_rate, 50 },	 { &o->webrtc.signal_max, 65536 },
-		{ &o->relay.token_ttl_s, 300 },
+		{ &o->relay.token_ttl_s, 300 },	 { &o->quota_window_s, 86400 },
+		{ &o->refusal_events, 60 },
 	};
 
 	for (size_t i = 0; i < MF_ARRAY_SIZE(numbers); i++)
@@ -500,6 +559,7 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 		return MF_E_INVAL;
 	}
 	gw->members = gw->house->members;
+	mf_gw_pace_init(gw);
 	gw->timeouts = mf_timeouts_new(base);
 	if (!gw->timeouts || mf_ws_set_new(base, &ws, &gw->sockets) < 0 ||
 	    mf_gw_session_add(gw, http) < 0 || mf_gw_tcp_add(gw, http) < 0 ||
@@ -547,6 +607,7 @@ void mf_gateway_free(struct mf_gateway *gw)
 	mf_gw_house_leave(gw->house, gw->seat);
 	mf_gw_dns_free(gw);
 	mf_ws_set_free(gw->sockets);
+	mf_gw_pace_free(gw);
 	mf_gw_rtc_free(gw);
 	mf_gw_flows_free(gw);
 	mf_gw_relays_free(gw);

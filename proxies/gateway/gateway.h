@@ -109,6 +109,18 @@ struct mf_gateway_webrtc {
 		connect_ms; /* proxies/rtc/rtc.h */
 };
 
+/* What one session, one client's address, or all of them may do. Zero: no bound. */
+struct mf_gateway_limit {
+	uint64_t
+		bytes; /* of WebSockets' frames, datagrams and questions, both directions, in a window */
+	uint64_t byte_rate; /* of the same, a second; MF_PACE_RATE_MAX at most */
+	uint32_t flow_rate; /* new TCP connections, and new UDP streams and guest ports, a minute */
+};
+
+enum mf_gateway_scope { MF_GW_OF_SESSION, MF_GW_OF_ADDRESS, MF_GW_OF_ALL, MF_GW_SCOPE_NUM };
+
+enum { MF_GW_NO_EVENTS = UINT32_MAX };
+
 /* Zero means the default everywhere; everything is borrowed until mf_gateway_free(). */
 struct mf_gateway_options {
 	size_t size;
@@ -143,6 +155,12 @@ struct mf_gateway_options {
 	const struct mf_cidr *open;
 	size_t open_cnt;
 	bool allow_private;
+
+	struct mf_gateway_limit limits[MF_GW_SCOPE_NUM];
+	uint32_t quota_window_s; /* after so long bytes are counted anew: 86,400 */
+	uint32_t refusal_events; /* a minute: 60; MF_GW_NO_EVENTS: none */
+	unsigned
+		expire; /* MF_GW_BY_SESSION, MF_GW_BY_JWT: what was opened with such ends with its time */
 
 	uint32_t sockets_max;	      /* WebSockets, of all threads: 16,384 */
 	uint32_t member_sockets_max;  /* of one member: 256 */
@@ -204,7 +222,11 @@ enum mf_gateway_refusal {
 	MF_GW_REFUSED_ADDRESS_SOCKETS, /* of one address */
 	MF_GW_REFUSED_MEMBER_SOCKETS,  /* of one session */
 	MF_GW_REFUSED_MEMBER_FLOWS,
+	MF_GW_REFUSED_FLOW_RATE,
+	MF_GW_REFUSED_BYTE_RATE, /* a question: other things wait */
 	MF_GW_REFUSED_MEMBER_BYTES,
+	MF_GW_REFUSED_ADDRESS_BYTES,
+	MF_GW_REFUSED_ALL_BYTES,
 	MF_GW_REFUSED_NUM
 };
 
@@ -214,8 +236,13 @@ struct mf_gateway_stats {
 		refused; /* refused: upgrades that were answered otherwise */
 	uint64_t flows, flows_open, flows_denied, flows_failed;
 	uint64_t datagrams_out, datagrams_in, datagrams_denied, datagrams_bad;
+	uint64_t datagrams_lost; /* too fast, or the browser did not take them */
 	uint64_t questions, sessions;
 	uint64_t malformed; /* packets of Wisp */
+	uint64_t
+		held; /* how often a WebSocket was not read for a while, since its bytes came too fast */
+	uint64_t cut;	  /* ended: their bytes were used up */
+	uint64_t expired; /* ended: who opened them is nobody any more */
 	uint64_t members;
 	struct mf_gateway_l2_stats l2;
 };

@@ -13,11 +13,13 @@
 #include "core/match/cidr_set.h"
 #include "proxies/forwarded.h"
 #include "proxies/gateway/addresses.h"
+#include "proxies/gateway/expiry.h"
 #include "proxies/gateway/flow.h"
 #include "proxies/gateway/gateway.h"
 #include "proxies/gateway/house_int.h"
 #include "proxies/gateway/keyring.h"
 #include "proxies/gateway/member.h"
+#include "proxies/gateway/pace.h"
 #include "proxies/gateway/relay_events.h"
 #include "proxies/gateway/targets.h"
 #include "proxies/gateway/ws.h"
@@ -43,6 +45,9 @@ struct mf_gateway {
 	struct mf_gw_flow *flows;
 	struct mf_gw_front *fronts;
 	struct mf_gw_question *questions;
+	struct mf_gw_front *turn_first, *turn_last; /* pace.c's */
+	struct event tick;
+	bool metered; /* there is a limit of bytes */
 	struct mf_timeouts *timeouts;
 	struct mf_timeout_queue linger, doubt, udp_idle, udp_auth, signal_auth;
 	struct mf_gw_wisp *wisp;
@@ -66,7 +71,8 @@ struct mf_gw_who {
 	bool known;		    /* by a token or key; where none is wanted, everybody is */
 	unsigned got;		    /* kinds of credentials that were good */
 	bool has_cookie;
-	bool by_jwt;	  /* its "sid" is the JWT's */
+	bool by_jwt; /* its "sid" is the JWT's */
+	int64_t until_ms; /* since 1970: what he has said is good so long; 0: it does not end (--expire) */
 	bool offered;	  /* he has said something, good or not */
 	char origin[512]; /* normal form; "": the request has none */
 	bool origin_ok, host_ok;
@@ -97,12 +103,29 @@ void mf_gw_answer_error(struct mf_gateway *gw, struct mf_http_exchange *x,
 /* One line of text: what a refused upgrade gets */
 void mf_gw_refuse(struct mf_gateway *gw, struct mf_http_exchange *x, int status, const char *text);
 
+/* --- refusals.c --------------------------------------------------------------------------------------------------------- */
+
+const char *mf_gw_refusal_name(enum mf_gateway_refusal why);
+/* Count it, and tell it as an event, unless there are too many of them. @status: of HTTP, or a Close code */
+void mf_gw_refused(struct mf_gateway *gw, const struct mf_http_request *req,
+		   enum mf_gateway_refusal why, int status);
+/* The same where there is no request any more: @kind is a word of ours, @session NULL: nobody's */
+void mf_gw_refused_as(struct mf_gateway *gw, const struct mf_endpoint *client, const char *session,
+		      const char *kind, enum mf_gateway_refusal why, int status);
+
 /* --- surface.c ---------------------------------------------------------------------------------------------------------- */
 
 /* What is the same for all requests: who really asks, base path, rates, preflights, fields of every answer */
 void mf_gw_surface_add(struct mf_gateway *gw, struct mf_http_service *http);
 
 /* --- gateway.c ---------------------------------------------------------------------------------------------------------- */
+
+/* How a WebSocket stands to its buckets. */
+enum mf_gw_turn {
+	MF_GW_TURN_NONE,
+	MF_GW_TURN_WAITS, /* held, in the queue */
+	MF_GW_TURN_HAS	  /* let go; in the queue until the next tick */
+};
 
 /* What every protocol's state begins with: the WebSocket, whose it is, and how it ends. */
 struct mf_gw_front {
@@ -118,14 +141,20 @@ struct mf_gw_front {
 	uint64_t open_ms;	     /* since when its WebSocket is there; 0: it is not */
 	uint32_t message_max;	     /* bytes of a message; 0: as the options say */
 	bool known, by_jwt, offered; /* as in struct mf_gw_who */
-	char *origin;		     /* of who is not known yet; NULL: none */
+	enum mf_gw_turn turn;
+	uint32_t advance; /* bytes that its buckets were charged and that have not moved yet */
+	struct mf_gw_front *turn_prev, *turn_next;
+	bool expires; /* with its member's time */
+	struct mf_gw_expiry expiry;
+	char *origin; /* of who is not known yet; NULL: none */
 	char protocol_buf[64], accept[29];
 };
 
 struct mf_gw_front_kind {
 	const char *name; /* in events */
 	bool streams;	  /* messages are one stream of bytes */
-	bool late;	  /* who is not known may come in all the same, and say it then */
+	bool datagrams; /* it asks for each message by itself (mf_gw_take_bytes()), and is never held */
+	bool late;	/* who is not known may come in all the same, and say it then */
 	void (*open)(struct mf_gw_front *f); /* @f->ws is there */
 	void (*message)(struct mf_gw_front *f, bool text, struct mf_span bytes);
 	/* in place of message(): struct mf_ws_handler; implies @streams */
@@ -166,6 +195,8 @@ void mf_gw_front_accept(struct mf_gw_front *f);
 void mf_gw_front_refuse(struct mf_gw_front *f, int status, const char *text);
 /* Who it is, by what its first message says; the member is that one's then. Return: 0; MF_E_BAD; MF_E_FULL: too many members */
 int mf_gw_front_authenticate(struct mf_gw_front *f, const char *credential);
+/* He says it again: if it is as good, and his, it may last longer */
+void mf_gw_front_renew(struct mf_gw_front *f, const char *credential);
 /* Its member is the one of @sid from now on. Return: 0; MF_E_FULL */
 int mf_gw_front_become(struct mf_gw_front *f, const char *sid);
 /* Close the WebSocket; kind->done() is called, and @f is gone */

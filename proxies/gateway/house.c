@@ -17,7 +17,8 @@ int mf_gateway_house_new(const struct mf_gateway_house_options *options,
 	h = calloc(1, sizeof(*h));
 	if (h) {
 		h->members = mf_gw_members_new(
-			options->members_max ? options->members_max : MEMBERS_MAX, KEEP_MEMBER_MS);
+			options->members_max ? options->members_max : MEMBERS_MAX,
+			options->keep_member_ms ? options->keep_member_ms : KEEP_MEMBER_MS);
 		h->addresses = mf_gw_addresses_new(options->addresses_max ? options->addresses_max
 									  : ADDRESSES_MAX);
 		h->keys = mf_keyring_new();

@@ -28,6 +28,8 @@ struct mf_gateway_house_options {
 	size_t size;
 	uint32_t members_max;	/* 65,536 */
 	uint32_t addresses_max; /* 65,536 */
+	uint32_t
+		keep_member_ms; /* one that is idle: 600,000; at least as long as quotas shall be known */
 };
 
 /** mf_gateway_house_new() - Return: 0; MF_E_INVAL, MF_E_NOMEM, MF_E_UNSUPPORTED (no WebSockets) */

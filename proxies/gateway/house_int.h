@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "proxies/gateway/house.h"
+#include "proxies/gateway/meter.h"
 
 struct mf_gw_addresses;
 struct mf_keyring;
@@ -27,6 +28,9 @@ struct mf_gateway_house {
 	atomic_uint relay_sessions; /* relay_session.c */
 	struct mf_keyring *keys;    /* where none were given */
 	struct mf_gw_addresses *addresses;
+	struct mf_gw_meter meter;	  /* of all */
+	struct mf_pace refusals;	  /* that are told as events */
+	_Atomic uint64_t refusals_untold; /* since one was */
 	struct mf_gw_seat seats[MF_GATEWAY_THREADS_MAX];
 	size_t cnt;
 };

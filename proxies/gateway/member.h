@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "core/policy/session.h"
+#include "proxies/gateway/meter.h"
 #include "proxies/gateway/token.h"
 #include "proxies/gateway/udp_peers.h"
 
@@ -29,6 +30,9 @@ struct mf_gw_member {
 	struct mf_rate tokens;		   /* that it may ask for; under the lock */
 	atomic_uint refs;		   /* 0: idle; from and to 0 under the lock */
 	atomic_uint flows, sockets, wires; /* open now; whoever opens them counts */
+	struct mf_gw_meter meter;
+	_Atomic int64_t
+		until_ms; /* since 1970, when what it has shown is over; 0: it has shown nothing; expiry.c's */
 	char id[MF_TOKEN_SID_MAX];
 };
 

@@ -11,6 +11,7 @@
 
 enum {
 	L2_MESSAGE_MAX = 4096,
+	L2_FRAME = 0, /* type of a tunnel's message, its third byte */
 	MESSAGE_MORE =
 		256, /* what a message of the browser's may be longer than the longest that is good for something */
 	PAYLOAD_MAX = 65507,
@@ -20,9 +21,11 @@ struct mf_gw_peer {
 	struct mf_gateway *gw;
 	struct mf_gw_peer *prev, *next;
 	struct mf_gw_member *member;
+	struct mf_gw_address *address; /* NULL: no room for one more */
 	struct mf_gw_relay_session session;
 	struct mf_gw_peer_owner owner;
 	struct mf_endpoint client;
+	struct mf_gw_expiry expiry;
 	struct mf_rtc_session *rtc;
 	struct mf_rtc_channel *udp, *l2;
 	struct mf_udp_relay relay;    /* of udp */
@@ -32,6 +35,21 @@ struct mf_gw_peer {
 static void count(struct mf_gw_peer *p, enum mf_relay_event e)
 {
 	p->gw->relay_events[e]++;
+}
+
+static struct mf_gw_party party_of(const struct mf_gw_peer *p)
+{
+	return (struct mf_gw_party){ p->member, p->address };
+}
+
+/* It has ended by itself, or we end it: who owns it hears of it. */
+static void end(struct mf_gw_peer *p)
+{
+	struct mf_gw_peer_owner owner = p->owner;
+
+	mf_gw_peer_close(p);
+	if (owner.ended)
+		owner.ended(owner.ctx);
 }
 
 /* --- the channel udp ------------------------------------------------------------------------------------------------------ */
@@ -69,7 +87,8 @@ static bool open_udp(struct mf_gw_peer *p, struct mf_rtc_channel *c,
 		return false;
 	p->udp = c;
 	p->relay = (struct mf_udp_relay){ 0 };
-	mf_udp_relay_begin(&p->relay, p->gw, p->member, &p->client, MF_RELAY_RTC, &sink, p);
+	mf_udp_relay_begin(&p->relay, p->gw, p->member, p->address, &p->client, MF_RELAY_RTC, &sink,
+			   p);
 	return true;
 }
 
@@ -101,6 +120,12 @@ static int send_l2(void *ctx, const struct mf_span *parts, unsigned cnt)
 	}
 	if (!p->l2)
 		return MF_E_CLOSED;
+	/* as on any wire that is too slow; what keeps the tunnel alive passes */
+	if (len > 2 && message[2] == L2_FRAME &&
+	    mf_gw_take_bytes(p->gw, party_of(p), len) != MF_GW_GO) {
+		stats->messages_lost++;
+		return 0;
+	}
 	res = mf_rtc_send(p->l2, false, mf_span_of(message, len));
 	if (res == MF_E_FULL || res == MF_E_LIMIT) {
 		stats->messages_lost++;
@@ -189,6 +214,17 @@ static void take_l2(struct mf_gw_peer *p, struct mf_span data)
 		mf_rtc_channel_close(c);
 		return;
 	}
+	switch (mf_gw_take_bytes(p->gw, party_of(p), data.len)) {
+	case MF_GW_OVER:
+		p->gw->stats.cut++;
+		end(p);
+		return;
+	case MF_GW_WAIT:
+		count(p, MF_RELAY_L2_RATE_LIMITED);
+		return;
+	case MF_GW_GO:
+		break;
+	}
 	p->gw->stats.l2.messages_in++;
 	p->gw->stats.l2.bytes_in += data.len;
 	count(p, MF_RELAY_L2_MESSAGES_IN);
@@ -204,10 +240,12 @@ static void free_peer(struct mf_gw_peer *p)
 
 	close_udp(p);
 	close_l2(p);
+	mf_gw_expiry_stop(&p->expiry);
 	mf_gw_relay_session_end(gw, &p->session);
 	*(p->prev ? &p->prev->next : &gw->peers) = p->next;
 	if (p->next)
 		p->next->prev = p->prev;
+	mf_gw_address_unref(gw->house->addresses, p->address);
 	mf_gw_member_unref(p->member);
 	free(p);
 }
@@ -219,16 +257,6 @@ void mf_gw_peer_close(struct mf_gw_peer *p)
 	if (p->rtc)
 		mf_rtc_session_close(p->rtc);
 	free_peer(p);
-}
-
-/* It has ended by itself, or we end it: who owns it hears of it. */
-static void end(struct mf_gw_peer *p)
-{
-	struct mf_gw_peer_owner owner = p->owner;
-
-	mf_gw_peer_close(p);
-	if (owner.ended)
-		owner.ended(owner.ctx);
 }
 
 static bool on_channel(void *ctx, struct mf_rtc_channel *c, const struct mf_rtc_channel_info *info)
@@ -258,6 +286,7 @@ static void on_message(void *ctx, struct mf_rtc_channel *c, bool text, struct mf
 		mf_rtc_channel_close(c);
 		break;
 	case MF_E_FULL:
+	case MF_E_PERM:
 		end(p);
 		break;
 	}
@@ -310,6 +339,8 @@ int mf_gw_peer_new(struct mf_gateway *gw, struct mf_gw_member *member, bool by_j
 	p->gw = gw;
 	p->member = mf_gw_member_ref(member);
 	p->client = *client;
+	if (gw->metered)
+		p->address = mf_gw_address_ref(gw->house->addresses, &client->addr);
 	p->owner = *owner;
 	p->next = gw->peers;
 	if (p->next)
@@ -337,6 +368,19 @@ int mf_gw_peer_new(struct mf_gateway *gw, struct mf_gw_member *member, bool by_j
 	}
 	*ret = p;
 	return 0;
+}
+
+static void on_expired(void *ctx)
+{
+	struct mf_gw_peer *p = ctx;
+
+	p->gw->stats.expired++;
+	end(p);
+}
+
+int mf_gw_peer_expire(struct mf_gw_peer *p)
+{
+	return mf_gw_expiry_start(&p->expiry, p->gw->base, p->member, on_expired, p);
 }
 
 const char *mf_gw_peer_id(const struct mf_gw_peer *p)

@@ -36,6 +36,8 @@ int mf_gw_peer_new(struct mf_gateway *gw, struct mf_gw_member *member, bool by_j
 		   const struct mf_endpoint *client, struct mf_span sdp,
 		   const struct mf_gw_peer_owner *owner, struct mf_gw_peer_answer *answer,
 		   struct mf_gw_peer **ret, struct mf_err *err);
+/** mf_gw_peer_expire() - It ends with its member's time. Return: 0, MF_E_NOMEM */
+int mf_gw_peer_expire(struct mf_gw_peer *peer);
 const char *mf_gw_peer_id(const struct mf_gw_peer *peer);
 void mf_gw_peer_candidate(struct mf_gw_peer *peer, struct mf_span candidate);
 void mf_gw_peer_close(struct mf_gw_peer *peer); /* NULL is fine */

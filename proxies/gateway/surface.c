@@ -127,7 +127,7 @@ static void refuse_rate(struct mf_gateway *gw, struct mf_http_exchange *x,
 	static const uint8_t servfail[12] = { 0, 0, 0x80, 2 };
 	struct mf_gw_who who;
 
-	gw->stats.refusals[MF_GW_REFUSED_REQUEST_RATE]++;
+	mf_gw_refused(gw, req, MF_GW_REFUSED_REQUEST_RATE, 429);
 	if (is_upgrade(req)) {
 		mf_gw_refuse(gw, x, 429, "Rate limit exceeded");
 		return;
@@ -188,7 +188,7 @@ static bool on_request(void *ctx, struct mf_http_exchange *x, struct mf_http_req
 	find_client(gw, req);
 	strip_base(gw, req);
 	if (is_upgrade(req) && gw->stopping) {
-		gw->stats.refusals[MF_GW_REFUSED_STOPPING]++;
+		mf_gw_refused(gw, req, MF_GW_REFUSED_STOPPING, 503);
 		mf_gw_refuse(gw, x, 503, "Shutting down");
 	} else if (req->path.len + req->query.len + (req->query.len > 0) > URL_MAX) {
 		if (is_upgrade(req))
@@ -199,11 +199,11 @@ static bool on_request(void *ctx, struct mf_http_exchange *x, struct mf_http_req
 	} else if (is_too_fast(gw, req)) {
 		refuse_rate(gw, x, req);
 	} else if (!is_upgrade(req) && !mf_gw_origin_read(gw, req, &who)) {
-		gw->stats.refusals[MF_GW_REFUSED_ORIGIN]++;
+		mf_gw_refused(gw, req, MF_GW_REFUSED_ORIGIN, 403);
 		mf_gw_answer_error(gw, x, NULL, 403, "forbidden", "Origin not allowed");
 	} else if (!is_upgrade(req) && !is_path(req, "/healthz") && !is_path(req, "/readyz") &&
 		   !mf_gw_is_own_host(gw, req)) {
-		gw->stats.refusals[MF_GW_REFUSED_HOST]++;
+		mf_gw_refused(gw, req, MF_GW_REFUSED_HOST, 403);
 		mf_gw_answer_error(gw, x, NULL, 403, "forbidden", "Host not allowed");
 	} else if (mf_span_eq(req->method, mf_span_str("OPTIONS"))) {
 		answer_preflight(gw, x, req, &who);

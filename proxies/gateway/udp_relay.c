@@ -14,6 +14,11 @@ static void count(struct mf_udp_relay *r, enum mf_relay_way_event e)
 		events[MF_RELAY_DROPPED]++;
 }
 
+static struct mf_gw_party party_of(const struct mf_udp_relay *r)
+{
+	return (struct mf_gw_party){ r->ports.member, r->address };
+}
+
 static void on_datagram(void *ctx, uint32_t guest_port, const struct mf_endpoint *from,
 			struct mf_span payload)
 {
@@ -30,7 +35,8 @@ static void on_datagram(void *ctx, uint32_t guest_port, const struct mf_endpoint
 			    : 1;
 	len = mf_udp_frame_head(&f, head);
 	if (!mf_rate_take(&r->bytes, gw->opt.relay.client_bps_max, len + payload.len,
-			  mf_now_ms())) {
+			  mf_now_ms()) ||
+	    mf_gw_take_bytes(gw, party_of(r), len + payload.len) != MF_GW_GO) {
 		count(r, MF_RELAY_DROPPED_RATE_LIMITED);
 		return;
 	}
@@ -46,14 +52,15 @@ static void on_datagram(void *ctx, uint32_t guest_port, const struct mf_endpoint
 static const struct mf_udp_sink sink = { .datagram = on_datagram };
 
 void mf_udp_relay_begin(struct mf_udp_relay *r, struct mf_gateway *gw, struct mf_gw_member *member,
-			const struct mf_endpoint *client, enum mf_relay_event way,
-			const struct mf_udp_relay_sink *to, void *ctx)
+			struct mf_gw_address *address, const struct mf_endpoint *client,
+			enum mf_relay_event way, const struct mf_udp_relay_sink *to, void *ctx)
 {
 	r->ports.gw = gw;
 	r->ports.member = member;
 	r->ports.client = *client;
 	r->ports.sink = &sink;
 	r->ports.ctx = r;
+	r->address = address;
 	r->sink = to;
 	r->ctx = ctx;
 	r->way = way;
@@ -110,6 +117,19 @@ int mf_udp_relay_take(struct mf_udp_relay *r, struct mf_span frame)
 		return 0;
 	}
 	r->has_sent_2 |= f.version == 2;
+	switch (mf_gw_take_bytes(gw, party_of(r), frame.len)) {
+	case MF_GW_OVER:
+		gw->stats.cut++;
+		gw->relay_events[MF_RELAY_QUOTA_EXCEEDED]++;
+		count(r, MF_RELAY_DROPPED_QUOTA_EXCEEDED);
+		return MF_E_PERM;
+	case MF_GW_WAIT:
+		gw->relay_events[MF_RELAY_RATE_LIMITED]++;
+		count(r, MF_RELAY_DROPPED_RATE_LIMITED);
+		return 0;
+	case MF_GW_GO:
+		break;
+	}
 	return take(r, &f);
 }
 

@@ -24,17 +24,18 @@ struct mf_udp_relay {
 	enum mf_relay_event way; /* MF_RELAY_WS, MF_RELAY_RTC */
 	bool has_sent_2;	 /* the client has sent version 2: it knows it */
 	struct mf_rate bytes;
+	struct mf_gw_address *address; /* the client's */
 };
 
-/** mf_udp_relay_begin() - @r: zeroed; @member: must outlive it */
+/** mf_udp_relay_begin() - @r: zeroed; @member, @address: must outlive it */
 void mf_udp_relay_begin(struct mf_udp_relay *r, struct mf_gateway *gw, struct mf_gw_member *member,
-			const struct mf_endpoint *client, enum mf_relay_event way,
-			const struct mf_udp_relay_sink *sink, void *ctx);
+			struct mf_gw_address *address, const struct mf_endpoint *client,
+			enum mf_relay_event way, const struct mf_udp_relay_sink *sink, void *ctx);
 
 /**
  * mf_udp_relay_take() - One frame of the client's
  * Return: 0: it went, or is lost and counted; MF_E_LIMIT: longer than any frame may be; MF_E_FULL: the client went over its limits
- * too often. In the last two cases the caller ends what the frame came in.
+ * too often; MF_E_PERM: its bytes are used up. In the last three cases the caller ends what the frame came in.
  */
 int mf_udp_relay_take(struct mf_udp_relay *r, struct mf_span frame);
 

@@ -68,6 +68,7 @@ struct mf_ws {
 	bool by_pieces, begins, text; /* of a message that streams */
 	bool stream, shut, readable, writable, ended, eof, broken, paused, closing, busy, told_full,
 		heard;
+	bool held; /* its bytes come too fast */
 	bool deaf; /* its frames are not read any more: it closed, or made a mistake */
 	bool close_sent;
 	uint8_t *early;
@@ -439,8 +440,14 @@ static size_t sock_recv(struct mf_ws *ws)
 
 static bool reads_on(const struct mf_ws *ws)
 {
-	return ws->readable && !ws->paused && !ws->eof && !ws->broken && !ws->deaf &&
+	return ws->readable && !ws->paused && !ws->held && !ws->eof && !ws->broken && !ws->deaf &&
 	       mf_ws_waiting(ws) < ws->set->opt.waiting_max;
+}
+
+static void tell_moved(struct mf_ws *ws, size_t len)
+{
+	if (ws->handler && ws->handler->moved)
+		ws->handler->moved(ws->ctx, len);
 }
 
 static bool read_some(struct mf_ws *ws)
@@ -459,6 +466,7 @@ static bool read_some(struct mf_ws *ws)
 			return false;
 	}
 	ws->heard = true;
+	tell_moved(ws, n);
 	take(ws, early ? early : ws->set->in, n);
 	free(early);
 	return true;
@@ -499,10 +507,10 @@ static void pump(struct mf_ws *ws)
 	ws->busy = true;
 	do {
 		moved = false;
-		if (reads_on(ws) || (ws->early && !ws->paused && !ws->broken))
+		if (reads_on(ws) || (ws->early && !ws->paused && !ws->held && !ws->broken))
 			moved = read_some(ws);
 		flush(ws);
-		if (ws->told_full && ws->out_len == 0 && !ws->broken) {
+		if (ws->told_full && ws->out_len == 0 && !ws->broken && !ws->held) {
 			ws->told_full = false;
 			if (ws->handler) {
 				ws->handler->room(ws->ctx);
@@ -549,7 +557,7 @@ static void on_io(evutil_socket_t fd, short what, void *ctx)
 		ws->writable = true;
 	/* nobody reads what it said last: it has a moment, and not as long as its server likes */
 	/* a reset comes as room and something to read, neither of which anybody looks at in one that is paused */
-	if (ws->paused && mf_sock_error(fd))
+	if ((ws->paused || ws->held) && mf_sock_error(fd))
 		ws->broken = true;
 	else if (what & EV_CLOSED && ws->paused && !ws->closing)
 		mf_timeout_arm(&ws->timeout, &ws->set->linger);
@@ -582,7 +590,7 @@ static void on_ping(struct mf_timeout *t, void *ctx)
 	struct mf_ws *ws = ws_of(t);
 
 	(void)ctx;
-	ws->silent = ws->heard ? 0 : ws->silent + 1;
+	ws->silent = ws->heard || ws->held ? 0 : ws->silent + 1;
 	ws->heard = false;
 	/* one that is not read cannot be heard: what waits there decides for itself */
 	if (ws->silent > PINGS_MAX && !ws->paused) {
@@ -718,6 +726,7 @@ int mf_ws_send(struct mf_ws *ws, bool text, struct mf_span head, struct mf_span 
 	ws->sent += head.len + bytes.len;
 	ws->told_full = true;
 	pump_soon(ws);
+	tell_moved(ws, mf_ws_head_len(head.len + bytes.len) + head.len + bytes.len);
 	return 0;
 }
 
@@ -741,12 +750,38 @@ int mf_ws_send_in_place(struct mf_ws *ws, struct mf_span head, uint8_t *bytes, s
 		ws->told_full = true;
 		pump_soon(ws);
 	}
+	tell_moved(ws, all);
 	return 0;
 }
 
 size_t mf_ws_waiting(const struct mf_ws *ws)
 {
 	return ws->out_len;
+}
+
+bool mf_ws_is_held(const struct mf_ws *ws)
+{
+	return ws->held;
+}
+
+bool mf_ws_is_full(const struct mf_ws *ws)
+{
+	return ws->held || ws->out_len >= ws->set->opt.waiting_max;
+}
+
+void mf_ws_hold(struct mf_ws *ws, bool hold)
+{
+	if (ws->held == hold)
+		return;
+	ws->held = hold;
+	if (hold)
+		return;
+	if (ws->out_len == 0 && ws->handler && !ws->broken) {
+		ws->told_full = false;
+		ws->handler->room(ws->ctx);
+	}
+	if (!ws->busy)
+		event_add(&ws->again, &(struct timeval){ 0, 0 });
 }
 
 void mf_ws_get_bytes(const struct mf_ws *ws, uint64_t *ret_received, uint64_t *ret_sent)
@@ -777,7 +812,7 @@ void mf_ws_close(struct mf_ws *ws, unsigned code, const char *reason)
 	if (!ws)
 		return;
 	ws->handler = NULL;
-	ws->paused = false;
+	ws->paused = ws->held = false;
 	if (len > REASON_MAX) {
 		len = REASON_MAX;
 		while (len && ((uint8_t)reason[len] & 0xc0) == 0x80)

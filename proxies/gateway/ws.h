@@ -44,8 +44,13 @@ struct mf_ws_handler {
 	 * piece may be empty. Text is here in pieces as well.
 	 */
 	void (*piece)(void *ctx, bool text, bool begins, bool ends, struct mf_span bytes);
-	/* After mf_ws_waiting() was not 0: everything has been taken by the socket */
+	/* After mf_ws_waiting() was not 0: everything has been taken by the socket; and when it is held no more */
 	void (*room)(void *ctx);
+	/*
+	 * So many bytes of frames were read, or are to be sent. It may mf_ws_hold(), and nothing else. NULL: nobody
+	 * counts them.
+	 */
+	void (*moved)(void *ctx, size_t len);
 	/* It is over: @code is the client's Close, 1005 without one in it, 1006 where the connection broke */
 	void (*ended)(void *ctx, unsigned code);
 };
@@ -79,6 +84,14 @@ int mf_ws_send_in_place(struct mf_ws *ws, struct mf_span head, uint8_t *bytes, s
 size_t mf_ws_waiting(const struct mf_ws *ws);
 /** mf_ws_get_bytes() - Of messages, so far: from the client, and to it (what waits counts); until mf_ws_close(), and in ended() */
 void mf_ws_get_bytes(const struct mf_ws *ws, uint64_t *ret_received, uint64_t *ret_sent);
+/** mf_ws_is_full() - Whether nobody should send more before room(): too much waits, or it is held */
+bool mf_ws_is_full(const struct mf_ws *ws);
+/**
+ * mf_ws_hold() - Neither read nor, as far as its owner asks mf_ws_is_full(), send until it is told to
+ * Letting go calls handlers at once: room() first; what has come is read in the loop's next turn, so that both ways have theirs.
+ */
+void mf_ws_hold(struct mf_ws *ws, bool hold);
+bool mf_ws_is_held(const struct mf_ws *ws);
 /** mf_ws_pause() - Read no more until it is told to */
 void mf_ws_pause(struct mf_ws *ws, bool pause);
 /** mf_ws_close() - Send what waits, a Close, and forget; @code 0: a Close without one. NULL is fine */
