@@ -85,7 +85,7 @@ static void test_take(void **state)
 static void test_extremes(void **state)
 {
 	struct mf_pace p = { 0 };
-	uint64_t now = 400 * 365 * 86400 * S / 100; /* four years up */
+	uint64_t now = S * 4 * 365 * 86400; /* four years up */
 
 	(void)state;
 	for (unsigned i = 0; i < 100000; i++)
@@ -144,9 +144,12 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_burst_then_rate), cmocka_unit_test(test_refund),
-		cmocka_unit_test(test_take),		cmocka_unit_test(test_extremes),
-		cmocka_unit_test(test_quota),		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_burst_then_rate),
+		cmocka_unit_test(test_refund),
+		cmocka_unit_test(test_take),
+		cmocka_unit_test(test_extremes),
+		cmocka_unit_test(test_quota),
+		cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
