@@ -194,6 +194,7 @@ static void on_guest(void *ctx, const struct mf_guest *guest, enum mf_vm_guest_l
 	static const char *const reasons[] = {
 		[MF_VM_GUEST_CLOSED] = "closed",
 		[MF_VM_GUEST_MALFORMED] = "malformed",
+		[MF_VM_GUEST_REPLACED] = "replaced",
 		[MF_VM_GUEST_SESSION_END] = "session_end",
 	};
 	struct vm_net *v = ctx;

@@ -36,6 +36,7 @@ enum mf_vm_guest_left {
 	MF_VM_GUEST_HERE, /* has only joined: its MAC and its addresses are known */
 	MF_VM_GUEST_CLOSED,
 	MF_VM_GUEST_MALFORMED,
+	MF_VM_GUEST_REPLACED, /* another machine has come to its wire */
 	MF_VM_GUEST_SESSION_END,
 };
 

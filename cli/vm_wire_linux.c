@@ -486,6 +486,36 @@ static void count(struct mf_vm_wire_stats *sum, const struct mf_guest *guest)
 		sum->dropped[i] += s.dropped[i];
 }
 
+/* What is told and counted of a machine that leaves */
+static void tell_left(struct guest *g, enum mf_vm_guest_left left)
+{
+	struct mf_vm_wire *w = g->wire;
+
+	if (g->joined_ns && w->options->guest)
+		w->options->guest(w->options->ctx, g->guest, left, now_ns(NULL) - g->joined_ns);
+	count(&w->stats, g->guest);
+}
+
+static void on_replaced(void *ctx, struct mf_guest *guest)
+{
+	struct mf_vm_wire *w = ctx;
+	struct guest *g = find_guest(w, guest);
+	struct mf_stack_peer *peer;
+
+	/* what it has sent is still its own */
+	mf_coalesce_flush(&w->coalesce, w->stack ? input_packet : write_packet, w);
+	mf_log_info(w->options->log, "guest %u: another machine has come to its socket",
+		    mf_guest_number(guest));
+	tell_left(g, MF_VM_GUEST_REPLACED);
+	g->joined_ns = 0;
+	w->stats.guests++;
+	/* without memory its connections stay, and end by themselves */
+	if (w->stack && mf_vm_stack_join(w->stack, guest, &peer) == 0) {
+		mf_guest_stack_leave(mf_guest_data(guest));
+		mf_guest_set_data(guest, peer);
+	}
+}
+
 static void drop_guest(struct guest *g, enum mf_vm_guest_left left)
 {
 	struct mf_vm_wire *w = g->wire;
@@ -497,10 +527,7 @@ static void drop_guest(struct guest *g, enum mf_vm_guest_left left)
 	if (g->again)
 		event_free(g->again);
 	if (g->guest) {
-		if (g->joined_ns && w->options->guest)
-			w->options->guest(w->options->ctx, g->guest, left,
-					  now_ns(NULL) - g->joined_ns);
-		count(&w->stats, g->guest);
+		tell_left(g, left);
 		if (w->stack)
 			mf_guest_stack_leave(mf_guest_data(g->guest));
 		mf_guest_detach(g->guest);
@@ -656,7 +683,12 @@ int mf_vm_wire_open(const struct mf_vm_wire_options *options, struct mf_vm_wire 
 {
 	struct mf_vm_wire *w = calloc(1, sizeof(*w));
 	struct mf_guest_net_ops ops = {
-		.packet = on_packet, .echo = on_echo, .event = on_guest, .now = now_ns, .ctx = w
+		.packet = on_packet,
+		.echo = on_echo,
+		.event = on_guest,
+		.now = now_ns,
+		.replaced = on_replaced,
+		.ctx = w,
 	};
 	const struct mf_vm_echo_wires echo = {
 		.packet = on_echo_packet, .router = router, .changed = on_stack_changed, .ctx = w

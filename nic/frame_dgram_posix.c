@@ -25,6 +25,7 @@ struct dgram {
 	bool connected;
 	struct sockaddr_un peer; /* where not connected */
 	socklen_t peer_len;	 /* 0: nobody yet */
+	struct stat seen;	 /* its socket, when it became the peer */
 	struct queued *first, **last;
 	unsigned queued;
 	size_t queued_bytes;
@@ -45,7 +46,56 @@ static void forget_queue(struct dgram *d)
 	d->source.waiting = 0;
 }
 
-/* A new peer may take the place of the old one (its machine was started anew), if it is one of us. */
+/* Whether it may be a peer: a socket of one of us. @ret: which one */
+static bool is_ours(const struct sockaddr_un *at, struct stat *ret)
+{
+	return lstat(at->sun_path, ret) == 0 && S_ISSOCK(ret->st_mode) &&
+	       (ret->st_uid == 0 || ret->st_uid == geteuid());
+}
+
+/* One number may be another file's later, hence the time. */
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+#ifdef __APPLE__
+	const struct timespec *x = &a->st_ctimespec, *y = &b->st_ctimespec;
+#else
+	const struct timespec *x = &a->st_ctim, *y = &b->st_ctim;
+#endif
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && x->tv_sec == y->tv_sec &&
+	       x->tv_nsec == y->tv_nsec;
+}
+
+/* Whether somebody still has the peer's socket */
+static bool is_there(const struct dgram *d)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	bool gone;
+
+	if (fd < 0)
+		return true;
+	/* one that speaks to us alone says EPERM */
+	gone = connect(fd, (const struct sockaddr *)&d->peer, d->peer_len) < 0 &&
+	       (errno == ECONNREFUSED || errno == ENOENT || errno == ENOTSOCK);
+	close(fd);
+	return !gone;
+}
+
+/* Whoever is there now is another machine than the one that was. */
+static void replace(struct dgram *d, const struct sockaddr_un *at, socklen_t len,
+		    const struct stat *file)
+{
+	bool another = d->peer_len;
+
+	forget_queue(d);
+	d->peer_len = 0; /* what the owner still says to the one that was goes nowhere */
+	if (another && d->source.replaced)
+		d->source.replaced(d->source.ctx);
+	d->peer = *at;
+	d->peer_len = len;
+	d->seen = *file;
+}
+
+/* A new peer may take the place of the old one once that has gone (its machine was started anew), if it is one of us. */
 static bool adopt(struct dgram *d, const struct sockaddr_un *from, socklen_t len)
 {
 	struct stat st;
@@ -55,14 +105,21 @@ static bool adopt(struct dgram *d, const struct sockaddr_un *from, socklen_t len
 	if (d->peer_len == len && memcmp(&d->peer, from, len) == 0)
 		return true;
 	if (len <= offsetof(struct sockaddr_un, sun_path) || from->sun_family != AF_UNIX ||
-	    !from->sun_path[0])
+	    !from->sun_path[0] || !is_ours(from, &st) || (d->peer_len && is_there(d)))
 		return false;
-	if (lstat(from->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode) ||
-	    (st.st_uid != 0 && st.st_uid != geteuid()))
+	replace(d, from, len, &st);
+	return true;
+}
+
+static bool dgram_look(struct mf_frame_source *source)
+{
+	struct dgram *d = (struct dgram *)source;
+	const struct sockaddr_un at = d->peer;
+	struct stat st;
+
+	if (d->connected || !d->peer_len || !is_ours(&at, &st) || same_file(&d->seen, &st))
 		return false;
-	forget_queue(d);
-	d->peer = *from;
-	d->peer_len = len;
+	replace(d, &at, d->peer_len, &st);
 	return true;
 }
 
@@ -203,7 +260,7 @@ int mf_frame_dgram_new(int fd, struct mf_frame_source **ret, struct mf_err *err)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	}
 	memset(d, 0, offsetof(struct dgram, in));
-	d->source = (struct mf_frame_source){ .ops = &ops, .fd = fd };
+	d->source = (struct mf_frame_source){ .ops = &ops, .fd = fd, .look = dgram_look };
 	d->connected = getpeername(fd, (struct sockaddr *)&peer, &len) == 0;
 	d->last = &d->first;
 	mf_frame_no_signal(fd);

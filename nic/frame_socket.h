@@ -20,8 +20,9 @@ int mf_frame_stream_new(int fd, struct mf_frame_source **ret, struct mf_err *err
 
 /**
  * mf_frame_dgram_new() - A bound Unix datagram socket, or any connected datagram socket
- * Of an unconnected one the peer is who sent last, provided that its address is a path that belongs to our user or root; before
- * the first datagram, frames to the peer are dropped. The four bytes "VFKT" that some begin with are no frame.
+ * Of an unconnected one the peer is who sent first, provided that its address is a path that belongs to our user or root; before
+ * the first datagram, frames to the peer are dropped. Once its socket is gone, the next one who sends takes its place (replaced());
+ * while it is there, others are not heard. A new socket at the same path is noticed by mf_frame_source_look(). The four bytes "VFKT" that some begin with are no frame.
  * @fd: non-blocking, owned from now on, also on failure. Return: 0, MF_E_NOMEM
  */
 int mf_frame_dgram_new(int fd, struct mf_frame_source **ret, struct mf_err *err);

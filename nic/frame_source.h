@@ -52,7 +52,14 @@ struct mf_frame_source {
 	size_t waiting; /* bytes that do, or that flush() was not called for yet; 0 where nothing ever waits here */
 	/* Set by the owner. @frame may be written to until it returns, and is gone then. */
 	void (*receiver)(void *ctx, uint8_t *frame, size_t len);
+	/* Set by the owner, may be NULL: what comes from now on is another machine's, in the place of the one that was here */
+	void (*replaced)(void *ctx);
 	void *ctx;
+	/*
+	 * Set by implementations whose peer can be replaced unseen: look whether it was, and tell the owner. Costs a system call; for a
+	 * receiver that sees a frame which its machine would not send. NULL: it cannot
+	 */
+	bool (*look)(struct mf_frame_source *s);
 	struct mf_frame_stats stats;
 };
 
@@ -76,6 +83,12 @@ static inline int mf_frame_source_send(struct mf_frame_source *s, const uint8_t 
 static inline void mf_frame_source_flush(struct mf_frame_source *s)
 {
 	s->ops->flush(s);
+}
+
+/** mf_frame_source_look() - Whether another machine has come in the meantime; then replaced() was called */
+static inline bool mf_frame_source_look(struct mf_frame_source *s)
+{
+	return s->look && s->look(s);
 }
 
 /** mf_frame_source_free() - Closes the descriptor; NULL is fine */

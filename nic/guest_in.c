@@ -229,6 +229,9 @@ void mf_guest_on_frame(void *ctx, uint8_t *frame, size_t len)
 		mf_guest_dropped(g, MF_GUEST_DROP_MALFORMED);
 		return;
 	}
+	/* another station: another machine's, or a forged one */
+	if (g->slot && !net->options.any_mac && memcmp(src, g->mac, 6) != 0)
+		(void)mf_frame_source_look(g->source);
 	if (!g->slot && !mf_guest_settle(g, src)) {
 		mf_guest_dropped(g, MF_GUEST_DROP_QUEUE);
 		return;

@@ -25,7 +25,7 @@ struct mf_guest {
 	struct mf_guest_net *net;
 	struct mf_frame_source *source;
 	void *data;
-	unsigned number; /* in order of attachment */
+	unsigned number; /* in order of arrival */
 	unsigned slot;	 /* 1 to MF_GUESTS_MAX once the MAC is known; 0 */
 	uint8_t mac[6], address4[4], prefix6[8];
 	uint64_t advert_due_ns; /* UINT64_MAX: not before the MAC is known */
@@ -41,7 +41,7 @@ struct mf_guest_net {
 	uint8_t router4[4], dns4[4], router6[16], dns6[16], link6[16];
 	uint8_t search[256]; /* options.domain in wire form */
 	size_t search_len;
-	unsigned number; /* of the guest that was attached last */
+	unsigned number; /* of the guest that came last */
 	unsigned cnt;
 	uint32_t ident; /* of fragments */
 	struct mf_guest *guests[MF_GUESTS_MAX];

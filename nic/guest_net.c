@@ -114,6 +114,29 @@ void mf_guest_net_free(struct mf_guest_net *net)
 	free(net);
 }
 
+/* What it may send in a second stays its wire's. */
+static void on_replaced(void *ctx)
+{
+	struct mf_guest *g = ctx;
+	struct mf_guest_net *net = g->net;
+
+	if (!g->slot)
+		return; /* nobody has said who it is */
+	if (net->ops.replaced)
+		net->ops.replaced(net->ops.ctx, g);
+	net->slots[g->slot].guest = NULL;
+	mf_reassembler_free(g->fragments);
+	g->fragments = NULL;
+	g->slot = 0;
+	g->number = ++net->number;
+	g->advert_due_ns = UINT64_MAX;
+	memset(g->mac, 0, sizeof(g->mac));
+	memset(g->address4, 0, sizeof(g->address4));
+	memset(g->prefix6, 0, sizeof(g->prefix6));
+	memset(&g->stats, 0, sizeof(g->stats));
+	memset(&g->source->stats, 0, sizeof(g->source->stats));
+}
+
 int mf_guest_attach(struct mf_guest_net *net, struct mf_frame_source *source, struct mf_guest **ret,
 		    struct mf_err *err)
 {
@@ -131,6 +154,7 @@ int mf_guest_attach(struct mf_guest_net *net, struct mf_frame_source *source, st
 	g->number = ++net->number;
 	g->advert_due_ns = UINT64_MAX;
 	source->receiver = mf_guest_on_frame;
+	source->replaced = on_replaced;
 	source->ctx = g;
 	net->guests[net->cnt++] = g;
 	*ret = g;

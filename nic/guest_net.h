@@ -85,6 +85,11 @@ struct mf_guest_net_ops {
 			size_t head_len, const uint8_t *body, size_t body_len);
 	/* The guest said its MAC (first frame), or it got its IPv4 address by DHCP (again); may be NULL */
 	void (*event)(void *ctx, struct mf_guest *guest, bool leased);
+	/*
+	 * Another machine has come to the guest's wire: the one that was here has left. After this the guest begins anew, with another
+	 * number and without addresses, until it says its MAC; may be NULL
+	 */
+	void (*replaced)(void *ctx, struct mf_guest *guest);
 	/* Nanoseconds, monotonic */
 	uint64_t (*now)(void *ctx);
 	void *ctx;
@@ -146,7 +151,7 @@ void mf_guest_net_flush(struct mf_guest_net *net);
 
 /* Of a guest. Addresses: zero until its MAC is known. */
 struct mf_frame_source *mf_guest_source(const struct mf_guest *guest);
-unsigned mf_guest_number(const struct mf_guest *guest); /* from 1 on, in order of attachment */
+unsigned mf_guest_number(const struct mf_guest *guest); /* from 1 on, in order of arrival */
 const uint8_t *mf_guest_mac(const struct mf_guest *guest);
 const uint8_t *mf_guest_address4(const struct mf_guest *guest);
 const uint8_t *mf_guest_prefix6(const struct mf_guest *guest); /* 8 bytes */

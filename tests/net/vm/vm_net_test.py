@@ -494,6 +494,73 @@ class Wires(Served):
         finally:
             a.close()
 
+    def datagrams(self, name):
+        """An end of `--dgram` by hand, at a path of its own."""
+        path = f"{self.dgram}.{name}"
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        s.settimeout(60)
+        if os.path.exists(path):
+            os.unlink(path)
+        s.bind(path)
+        self.addCleanup(s.close)
+        return s
+
+    def leased(self, s, mac):
+        """A machine asks for an address; the one that it is offered."""
+        s.sendto(self.dhcp(mac), self.dgram)
+        while True:
+            frame = s.recv(2000)
+            if frame[12:14] == b"\x08\x00":
+                self.assertEqual(frame[14 + 28 + 28:14 + 28 + 34], mac, frame.hex(" "))  # chaddr
+                return socket.inet_ntop(socket.AF_INET, frame[14 + 28 + 16:14 + 28 + 20])
+
+    def test_a_machine_that_replaces_another_at_a_datagram_socket(self):
+        one, two = "52:54:00:00:0e:02", "52:54:00:00:0e:03"
+        a = Machine(self.lab, self.dgram, name="e", mac=one, kind="dgram")
+        try:
+            first = a.dhcp()["ip"]
+        finally:
+            a.close()
+        b = Machine(self.lab, self.dgram, name="f", mac=two, kind="dgram")
+        try:
+            second = b.dhcp()["ip"]
+            r = b.run([*CURL, "https://allowed.example/"])
+            self.assertEqual(r.stdout, "server=web host=allowed.example sni=allowed.example port=443\n", (r, self.log()))
+        finally:
+            b.close()
+        self.assertNotEqual(first, second)
+        self.wait_for("the events", lambda: self.events("guest_left", fields__mac=one) and self.events("guest_joined", fields__mac=two))
+        left, = self.events("guest_left", fields__mac=one)
+        joined, = self.events("guest_joined", fields__mac=two)
+        self.assertEqual((left["fields"]["reason"], left["fields"]["address"], joined["fields"]["address"]), ("replaced", first, second))
+        self.assertLess(left["fields"]["guest"], joined["fields"]["guest"])
+
+    def test_a_new_socket_at_the_same_path_is_another_machines(self):
+        mac, other = bytes.fromhex("525400000e04"), bytes.fromhex("525400000e05")
+        s = self.datagrams("g")
+        own = self.leased(s, mac)
+        # the same socket, another station: forged
+        s.sendto(self.dhcp(other), self.dgram)
+        self.assertEqual(self.leased(s, mac), own)
+        s.close()
+        s = self.datagrams("g")
+        self.assertNotEqual(self.leased(s, other), own)
+        self.wait_for("the event", lambda: self.events("guest_left", fields__mac=mac.hex(":"), fields__reason="replaced"))
+        left, = self.events("guest_left", fields__mac=mac.hex(":"))
+        self.assertIn("spoofed_mac=1", left["fields"]["dropped"])
+
+    def test_nobody_takes_a_datagram_socket_whose_machine_is_there(self):
+        mac, other = bytes.fromhex("525400000e06"), bytes.fromhex("525400000e07")
+        s, t = self.datagrams("h"), self.datagrams("i")
+        own = self.leased(s, mac)
+        t.sendto(self.dhcp(other), self.dgram)
+        self.assertEqual(self.leased(s, mac), own)  # behind what the other one sent
+        t.setblocking(False)
+        self.assertRaises(BlockingIOError, t.recv, 1)
+        s.close()
+        t.settimeout(60)
+        self.assertNotEqual(self.leased(t, other), own)
+
 
 class WiresLwip(Wires):
     stack = "lwip"
@@ -570,6 +637,8 @@ class TwoAtOnce(Wires):
     test_pieces_runts_and_several_frames_at_once = test_too_long_a_frame_ends_the_wire = None
     test_what_is_not_the_machines_own_goes_nowhere = test_two_machines_have_addresses_of_their_own_and_do_not_meet = None
     test_a_machine_that_comes_back_keeps_its_address = test_datagrams = None
+    test_a_machine_that_replaces_another_at_a_datagram_socket = test_a_new_socket_at_the_same_path_is_another_machines = None
+    test_nobody_takes_a_datagram_socket_whose_machine_is_there = None
 
     BAD, GOOD = bytes.fromhex("525400000f01"), bytes.fromhex("525400000f02")
 
