@@ -34,7 +34,7 @@ static bool turn_away(struct mf_wisp_front *w, enum mf_wisp_reason reason, const
 
 static bool want_credential(struct mf_wisp_front *w)
 {
-	return turn_away(w, MF_WISP_AUTH_REQUIRED, "a password is wanted");
+	return turn_away(w, MF_WISP_AUTH_REQUIRED, "a password or a key is wanted");
 }
 
 bool mf_wisp_greet(struct mf_wisp_front *w)

@@ -225,6 +225,16 @@ class WebRTC(unittest.TestCase):
         self.assertEqual(refusal(gw, TCP, [("X-API-Key", "told to everybody")])[0], 401)
 
 
+class Relay(Gateway):
+    """Started as the browser tests of Aero's UDP relay start it; but that they look for a port that is free."""
+
+    def __init__(self, wrapper, **env):
+        self.tls = False
+        self.p = subprocess.Popen([wrapper, "--listen-addr", "127.0.0.1:0"], env={**CLEAN, **env}, stdout=subprocess.PIPE, text=True)
+        self.port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\n", self.p.stdout.readline())[1])
+        assert self.p.stdout.readline().startswith("udp://")
+
+
 class InPlaceOfAero(Gateway):
     """Started as Aero's test helper starts its own program: no argument, all in variables, many of them empty, and a line on stdout or stderr that says where."""
     line = re.compile(rb"aero-l2-proxy listening on http://(?P<host>[^:\s]+):(?P<port>\d+)")
@@ -256,15 +266,20 @@ class Helper(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        # the two lines of docs/gateway.md, and what Aero's test-only variables would say as a policy
+        # the scripts of docs/gateway.md, and what Aero's test-only variables would say as a policy
         cls.policy = TMP + "/aero.lua"
         with open_file(cls.policy, "w") as f:
             f.write("""return { name = "aero", dns = function(q) if q.name == "echo.local" then return resolve "203.0.113.10" end return allow() end,
                 connect = function(c) if tostring(c.ip) == "203.0.113.10" then return redirect("127.0.0.1:" .. c.port) end return allow() end }""")
-        cls.wrapper = TMP + "/aero-l2-proxy"
-        with open_file(cls.wrapper, "w") as f:
-            f.write(f"#!/bin/sh\nexec {shlex.quote(MOONFENCE)} gateway --env aero --policy {cls.policy} --open 203.0.113.0/24 \"$@\"\n")
-        os.chmod(cls.wrapper, stat.S_IRWXU)
+        with open_file(ROOT + "/docs/gateway.md") as f:
+            scripts = re.findall(r"\n```\n(#!/bin/sh\n.*?)```\n", f.read(), re.S)
+        cls.wrapper, cls.relay = TMP + "/aero-l2-proxy", TMP + "/aero-webrtc-udp-relay"
+        for path, script, more in zip((cls.wrapper, cls.relay), scripts, ("--open 203.0.113.0/24", "--open 127.0.0.0/8")):
+            script = script.replace("moonfence gateway", f"{shlex.quote(MOONFENCE)} gateway {more}").replace("/etc/moonfence/gateway.lua", cls.policy)
+            assert MOONFENCE in script and cls.policy in script
+            with open_file(path, "w") as f:
+                f.write(script)
+            os.chmod(path, stat.S_IRWXU)
 
     def start(self, **env):
         gw = InPlaceOfAero(self.wrapper, **env)
@@ -285,6 +300,31 @@ class Helper(unittest.TestCase):
     def test_announcement_of_another_family(self):
         gw = self.start(AERO_L2_OPEN="1", AERO_L2_AUTH_MODE="none", AERO_L2_PROXY_LISTEN_ADDR="[::1]:0")
         self.assertEqual(gw.host, "localhost")
+
+    def test_relay(self):
+        udp = Udp(lambda d: d)
+        datagram = struct.pack(">H4sH", 7, socket.inet_aton("127.0.0.1"), udp.port) + b"there"
+
+        def start(**env):
+            gw = Relay(self.relay, **env)
+            self.addCleanup(lambda: self.assertEqual(gw.stop(), 0))
+            return gw
+
+        def first(gw, path="/udp"):
+            return json.loads(gw.ws(path).recv()[1])
+        gw = start(AUTH_MODE="none", AERO_STUN_URLS="stun:a.test")
+        self.assertIn(b'"ready":true', gw.http("GET", "/readyz")[2])
+        self.assertEqual(json.loads(gw.http("GET", "/webrtc/ice")[2]), {"iceServers": [{"urls": ["stun:a.test"]}]})
+        ws = gw.ws("/udp")
+        self.assertEqual(json.loads(ws.recv()[1])["type"], "ready")
+        ws.send(datagram)
+        self.assertEqual(ws.recv(), (2, datagram))
+        self.assertEqual(json.loads(gw.http("POST", "/webrtc/offer", body=json.dumps({"type": "offer", "sdp": OFFER}).encode())[2])["sdp"]["type"], "answer")
+        gw = start(AUTH_MODE="api_key", API_KEY="k3y")
+        self.assertEqual([first(gw, "/udp?token=k3y&apiKey=k3y")["type"], first(gw, "/udp?token=no")["code"]], ["ready", "unauthorized"])
+        self.assertEqual([gw.http("GET", "/webrtc/ice", f)[0] for f in ([], [("X-API-Key", "k3y")])], [401, 200])
+        gw = start(AUTH_MODE="jwt", JWT_SECRET="sekrit", SIGNALING_AUTH_TIMEOUT="1s")
+        self.assertEqual(first(gw)["message"], "authentication timeout")
 
     def test_probes(self):
         gw = self.start(AERO_L2_OPEN="1", AERO_L2_AUTH_MODE="none")
