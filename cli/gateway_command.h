@@ -16,6 +16,7 @@
 #include "core/match/cidr_set.h"
 #include "proxies/gateway/gateway.h"
 #include "proxies/gateway/house.h"
+#include "proxies/http_service.h"
 #include "proxies/proxy.h"
 
 enum {
@@ -117,10 +118,12 @@ struct mf_gateway_command {
 	uint64_t phase_ends_ns;
 	bool watchdog_asks; /* its question goes round */
 	SSL_CTX *tls;
-	struct mf_gateway_guests *guests; /* the first thread's, where it is the only one */
+	struct mf_gateway_guests *guests; /* the first thread's */
 	struct mf_gateway_file_mark tls_marks[2];
 	struct mf_gateway_house *house;
 	struct mf_dns_cache *dns_cache;
+	struct mf_http_together http_together;
+	struct mf_proxy_together proxy_together;
 	struct mf_gateway_worker workers[MF_GATEWAY_THREADS_MAX];
 	size_t worker_cnt;
 };

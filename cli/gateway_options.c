@@ -507,11 +507,6 @@ int mf_gateway_options_parse(struct mf_gateway_command *g, int argc, char **argv
 	status = mf_gateway_environment_apply(g);
 	if (status)
 		return status;
-	if (g->threads > 1 && g->rtc.at.addr.family)
-		return mf_options_wrong(&usage, "--threads: WebRTC is on one thread");
-	if (g->threads > 1 && !g->no_ethernet)
-		return mf_options_wrong(
-			&usage, "--threads: guests' networks are on one thread: --ethernet off");
 	if (!g->listen_cnt) /* none of the service manager's either */
 		return mf_options_wrong(&usage, "where shall it serve? --listen is missing");
 	if (g->access.proxy_protocol && !g->access.forwarding.trusted_cnt)

@@ -16,7 +16,7 @@
 #include "proxies/http_service.h"
 #include "proxies/sock.h"
 
-enum { CONNECTIONS = 4096, CONNECTIONS_MIN = 512 };
+enum { CONNECTIONS = 4096 };
 
 /* --- sockets -------------------------------------------------------------------------------------------------------------- */
 
@@ -71,22 +71,21 @@ int mf_gateway_bind(struct mf_gateway_command *g, struct mf_err *err)
 
 /* --- guests ---------------------------------------------------------------------------------------------------------------- */
 
-/* A network for guests, where this system has a stack for them: one a process, on one thread. */
-static int open_guests(struct mf_gateway_worker *w, struct mf_gateway_options *opt,
+/* A network for guests, where this system has a stack for them: one a process, on the first thread. */
+static int open_guests(struct mf_gateway_worker *w, struct mf_proxy_options *proxy,
 		       struct mf_err *err)
 {
 	struct mf_gateway_command *g = w->g;
 	const struct mf_gateway_guests_options o = { .l2 = g->opt.l2,
 						     .pcap_dir = g->pcap_dir,
 						     .log = &g->host.log };
-	int r = g->no_ethernet || g->worker_cnt > 1 ? MF_E_UNSUPPORTED
-						    : mf_gateway_guests_new(&o, &g->guests, err);
+	int r = g->no_ethernet || w != g->workers ? MF_E_UNSUPPORTED
+						  : mf_gateway_guests_new(&o, &g->guests, err);
 
 	if (r < 0)
 		return r == MF_E_UNSUPPORTED ? 0 : r;
 	mf_gateway_guests_get_ops(g->guests, &w->session.ops);
-	opt->frames = mf_gateway_guests_frames(g->guests);
-	g->proxy_options.datagrams_given = true;
+	proxy->datagrams_given = true;
 	return 0;
 }
 
@@ -115,15 +114,14 @@ static int make_vm(struct mf_gateway_worker *w, struct mf_err *err)
 static int make(struct mf_gateway_worker *w, struct mf_err *err)
 {
 	struct mf_gateway_command *g = w->g;
-	uint32_t connections = CONNECTIONS / (uint32_t)g->worker_cnt;
 	struct mf_http_service_options http = { .size = sizeof(http),
-						.connections_max = connections < CONNECTIONS_MIN
-									   ? CONNECTIONS_MIN
-									   : connections,
+						.connections_max = CONNECTIONS,
+						.together = &g->http_together,
 						.head_max = 32768,
 						.body_max = 1 << 20,
 						.balancers = g->access.proxies,
 						.balancer_cnt = g->access.forwarding.trusted_cnt };
+	struct mf_proxy_options proxy = g->proxy_options;
 	struct mf_gateway_options opt = g->opt;
 	int r = make_vm(w, err);
 
@@ -141,14 +139,17 @@ static int make(struct mf_gateway_worker *w, struct mf_err *err)
 	opt.house = g->house;
 	opt.gather = gather;
 	opt.gather_ctx = w;
-	r = open_guests(w, &opt, err);
+	proxy.together = &g->proxy_together;
+	r = open_guests(w, &proxy, err);
+	if (g->guests) /* for those of other threads as well: they say so, and send who wants one to the first */
+		opt.frames = mf_gateway_guests_frames(g->guests);
 	if (r == 0)
-		r = mf_proxy_start(w->base, &w->session, &g->proxy_options, &w->proxy, err);
+		r = mf_proxy_start(w->base, &w->session, &proxy, &w->proxy, err);
 	if (r == 0)
 		r = mf_http_service_new(w->base, &http, &w->http, err);
 	if (r == 0)
 		r = mf_gateway_new(w->base, w->proxy, w->http, &opt, &w->gw, err);
-	if (r == 0 && g->guests)
+	if (r == 0 && g->guests && w == g->workers)
 		r = mf_gateway_guests_begin(g->guests, w->base, w->proxy, w->gw, err);
 	for (size_t i = 0; i < g->listen_cnt && r == 0; i++) {
 		r = (g->access.proxy_protocol

@@ -70,6 +70,7 @@ void mf_dns_upstream_cancel(struct mf_dns_ask *a)
 		a->next->prev = a->prev;
 	up->ask_cnt--;
 	up->proxy->stats.dns_inflight = up->ask_cnt;
+	up->proxy->together->dns_inflight--;
 	free(a);
 }
 
@@ -211,11 +212,16 @@ int mf_dns_upstream_ask(struct mf_dns_upstream *up, const struct mf_dns_query *q
 {
 	struct mf_dns_ask *a;
 
-	if (up->ask_cnt >= up->proxy->opt.dns_inflight_max)
+	/* counted before it is looked at: other threads do the same */
+	if (up->proxy->together->dns_inflight++ >= up->proxy->opt.dns_inflight_max) {
+		up->proxy->together->dns_inflight--;
 		return MF_E_FULL;
+	}
 	a = calloc(1, sizeof(*a));
-	if (!a)
+	if (!a) {
+		up->proxy->together->dns_inflight--;
 		return MF_E_NOMEM;
+	}
 	a->up = up;
 	a->query = *q;
 	a->fn = fn;

@@ -29,6 +29,7 @@ struct mf_http_listener {
 };
 
 static void pump(struct mf_http_conn *c);
+static void on_io(evutil_socket_t fd, short what, void *ctx);
 
 /* --- sockets and TLS ------------------------------------------------------------------------------------------------ */
 
@@ -101,6 +102,49 @@ void mf_http_service_set_alpn(SSL_CTX *tls)
 
 /* --- connections ---------------------------------------------------------------------------------------------------- */
 
+int mf_http_conn_join(struct mf_http_conn *c, struct mf_http_service *s)
+{
+	if (mf_sockwatch_start(&c->watch, s->base, c->fd, on_io, c) < 0)
+		return MF_E_NOMEM;
+	c->s = s;
+	c->prev = NULL;
+	c->next = s->conns;
+	if (c->next)
+		c->next->prev = c;
+	s->conns = c;
+	s->stats.open++;
+	mf_sockwatch_kick(&c->watch);
+	return 0;
+}
+
+void mf_http_conn_part(struct mf_http_conn *c)
+{
+	struct mf_http_service *s = c->s;
+
+	mf_timeout_disarm(&c->reading);
+	mf_timeout_disarm(&c->sending);
+	if (c->fd >= 0)
+		mf_sockwatch_stop(&c->watch);
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		s->conns = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	s->stats.open--;
+}
+
+void mf_http_conn_free(struct mf_http_conn *c)
+{
+	SSL_free(c->ssl);
+	if (c->fd >= 0)
+		mf_sock_close(c->fd);
+	evbuffer_free(c->out);
+	free(c->proxied);
+	free(c->h1.in);
+	free(c);
+}
+
 static void free_conn(struct mf_http_conn *c)
 {
 	struct mf_http_service *s = c->s;
@@ -109,26 +153,11 @@ static void free_conn(struct mf_http_conn *c)
 	while (c->exchanges)
 		mf_http_exchange_detach(c->exchanges);
 	mf_http_h2_free(c);
-	mf_timeout_disarm(&c->reading);
-	mf_timeout_disarm(&c->sending);
-	if (c->fd >= 0)
-		mf_sockwatch_stop(&c->watch);
-	SSL_free(c->ssl);
-	if (c->fd >= 0)
-		mf_sock_close(c->fd);
-	if (c->prev)
-		c->prev->next = c->next;
-	else
-		s->conns = c->next;
-	if (c->next)
-		c->next->prev = c->prev;
-	s->stats.open--;
-	evbuffer_free(c->out);
+	mf_http_conn_part(c);
+	s->together->connections--;
 	if (c->taker)
 		c->taker(c->taker_ctx, NULL);
-	free(c->proxied);
-	free(c->h1.in);
-	free(c);
+	mf_http_conn_free(c);
 }
 
 /* 101 has been sent: somebody else's from now on. */
@@ -228,7 +257,7 @@ static void take_bytes(struct mf_http_conn *c, const uint8_t *bytes, size_t len)
 
 static bool reads_on(const struct mf_http_conn *c)
 {
-	if (c->eof || c->broken || c->shaking || c->taker || c->proxied)
+	if (c->eof || c->broken || c->shaking || c->taker || c->proxied || c->leaving)
 		return false;
 	return c->closing || (out_len(c) < MF_HTTP_OUT_SOFT && (c->h2 || mf_http_h1_has_room(c)));
 }
@@ -323,6 +352,10 @@ static void pump(struct mf_http_conn *c)
 			drain(c);
 	} while (moved && !c->broken && ++rounds < ROUNDS_MAX);
 	c->busy = false;
+	if (c->leaving && !c->broken) {
+		mf_http_move(c);
+		return;
+	}
 	if (c->taker && !c->broken && out_len(c) == 0) {
 		give_away(c);
 		return;
@@ -426,12 +459,16 @@ static int take(struct mf_http_service *s, int fd, SSL_CTX *tls, const struct mf
 	struct mf_http_conn *c;
 	int r;
 
-	if (s->stats.open >= s->opt.connections_max)
+	/* counted before it is looked at: other threads do the same */
+	if (s->together->connections++ >= s->opt.connections_max) {
+		s->together->connections--;
 		return refuse(s, fd, tls != NULL);
+	}
 	c = calloc(1, sizeof(*c));
 	if (c)
 		c->out = evbuffer_new();
 	if (!c || !c->out) {
+		s->together->connections--;
 		free(c);
 		mf_sock_close(fd);
 		return MF_E_NOMEM;
@@ -440,33 +477,25 @@ static int take(struct mf_http_service *s, int fd, SSL_CTX *tls, const struct mf
 	c->fd = fd;
 	if (peer)
 		c->peer = *peer;
-	if (tls)
-		mf_http_service_set_alpn(tls);
 	r = proxied ? mf_http_proxied_begin(c) : 0;
-	if (r == 0 && ((tls && start_tls(c, tls) < 0) ||
-		       mf_sockwatch_start(&c->watch, s->base, fd, on_io, c) < 0))
-		r = MF_E_NOMEM;
+	if (r == 0 && tls)
+		r = start_tls(c, tls);
+	if (r == 0)
+		r = mf_http_conn_join(c, s);
 	if (r < 0) {
-		SSL_free(c->ssl);
-		evbuffer_free(c->out);
-		free(c->proxied);
-		free(c);
-		mf_sock_close(fd);
+		s->together->connections--;
+		mf_http_conn_free(c);
 		return r;
 	}
-	c->next = s->conns;
-	if (c->next)
-		c->next->prev = c;
-	s->conns = c;
-	s->stats.open++;
 	s->stats.connections++;
-	mf_sockwatch_kick(&c->watch);
 	return 0;
 }
 
 int mf_http_service_take(struct mf_http_service *s, int fd, SSL_CTX *tls,
 			 const struct mf_endpoint *peer)
 {
+	if (tls)
+		mf_http_service_set_alpn(tls);
 	return take(s, fd, tls, peer, false);
 }
 
@@ -529,6 +558,7 @@ int mf_http_service_listen(struct mf_http_service *s, int fd, SSL_CTX *tls, stru
 	l->s = s;
 	l->fd = fd;
 	if (tls) {
+		mf_http_service_set_alpn(tls);
 		SSL_CTX_up_ref(tls);
 		l->tls = tls;
 	}
@@ -623,6 +653,7 @@ int mf_http_service_new(struct event_base *base, const struct mf_http_service_op
 	s->base = base;
 	s->opt = *options;
 	set_defaults(&s->opt);
+	s->together = options->together ? options->together : &s->alone;
 	mf_timeout_queue_init(&s->request, s->timeouts, s->opt.request_ms, on_late, s);
 	mf_timeout_queue_init(&s->idle, s->timeouts, s->opt.idle_ms, on_late, s);
 	mf_timeout_queue_init(&s->linger, s->timeouts, LINGER_MS, on_late, s);

@@ -37,6 +37,7 @@
 #define MF_PROXIES_HTTP_SERVICE_H
 
 #include <openssl/types.h>
+#include <stdatomic.h>
 
 #include "core/base/addr.h"
 #include "core/base/err.h"
@@ -46,12 +47,19 @@ struct event_base;
 struct mf_cidr; /* core/match/cidr_set.h */
 struct mf_http_service;
 struct mf_http_exchange; /* one request that waits for its answer */
+struct mf_http_conn;	 /* one connection */
+
+/* What services of several threads count as one. Zeroed at first; outlives them. */
+struct mf_http_together {
+	atomic_uint connections;
+	atomic_size_t held; /* bytes of requests of HTTP/2 that were not answered */
+};
 
 /* Zero means the default everywhere. */
 struct mf_http_service_options {
 	size_t size; /* sizeof(struct mf_http_service_options) */
 
-	uint32_t connections_max; /* 256 */
+	uint32_t connections_max; /* 256; of all services with the same @together */
 	uint32_t head_max;    /* bytes of a request line and its fields: 16,384; at most 32,768 */
 	uint32_t body_max;    /* bytes: 65,536 */
 	uint32_t streams_max; /* open requests of one HTTP/2 connection: 64 */
@@ -62,6 +70,7 @@ struct mf_http_service_options {
 	/* Balancers whose PROXY header is believed on mf_http_service_listen_proxied(); borrowed */
 	const struct mf_cidr *balancers;
 	size_t balancer_cnt;
+	struct mf_http_together *together; /* NULL: this service is alone */
 };
 
 #define MF_HTTP_FIELDS_MAX 64 /* of a request; with more it is answered by 431 */
@@ -156,8 +165,13 @@ int mf_http_service_listen_proxied(struct mf_http_service *s, int fd, SSL_CTX *t
  * fields():   more fields of any answer but 101, valid up to the next call; @note: of mf_http_exchange_note(), NULL: none.
  *	       Return: how many, at most @max
  * fault():    another body for what the service answers by itself; @req is NULL for what never became a request
+ * leaves():   HTTP/1: whether another service, of another loop, shall have this request and all that follows on its connection; asked
+ *	       once, before anything else is. Of @req only the head is there.
+ * left():     that has happened: @conn belongs to no loop, and is to be given to mf_http_service_adopt() or mf_http_conn_drop()
  */
 struct mf_http_filter {
+	bool (*leaves)(void *ctx, const struct mf_http_request *req);
+	void (*left)(void *ctx, struct mf_http_conn *conn);
 	bool (*request)(void *ctx, struct mf_http_exchange *x, struct mf_http_request *req);
 	size_t (*fields)(void *ctx, const char *note, struct mf_http_field *ret, size_t max);
 	void (*fault)(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req,
@@ -179,7 +193,10 @@ void mf_http_exchange_end_connection(struct mf_http_exchange *x);
  */
 void mf_http_service_unlisten(struct mf_http_service *s);
 
-/** mf_http_service_change_tls() - From now on all listeners with TLS have this context; connections that are open keep theirs */
+/**
+ * mf_http_service_change_tls() - From now on all listeners with TLS have this context; connections that are open keep theirs
+ * @tls: its ALPN is ours already (mf_http_service_set_alpn()): services of other threads may have it
+ */
 void mf_http_service_change_tls(struct mf_http_service *s, SSL_CTX *tls);
 
 /**
@@ -192,6 +209,16 @@ int mf_http_service_take(struct mf_http_service *s, int fd, SSL_CTX *tls,
 
 /** mf_http_service_take_tagged() - The same in cleartext; @tag is the owner's, and is in every request of the connection */
 int mf_http_service_take_tagged(struct mf_http_service *s, int fd, uint64_t tag);
+
+/**
+ * mf_http_service_adopt() - Serve a connection that has left another service, from its request on; that is not asked about leaves() again
+ * In the thread of @s, whichever it left in: what is in it (TLS, bytes that were read) belongs to one thread at a time, and whoever
+ * carries it orders the two by a lock. It was counted when it was accepted, and is not refused here. @conn is the service's, or, without
+ * memory, gone.
+ */
+void mf_http_service_adopt(struct mf_http_service *s, struct mf_http_conn *conn);
+/** mf_http_conn_drop() - Close it instead; any thread */
+void mf_http_conn_drop(struct mf_http_conn *conn);
 
 void mf_http_service_get_stats(const struct mf_http_service *s, struct mf_http_service_stats *ret);
 

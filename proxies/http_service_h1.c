@@ -317,9 +317,9 @@ bool mf_http_h1_run(struct mf_http_conn *c)
 	struct mf_http_head head;
 	struct more m = { 0 };
 	struct mf_span bytes;
-	bool target_ok;
+	bool target_ok, is_new = h->head_len == 0;
 
-	if (c->closing || c->taker || c->exchanges ||
+	if (c->closing || c->taker || c->leaving || c->exchanges ||
 	    evbuffer_get_length(c->out) >= MF_HTTP_OUT_SOFT)
 		return false;
 	if (h->head_len == 0 && !find_head(c))
@@ -330,6 +330,11 @@ bool mf_http_h1_run(struct mf_http_conn *c)
 	target_ok = !head.connect && split_target(head.target, &req);
 	if (must_reject(c, &head, &m, target_ok))
 		return false;
+	req.method = head.method;
+	req.authority = head.host;
+	req.host = mf_http_find_field(&req, "host");
+	if (is_new && mf_http_move_ask(c, &req))
+		return false;
 	if (!find_body(c)) {
 		if (m.expects && !m.http10 && !h->continued && !c->closing &&
 		    h->len == h->head_len) {
@@ -338,9 +343,6 @@ bool mf_http_h1_run(struct mf_http_conn *c)
 		}
 		return false;
 	}
-	req.method = head.method;
-	req.authority = head.host;
-	req.host = mf_http_find_field(&req, "host");
 	req.body = mf_span_of(h->in + h->head_len, h->body_len);
 	c->wait = MF_HTTP_WAIT_NONE; /* what comes next has its own time */
 	mf_http_dispatch(c, &req, 0, m.close || m.http10, m.http10);

@@ -58,7 +58,7 @@ bool mf_http_service_has_http2(void)
 
 static void forget_request(struct stream *s)
 {
-	s->h->conn->s->held -= s->room;
+	s->h->conn->s->together->held -= s->room;
 	free(s->bytes);
 	s->bytes = NULL;
 	s->len = s->room = 0;
@@ -92,18 +92,19 @@ static struct stream *stream_of(nghttp2_session *session, int32_t id)
 /* Return: 0, or the status that refuses it */
 static int keep_bytes(struct stream *s, const uint8_t *bytes, size_t len)
 {
-	struct mf_http_service *service = s->h->conn->s;
+	atomic_size_t *held = &s->h->conn->s->together->held;
 
 	if (s->len + len > s->room) {
-		size_t room = (s->len + len) * 2;
-		uint8_t *more;
+		size_t room = (s->len + len) * 2, more_room = room - s->room;
+		uint8_t *more = NULL;
 
-		if (service->held - s->room + room > MF_HTTP_HELD_MAX)
+		/* counted before it is looked at: other threads do the same */
+		if (atomic_fetch_add(held, more_room) + more_room <= MF_HTTP_HELD_MAX)
+			more = realloc(s->bytes, room);
+		if (!more) {
+			atomic_fetch_sub(held, more_room);
 			return 503;
-		more = realloc(s->bytes, room);
-		if (!more)
-			return 503;
-		service->held += room - s->room;
+		}
 		s->bytes = more;
 		s->room = room;
 	}

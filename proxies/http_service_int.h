@@ -63,7 +63,8 @@ struct mf_http_conn {
 	bool eof, broken;      /* the client's end; nothing works any more */
 	bool closing, drained; /* ends when all is sent; our end was sent */
 	bool busy;
-	size_t ignored; /* bytes read while closing */
+	bool leaving, moved; /* for another service; it has come from one */
+	size_t ignored;	     /* bytes read while closing */
 	struct evbuffer *out;
 	struct mf_http_exchange *exchanges; /* that wait */
 	struct mf_http_h2 *h2;		    /* NULL: HTTP/1 */
@@ -104,11 +105,25 @@ struct mf_http_service {
 	struct mf_timeout pause; /* of accepting */
 	const struct mf_http_filter *filter;
 	void *filter_ctx;
-	size_t held;
+	struct mf_http_together *together, alone;
 	uint8_t chunk[MF_HTTP_CHUNK];
 };
 
 /* --- http_service.c ------------------------------------------------------------------------------------------------- */
+
+/* One of @s from now on, and watched by its loop. Return: 0; MF_E_NOMEM: @c is as it was */
+int mf_http_conn_join(struct mf_http_conn *c, struct mf_http_service *s);
+/* One of no service; its descriptor is no longer watched, and no deadline runs. */
+void mf_http_conn_part(struct mf_http_conn *c);
+/* All that is its own, when it has parted. */
+void mf_http_conn_free(struct mf_http_conn *c);
+
+/* --- http_service_move.c -------------------------------------------------------------------------------------------- */
+
+/* Whether the filter has @req served elsewhere; then c->leaving is set. */
+bool mf_http_move_ask(struct mf_http_conn *c, const struct mf_http_request *req);
+/* Nothing of @c is being worked on: it goes. */
+void mf_http_move(struct mf_http_conn *c);
 
 /* Something of @c waits to be sent: soon, from the loop (or at once, where the connection is being worked on). */
 void mf_http_conn_kick(struct mf_http_conn *c);

@@ -89,6 +89,7 @@ int mf_proxy_start(struct event_base *base, struct mf_session *session,
 	p->asker.session = session;
 	p->opt = *options;
 	set_defaults(&p->opt);
+	p->together = options->together ? options->together : &p->alone;
 	r = start_parts(p, err);
 	if (r < 0) {
 		mf_proxy_stop(p);

@@ -19,6 +19,7 @@
 #define MF_PROXIES_PROXY_H
 
 #include <moonfence/moonfence.h>
+#include <stdatomic.h>
 
 #include "core/packet/nat.h"
 #include "core/policy/session.h"
@@ -35,6 +36,11 @@ struct mf_tcp_conn;	 /* tcp_int.h */
 #define MF_PROXY_DNS_SERVERS_MAX 8
 /* Of each protocol; two where a capture needs another one for IPv6 */
 #define MF_PROXY_LISTENERS_MAX 2
+
+/* What proxies of several threads count as one. Zeroed at first; outlives them. */
+struct mf_proxy_together {
+	atomic_uint tcp_open, dns_inflight;
+};
 
 /* What happens to a DNS question that no policy has an opinion about (specs: P13). */
 enum mf_proxy_dns_default {
@@ -101,9 +107,10 @@ struct mf_proxy_options {
 	uint32_t tcp_idle_ms;	   /* 7,200,000 */
 	uint32_t udp_idle_ms;	   /* 60,000 */
 	uint32_t dns_timeout_ms;   /* one server, one try: 2,000 */
-	uint32_t tcp_connections_max; /* 65,536 */
-	uint32_t udp_flows_max;	      /* 4,096: the least recently used goes */
-	uint32_t dns_inflight_max;    /* 512 */
+	uint32_t tcp_connections_max;	    /* 65,536; of all proxies with the same @together */
+	uint32_t udp_flows_max;		    /* 4,096: the least recently used goes */
+	uint32_t dns_inflight_max;	    /* 512; likewise */
+	struct mf_proxy_together *together; /* NULL: this proxy is alone */
 
 	/*
 	 * Signs the certificates of bridges (tls_bridge.h) for redirect{tls="rewrite_sni"} and terminate{}; borrowed until

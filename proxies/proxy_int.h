@@ -30,6 +30,7 @@ struct mf_proxy {
 	struct event_base *base;
 	struct mf_session *session;
 	struct mf_proxy_options opt;
+	struct mf_proxy_together *together, alone;
 	struct mf_proxy_stats stats;
 	uint64_t last_id; /* of connections and flows, as they begin */
 	struct mf_timeouts *timeouts;

@@ -181,6 +181,7 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 	if (c->tcp->current == c)
 		c->tcp->current = NULL;
 	p->stats.tcp_open--;
+	p->together->tcp_open--;
 	if (c->watcher.ended)
 		c->watcher.ended(c->watcher.ctx, c->denied, reset, error);
 	free(c->host);
@@ -414,10 +415,12 @@ static int begin(struct mf_tcp_proxy *tcp, int fd, const struct mf_session_flow 
 	struct mf_tcp_proxy *entered;
 	struct mf_tcp_conn *c;
 
-	c = p->stats.tcp_open < p->opt.tcp_connections_max ? calloc(1, sizeof(*c)) : NULL;
+	/* counted before it is looked at: other threads do the same */
+	c = p->together->tcp_open++ < p->opt.tcp_connections_max ? calloc(1, sizeof(*c)) : NULL;
 	if (c)
 		c->setup = calloc(1, sizeof(*c->setup));
 	if (!c || !c->setup) {
+		p->together->tcp_open--;
 		p->stats.tcp_refused_limit++;
 		tell_refused(p, flow);
 		free(c);

@@ -380,7 +380,7 @@ void mf_gw_l2_gather(struct mf_gateway *gw, struct mf_metrics *m)
 
 	if (!gw->opt.frames)
 		return;
-	if (gw->opt.frames->get_stats)
+	if (mf_gw_is_home(gw) && gw->opt.frames->get_stats)
 		gw->opt.frames->get_stats(gw->opt.frames->ctx, &f);
 	const struct {
 		const char *name, *help;
@@ -424,7 +424,7 @@ void mf_gw_l2_gather(struct mf_gateway *gw, struct mf_metrics *m)
 		mf_counter_add(mf_metrics_counter(m, counters[i].name, counters[i].help, NULL, 0),
 			       counters[i].n);
 	for (size_t i = 0; i < MF_ARRAY_SIZE(gauges); i++)
-		mf_gauge_set(mf_metrics_gauge(m, gauges[i].name, gauges[i].help, NULL, 0),
+		mf_gauge_add(mf_metrics_gauge(m, gauges[i].name, gauges[i].help, NULL, 0),
 			     (int64_t)gauges[i].n);
 }
 

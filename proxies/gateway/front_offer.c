@@ -77,9 +77,65 @@ static void on_ice(void *ctx, struct mf_http_exchange *x, const struct mf_http_r
 
 /* --- offers --------------------------------------------------------------------------------------------------------------- */
 
-static void answer_offer(struct mf_gateway *gw, struct mf_http_exchange *x,
-			 const struct mf_gw_who *who, enum mf_signal_body form,
-			 struct mf_gw_peer *peer, const struct mf_strbuf *sdp)
+/* One, from its request to its answer: to where WebRTC is at home, and back to where its exchange is. */
+struct offer {
+	struct mf_gateway_task task; /* first */
+	size_t from;		     /* its exchange's thread */
+	struct mf_http_exchange *x;
+	struct mf_gw_who who;
+	enum mf_signal_body form;
+	struct mf_signal said;
+	struct mf_gw_member *member;
+	struct mf_endpoint client;
+	int res;
+	struct mf_err err;
+	char *text; /* of a good answer */
+};
+
+static void free_offer(struct offer *o)
+{
+	mf_gw_member_unref(o->member);
+	mf_signal_done(&o->said);
+	free(o->text);
+	free(o);
+}
+
+static void finish_offer(struct mf_gateway_task *t, struct mf_gateway *gw)
+{
+	struct offer *o = (struct offer *)t;
+
+	switch (o->res) {
+	case 0:
+		mf_gw_answer(gw, o->x, &o->who,
+			     &(struct mf_http_answer){ .status = 200,
+						       .type = type_json,
+						       .body = mf_span_str(o->text) });
+		break;
+	case MF_E_BAD:
+	case MF_E_LIMIT:
+	case MF_E_UNSUPPORTED:
+		mf_gw_answer_code(gw, o->x, &o->who, 400, "bad_message", o->err.msg);
+		break;
+	case MF_E_EXIST:
+		mf_gw_answer_code(gw, o->x, &o->who, 409, "session_already_active",
+				  "session already active");
+		break;
+	case MF_E_FULL:
+		mf_gw_answer_code(gw, o->x, &o->who, 503, "too_many_sessions", "too many sessions");
+		break;
+	case MF_E_CLOSED:
+		mf_gw_answer_code(gw, o->x, &o->who, 503, "too_many_sessions", "shutting down");
+		break;
+	default:
+		mf_gw_answer_code(gw, o->x, &o->who, 500, "internal_error",
+				  "no session can be made");
+		break;
+	}
+	free_offer(o);
+}
+
+static char *answer_text(enum mf_signal_body form, const struct mf_gw_peer *peer,
+			 const struct mf_strbuf *sdp)
 {
 	json_t *json = form == MF_SIGNAL_BODY_LEGACY
 			       ? json_pack("{s:i, s:{s:s, s:s}}", "version", 1, "answer", "type",
@@ -88,29 +144,48 @@ static void answer_offer(struct mf_gateway *gw, struct mf_http_exchange *x,
 					   "sdp", "type", "answer", "sdp", sdp->str);
 	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
-	if (text) {
-		mf_gw_answer(gw, x, who,
-			     &(struct mf_http_answer){
-				     .status = 200, .type = type_json, .body = mf_span_str(text) });
-	} else {
-		mf_gw_peer_close(peer);
-		mf_gw_answer_code(gw, x, who, 500, "internal_error", "out of memory");
-	}
-	free(text);
 	json_decref(json);
+	return text;
+}
+
+static void make_peer(struct offer *o, struct mf_gateway *home)
+{
+	const struct mf_gw_peer_owner nobody = { 0 };
+	struct mf_gw_peer_answer answer = { .sdp = MF_STRBUF_INIT(MF_SDP_ANSWER_MAX) };
+	struct mf_gw_peer *peer = NULL;
+
+	if (home->stopping) {
+		o->res = MF_E_CLOSED;
+		return;
+	}
+	o->res = mf_gw_peer_new(home, o->member, o->who.by_jwt, &o->client, o->said.sdp, &nobody,
+				&answer, &peer, &o->err);
+	if (o->res == 0) {
+		o->text = answer_text(o->form, peer, &answer.sdp);
+		if (!o->text || (o->who.until_ms && mf_gw_peer_expire(peer) < 0)) {
+			mf_gw_peer_close(peer);
+			o->res = MF_E_NOMEM;
+		}
+	}
+	mf_strbuf_done(&answer.sdp);
+}
+
+static void run_offer(struct mf_gateway_task *t, struct mf_gateway *home)
+{
+	struct offer *o = (struct offer *)t;
+
+	make_peer(o, home);
+	t->run = finish_offer;
+	/* else its thread has ended, and the exchange has nobody any more */
+	if (mf_gateway_post(home->house, o->from, t) < 0)
+		finish_offer(t, home);
 }
 
 static void take_offer(struct mf_gateway *gw, struct mf_http_exchange *x,
 		       const struct mf_http_request *req, enum mf_signal_body form)
 {
-	const struct mf_gw_peer_owner nobody = { 0 };
-	struct mf_gw_peer_answer answer = { .sdp = MF_STRBUF_INIT(MF_SDP_ANSWER_MAX) };
-	struct mf_gw_peer *peer = NULL;
-	struct mf_gw_member *member;
-	struct mf_err err = { 0 };
 	struct mf_gw_who who;
-	struct mf_signal s;
-	int res;
+	struct offer *o;
 
 	if (!may_use(gw, x, req, &who))
 		return;
@@ -118,42 +193,31 @@ static void take_offer(struct mf_gateway *gw, struct mf_http_exchange *x,
 		mf_gw_answer_code(gw, x, &who, 503, "too_many_sessions", "shutting down");
 		return;
 	}
-	mf_signal_read_body(req->body, form, &s);
-	member = s.type == MF_SIGNAL_OFFER ? mf_gw_who_member(gw, req, &who) : NULL;
-	if (s.type != MF_SIGNAL_OFFER)
-		res = mf_err_set(&err, MF_E_BAD, "malformed message");
-	else if (!member)
-		res = MF_E_FULL;
-	else
-		res = mf_gw_peer_new(gw, member, who.by_jwt, &req->peer, s.sdp, &nobody, &answer,
-				     &peer, &err);
-	if (res == 0 && who.until_ms && mf_gw_peer_expire(peer) < 0) {
-		mf_gw_peer_close(peer);
-		res = MF_E_NOMEM;
-	}
-	mf_gw_member_unref(member);
-	mf_signal_done(&s);
-	switch (res) {
-	case 0:
-		answer_offer(gw, x, &who, form, peer, &answer.sdp);
-		break;
-	case MF_E_BAD:
-	case MF_E_LIMIT:
-	case MF_E_UNSUPPORTED:
-		mf_gw_answer_code(gw, x, &who, 400, "bad_message", err.msg);
-		break;
-	case MF_E_EXIST:
-		mf_gw_answer_code(gw, x, &who, 409, "session_already_active",
-				  "session already active");
-		break;
-	case MF_E_FULL:
-		mf_gw_answer_code(gw, x, &who, 503, "too_many_sessions", "too many sessions");
-		break;
-	default:
+	o = calloc(1, sizeof(*o));
+	if (!o) {
 		mf_gw_answer_code(gw, x, &who, 500, "internal_error", "no session can be made");
-		break;
+		return;
 	}
-	mf_strbuf_done(&answer.sdp);
+	*o = (struct offer){ .task.run = run_offer,
+			     .from = gw->seat,
+			     .x = x,
+			     .who = who,
+			     .form = form,
+			     .client = req->peer };
+	mf_signal_read_body(req->body, form, &o->said);
+	if (o->said.type == MF_SIGNAL_OFFER)
+		o->member = mf_gw_who_member(gw, req, &who);
+	if (o->said.type != MF_SIGNAL_OFFER)
+		o->res = mf_err_set(&o->err, MF_E_BAD, "malformed message");
+	else if (!o->member)
+		o->res = MF_E_FULL;
+	else if (mf_gw_is_home(gw))
+		make_peer(o, gw);
+	else if (mf_gateway_post(gw->house, 0, &o->task) == 0)
+		return;
+	else
+		o->res = MF_E_CLOSED;
+	finish_offer(&o->task, gw);
 }
 
 static void on_offer(void *ctx, struct mf_http_exchange *x, const struct mf_http_request *req)
@@ -237,7 +301,8 @@ json_t *mf_gw_relay_facts(struct mf_gateway *gw, const struct mf_http_request *r
 	if (!json || !find_base(gw, req, base, sizeof(base)) ||
 	    json_object_set_new(json, "baseUrl", json_string(base)) < 0 ||
 	    json_object_set_new(json, "endpoints",
-				gw->rtc ? json_pack("{s:s, s:s, s:s, s:s}", "webrtcSignal",
+				gw->opt.webrtc.wanted
+					? json_pack("{s:s, s:s, s:s, s:s}", "webrtcSignal",
 						    "/webrtc/signal", "webrtcOffer",
 						    "/webrtc/offer", "udp", "/udp", "webrtcIce",
 						    "/webrtc/ice")
@@ -302,5 +367,6 @@ int mf_gw_offer_add(struct mf_gateway *gw, struct mf_http_service *http)
 		{ .method = "POST", .path = "/offer", .fn = on_legacy_offer },
 	};
 
-	return mf_http_service_add(http, routes, gw->rtc ? MF_ARRAY_SIZE(routes) : 1, gw);
+	return mf_http_service_add(http, routes, gw->opt.webrtc.wanted ? MF_ARRAY_SIZE(routes) : 1,
+				   gw);
 }

@@ -566,7 +566,7 @@ int mf_gateway_new(struct event_base *base, struct mf_proxy *proxy, struct mf_ht
 	    mf_gw_mux_add(gw, http) < 0 || mf_gw_udp_add(gw, http) < 0 ||
 	    mf_gw_l2_add(gw, http) < 0 || mf_gw_dns_add(gw, http) < 0 ||
 	    mf_gw_relays_add(gw, http) < 0 || mf_gw_offer_add(gw, http) < 0 ||
-	    (gw->rtc && mf_gw_signal_add(gw, http) < 0)) {
+	    (gw->opt.webrtc.wanted && mf_gw_signal_add(gw, http) < 0)) {
 		mf_gateway_free(gw);
 		return mf_err_set(err, MF_E_NOMEM, "no memory for the gateway");
 	}
@@ -604,6 +604,7 @@ void mf_gateway_free(struct mf_gateway *gw)
 {
 	if (!gw)
 		return;
+	gw->http = NULL;
 	mf_gw_house_leave(gw->house, gw->seat);
 	mf_gw_dns_free(gw);
 	mf_ws_set_free(gw->sockets);
@@ -616,7 +617,7 @@ void mf_gateway_free(struct mf_gateway *gw)
 	/* connections of the proxy still point at members */
 	if (gw->proxy->tcp)
 		mf_tcp_proxy_cut(gw->proxy->tcp);
-	if (gw->opt.frames && gw->opt.frames->let_go)
+	if (mf_gw_is_home(gw) && gw->opt.frames && gw->opt.frames->let_go)
 		gw->opt.frames->let_go(gw->opt.frames->ctx);
 	mf_gateway_house_free(gw->own_house);
 	free(gw);

@@ -35,7 +35,7 @@ struct mf_gw_front; /* a WebSocket with what it is for, or a request on its way 
 struct mf_gateway {
 	struct event_base *base;
 	struct mf_proxy *proxy;
-	struct mf_http_service *http;
+	struct mf_http_service *http; /* NULL: it has gone */
 	struct mf_gateway_options opt;
 	struct mf_gateway_stats stats; /* this thread's */
 	struct mf_gateway_house *house, *own_house;
@@ -52,7 +52,7 @@ struct mf_gateway {
 	struct mf_timeout_queue linger, doubt, udp_idle, udp_auth, signal_auth;
 	struct mf_gw_wisp *wisp;
 	uint64_t relay_events[MF_RELAY_EVENT_CNT];
-	struct mf_rtc *rtc; /* NULL: no WebRTC */
+	struct mf_rtc *rtc; /* NULL: no WebRTC, or it is not at home here (home.c) */
 	struct mf_gw_peer *peers;
 	json_t *ice_servers; /* an array; NULL: none */
 	struct mf_http_route raw_route;
@@ -113,10 +113,20 @@ void mf_gw_refused(struct mf_gateway *gw, const struct mf_http_request *req,
 void mf_gw_refused_as(struct mf_gateway *gw, const struct mf_endpoint *client, const char *session,
 		      const char *kind, enum mf_gateway_refusal why, int status);
 
+/* --- home.c ------------------------------------------------------------------------------------------------------------- */
+
+/* Whether guests' networks and WebRTC are this gateway's; if not, another thread's */
+bool mf_gw_is_home(const struct mf_gateway *gw);
+/* Of struct mf_http_filter: upgrades for those go where they are */
+bool mf_gw_leaves(void *ctx, const struct mf_http_request *req);
+void mf_gw_left(void *ctx, struct mf_http_conn *conn);
+
 /* --- surface.c ---------------------------------------------------------------------------------------------------------- */
 
 /* What is the same for all requests: who really asks, base path, rates, preflights, fields of every answer */
 void mf_gw_surface_add(struct mf_gateway *gw, struct mf_http_service *http);
+/* What is asked for, below --base-path */
+struct mf_span mf_gw_path(const struct mf_gateway *gw, const struct mf_http_request *req);
 
 /* --- gateway.c ---------------------------------------------------------------------------------------------------------- */
 

@@ -416,12 +416,14 @@ int mf_gw_rtc_start(struct mf_gateway *gw, struct mf_err *err)
 	if (!rtc.message_max)
 		rtc.message_max =
 			(longest > L2_MESSAGE_MAX ? longest : L2_MESSAGE_MAX) + MESSAGE_MORE;
+	if (o->ice_servers.len && mf_gw_ice_read(o->ice_servers, &gw->ice_servers, err) < 0)
+		return MF_E_INVAL;
+	if (!mf_gw_is_home(gw))
+		return 0;
 	rtc.candidate_cnt = mf_gw_candidates(o, candidates, MF_RTC_CANDIDATES_MAX);
 	if (!rtc.candidate_cnt)
 		return mf_err_set(err, MF_E_INVAL,
 				  "no address that WebRTC could be reached at: --external-ip");
-	if (o->ice_servers.len && mf_gw_ice_read(o->ice_servers, &gw->ice_servers, err) < 0)
-		return MF_E_INVAL;
 	return mf_rtc_new(gw->base, &rtc, &gw->rtc, err);
 }
 

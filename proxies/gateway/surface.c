@@ -87,14 +87,15 @@ static void find_client(struct mf_gateway *gw, struct mf_http_request *req)
 		req->host = f.host;
 }
 
-static void strip_base(struct mf_gateway *gw, struct mf_http_request *req)
+struct mf_span mf_gw_path(const struct mf_gateway *gw, const struct mf_http_request *req)
 {
 	const char *base = gw->opt.base_path;
 	size_t len = base ? strlen(base) : 0;
 
 	if (len && req->path.len > len && memcmp(req->path.ptr, base, len) == 0 &&
 	    req->path.ptr[len] == '/')
-		req->path = mf_span_sub(req->path, len, req->path.len);
+		return mf_span_sub(req->path, len, req->path.len);
+	return req->path;
 }
 
 static bool is_path(const struct mf_http_request *req, const char *path)
@@ -186,7 +187,7 @@ static bool on_request(void *ctx, struct mf_http_exchange *x, struct mf_http_req
 
 	mf_http_exchange_note(x, is_name(id) ? id : mf_span_str(make_id(gw)));
 	find_client(gw, req);
-	strip_base(gw, req);
+	req->path = mf_gw_path(gw, req);
 	if (is_upgrade(req) && gw->stopping) {
 		mf_gw_refused(gw, req, MF_GW_REFUSED_STOPPING, 503);
 		mf_gw_refuse(gw, x, 503, "Shutting down");
@@ -278,6 +279,8 @@ static void on_fault(void *ctx, struct mf_http_exchange *x, const struct mf_http
 }
 
 static const struct mf_http_filter filter = {
+	.leaves = mf_gw_leaves,
+	.left = mf_gw_left,
 	.request = on_request,
 	.fields = on_fields,
 	.fault = on_fault,
