@@ -123,6 +123,8 @@ static void gather(struct mf_gateway *gw, struct mf_metrics *m)
 	count(m, "moonfence_gateway_questions_total", "DNS questions over HTTP", NULL, s.questions);
 	count(m, "moonfence_gateway_sessions_total", "Session tokens that were made", NULL,
 	      s.sessions);
+	count(m, "moonfence_gateway_moved_total",
+	      "Connections that went to the first thread, for Ethernet or WebRTC", NULL, s.arrived);
 	count(m, "moonfence_gateway_malformed_total", "Packets of Wisp that are none", NULL,
 	      s.malformed);
 	count(m, "moonfence_gateway_held_total",

@@ -47,10 +47,12 @@ static void arrive(struct mf_gateway_task *t, struct mf_gateway *home)
 {
 	struct passage *p = (struct passage *)t;
 
-	if (home->http)
+	if (home->http) {
+		home->stats.arrived++;
 		mf_http_service_adopt(home->http, p->conn);
-	else
+	} else {
 		mf_http_conn_drop(p->conn);
+	}
 	free(p);
 }
 
