@@ -38,9 +38,9 @@ def serve_page(conn):
 page = Server(serve_page).port
 args = ["--origin", f"http://127.0.0.1:{page}", "--webrtc-port", "127.0.0.1:0", "--open", "::1"]
 gateways = {
-    "session": Gateway("--auth", "session", *args),
+    "session": Gateway("--auth", "session", "--threads", "3", *args),
     "open": Gateway("--auth", "none", "--relay", "filter=any", *args),
-    "tokens": Gateway("--auth", "jwt", "--jwt-secret-file", TMP + "/jwt", *args),
+    "tokens": Gateway("--auth", "jwt", "--jwt-secret-file", TMP + "/jwt", "--threads", "2", *args),
 }
 tcp = Server(echo)
 facts = {"pagePort": page, "tcp": tcp.port, "token": jwt(int(time.time()) + 3600), "expired": jwt(int(time.time()) - 1)}
