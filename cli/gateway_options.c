@@ -192,7 +192,7 @@ static const struct mf_option options[] = {
 	{ OPT_APPROVALS, 0, "approvals", "WHERE", MF_APPROVALS_OPTION_HELP },
 	MF_HOST_OPTION_NO_WATCH,
 	{ OPT_THREADS, 0, "threads", "N",
-	  "that serve; with more than one there is no --ethernet (default: 1)" },
+	  "that serve; guests of --ethernet and WebRTC are all on the first (default: 1)" },
 	{ OPT_DRAIN, 0, "drain", "SECONDS",
 	  "how long what is open may go on after SIGTERM (default: 30)" },
 	{ OPT_ENV, 0, "env", "WHOSE",

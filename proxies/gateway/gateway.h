@@ -238,7 +238,7 @@ struct mf_gateway_stats {
 	uint64_t datagrams_out, datagrams_in, datagrams_denied, datagrams_bad;
 	uint64_t datagrams_lost; /* too fast, or the browser did not take them */
 	uint64_t questions, sessions;
-	uint64_t arrived; /* connections that came from other threads */
+	uint64_t arrived;   /* connections that came from other threads */
 	uint64_t malformed; /* packets of Wisp */
 	uint64_t
 		held; /* how often a WebSocket was not read for a while, since its bytes came too fast */
