@@ -110,6 +110,16 @@ int mf_sock_send_to(int fd, const struct mf_endpoint *from, const struct mf_endp
 /** mf_sock_send_many() - The same for @cnt datagrams, from .server to .client each; what the socket does not take now is lost */
 void mf_sock_send_many(int fd, const struct mf_datagram *dgrams, size_t cnt);
 
+/* What becomes of datagrams that are longer than a link takes. */
+enum mf_sock_fragments {
+	MF_SOCK_FRAGMENTS_DEFAULT, /* by the sender, once routers have said so; none says it may take them apart itself */
+	MF_SOCK_FRAGMENTS_NEVER,  /* lost, whatever is known of the path: probes (RFC 8899 4.1) */
+	MF_SOCK_FRAGMENTS_ALWAYS, /* taken apart, by us or by whoever must */
+};
+
+/** mf_sock_set_fragments() - Of all that @fd sends from now on; Return: false: not on this system */
+bool mf_sock_set_fragments(int fd, enum mf_sock_fragments how);
+
 /* A kernel buffer that bytes pass through without being copied. */
 struct mf_pipe {
 	struct mf_pipe *next; /* in the pool */

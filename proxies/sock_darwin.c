@@ -55,6 +55,13 @@ void mf_sock_prepare_udp(int fd)
 	mf_sock_set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 }
 
+bool mf_sock_set_fragments(int fd, enum mf_sock_fragments how)
+{
+	(void)fd;
+	(void)how;
+	return false;
+}
+
 bool mf_sock_same_place(int fd_a, int fd_b)
 {
 	(void)fd_a;

@@ -25,6 +25,7 @@
 
 enum {
 	BATCH_MAX = 32,
+	IPV6_LEAST_MTU = 1280, /* RFC 8200 5 */
 };
 
 int mf_sock_make(int family, int type, int protocol)
@@ -86,6 +87,20 @@ void mf_sock_prepare_udp(int fd)
 	/* TPROXY's socket has these already; an IPv6 socket wants both */
 	mf_sock_set_int(fd, SOL_IP, IP_RECVORIGDSTADDR, 1);
 	mf_sock_set_int(fd, SOL_IPV6, IPV6_RECVORIGDSTADDR, 1);
+}
+
+bool mf_sock_set_fragments(int fd, enum mf_sock_fragments how)
+{
+	static const int v4[] = { IP_PMTUDISC_WANT, IP_PMTUDISC_PROBE, IP_PMTUDISC_DONT };
+	static const int v6[] = { IPV6_PMTUDISC_WANT, IPV6_PMTUDISC_PROBE, IPV6_PMTUDISC_DONT };
+	bool is_v6;
+
+	/* a socket of both families wants both; of IPv6 nobody on the way takes anything apart, so we do, to what every link takes */
+	is_v6 = setsockopt(fd, SOL_IPV6, IPV6_MTU_DISCOVER, &v6[how], sizeof(v6[how])) == 0;
+	if (is_v6)
+		mf_sock_set_int(fd, SOL_IPV6, IPV6_MTU,
+				how == MF_SOCK_FRAGMENTS_ALWAYS ? IPV6_LEAST_MTU : 0);
+	return setsockopt(fd, SOL_IP, IP_MTU_DISCOVER, &v4[how], sizeof(v4[how])) == 0 || is_v6;
 }
 
 bool mf_sock_same_place(int fd_a, int fd_b)

@@ -317,6 +317,13 @@ void mf_sock_close(int fd)
 	closesocket(socket_of(fd));
 }
 
+bool mf_sock_set_fragments(int fd, enum mf_sock_fragments how)
+{
+	(void)fd;
+	(void)how;
+	return false;
+}
+
 bool mf_sock_same_place(int fd_a, int fd_b)
 {
 	(void)fd_a;

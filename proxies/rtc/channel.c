@@ -462,6 +462,7 @@ int mf_rtc_send(struct mf_rtc_channel *ch, bool text, struct mf_span data)
 	}
 	if (r < 0)
 		return r == MF_E_FULL ? r : MF_E_CLOSED;
+	mf_rtc_pmtu_want(s, data.len);
 	s->message_ms = mf_now_ms();
 	s->rtc->stats.messages_out++;
 	s->rtc->stats.message_bytes_out += len;

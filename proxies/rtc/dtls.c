@@ -45,7 +45,7 @@ struct mf_dtls {
 	const struct mf_dtls_identity *id;
 	struct mf_rtc_fingerprint peer;
 	struct mf_span in; /* ptr NULL: nothing to read */
-	uint16_t mtu;
+	uint16_t mtu, data_mtu;
 	bool up, ended, stranger; /* stranger: another certificate than the offer's */
 };
 
@@ -250,6 +250,7 @@ struct mf_dtls *mf_dtls_new(struct mf_dtls_identity *id, const struct mf_dtls_op
 	d->id = id;
 	d->peer = options->peer;
 	d->mtu = options->mtu;
+	d->data_mtu = options->data_mtu ? options->data_mtu : d->mtu;
 	d->ssl = SSL_new(id->ctx);
 	bio = d->ssl ? BIO_new(id->bio) : NULL;
 	if (!bio) {
@@ -264,7 +265,7 @@ struct mf_dtls *mf_dtls_new(struct mf_dtls_identity *id, const struct mf_dtls_op
 	SSL_set_app_data(d->ssl, d);
 	SSL_set_mtu(d->ssl, d->mtu);
 	/* the buffer for writing is as long as the longest record: ours are short */
-	SSL_set_max_send_fragment(d->ssl, d->mtu > 512 ? d->mtu : 512);
+	SSL_set_max_send_fragment(d->ssl, d->data_mtu > 512 ? d->data_mtu : 512);
 	if (options->server)
 		SSL_set_accept_state(d->ssl);
 	else
@@ -347,7 +348,7 @@ int mf_dtls_send(struct mf_dtls *d, struct mf_span data)
 {
 	if (!d->up || d->ended)
 		return MF_E_CLOSED;
-	if (data.len + MF_DTLS_OVERHEAD > d->mtu)
+	if (data.len + MF_DTLS_OVERHEAD > d->data_mtu)
 		return MF_E_LIMIT;
 	ERR_clear_error();
 	return SSL_write(d->ssl, data.ptr, (int)data.len) > 0 ? 0 : MF_E_CLOSED;

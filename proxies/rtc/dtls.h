@@ -45,8 +45,9 @@ struct mf_dtls_handler {
 
 struct mf_dtls_options {
 	bool server;
-	bool cookies; /* server: answer no hello without one (RFC 6347 4.2.1) */
-	uint16_t mtu; /* bytes of a datagram */
+	bool cookies;	   /* server: answer no hello without one (RFC 6347 4.2.1) */
+	uint16_t mtu;	   /* bytes of a datagram of the handshake */
+	uint16_t data_mtu; /* of one with data; 0: the same */
 	struct mf_rtc_fingerprint peer;
 };
 
@@ -64,7 +65,7 @@ int mf_dtls_start(struct mf_dtls *d);
  *         handshake failed, or an alert ended the connection
  */
 int mf_dtls_input(struct mf_dtls *d, struct mf_span datagram);
-/** mf_dtls_send() - One record with all of @data; Return: 0, MF_E_CLOSED: not connected, or ended; MF_E_LIMIT: over the MTU */
+/** mf_dtls_send() - One record with all of @data; Return: 0, MF_E_CLOSED: not connected, or ended; MF_E_LIMIT: over data_mtu */
 int mf_dtls_send(struct mf_dtls *d, struct mf_span data);
 
 /** mf_dtls_wait_ms() - Until mf_dtls_tick() has something to do; -1: nothing */

@@ -145,6 +145,8 @@ static void select_pair(struct mf_rtc_pair *pair)
 		if (memcmp(&s->selected->path, &pair->path, sizeof(pair->path)) != 0)
 			s->rtc->stats.moved++;
 	}
+	if (s->selected)
+		mf_rtc_pmtu_forget(s);
 	s->selected = pair;
 	mf_rtc_session_reachable(s);
 }

@@ -13,9 +13,10 @@
 
 enum {
 	ROUNDS = 4, /* batches of a turn: the loop has others to serve */
-	IP_AND_UDP = 40 + 8,
 	MTU_MIN = 576,
 	MTU_MAX = 1500,
+	PROBE_MS = 1000,
+	CONFIRM_MS = 15000,
 	MESSAGE_MAX = 1 << 20,
 	RECEIVE_MIN = 1500,
 	RECEIVE_MAX = 64 << 20,
@@ -83,6 +84,28 @@ bool mf_rtc_output(struct mf_rtc *rtc, struct mf_rtc_pair *pair, struct mf_span 
 	if (sock->out_cnt == 1)
 		mf_rtc_later(rtc);
 	return true;
+}
+
+bool mf_rtc_output_alone(struct mf_rtc *rtc, struct mf_rtc_pair *pair, struct mf_span datagram,
+			 enum mf_sock_fragments how)
+{
+	struct mf_rtc_socket *sock = &rtc->socks[pair->path.sock];
+	bool sent;
+
+	if (rtc->tap) {
+		rtc->tap_how = how;
+		sent = mf_rtc_output(rtc, pair, datagram);
+		rtc->tap_how = MF_SOCK_FRAGMENTS_DEFAULT;
+		return sent;
+	}
+	if (sock->out_cnt)
+		flush(sock);
+	if (!mf_sock_set_fragments(sock->fd, how) && how == MF_SOCK_FRAGMENTS_NEVER)
+		return false;
+	sent = mf_rtc_output(rtc, pair, datagram);
+	flush(sock);
+	(void)mf_sock_set_fragments(sock->fd, MF_SOCK_FRAGMENTS_DEFAULT);
+	return sent;
 }
 
 void mf_rtc_later(struct mf_rtc *rtc)
@@ -182,12 +205,15 @@ static int fill_options(struct mf_rtc *rtc, const struct mf_rtc_options *given, 
 	o->connect_timeout_ms = or_else(o->connect_timeout_ms, 30000);
 	o->consent_timeout_ms = or_else(o->consent_timeout_ms, 30000);
 	o->mtu = o->mtu ? o->mtu : 1280;
+	o->mtu_max = o->mtu_max ? o->mtu_max : MTU_MAX;
+	o->probe_ms = or_else(o->probe_ms, PROBE_MS);
+	o->confirm_ms = or_else(o->confirm_ms, CONFIRM_MS);
 	if (o->fd_cnt < 1 || o->fd_cnt > MF_RTC_SOCKETS_MAX)
 		return mf_err_set(err, MF_E_INVAL, "WebRTC needs one or two sockets");
 	if (o->candidate_cnt > MF_RTC_CANDIDATES_MAX)
 		return mf_err_set(err, MF_E_INVAL, "more than %d addresses for WebRTC",
 				  MF_RTC_CANDIDATES_MAX);
-	if (o->mtu < MTU_MIN || o->mtu > MTU_MAX)
+	if (o->mtu < MTU_MIN || o->mtu > o->mtu_max || o->mtu_max > MTU_MAX)
 		return mf_err_set(err, MF_E_INVAL, "WebRTC's MTU is not %d to %d", MTU_MIN,
 				  MTU_MAX);
 	if (o->message_max > MESSAGE_MAX)
@@ -196,8 +222,7 @@ static int fill_options(struct mf_rtc *rtc, const struct mf_rtc_options *given, 
 	if (o->receive_buffer_max < RECEIVE_MIN || o->receive_buffer_max > RECEIVE_MAX)
 		return mf_err_set(err, MF_E_INVAL, "WebRTC's receive buffer is not %d to %d bytes",
 				  RECEIVE_MIN, RECEIVE_MAX);
-	rtc->dtls_mtu = (uint16_t)(o->mtu - IP_AND_UDP);
-	rtc->packet_max = (uint16_t)((rtc->dtls_mtu - MF_DTLS_OVERHEAD) & ~3);
+	rtc->dtls_mtu = (uint16_t)(o->mtu - MF_RTC_IP_AND_UDP);
 	rtc->streams =
 		(uint16_t)(o->channels_max * 4 > STREAMS_MIN ? o->channels_max * 4 : STREAMS_MIN);
 	if (o->channels_max > STREAMS_MAX / 4)
@@ -235,6 +260,7 @@ static bool open_socket(struct mf_rtc *rtc, size_t i, int fd)
 		return false;
 	}
 	mf_sock_prepare_udp(fd);
+	(void)mf_sock_set_fragments(fd, MF_SOCK_FRAGMENTS_DEFAULT);
 	rtc->sock_cnt++;
 	return event_add(&sock->ev, NULL) == 0;
 }

@@ -89,7 +89,12 @@ struct mf_rtc_options {
 	uint32_t
 		consent_timeout_ms; /* without an authenticated check of the peer's (RFC 7675): 30,000 */
 	uint32_t idle_timeout_ms; /* without a message in either direction: 0, for ever */
-	uint16_t mtu;		  /* of IP packets: 1,280 */
+	uint16_t mtu;		  /* of IP packets, that every path takes: 1,280 */
+	uint16_t
+		mtu_max; /* what is looked for by probes where longer messages are sent, at least mtu: 1,500 */
+	uint32_t probe_ms; /* after which a probe is lost: 1,000 */
+	uint32_t
+		confirm_ms; /* after which it is seen whether a path still takes what it took: 15,000 */
 };
 
 /* What an offer says of its author. */
@@ -227,6 +232,9 @@ struct mf_rtc_stats {
 	uint64_t messages_in, messages_out, message_bytes_in, message_bytes_out;
 	uint64_t channels, channels_refused;
 	uint64_t send_full; /* mf_rtc_send() said MF_E_FULL */
+	uint64_t probes;    /* packets that were sent to see whether they arrive */
+	uint64_t widened;   /* paths that were found to take more than mtu */
+	uint64_t narrowed;  /* of those, that did not any more */
 	uint64_t lost_out;  /* packets that were not sent, longer than the MTU: none */
 };
 

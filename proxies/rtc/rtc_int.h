@@ -23,6 +23,7 @@ enum {
 	MF_RTC_BATCH = 32,	     /* datagrams of one system call */
 	MF_RTC_DATAGRAM_ROOM = 2048, /* longer ones are none of ours */
 	MF_RTC_BUCKETS = 8192,
+	MF_RTC_IP_AND_UDP = 40 + 8, /* of IPv6; of IPv4 it is 20 less */
 };
 
 /* Two addresses between which a check arrived; zero-padded, compared as bytes. */
@@ -43,6 +44,18 @@ struct mf_rtc_pair {
 	uint64_t checked_ms, asked_ms;
 	uint64_t in, out; /* bytes, until verified: out never exceeds in */
 	uint8_t check_id[MF_STUN_ID_LEN];
+};
+
+/* What the selected path takes (pmtu.c). */
+struct mf_rtc_pmtu {
+	uint16_t size;	      /* of IP packets, bytes; known to arrive */
+	uint16_t probe;	      /* on its way; 0: none */
+	uint8_t lost;	      /* probes of this size, one after another */
+	bool sending;	      /* what comes out of DTLS now is a probe */
+	bool used;	      /* long messages were sent since size was last seen to arrive */
+	uint64_t searched_ms; /* when the last search ended; 0: there was none */
+	uint8_t token[MF_SCTP_TOKEN_LEN];
+	struct mf_timeout timer;
 };
 
 struct mf_rtc_session {
@@ -67,6 +80,7 @@ struct mf_rtc_session {
 	bool connected, dead;
 	uint64_t message_ms; /* the last one, in either direction */
 	struct mf_timeout life, idle;
+	struct mf_rtc_pmtu pmtu;
 
 	struct mf_rtc_channel **channels; /* by id */
 	uint32_t channel_cnt;		  /* of the handler's, not those that are being closed */
@@ -96,7 +110,7 @@ struct mf_rtc {
 	bool engine_used;
 
 	struct mf_dtls_identity *identity;
-	uint16_t dtls_mtu, packet_max, streams;
+	uint16_t dtls_mtu, streams;
 
 	uint64_t seed;
 	struct mf_rtc_session **by_ufrag; /* MF_RTC_BUCKETS */
@@ -105,12 +119,14 @@ struct mf_rtc {
 	uint32_t session_cnt;
 
 	struct mf_timeouts *timeouts;
-	struct mf_timeout_queue connect_queue, consent_queue, idle_queue;
+	struct mf_timeout_queue connect_queue, consent_queue, idle_queue, probe_queue,
+		confirm_queue;
 	struct mf_rtc_stats stats;
 
 	/* Tests: gets what would be sent, instead of the socket */
 	void (*tap)(void *ctx, const struct mf_rtc_path *path, struct mf_span datagram);
 	void *tap_ctx;
+	enum mf_sock_fragments tap_how; /* of the datagram that it is given */
 };
 
 /* rtc.c */
@@ -118,6 +134,9 @@ struct mf_rtc {
 void mf_rtc_input(struct mf_rtc *rtc, const struct mf_rtc_path *path, struct mf_span datagram);
 /** mf_rtc_output() - To a pair's address, within what an unverified one may get; Return: false: held back */
 bool mf_rtc_output(struct mf_rtc *rtc, struct mf_rtc_pair *pair, struct mf_span datagram);
+/** mf_rtc_output_alone() - The same for one datagram that is longer than others; Return: false: held back, or not on this system */
+bool mf_rtc_output_alone(struct mf_rtc *rtc, struct mf_rtc_pair *pair, struct mf_span datagram,
+			 enum mf_sock_fragments how);
 /** mf_rtc_later() - In the next turn what is to be sent is sent, and what has ended is freed */
 void mf_rtc_later(struct mf_rtc *rtc);
 struct mf_rtc_session *mf_rtc_find_ufrag(const struct mf_rtc *rtc, struct mf_span ufrag);
@@ -140,6 +159,18 @@ void mf_rtc_session_queues(struct mf_rtc *rtc);
 void mf_rtc_session_release(struct mf_rtc_session *s);
 void mf_rtc_reap(struct mf_rtc *rtc);
 void mf_rtc_shake_all(struct mf_rtc *rtc);
+
+/* pmtu.c */
+/** mf_rtc_packet_max() - Of SCTP, in IP packets of @mtu bytes */
+uint16_t mf_rtc_packet_max(uint16_t mtu);
+/** mf_rtc_datagram_max() - Bytes of UDP that are known to arrive */
+size_t mf_rtc_datagram_max(const struct mf_rtc_session *s);
+void mf_rtc_pmtu_queues(struct mf_rtc *rtc);
+/** mf_rtc_pmtu_want() - A message of @len bytes is sent; costs a comparison, unless it takes more than one packet */
+void mf_rtc_pmtu_want(struct mf_rtc_session *s, size_t len);
+void mf_rtc_pmtu_arrived(struct mf_rtc_session *s, const uint8_t token[MF_SCTP_TOKEN_LEN]);
+/** mf_rtc_pmtu_forget() - Another path, of which nothing is known */
+void mf_rtc_pmtu_forget(struct mf_rtc_session *s);
 
 /* channel.c */
 void mf_rtc_channels_message(struct mf_rtc_session *s, uint16_t id, uint32_t ppid,

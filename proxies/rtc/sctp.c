@@ -30,6 +30,16 @@ enum {
 	QUIET_AFTER_MS = 3000,
 	SLOT_BITS = 24, /* of an association's number, the rest counts who had the slot */
 	READ_ROOM = 65536,
+	PACKET_ROOM = 2048,
+	/* chunks (RFC 9260 3.2, RFC 4820) */
+	CHUNK_HEADER = 4,
+	CHUNK_HEARTBEAT = 4,
+	CHUNK_HEARTBEAT_ACK = 5,
+	CHUNK_ABORT = 6,
+	CHUNK_SHUTDOWN_COMPLETE = 14,
+	CHUNK_PAD = 0x84,
+	HEARTBEAT_INFO = 1, /* its one parameter */
+	HEARTBEAT_LEN = CHUNK_HEADER + 4 + MF_SCTP_TOKEN_LEN,
 };
 
 struct mf_sctp {
@@ -39,7 +49,9 @@ struct mf_sctp {
 	uint64_t number;
 	struct mf_sctp *next_news;
 	bool news, reading, dead, hold, want_room, is_up, is_down;
-	uint16_t remote_port, packet_max;
+	uint16_t remote_port, packet_max, packet_ceiling;
+	bool tagged;
+	uint8_t head[CHECKSUM_AT]; /* ports and tag, as usrsctp writes them */
 	uint32_t message_max;
 	uint8_t *part; /* of a message that came in pieces */
 	uint32_t part_len;
@@ -71,19 +83,61 @@ static struct mf_sctp *by_address(const void *addr)
 	return s && s->number == number ? s : NULL;
 }
 
+static void put(struct mf_sctp *s, uint8_t *packet, size_t len)
+{
+	uint32_t crc;
+
+	memset(packet + CHECKSUM_AT, 0, 4);
+	crc = mf_crc32c(packet, len);
+	memcpy(packet + CHECKSUM_AT, &crc, 4);
+	s->handler->output(s->ctx, mf_span_of(packet, len));
+}
+
+static size_t chunk_room(const uint8_t *chunk)
+{
+	return (mf_load_be16(chunk + 2) + (size_t)3) & ~(size_t)3;
+}
+
+/* Between two chunks a packet can always be parted: usrsctp fills them up to what may be found to arrive later */
+static void put_in_parts(struct mf_sctp *s, const uint8_t *packet, size_t len)
+{
+	uint8_t part[PACKET_ROOM];
+	size_t have = HEADER, chunk;
+
+	memcpy(part, packet, HEADER);
+	for (size_t at = HEADER; at + CHUNK_HEADER <= len; at += chunk) {
+		chunk = chunk_room(packet + at);
+		if (chunk < CHUNK_HEADER || at + chunk > len)
+			chunk = len - at;
+		if (have > HEADER && have + chunk > s->packet_max) {
+			put(s, part, have);
+			have = HEADER;
+		}
+		memcpy(part + have, packet + at, chunk);
+		have += chunk;
+	}
+	put(s, part, have);
+}
+
 static int on_output(void *addr, void *packet, size_t len, uint8_t tos, uint8_t set_df)
 {
 	struct mf_sctp *s = by_address(addr);
-	uint32_t crc;
+	const uint8_t *head = packet;
 
 	(void)tos;
 	(void)set_df;
-	if (!s || len < HEADER)
+	if (!s || len < HEADER + CHUNK_HEADER)
 		return 0;
-	memset((uint8_t *)packet + CHECKSUM_AT, 0, 4);
-	crc = mf_crc32c(packet, len);
-	memcpy((uint8_t *)packet + CHECKSUM_AT, &crc, 4);
-	s->handler->output(s->ctx, mf_span_of(packet, len));
+	/* INIT has no tag yet, and those two may have the other end's */
+	if (head[HEADER] != CHUNK_ABORT && head[HEADER] != CHUNK_SHUTDOWN_COMPLETE &&
+	    mf_load_be32(head + 4)) {
+		memcpy(s->head, head, sizeof(s->head));
+		s->tagged = true;
+	}
+	if (len > s->packet_max && len <= PACKET_ROOM)
+		put_in_parts(s, packet, len);
+	else
+		put(s, packet, len);
 	return 0;
 }
 
@@ -330,6 +384,8 @@ int mf_sctp_new(const struct mf_sctp_options *options, const struct mf_sctp_hand
 	s->ctx = ctx;
 	s->remote_port = options->remote_port;
 	s->packet_max = options->packet_max;
+	s->packet_ceiling =
+		options->packet_ceiling > s->packet_max ? options->packet_ceiling : s->packet_max;
 	s->message_max = options->message_max;
 	usrsctp_register_address(to_address(s->number));
 	s->so = usrsctp_socket(AF_CONN, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
@@ -375,9 +431,12 @@ void mf_sctp_free(struct mf_sctp *s, bool tell)
 int mf_sctp_connect(struct mf_sctp *s)
 {
 	struct sockaddr_conn sa = conn_address(s, s->remote_port);
-	/* what usrsctp calls a path's MTU is without the packet's header */
+	/*
+	 * What usrsctp calls a path's MTU is without the packet's header. It can only be lowered afterwards, so it is the ceiling; messages
+	 * are cut up by mf_sctp_set_packet_max(), and what is put together of several chunks is parted again
+	 */
 	struct sctp_paddrparams path = { .spp_flags = SPP_HB_DISABLE | SPP_PMTUD_DISABLE,
-					 .spp_pathmtu = s->packet_max - HEADER };
+					 .spp_pathmtu = s->packet_ceiling - HEADER };
 
 	if (usrsctp_connect(s->so, (struct sockaddr *)&sa, sizeof(sa)) < 0 && errno != EINPROGRESS)
 		return MF_E_IO;
@@ -385,14 +444,85 @@ int mf_sctp_connect(struct mf_sctp *s)
 	memcpy(&path.spp_address, &sa, sizeof(sa));
 	if (!set_option(s, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &path, sizeof(path)))
 		return MF_E_IO;
+	mf_sctp_set_packet_max(s, s->packet_max);
 	be_busy();
 	return 0;
+}
+
+/* Bytes of a message that go into one packet, as usrsctp would do it now (never more than 1,252); 0: it does not say */
+static uint32_t fragmentation_point(struct mf_sctp *s)
+{
+	struct sctp_status status = { .sstat_assoc_id = SCTP_CURRENT_ASSOC };
+	socklen_t len = sizeof(status);
+
+	return usrsctp_getsockopt(s->so, IPPROTO_SCTP, SCTP_STATUS, &status, &len) == 0
+		       ? status.sstat_fragmentation_point
+		       : 0;
+}
+
+void mf_sctp_set_packet_max(struct mf_sctp *s, uint16_t bytes)
+{
+	struct sctp_assoc_value most = { .assoc_id = SCTP_CURRENT_ASSOC,
+					 .assoc_value = bytes - MF_SCTP_DATA_OVERHEAD };
+	uint32_t wanted = most.assoc_value, point;
+
+	s->packet_max = bytes;
+	if (s->dead || s->is_down)
+		return;
+	(void)set_option(s, IPPROTO_SCTP, SCTP_MAXSEG, &most, sizeof(most));
+	/* some versions add what an IP header takes, which our packets have not */
+	point = fragmentation_point(s);
+	if (point > wanted && point - wanted < wanted) {
+		most.assoc_value -= point - wanted;
+		(void)set_option(s, IPPROTO_SCTP, SCTP_MAXSEG, &most, sizeof(most));
+	}
+}
+
+int mf_sctp_probe(struct mf_sctp *s, uint16_t bytes, const uint8_t token[MF_SCTP_TOKEN_LEN])
+{
+	uint8_t packet[PACKET_ROOM] = { 0 }, *at = packet + HEADER;
+
+	if (s->dead || s->is_down || !s->is_up || !s->tagged)
+		return MF_E_CLOSED;
+	if (mf_bug(bytes > sizeof(packet) || bytes < 64))
+		return MF_E_CLOSED;
+	memcpy(packet, s->head, sizeof(s->head));
+	at[0] = CHUNK_HEARTBEAT;
+	mf_store_be16(at + 2, HEARTBEAT_LEN);
+	mf_store_be16(at + CHUNK_HEADER, HEARTBEAT_INFO);
+	mf_store_be16(at + CHUNK_HEADER + 2, HEARTBEAT_LEN - CHUNK_HEADER);
+	memcpy(at + CHUNK_HEADER + 4, token, MF_SCTP_TOKEN_LEN);
+	at += HEARTBEAT_LEN;
+	at[0] = CHUNK_PAD;
+	mf_store_be16(at + 2, (uint16_t)(packet + bytes - at));
+	put(s, packet, bytes);
+	return 0;
+}
+
+/* The answer to a probe, which is not usrsctp's affair: for it that chunk becomes padding */
+static bool take_answer(uint8_t *packet, size_t len, uint8_t ret[MF_SCTP_TOKEN_LEN])
+{
+	size_t room;
+
+	for (size_t at = HEADER; at + CHUNK_HEADER <= len; at += room) {
+		room = chunk_room(packet + at);
+		if (room < CHUNK_HEADER || at + room > len)
+			return false;
+		if (packet[at] != CHUNK_HEARTBEAT_ACK ||
+		    mf_load_be16(packet + at + 2) != HEARTBEAT_LEN)
+			continue;
+		memcpy(ret, packet + at + CHUNK_HEADER + 4, MF_SCTP_TOKEN_LEN);
+		packet[at] = CHUNK_PAD;
+		return true;
+	}
+	return false;
 }
 
 int mf_sctp_input(struct mf_sctp *s, struct mf_span packet)
 {
 	uint32_t crc, theirs;
-	uint8_t copy[2048];
+	uint8_t copy[PACKET_ROOM], token[MF_SCTP_TOKEN_LEN];
+	bool arrived;
 
 	if (s->is_down || s->dead)
 		return 0;
@@ -405,6 +535,9 @@ int mf_sctp_input(struct mf_sctp *s, struct mf_span packet)
 	if (crc != theirs)
 		return MF_E_BAD;
 	be_busy();
+	arrived = take_answer(copy, packet.len, token);
+	if (arrived && s->handler->probe_arrived)
+		s->handler->probe_arrived(s->ctx, token);
 	usrsctp_conninput(to_address(s->number), copy, packet.len, 0);
 	drain();
 	return 0;

@@ -21,6 +21,8 @@ enum {
 	MF_SCTP_MESSAGE_MAX = 65536, /* that can be sent */
 	MF_SCTP_SEND_BUFFER =
 		128 * 1024, /* bytes of one association: what is not acknowledged yet */
+	MF_SCTP_DATA_OVERHEAD = 12 + 16, /* of a packet with one chunk of data */
+	MF_SCTP_TOKEN_LEN = 8,
 };
 
 /**
@@ -46,15 +48,19 @@ struct mf_sctp_handler {
 	void (*reset_done)(void *ctx, uint16_t stream);
 	/* After mf_sctp_send() said MF_E_AGAIN */
 	void (*room)(void *ctx);
+	/* The peer has received what mf_sctp_probe() sent with that token; must not call mf_sctp_free(); optional */
+	void (*probe_arrived)(void *ctx, const uint8_t token[MF_SCTP_TOKEN_LEN]);
 	/* Not there any more; @peer: because it said so. Nothing follows */
 	void (*down)(void *ctx, bool peer);
 };
 
 struct mf_sctp_options {
 	uint16_t local_port, remote_port;
-	uint16_t streams;	 /* in each direction */
-	uint16_t packet_max;	 /* bytes */
-	uint32_t message_max;	 /* of a message that is received */
+	uint16_t streams;    /* in each direction */
+	uint16_t packet_max; /* bytes, a multiple of 4 */
+	uint16_t
+		packet_ceiling; /* the most that mf_sctp_set_packet_max() will say; 0: packet_max */
+	uint32_t message_max;	/* of a message that is received */
 	uint32_t receive_buffer; /* what the window is opened to, bytes */
 };
 
@@ -67,6 +73,16 @@ void mf_sctp_free(struct mf_sctp *s, bool tell);
 int mf_sctp_connect(struct mf_sctp *s);
 /** mf_sctp_input() - One packet; Return: 0; MF_E_BAD: too short, or a wrong checksum. May end in calls of all handlers */
 int mf_sctp_input(struct mf_sctp *s, struct mf_span packet);
+/**
+ * mf_sctp_set_packet_max() - The path takes other packets from now on: a multiple of 4, up to packet_ceiling
+ * What was cut up for longer ones already goes out as it is.
+ */
+void mf_sctp_set_packet_max(struct mf_sctp *s, uint16_t bytes);
+/**
+ * mf_sctp_probe() - See whether a packet of @bytes (a multiple of 4, at least 64) arrives: a HEARTBEAT and padding (RFC 8899 6.2, RFC 4820)
+ * The packet is handed to output() inside. Return: 0, MF_E_CLOSED: not up
+ */
+int mf_sctp_probe(struct mf_sctp *s, uint16_t bytes, const uint8_t token[MF_SCTP_TOKEN_LEN]);
 /** mf_sctp_hold() - Read no messages, so that the window closes */
 void mf_sctp_hold(struct mf_sctp *s, bool hold);
 

@@ -117,6 +117,11 @@ static void on_down(void *ctx, bool peer)
 	mf_rtc_session_end(s, peer ? MF_RTC_END_PEER : MF_RTC_END_SCTP);
 }
 
+static void on_probe_arrived(void *ctx, const uint8_t token[MF_SCTP_TOKEN_LEN])
+{
+	mf_rtc_pmtu_arrived(ctx, token);
+}
+
 static const struct mf_sctp_handler sctp_handler = {
 	.output = on_sctp_output,
 	.up = on_up,
@@ -125,6 +130,7 @@ static const struct mf_sctp_handler sctp_handler = {
 	.reset_by_peer = on_reset_by_peer,
 	.reset_done = on_reset_done,
 	.room = on_room,
+	.probe_arrived = on_probe_arrived,
 	.down = on_down,
 };
 
@@ -133,7 +139,14 @@ static void on_dtls_output(void *ctx, struct mf_span datagram)
 	struct mf_rtc_session *s = ctx;
 	struct mf_rtc_pair *to = s->selected ? s->selected : s->current;
 
-	if (to)
+	if (!to)
+		return;
+	if (s->pmtu.sending)
+		(void)mf_rtc_output_alone(s->rtc, to, datagram, MF_SOCK_FRAGMENTS_NEVER);
+	else if (datagram.len > mf_rtc_datagram_max(s))
+		/* cut up for a path that took more */
+		(void)mf_rtc_output_alone(s->rtc, to, datagram, MF_SOCK_FRAGMENTS_ALWAYS);
+	else
 		(void)mf_rtc_output(s->rtc, to, datagram);
 }
 
@@ -145,7 +158,8 @@ static void on_dtls_connected(void *ctx)
 		.local_port = SCTP_PORT,
 		.remote_port = s->remote.sctp_port ? s->remote.sctp_port : SCTP_PORT,
 		.streams = rtc->streams,
-		.packet_max = rtc->packet_max,
+		.packet_max = mf_rtc_packet_max(rtc->opt.mtu),
+		.packet_ceiling = mf_rtc_packet_max(rtc->opt.mtu_max),
 		.message_max = rtc->opt.message_max,
 		.receive_buffer = rtc->opt.receive_buffer_max,
 	};
@@ -201,6 +215,7 @@ static bool begin_dtls(struct mf_rtc_session *s, bool cookies)
 		.server = s->server,
 		.cookies = cookies,
 		.mtu = s->rtc->dtls_mtu,
+		.data_mtu = (uint16_t)(s->rtc->dtls_mtu + s->rtc->opt.mtu_max - s->rtc->opt.mtu),
 		.peer = s->remote.fingerprint,
 	};
 
@@ -286,6 +301,7 @@ static void detach(struct mf_rtc_session *s)
 	shaking_remove(s);
 	mf_timeout_disarm(&s->life);
 	mf_timeout_disarm(&s->idle);
+	mf_timeout_disarm(&s->pmtu.timer);
 	if (s->prev)
 		s->prev->next = s->next;
 	else
@@ -379,6 +395,7 @@ void mf_rtc_session_queues(struct mf_rtc *rtc)
 	/* a third each time, so that it is never late by more than that */
 	mf_timeout_queue_init(&rtc->consent_queue, rtc->timeouts,
 			      rtc->opt.consent_timeout_ms / 3 + 1, on_consent_timeout, rtc);
+	mf_rtc_pmtu_queues(rtc);
 	mf_timeout_queue_init(&rtc->idle_queue, rtc->timeouts, rtc->opt.idle_timeout_ms / 3 + 1,
 			      on_idle_timeout, rtc);
 }
@@ -470,6 +487,7 @@ int mf_rtc_session_new(struct mf_rtc *rtc, const struct mf_rtc_remote *remote,
 	s->ctx = ctx;
 	s->remote = *remote;
 	s->server = remote->setup != MF_RTC_SETUP_PASSIVE;
+	mf_rtc_pmtu_forget(s);
 	bucket = &rtc->by_ufrag[mf_hash_bytes(s->ufrag, UFRAG_LEN, rtc->seed) % MF_RTC_BUCKETS];
 	s->next_in_bucket = *bucket;
 	*bucket = s;

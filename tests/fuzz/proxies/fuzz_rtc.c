@@ -99,7 +99,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mf_rtc_remote remote = { .ufrag = "abcd",
 					.pwd = "abcdefghijklmnopqrstuv",
 					.fingerprint = { MF_RTC_SHA256, 32, { 0 } } };
-	struct mf_sctp_options so = { 5000, 5000, 64, 1192, 4352, 65536 };
+	struct mf_sctp_options so = { .local_port = 5000,
+				      .remote_port = 5000,
+				      .streams = 64,
+				      .packet_max = 1192,
+				      .packet_ceiling = 1412,
+				      .message_max = 4352,
+				      .receive_buffer = 65536 };
 	struct mf_rtc_path path = { .remote = { .addr = { .family = 4, .bytes = { 192, 0, 2, 1 } },
 						.port = 4 } };
 	struct mf_rtc_session *s;

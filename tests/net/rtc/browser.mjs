@@ -194,6 +194,8 @@ try {
   await line(/^ended 5 peer$/);
 
   const s = await stats();
+  // who was sent messages of more than a packet answered the probes for longer ones
+  assert(s.widened >= 1 && s.probes >= 5 && s.narrowed === 0, `longer packets: ${JSON.stringify(s)}`);
   assert(s.sessions === 1, `sessions left: ${s.sessions}`);
   assert(s.connected === 5, `connected: ${s.connected}`);
   assert(s.sctp_bad === 0 && s.dcep_bad === 0 && s.stun_bad === 0, `bad: ${JSON.stringify(s)}`);

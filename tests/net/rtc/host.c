@@ -169,7 +169,8 @@ static void print_stats(void)
 	getrusage(RUSAGE_SELF, &ru);
 	printf("stats sessions=%llu connected=%llu in=%llu out=%llu bytes_in=%llu bytes_out=%llu "
 	       "checks=%llu refused=%llu unknown=%llu held_back=%llu stun_bad=%llu dtls_bad=%llu "
-	       "sctp_bad=%llu dcep_bad=%llu moved=%llu messages_in=%llu messages_out=%llu heap=%zu "
+	       "sctp_bad=%llu dcep_bad=%llu moved=%llu probes=%llu widened=%llu narrowed=%llu "
+	       "messages_in=%llu messages_out=%llu heap=%zu "
 	       "cpu_us=%llu\n",
 	       (unsigned long long)st.sessions_now, (unsigned long long)st.connected,
 	       (unsigned long long)st.datagrams_in, (unsigned long long)st.datagrams_out,
@@ -178,8 +179,10 @@ static void print_stats(void)
 	       (unsigned long long)st.unknown, (unsigned long long)st.held_back,
 	       (unsigned long long)st.stun_bad, (unsigned long long)st.dtls_bad,
 	       (unsigned long long)st.sctp_bad, (unsigned long long)st.dcep_bad,
-	       (unsigned long long)st.moved, (unsigned long long)st.messages_in,
-	       (unsigned long long)st.messages_out, mi.uordblks + mi.hblkhd,
+	       (unsigned long long)st.moved, (unsigned long long)st.probes,
+	       (unsigned long long)st.widened, (unsigned long long)st.narrowed,
+	       (unsigned long long)st.messages_in, (unsigned long long)st.messages_out,
+	       mi.uordblks + mi.hblkhd,
 	       (unsigned long long)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000000 +
 		       (unsigned long long)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec));
 }

@@ -45,6 +45,9 @@ static struct net {
 	bool cut; /* nothing reaches our end */
 	unsigned inbox_max, inbox,
 		inbox_reads; /* datagrams that the agent's socket takes, 0: any; holds; and that are read in a round */
+	unsigned
+		mtu; /* of the way to the agent, 0: any; what is longer and may not be taken apart is lost */
+	size_t longest; /* datagram to the agent that was no probe */
 	/* by the last byte of the address */
 	uint64_t from[256], to[256];
 	bool amplified[256];
@@ -99,6 +102,10 @@ static void on_tap(void *ctx, const struct mf_rtc_path *path, struct mf_span d)
 
 	(void)ctx;
 	n.to[who] += d.len;
+	if (n.rtc->tap_how != MF_SOCK_FRAGMENTS_NEVER && d.len > n.longest)
+		n.longest = d.len;
+	if (n.mtu && d.len + 48 > n.mtu && n.rtc->tap_how != MF_SOCK_FRAGMENTS_ALWAYS)
+		return;
 	if (n.to[who] > n.from[who])
 		n.amplified[who] = true;
 	fly(false, path, d);
@@ -767,6 +774,76 @@ static void test_closing(void **state)
 	stop();
 }
 
+/* Longer packets only where they were seen to arrive, and shorter ones again where they do not any more */
+static void test_pmtu(void **state)
+{
+	uint8_t data[1224] = { 0 };
+	struct mf_span d = mf_span_of(data, sizeof(data));
+	uint32_t sent = 0;
+
+	(void)state;
+	/* nobody is probed who gets short messages */
+	start((struct mf_rtc_options){ .confirm_ms = 50 });
+	make_session();
+	do_connect();
+	assert_int_equal(agent_open(&n.a, 0, &reliable), 0);
+	run_until(n.channel);
+	assert_int_equal(mf_rtc_send(n.channel, false, mf_span_of(data, 1160)), 0);
+	run_until(n.got == 1);
+	assert_int_equal(n.rtc->stats.probes, 0);
+	/* a datagram of 1,200 bytes with its frame's head goes in two packets, until a longer one has arrived; then in one */
+	assert_int_equal(mf_rtc_send(n.channel, false, d), 0);
+	assert_int_equal(n.rtc->stats.probes, 1);
+	run_until(n.got == 2 && n.session->pmtu.size == 1500 && !n.session->pmtu.probe);
+	assert_true(n.rtc->stats.probes == 5 && n.rtc->stats.widened == 1);
+	assert_true(n.longest <= 1280 - 48);
+	n.longest = 0;
+	assert_int_equal(mf_rtc_send(n.channel, false, d), 0);
+	run_until(n.got == 3);
+	assert_true(n.longest > 1224 && n.longest <= 1500 - 48);
+	/* now and then it is seen whether that is still so; an address of which nothing is known begins at the beginning */
+	while (n.rtc->stats.probes < 7) {
+		(void)mf_rtc_send(n.channel, false, d);
+		run_rounds(10);
+	}
+	assert_int_equal(n.session->pmtu.size, 1500);
+	n.path = path_of(2);
+	while (n.rtc->stats.moved == 0) {
+		agent_check(&n.a, true);
+		run_rounds(60);
+	}
+	assert_int_equal(n.session->pmtu.size, 1280);
+	n.mtu = 1280;
+	n.longest = 0;
+	n.got = 0;
+	assert_int_equal(mf_rtc_send(n.channel, false, d), 0);
+	run_until(n.got == 1);
+	assert_true(n.longest <= 1280 - 48);
+	stop();
+
+	/* a tunnel: what fits is found; the way becomes another, which lets nothing long through: all that is reliable comes all the same */
+	start((struct mf_rtc_options){ .probe_ms = 30, .confirm_ms = 30 });
+	n.mtu = 1400;
+	make_session();
+	do_connect();
+	assert_int_equal(agent_open(&n.a, 0, &reliable), 0);
+	run_until(n.channel);
+	assert_int_equal(mf_rtc_send(n.channel, false, d), 0);
+	run_until(n.session->pmtu.size == 1380);
+	n.got = 0;
+	n.mtu = 1280;
+	for (uint64_t end = mf_now_ms() + GIVE_UP_MS;
+	     n.rtc->stats.narrowed == 0 && mf_now_ms() < end;) {
+		if (mf_rtc_waiting(n.channel) < 20000 && mf_rtc_send(n.channel, false, d) == 0)
+			sent++;
+		run_rounds(2);
+	}
+	assert_int_equal(n.session->pmtu.size, 1280);
+	run_until(n.got == sent);
+	assert_int_equal(n.ended, 0);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -776,7 +853,7 @@ int main(void)
 		cmocka_unit_test(test_stun_errors),   cmocka_unit_test(test_roles),
 		cmocka_unit_test(test_identity),      cmocka_unit_test(test_timeouts),
 		cmocka_unit_test(test_limits),	      cmocka_unit_test(test_hold),
-		cmocka_unit_test(test_closing),
+		cmocka_unit_test(test_closing),	      cmocka_unit_test(test_pmtu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
