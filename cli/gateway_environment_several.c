@@ -46,6 +46,13 @@ static int apply_places(struct mf_gateway_command *g)
 	return status;
 }
 
+/* Whether anything was said that somebody could be known by, by whatever way. */
+static bool has_keys(const struct mf_gateway_keys *k)
+{
+	return k->secret.text || k->secret.path || k->jwt_secret.text || k->jwt_secret.path ||
+	       k->api_key.text || k->api_key.path || k->jwt_keys_path;
+}
+
 /*
  * Aero has three servers, each with its mode; here is one. Whoever one of them would let in has his way in, but "none" of a relay is no
  * reason to open TCP. A guest on Ethernet has TCP, so that of the tunnels is.
@@ -94,7 +101,7 @@ static int apply_auth(struct mf_gateway_command *g)
 	} else if (g->keys.api_key.text) {
 		name = "AERO_L2_API_KEY";
 		text = "session,key";
-	} else if (!g->keys.secret.text && open && insecure && strcmp(open, "1") == 0 &&
+	} else if (!has_keys(&g->keys) && open && insecure && strcmp(open, "1") == 0 &&
 		   strcmp(insecure, "1") == 0) {
 		name = "AERO_L2_INSECURE_ALLOW_NO_AUTH";
 		text = "none";

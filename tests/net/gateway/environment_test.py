@@ -375,6 +375,11 @@ class Helper(unittest.TestCase):
         self.assertEqual(self.try_it(gw), 401)
         gw = self.start(AERO_L2_OPEN="1", AERO_L2_INSECURE_ALLOW_NO_AUTH="1", AERO_L2_SESSION_SECRET="sekrit")
         self.assertEqual(self.try_it(gw), 401)
+        with open_file(TMP + "/secret", "w") as f:
+            f.write("sekrit\n")
+        gw = Gateway("--session-secret-file", TMP + "/secret", env={**CLEAN, "AERO_L2_OPEN": "1", "AERO_L2_INSECURE_ALLOW_NO_AUTH": "1"})
+        self.addCleanup(gw.stop)
+        self.assertEqual(self.try_it(gw), 401)
 
     def test_quotas(self):
         gw = self.start(AERO_L2_OPEN="1", AERO_L2_AUTH_MODE="none", AERO_L2_MAX_CONNECTIONS="1")
