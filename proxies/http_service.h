@@ -213,11 +213,11 @@ int mf_http_service_take_tagged(struct mf_http_service *s, int fd, uint64_t tag)
 /**
  * mf_http_service_adopt() - Serve a connection that has left another service, from its request on; that is not asked about leaves() again
  * In the thread of @s, whichever it left in: what is in it (TLS, bytes that were read) belongs to one thread at a time, and whoever
- * carries it orders the two by a lock. It was counted when it was accepted, and is not refused here. @conn is the service's, or, without
- * memory, gone.
+ * carries it orders the two by a lock. It was counted when it was accepted, is while it is on its way, and is not refused here; the service
+ * that it left is still there. @conn is the service's, or, without memory, gone.
  */
 void mf_http_service_adopt(struct mf_http_service *s, struct mf_http_conn *conn);
-/** mf_http_conn_drop() - Close it instead; any thread */
+/** mf_http_conn_drop() - Close it instead; any thread, while the service that it left is there */
 void mf_http_conn_drop(struct mf_http_conn *conn);
 
 void mf_http_service_get_stats(const struct mf_http_service *s, struct mf_http_service_stats *ret);

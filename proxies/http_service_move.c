@@ -20,8 +20,7 @@ void mf_http_move(struct mf_http_conn *c)
 {
 	struct mf_http_service *s = c->s;
 
-	mf_http_conn_part(c);
-	s->together->connections--;
+	mf_http_conn_part(c); /* it is still counted: those on their way are bounded, too */
 	c->leaving = false;
 	c->moved = true;
 	c->wait = MF_HTTP_WAIT_NONE;
@@ -30,7 +29,12 @@ void mf_http_move(struct mf_http_conn *c)
 
 void mf_http_service_adopt(struct mf_http_service *s, struct mf_http_conn *c)
 {
-	s->together->connections++;
+	struct mf_http_together *was = c->s->together;
+
+	if (was != s->together) {
+		s->together->connections++;
+		was->connections--;
+	}
 	if (mf_http_conn_join(c, s) == 0)
 		return;
 	s->together->connections--;
@@ -39,5 +43,6 @@ void mf_http_service_adopt(struct mf_http_service *s, struct mf_http_conn *c)
 
 void mf_http_conn_drop(struct mf_http_conn *c)
 {
+	c->s->together->connections--;
 	mf_http_conn_free(c);
 }

@@ -10,8 +10,9 @@
  * A gateway has one thread, its loop's: connections, flows, WebSockets and counters are that thread's alone, and nothing of them is
  * locked. Shared are the members (who they are, their names, what they have open), the number of WebSockets, the keys, and the rates of addresses. All else goes by messages: a task is run once in the loop of the gateway it was given to.
  *
- * What can be on one thread only (a UDP socket with its sessions) is the first gateway's, mf_gateway_house_get(house, 0). Who gets a request
- * for it elsewhere copies what it needs of the request, sends a task there, and its answer back by another; the exchange waits that long.
+ * What can be on one thread only (guests' networks, a UDP socket with its sessions) is the first gateway's, mf_gateway_house_get(house, 0):
+ * it is made first, and freed first. Upgrades for it that come to others go there with their connections (home.c). For a request that is
+ * answered, what is needed of it is sent there by a task, and the answer back by another; the exchange waits that long.
  */
 #ifndef MF_PROXIES_GATEWAY_HOUSE_H
 #define MF_PROXIES_GATEWAY_HOUSE_H

@@ -196,6 +196,7 @@ static void test_moves(void **state)
 		c = take_left(b);
 		mf_http_service_get_stats(b->a.service, &st);
 		assert_int_equal(st.open, 0);
+		assert_int_equal(b->together.connections, 1); // nobody's, and counted
 		say(b, moves[i].behind);
 		mf_http_service_adopt(b->b.service, c);
 		assert_int_equal(b->together.connections, 1);
@@ -281,6 +282,8 @@ static void test_counted_together(void **state)
 	refused(&b->b);
 	say(b, "GET /away HTTP/1.1\r\nHost: h\r\n\r\n");
 	c = take_left(b);
+	refused(&b->a); // while it is on its way
+	refused(&b->b);
 	mf_http_service_adopt(b->b.service, c);
 	refused(&b->a); // both are b's now
 	mf_sock_close(other);
