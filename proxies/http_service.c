@@ -266,11 +266,13 @@ static bool read_some(struct mf_http_conn *c)
 {
 	bool moved = false;
 
-	while (reads_on(c)) {
+	while (reads_on(c) && !c->dry) {
 		ssize_t n = conn_recv(c, c->s->chunk, sizeof(c->s->chunk));
 
-		if (n == MF_E_AGAIN)
+		if (n == MF_E_AGAIN) {
+			c->dry = true;
 			break;
+		}
 		moved = true;
 		if (n == 0)
 			c->eof = true;
@@ -382,9 +384,12 @@ void mf_http_conn_kick(struct mf_http_conn *c)
 
 static void on_io(evutil_socket_t fd, short what, void *ctx)
 {
+	struct mf_http_conn *c = ctx;
+
 	(void)fd;
-	(void)what;
-	pump(ctx);
+	if (what & ~EV_WRITE || (c->ssl && SSL_want_write(c->ssl)))
+		c->dry = false;
+	pump(c);
 }
 
 /* --- deadlines ------------------------------------------------------------------------------------------------------ */

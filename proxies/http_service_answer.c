@@ -317,45 +317,63 @@ static bool leads(const struct mf_http_route *r, struct mf_span path)
 	       memcmp(path.ptr, r->path, len) == 0;
 }
 
+/* Longer paths first, exact ones before prefixes */
+static size_t rank(const struct mf_http_route *r)
+{
+	return strlen(r->path) * 2 + !r->prefix;
+}
+
 static bool serves(const struct mf_http_route *r, const struct mf_http_request *req)
 {
 	return mf_span_eq(req->method, mf_span_str(r->method)) ||
 	       (req->head && strcmp(r->method, "GET") == 0);
 }
 
-/* The routes of the longest path: the one for the method, or NULL and their methods in @allow, or "" where there is none */
+/* The route of the longest path for the method, or NULL, and what *ret_best says of that path: 0, there is none */
 static const struct mf_http_route *find_route(const struct mf_http_service *s,
 					      const struct mf_http_request *req, void **ret_ctx,
-					      char *allow, size_t size)
+					      size_t *ret_best)
 {
 	const struct mf_http_route *found = NULL;
-	size_t best = 0, len = 0;
+	size_t best = 0;
 
-	allow[0] = '\0';
 	for (size_t i = 0; i < s->set_cnt; i++) {
 		for (size_t k = 0; k < s->sets[i].cnt; k++) {
 			const struct mf_http_route *r = &s->sets[i].routes[k];
-			size_t path_len =
-				strlen(r->path) * 2 + !r->prefix; /* exact before prefix */
 
-			if (!leads(r, req->path) || path_len < best)
+			if (!leads(r, req->path) || rank(r) < best)
 				continue;
-			if (path_len > best) {
-				best = path_len;
+			if (rank(r) > best) {
+				best = rank(r);
 				found = NULL;
-				len = 0;
 			}
-			if (len < size)
-				len += (size_t)snprintf(
-					allow + len, size - len, "%s%s%s", len ? ", " : "",
-					r->method, strcmp(r->method, "GET") == 0 ? ", HEAD" : "");
 			if (!found && serves(r, req)) {
 				found = r;
 				*ret_ctx = s->sets[i].ctx;
 			}
 		}
 	}
+	*ret_best = best;
 	return found;
+}
+
+/* The methods of a path's routes; "" where there are none */
+static void list_methods(const struct mf_http_service *s, const struct mf_http_request *req,
+			 size_t best, char *allow, size_t size)
+{
+	size_t len = 0;
+
+	allow[0] = '\0';
+	for (size_t i = 0; best && i < s->set_cnt; i++) {
+		for (size_t k = 0; k < s->sets[i].cnt; k++) {
+			const struct mf_http_route *r = &s->sets[i].routes[k];
+
+			if (leads(r, req->path) && rank(r) == best && len < size)
+				len += (size_t)snprintf(
+					allow + len, size - len, "%s%s%s", len ? ", " : "",
+					r->method, strcmp(r->method, "GET") == 0 ? ", HEAD" : "");
+		}
+	}
 }
 
 /* No route, or none for this method. */
@@ -381,6 +399,7 @@ void mf_http_dispatch(struct mf_http_conn *c, struct mf_http_request *req, int32
 	const struct mf_http_route *route;
 	struct mf_http_exchange *x;
 	char allow[96];
+	size_t best;
 	void *ctx;
 
 	c->s->stats.requests++;
@@ -406,11 +425,13 @@ void mf_http_dispatch(struct mf_http_conn *c, struct mf_http_request *req, int32
 	c->s->stats.waiting++;
 	if (f && f->request && !f->request(c->s->filter_ctx, x, req))
 		return;
-	route = find_route(c->s, req, &ctx, allow, sizeof(allow));
-	if (route)
+	route = find_route(c->s, req, &ctx, &best);
+	if (route) {
 		route->fn(ctx, x, req);
-	else
-		answer_nothing(c, x, req, allow);
+		return;
+	}
+	list_methods(c->s, req, best, allow, sizeof(allow));
+	answer_nothing(c, x, req, allow);
 }
 
 /* --- what handlers ask ---------------------------------------------------------------------------------------------- */

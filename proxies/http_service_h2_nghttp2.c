@@ -18,6 +18,8 @@ enum {
 		200, /* requests taken back beyond those that were answered, then the connection ends */
 	FIELD_OVERHEAD = 32,
 	IGNORED_MAX = 1 << 20, /* bytes of a request behind its answer */
+	DECIMAL_ROOM = 20,
+	HEAD_ROOM = 512, /* of the first bytes: most heads are shorter */
 };
 
 enum pseudo { PSEUDO_METHOD, PSEUDO_PATH, PSEUDO_AUTHORITY, PSEUDO_NUM };
@@ -95,7 +97,8 @@ static int keep_bytes(struct stream *s, const uint8_t *bytes, size_t len)
 	atomic_size_t *held = &s->h->conn->s->together->held;
 
 	if (s->len + len > s->room) {
-		size_t room = (s->len + len) * 2, more_room = room - s->room;
+		size_t need = (s->len + len) * 2, room = need < HEAD_ROOM ? HEAD_ROOM : need;
+		size_t more_room = room - s->room;
 		uint8_t *more = NULL;
 
 		/* counted before it is looked at: other threads do the same */
@@ -319,11 +322,22 @@ static nghttp2_nv header(struct mf_span name, struct mf_span value)
 			     .valuelen = value.len };
 }
 
+static struct mf_span decimal(size_t v, char buf[DECIMAL_ROOM])
+{
+	size_t at = DECIMAL_ROOM;
+
+	do {
+		buf[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	return mf_span_of(buf + at, DECIMAL_ROOM - at);
+}
+
 void mf_http_h2_answer(struct mf_http_conn *c, int32_t id, const struct mf_http_answer *a,
 		       bool head)
 {
 	nghttp2_nv nv[3 + MF_HTTP_ANSWER_FIELDS_MAX + MF_HTTP_FILTER_FIELDS_MAX];
-	char status[8], length[24];
+	char status[DECIMAL_ROOM], length[DECIMAL_ROOM];
 	struct mf_http_h2 *h = c->h2;
 	struct stream *s = stream_of(h->session, id);
 	nghttp2_data_provider body = { .read_callback = mf_http2_body_read };
@@ -334,12 +348,9 @@ void mf_http_h2_answer(struct mf_http_conn *c, int32_t id, const struct mf_http_
 		return;
 	s->answered = true;
 	h->answers++;
-	snprintf(status, sizeof(status), "%d", a->status);
-	nv[cnt++] = header(mf_span_str(":status"), mf_span_str(status));
-	if (!bodiless) {
-		snprintf(length, sizeof(length), "%zu", a->body.len);
-		nv[cnt++] = header(mf_span_str("content-length"), mf_span_str(length));
-	}
+	nv[cnt++] = header(mf_span_str(":status"), decimal((size_t)a->status, status));
+	if (!bodiless)
+		nv[cnt++] = header(mf_span_str("content-length"), decimal(a->body.len, length));
 	if (a->type)
 		nv[cnt++] = header(mf_span_str("content-type"), mf_span_str(a->type));
 	for (size_t i = 0; i < a->field_cnt; i++)

@@ -61,6 +61,7 @@ struct mf_http_conn {
 	SSL *ssl;	  /* NULL: cleartext */
 	bool shaking, spoken;  /* TLS; which HTTP it is has been told */
 	bool eof, broken;      /* the client's end; nothing works any more */
+	bool dry;	       /* nothing to read until the loop tells of something */
 	bool closing, drained; /* ends when all is sent; our end was sent */
 	bool busy;
 	bool leaving, moved; /* for another service; it has come from one */

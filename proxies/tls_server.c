@@ -25,6 +25,8 @@ int mf_tls_server_open(const char *cert, const char *key, SSL_CTX **ret, struct 
 		SSL_CTX_free(ctx);
 		return mf_err_set(err, MF_E_NOMEM, "no memory for TLS");
 	}
+	/* a record's head and the rest of it by one call, of small ones several */
+	SSL_CTX_set_read_ahead(ctx, 1);
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
 		return refuse(ctx, "cannot use the certificate", cert, err);

@@ -3,8 +3,6 @@
 #include "core/base/addr.h"
 #include "core/base/hex.h"
 
-#include <stdio.h>
-
 #include "core/base/bytes.h"
 #include "core/base/err.h"
 
@@ -146,52 +144,111 @@ static int longest_zeros(const uint8_t *bytes, int *ret_at)
 	return best >= 2 ? best : 0;
 }
 
-static void format_v6(const uint8_t *bytes, char text[MF_ADDR_TEXT_MAX])
+// Addresses are written for every event and every question: without printf(), which would be most of that.
+
+static char *put_decimal(char *to, unsigned v)
 {
-	int at = 0, zeros = longest_zeros(bytes, &at), n = 0, groups = 8;
+	char digits[10];
+	unsigned n = 0;
+
+	do {
+		digits[n++] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	while (n)
+		*to++ = digits[--n];
+	return to;
+}
+
+static char *put_v4(char *to, const uint8_t *bytes)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		if (i)
+			*to++ = '.';
+		to = put_decimal(to, bytes[i]);
+	}
+	return to;
+}
+
+// A group without its leading zeros
+static char *put_group(char *to, unsigned v)
+{
+	int shift = 12;
+
+	while (shift && !(v >> shift))
+		shift -= 4;
+	for (; shift >= 0; shift -= 4)
+		*to++ = "0123456789abcdef"[v >> shift & 15];
+	return to;
+}
+
+static char *put_v6(char *to, const uint8_t *bytes)
+{
+	int at = 0, zeros = longest_zeros(bytes, &at), groups = 8;
 	// IPv4-mapped and IPv4-compatible addresses end in a dotted quad (RFC 5952 5).
 	bool quad = at == 0 && (zeros == 6 || (zeros == 5 && mf_load_be16(bytes + 10) == 0xffff));
-	size_t size = MF_ADDR_TEXT_MAX;
 
 	if (quad)
 		groups = 6;
 	for (int i = 0; i < groups; i++) {
 		if (zeros && i == at) {
-			n += snprintf(text + n, size - (size_t)n, "::");
+			*to++ = ':';
+			*to++ = ':';
 			i += zeros - 1;
 			continue;
 		}
-		n += snprintf(text + n, size - (size_t)n, "%s%x",
-			      i && text[n - 1] != ':' ? ":" : "", mf_load_be16(bytes + 2 * i));
+		if (i && to[-1] != ':')
+			*to++ = ':';
+		to = put_group(to, mf_load_be16(bytes + 2 * i));
 	}
-	if (quad)
-		snprintf(text + n, size - (size_t)n, "%s%u.%u.%u.%u", text[n - 1] == ':' ? "" : ":",
-			 bytes[12], bytes[13], bytes[14], bytes[15]);
+	if (!quad)
+		return to;
+	if (to[-1] != ':')
+		*to++ = ':';
+	return put_v4(to, bytes + 12);
+}
+
+// Return: the end of the text, which has no NUL yet
+static char *put_addr(char *to, const struct mf_addr *addr)
+{
+	return addr->family == 4 ? put_v4(to, addr->bytes)
+	       : addr->family	 ? put_v6(to, addr->bytes)
+				 : to;
 }
 
 const char *mf_addr_format(const struct mf_addr *addr, char *buf, size_t size)
 {
-	char text[MF_ADDR_TEXT_MAX] = "";
-	const uint8_t *b = addr->bytes;
+	char text[MF_ADDR_TEXT_MAX];
+	size_t len = (size_t)(put_addr(text, addr) - text);
 
-	if (addr->family == 4)
-		snprintf(text, sizeof(text), "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
-	else if (addr->family)
-		format_v6(b, text);
 	// A text that was cut short would be another address.
-	if (size && strlen(text) >= size)
+	if (size && len >= size) {
 		buf[0] = '\0';
-	else if (size)
-		memcpy(buf, text, strlen(text) + 1);
+	} else if (size) {
+		memcpy(buf, text, len);
+		buf[len] = '\0';
+	}
 	return buf;
 }
 
 const char *mf_endpoint_format(const struct mf_endpoint *ep, char *buf, size_t size)
 {
-	char text[MF_ADDR_TEXT_MAX];
+	char text[MF_ENDPOINT_TEXT_MAX], *to = text;
+	size_t len;
 
-	mf_addr_format(&ep->addr, text, sizeof(text));
-	snprintf(buf, size, ep->addr.family == 6 ? "[%s]:%u" : "%s:%u", text, ep->port);
+	if (ep->addr.family == 6)
+		*to++ = '[';
+	to = put_addr(to, &ep->addr);
+	if (ep->addr.family == 6)
+		*to++ = ']';
+	*to++ = ':';
+	to = put_decimal(to, ep->port);
+	len = (size_t)(to - text);
+	if (size) {
+		len = len < size ? len : size - 1;
+		memcpy(buf, text, len);
+		buf[len] = '\0';
+	}
 	return buf;
 }
 

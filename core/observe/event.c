@@ -73,6 +73,11 @@ static inline bool is_plain(const uint8_t *p)
 	return !((w | (w - ones * 32) | (quote - ones) | (slash - ones) | (del - ones)) & high);
 }
 
+static inline bool is_itself(uint8_t c)
+{
+	return c >= 32 && c < 127 && c != '"' && c != '\\';
+}
+
 size_t mf_json_escape(const char *in, size_t len, char *out, size_t room, size_t *ret_used)
 {
 	const uint8_t *p = (const uint8_t *)in;
@@ -89,6 +94,9 @@ size_t mf_json_escape(const char *in, size_t len, char *out, size_t room, size_t
 			i += 8;
 			n += 8;
 		}
+		// ... and what is left of it one by one
+		while (i < len && n < room && is_itself(p[i]))
+			out[n++] = (char)p[i++];
 		if (i == len)
 			break;
 		if (p[i] < 0x80) {

@@ -35,10 +35,16 @@ static const char *make_id(struct mf_gateway *gw)
 	uint64_t a = mf_hash_u64(gw->request_seed, ++gw->request_cnt);
 	uint64_t b = mf_hash_u64(~gw->request_seed, gw->request_cnt);
 
-	snprintf(gw->request_id, sizeof(gw->request_id), "%08x-%04x-8%03x-%04x-%04x%08x",
-		 (unsigned)(a >> 32), (unsigned)(a >> 16 & 0xffff), (unsigned)(a & 0xfff),
-		 (unsigned)(0x8000 | (b >> 48 & 0x3fff)), (unsigned)(b >> 32 & 0xffff),
-		 (unsigned)(b & 0xffffffff));
+	char *to = gw->request_id;
+
+	a = (a & ~UINT64_C(0xf000)) | 0x8000;
+	b = (b & ~(UINT64_C(3) << 62)) | UINT64_C(2) << 62;
+	for (unsigned i = 0; i < 32; i++) {
+		if (i == 8 || i == 12 || i == 16 || i == 20)
+			*to++ = '-';
+		*to++ = "0123456789abcdef"[(i < 16 ? a : b) >> (60 - 4 * (i & 15)) & 15];
+	}
+	*to = '\0';
 	return gw->request_id;
 }
 
