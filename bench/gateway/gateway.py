@@ -22,7 +22,7 @@ from beside import Beside, cpu_of, sh, tree  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-ECHO, FLOOD, SINK, DNS = 4430, 4431, 4432, 4453
+ECHO, FLOOD, SINK, EVEN, DNS = 4430, 4431, 4432, 4433, 4453
 PORTS = {"moonfence": 5001, "node": 5002, "websockify": 5003, "moonfence-tls": 5011, "dnsdist": 5012,
          "idle": 5021, "idle tls": 5022, "idle tcp": 5023}
 NAME = "cached.example"
@@ -111,12 +111,14 @@ class Bench(Beside):
         port = PORTS[who] + (to - ECHO if who == "websockify" else 0)
         pid = self.procs[f"websockify {to}" if who == "websockify" else who].pid
         path = str(to) if what == "mux" else f"/tcp?v=1&host=127.0.0.1&port={to}"
+        while who == "websockify" and len(tree(pid)) > 1:  # those of the last run
+            time.sleep(0.02)
         p = subprocess.Popen([self.load, what, f"127.0.0.1:{port}", path, *map(str, more)], stdout=subprocess.PIPE, text=True)
         if p.stdout.readline() != "begin\n":
             sys.exit(f"{what} through {who} failed")
         before = cpu_of(pid)
         # websockify's children end with their connections: what they used is read before
-        kids, last = tree(pid) if who == "websockify" else [], before
+        kids, last = who == "websockify", before
         while kids and p.poll() is None:
             try:
                 last = max(last, cpu_of(pid))
@@ -143,7 +145,7 @@ class Bench(Beside):
                         self.record(f"rr {n} p99_us", w, said["p99_us"])
 
     def mux(self):
-        said = self.run("moonfence", "mux", FLOOD, 1000, self.args.seconds * 6)  # pieces are 64 KiB: each has to have many
+        said = self.run("moonfence", "mux", EVEN, 1000, self.args.seconds * 6)  # pieces are 64 KiB: each has to have many
         self.record("mux", "moonfence", said["rate"] * 8e-9)
         self.record("mux per core", "moonfence", said["done"] * 8e-9 / said["cpu"])
         self.record("mux slowest", "moonfence", said["slowest"])

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // WebSocket clients that cost next to nothing, and the servers behind: so that what is measured is who stands between.
 //
-//	bench_gateway_load serve PORT                   PORT echoes, PORT+1 floods whoever connects, PORT+2 takes everything
+//	bench_gateway_load serve PORT                   PORT echoes, PORT+1 floods whoever connects, PORT+2 takes everything,
+//	                                                PORT+3 floods evenly: small buffers, a piece of each connection a turn
 //	bench_gateway_load rr    ADDR:PORT PATH CONNECTIONS SECONDS   1 KiB messages there and back, one of each under way
-//	bench_gateway_load down  ADDR:PORT PATH CONNECTIONS SECONDS   bytes of a flood
+//	bench_gateway_load down  ADDR:PORT PATH CONNECTIONS SECONDS   bytes of a flood, after a word of the client's
 //	bench_gateway_load up    ADDR:PORT PATH CONNECTIONS SECONDS   messages of 64 KiB
-//	bench_gateway_load mux   ADDR:PORT PATH STREAMS SECONDS       floods through one "aero-tcp-mux-v1"; PATH: the servers' port
+//	bench_gateway_load mux   ADDR:PORT PATH STREAMS SECONDS       floods through one "aero-tcp-mux-v1"; PATH: the servers' port; longer
+//	                                                              than SECONDS where a stream had less than 32 pieces by then
 //	bench_gateway_load idle  ADDR:PORT PATH COUNT [tls]           sessions that say nothing, until stdin ends
 //
 // Prints "begin" when all connections stand, and a JSON object: "rate" (messages or bytes a second, as they lie on the wire), "slowest" and
@@ -34,6 +36,10 @@ enum {
 	CHUNK = 1 << 18,
 	MESSAGE = 1024,
 	BIG = 65536,
+	EVEN_BUF = 131072,  // bytes that one even flood has under way
+	UNDER_WAY = 524288, // bytes of a stream after which it is counted
+	PIECES_MIN = 32,
+	LONGER_MAX = 10, // times the seconds that were asked for
 	HEAD_MAX = 14,
 	EVENTS = 256,
 	PER_ADDRESS = 200,
@@ -91,8 +97,9 @@ static bool serve_one(int fd, unsigned what, uint32_t events)
 {
 	ssize_t n;
 
-	if (what == 1 && events & EPOLLOUT &&
-	    send(fd, chunk, CHUNK, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)
+	if (what & 1 && events & EPOLLOUT &&
+	    send(fd, chunk, what == 3 ? BIG : CHUNK, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
+	    errno != EAGAIN)
 		return false;
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return true;
@@ -104,11 +111,11 @@ static bool serve_one(int fd, unsigned what, uint32_t events)
 
 static _Noreturn void serve(int port)
 {
-	int ep = epoll_create1(0), listeners[3], one = 1;
+	int ep = epoll_create1(0), listeners[4], one = 1, even = EVEN_BUF;
 	static uint8_t kinds[1 << 20];
 	struct epoll_event evs[EVENTS];
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		listeners[i] = listen_at(ep, port + i);
 	printf("ready\n");
 	fflush(stdout);
@@ -119,19 +126,21 @@ static _Noreturn void serve(int port)
 			int fd = evs[i].data.fd, c;
 			unsigned k = 0;
 
-			while (k < 3 && listeners[k] != fd)
+			while (k < 4 && listeners[k] != fd)
 				k++;
-			if (k == 3) {
+			if (k == 4) {
 				if (!serve_one(fd, kinds[fd], evs[i].events))
 					close(fd);
 				continue;
 			}
 			while ((c = accept4(fd, NULL, NULL, k ? SOCK_NONBLOCK : 0)) >= 0) {
-				struct epoll_event ev = { .events = k == 1 ? EPOLLIN | EPOLLOUT
-									   : EPOLLIN,
+				struct epoll_event ev = { .events = k & 1 ? EPOLLIN | EPOLLOUT
+									  : EPOLLIN,
 							  .data.fd = c };
 
 				setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+				if (k == 3)
+					setsockopt(c, SOL_SOCKET, SO_SNDBUF, &even, sizeof(even));
 				kinds[c] = (uint8_t)k;
 				epoll_ctl(ep, EPOLL_CTL_ADD, c, &ev);
 			}
@@ -336,6 +345,13 @@ static int run_bulk(size_t cnt, double seconds, bool up)
 	struct epoll_event evs[EVENTS];
 	double start, end, now;
 
+	for (size_t i = 0; i < cnt && !up; i++) {
+		uint8_t word[HEAD_MAX + 4];
+		size_t len = make_frame(word, (const uint8_t *)"\001go\n", 4);
+
+		if (send(all[i].fd, word, len, MSG_NOSIGNAL) != (ssize_t)len)
+			die("word");
+	}
 	begin();
 	start = now = now_s();
 	end = start + seconds;
@@ -429,6 +445,7 @@ static int run_mux(size_t cnt, double seconds)
 	uint16_t port = (uint16_t)atoi(path);
 	static char early[CHUNK];
 	double start = 0, now = 0, end = 0;
+	uint64_t sum = 0;
 	bool counting = false;
 	int fd = dial(0);
 	size_t have = upgrade(fd, NULL, "/tcp-mux", "aero-tcp-mux-v1", early, sizeof(early));
@@ -464,19 +481,22 @@ static int run_mux(size_t cnt, double seconds)
 			die("open");
 	}
 	take_ws(&m, (uint8_t *)early, have);
-	while (!counting || now < end) {
+	while (!counting || now < end ||
+	       (sum < (uint64_t)cnt * PIECES_MIN * BIG && now < start + seconds * LONGER_MAX)) {
 		ssize_t n = recv(fd, chunk, CHUNK, 0);
 
 		if (n <= 0)
 			die("the mux ended early");
 		take_ws(&m, chunk, (size_t)n);
-		if (!counting) { // once every stream has been heard
+		sum += (uint64_t)n;
+		if (!counting) { // once every stream is well under way
 			for (size_t i = 0; i < cnt; i++)
-				if (!m.streams[i].done)
+				if (m.streams[i].done < UNDER_WAY)
 					n = 0;
 			if (n == 0)
 				continue;
 			counting = true;
+			sum = 0;
 			for (size_t i = 0; i < cnt; i++)
 				m.streams[i].done = 0;
 			begin();
