@@ -8,12 +8,13 @@
  * server any more, or when the client begins what is judged after all: a TLS hello behind words of both sides (STARTTLS).
  *
  * Bytes must not overtake each other, so a relay is lent only while it is empty. One that is poured into would never be: there the owner
- * is asked to write nothing for a moment, and the server is not read, until what is under way has arrived.
+ * is asked, once, to write nothing for a moment, and then the server is not read, until what is under way has arrived; or for 100 ms.
  */
 #include "proxies/tcp_int.h"
 
 enum {
 	TLS_HANDSHAKE = 22,
+	HOLD_MS = 100,
 	BULK_MIN =
 		262144, /* bytes that went through the relay before it is emptied for its owner's sake */
 };
@@ -27,49 +28,74 @@ static bool is_unseen(const struct mf_tcp_conn *c)
 		 c->ending || c->tcp->proxy->opt.router);
 }
 
-/* Whether no byte is in the relay. */
-static bool is_empty(const struct mf_tcp_conn *c)
+/* Whether no byte of side @i is under way. */
+static bool is_empty(const struct mf_tcp_conn *c, unsigned i)
 {
 	const struct mf_relay *r = &c->relay;
 	uint8_t byte;
 
-	for (unsigned i = 0; i < 2; i++)
-		if (r->dir[i].stash || r->dir[i].pipe)
-			return false;
-	return mf_sock_peek(r->fd[0], &byte, 1) == MF_E_AGAIN;
+	return !r->dir[i].stash && !r->dir[i].pipe &&
+	       (i == 1 || mf_sock_peek(r->fd[0], &byte, 1) == MF_E_AGAIN);
 }
 
-static void hold(struct mf_tcp_conn *c, bool on)
+static void begin_hold(struct mf_tcp_conn *c)
 {
-	if (c->relay.hold == on)
+	c->emptied = c->holding = true;
+	mf_timeout_arm(&c->hold, &c->tcp->hold);
+	c->watcher.hold(c->watcher.ctx, true);
+}
+
+static void end_hold(struct mf_tcp_conn *c)
+{
+	if (!c->holding)
 		return;
-	c->relay.hold = on;
-	c->watcher.hold(c->watcher.ctx, on);
-	if (!on)
-		mf_tcp_conn_pump_later(c);
+	c->holding = c->relay.hold = false;
+	mf_timeout_disarm(&c->hold);
+	c->watcher.hold(c->watcher.ctx, false);
+	mf_tcp_conn_pump_later(c);
+}
+
+/* What is under way does not arrive: one of the two does not read, perhaps until it is read itself. */
+static void on_held_long(struct mf_timeout *t, void *ctx)
+{
+	struct mf_tcp_conn *c =
+		(struct mf_tcp_conn *)((char *)t - offsetof(struct mf_tcp_conn, hold));
+
+	(void)ctx;
+	end_hold(c);
+}
+
+void mf_tcp_direct_init(struct mf_tcp_proxy *tcp)
+{
+	mf_timeout_queue_init(&tcp->hold, tcp->proxy->timeouts, HOLD_MS, on_held_long, tcp);
 }
 
 void mf_tcp_conn_offer_direct(struct mf_tcp_conn *c)
 {
-	const struct mf_relay *r = &c->relay;
+	struct mf_relay *r = &c->relay;
+	bool to_server;
 
 	if (c->direct || c->state != MF_TCP_RELAY)
 		return;
 	if (!is_unseen(c)) {
-		hold(c, false);
+		end_hold(c);
 		return;
 	}
-	if (!is_empty(c)) {
-		/* one that is poured into never is by itself */
-		if (!c->emptied && r->dir[0].bytes + r->dir[1].bytes >= BULK_MIN) {
-			c->emptied = true;
-			hold(c, true);
-		}
+	to_server = !is_empty(c, 0);
+	if (to_server || !is_empty(c, 1)) {
+		/*
+		 * One that is poured into never is empty by itself. First its owner writes no more; the server is read until all that was
+		 * written has gone, since it may not read before it is read.
+		 */
+		if (!c->emptied && r->dir[0].bytes + r->dir[1].bytes >= BULK_MIN)
+			begin_hold(c);
+		r->hold = c->holding && !to_server;
 		return;
 	}
+	c->holding = r->hold = false;
+	mf_timeout_disarm(&c->hold);
 	/* one socket has one place in the loop's table */
 	mf_sockwatch_stop(&c->watch[1]);
-	c->relay.hold = false;
 	c->direct = c->watcher.direct(c->watcher.ctx, c, c->relay.fd[1]);
 	if (c->direct)
 		return;

@@ -125,7 +125,7 @@ struct mf_tcp_held {
 struct mf_tcp_conn {
 	struct mf_tcp_proxy *tcp;
 	struct mf_tcp_conn *prev, *next, *again_next;
-	struct mf_timeout timeout;
+	struct mf_timeout timeout, hold;
 	struct mf_sockwatch watch[2]; /* client, server */
 	struct mf_relay relay;
 	struct mf_session_flow flow;
@@ -152,6 +152,7 @@ struct mf_tcp_conn {
 	bool ending;  /* refused in the middle: its time is counted */
 	bool direct;  /* its owner moves the bytes (tcp_direct.c) */
 	bool emptied; /* ... after the relay had to be emptied for that, which is tried once */
+	bool holding; /* ... which is being tried */
 	bool again;   /* the budget of a pump was used up: it goes on in the next turn */
 };
 
@@ -167,7 +168,7 @@ struct mf_tcp_proxy {
 	size_t listener_cnt; /* that are watched */
 	struct mf_tcp_conn *conns, *again, *running;
 	struct mf_tcp_conn *current; /* whose handler runs; NULL: nobody's, or it has ended */
-	struct mf_timeout_queue hello, dial, grace, linger, idle, ending, backoff, left;
+	struct mf_timeout_queue hello, dial, grace, linger, idle, ending, backoff, left, hold;
 	struct mf_timeout accept_pause; /* out of descriptors */
 	struct mf_tcp_pinned *pinned;	/* tcp_intercept.c; made with the first */
 	struct mf_endpoint listeners[MF_PROXY_LISTENERS_MAX];
@@ -196,6 +197,7 @@ struct mf_tcp_proxy *mf_tcp_enter(struct mf_tcp_conn *c);
 void mf_tcp_leave(struct mf_tcp_proxy *entered);
 void mf_tcp_conn_on_side(evutil_socket_t fd, short what, void *ctx);
 
+void mf_tcp_direct_init(struct mf_tcp_proxy *tcp);
 /* tcp_direct.c: where nobody needs to see the bytes. Called when the relay has moved what it could */
 void mf_tcp_conn_offer_direct(struct mf_tcp_conn *c);
 

@@ -175,6 +175,7 @@ void mf_tcp_conn_close(struct mf_tcp_conn *c, bool reset, const char *error)
 	if (c->held)
 		mf_names_release(mf_session_names(p->session, &c->flow), &c->flow.server.addr);
 	mf_timeout_disarm(&c->timeout);
+	mf_timeout_disarm(&c->hold);
 	forget_again(c);
 	mf_tcp_conn_free_setup(c);
 	unlink_conn(c);
@@ -648,6 +649,7 @@ int mf_tcp_proxy_new(struct mf_proxy *p, struct mf_tcp_proxy **ret, struct mf_er
 	mf_timeout_queue_init(&tcp->ending, p->timeouts, p->opt.hello_timeout_ms, on_ending, tcp);
 	mf_timeout_queue_init(&tcp->backoff, p->timeouts, BACKOFF_MS, on_backoff, tcp);
 	mf_timeout_queue_init(&tcp->left, p->timeouts, MF_HELD_LOOK_MS, on_left, tcp);
+	mf_tcp_direct_init(tcp);
 	event_assign(&tcp->again_ev, p->base, -1, 0, on_again, tcp);
 	*ret = tcp;
 	if (!p->opt.tcp_fd_cnt)

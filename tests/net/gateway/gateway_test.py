@@ -320,6 +320,16 @@ class Open(unittest.TestCase):
                 self.assertEqual(ws.recv_bytes(len(hello)), hello)
             ws.s.close()
 
+    def test_flood_of_one_who_waits(self):
+        """A server that reads no more until it is read."""
+        data = os.urandom(4 << 20)
+        ws = self.tcp(host="127.0.0.1", port=echoes.port)
+        out = threading.Thread(target=lambda: [ws.send(data[at:at + 100000]) for at in range(0, len(data), 100000)])
+        out.start()
+        self.assertEqual(ws.recv_bytes(len(data)), data)
+        out.join()
+        ws.s.close()
+
     # --- mux
 
     def mux(self):
