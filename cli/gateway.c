@@ -162,7 +162,8 @@ int mf_cmd_gateway(int argc, char **argv)
 					      .dns_rate = 10 };
 	g->proxy_options = (struct mf_proxy_options){ .size = sizeof(g->proxy_options),
 						      .given_only = true,
-						      .tcp_idle_ms = 300000 };
+						      .tcp_idle_ms = 300000,
+						      .udp_flows_each = 256 };
 	rc = mf_gateway_take_given(g, &err);
 	status = rc == 0 ? mf_gateway_options_parse(g, argc, argv) : -1;
 	if (status < 0) {

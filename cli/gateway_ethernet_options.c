@@ -32,9 +32,10 @@ static int take_path(struct mf_gateway_command *g, const char *value, size_t len
 	return 0;
 }
 
-static int take_number(struct mf_gateway_l2_options *o, const char *word, size_t len,
+static int take_number(struct mf_gateway_command *g, const char *word, size_t len,
 		       const char *value, size_t value_len)
 {
+	struct mf_gateway_l2_options *o = &g->opt.l2;
 	const struct {
 		const char *name;
 		uint32_t *ret;
@@ -50,6 +51,7 @@ static int take_number(struct mf_gateway_l2_options *o, const char *word, size_t
 		{ "idle-ms", &o->idle_ms, 0, 86400000 },
 		{ "queue", &o->queue_max, 4096, 1u << 30 },
 		{ "tcp", &o->tcp_max, 1, 16384 },
+		{ "udp", &g->proxy_options.udp_flows_each, 0, 65535 },
 	};
 	unsigned long long n;
 	char *end;
@@ -96,7 +98,7 @@ static int take_word(struct mf_gateway_command *g, const char *word, size_t all)
 		return take_rooms(eq + 1, value_len, &g->opt.l2.rooms);
 	if (IS("raw"))
 		return take_path(g, eq + 1, value_len);
-	return take_number(&g->opt.l2, word, len, eq + 1, value_len);
+	return take_number(g, word, len, eq + 1, value_len);
 }
 
 int mf_gateway_ethernet_option(struct mf_gateway_command *g, const char *value,

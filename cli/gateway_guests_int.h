@@ -78,7 +78,7 @@ struct mf_gateway_guests {
 	struct mf_proxy *proxy;
 	struct mf_gateway *gateway;
 	struct event *accepts, *later, *linger;
-	struct event *adverts; /* of routers, again; NULL: without IPv6 there are none */
+	struct event *tick;
 	struct mf_gateway_segment *segments;
 	struct mf_gateway_wire **wires; /* by number */
 	uint32_t room, last;
@@ -86,6 +86,7 @@ struct mf_gateway_guests {
 	struct mf_gateway_wire *lingers, **lingers_end; /* closed ones, oldest first */
 	uint64_t opened;
 	struct mf_gateway_frames_stats gone; /* of wires that were closed */
+	uint64_t gone_dropped[MF_GUEST_DROP_NUM];
 	uint8_t message[MF_GUESTS_MESSAGE_MAX], packet[MF_GUESTS_PACKET_MAX];
 };
 

@@ -13,7 +13,8 @@ enum {
 	CONNS_EACH = 1024,
 	HALF_OPEN = 128,
 	BYTES_EACH = 8 << 20,
-	ADVERTS_S = 60, /* how often it is looked whether one is due */
+	BYTES_MAX = 256 << 20, /* of all guests */
+	TICK_S = 30,
 	LINGER_S =
 		15, /* questions of DNS that are on their way when a wire ends are over by then */
 };
@@ -58,14 +59,19 @@ static void on_guest(void *ctx, struct mf_guest *guest, bool leased)
 		mf_guest_net_flush(w->segment->net);
 }
 
-static void on_adverts(evutil_socket_t fd, short what, void *ctx)
+/* Advertisements of routers that are due, and fragments that nobody completes. */
+static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
 	struct mf_gateway_guests *all = ctx;
+	uint64_t now = mf_guests_now(NULL);
 
 	(void)fd;
 	(void)what;
-	for (struct mf_gateway_segment *s = all->segments; s; s = s->next)
+	for (struct mf_gateway_segment *s = all->segments; s; s = s->next) {
 		mf_guest_net_flush(s->net);
+		for (struct mf_gateway_wire *w = s->wires; w; w = w->next)
+			mf_guest_stack_tidy(w->peer, now);
+	}
 }
 
 static int get_segment(struct mf_gateway_guests *all, const char *room,
@@ -182,7 +188,8 @@ static int on_open(void *ctx, const struct mf_gateway_wire_facts *facts,
 	return 0;
 }
 
-static void count(struct mf_gateway_frames_stats *sum, const struct mf_gateway_wire *w)
+static void count(struct mf_gateway_frames_stats *sum, uint64_t dropped[MF_GUEST_DROP_NUM],
+		  const struct mf_gateway_wire *w)
 {
 	struct mf_guest_stats s;
 
@@ -190,8 +197,10 @@ static void count(struct mf_gateway_frames_stats *sum, const struct mf_gateway_w
 	sum->frames_in += s.frames.in;
 	sum->frames_out += s.frames.out;
 	sum->dropped += s.frames.in_bad;
-	for (unsigned i = 0; i < MF_GUEST_DROP_NUM; i++)
+	for (unsigned i = 0; i < MF_GUEST_DROP_NUM; i++) {
 		sum->dropped += s.dropped[i];
+		dropped[i] += s.dropped[i];
+	}
 }
 
 static void bury(struct mf_gateway_guests *all, bool everything)
@@ -232,7 +241,7 @@ static void on_close(struct mf_gateway_wire *w)
 			*at = w->ended_next;
 			break;
 		}
-	count(&all->gone, w);
+	count(&all->gone, all->gone_dropped, w);
 	mf_guest_stack_leave(w->peer); /* its connections are reset */
 	leave(w);
 	if (w->timer)
@@ -256,19 +265,46 @@ static void on_let_go(void *ctx)
 	bury(ctx, true);
 }
 
+_Static_assert(MF_GUEST_DROP_NUM + MF_STACK_DROP_NUM <= MF_GATEWAY_DROPS_MAX,
+	       "room for each reason");
+
+/* The network and the stack have words in common: what was malformed is, wherever that was seen. */
+static void add_drops(struct mf_gateway_frames_stats *to, const char *reason, uint64_t n)
+{
+	unsigned i = 0;
+
+	while (i < to->drop_cnt && strcmp(to->drops[i].reason, reason) != 0)
+		i++;
+	if (i == to->drop_cnt)
+		to->drops[to->drop_cnt++].reason = reason;
+	to->drops[i].n += n;
+}
+
 static void on_get_stats(void *ctx, struct mf_gateway_frames_stats *ret)
 {
 	const struct mf_gateway_guests *all = ctx;
+	struct mf_proxy_stats p = { .size = sizeof(p) };
+	uint64_t dropped[MF_GUEST_DROP_NUM];
 	struct mf_guest_stack_stats s;
 
 	*ret = all->gone;
+	memcpy(dropped, all->gone_dropped, sizeof(dropped));
 	for (uint32_t i = 1; i < all->room; i++)
 		if (all->wires[i])
-			count(ret, all->wires[i]);
+			count(ret, dropped, all->wires[i]);
+	mf_proxy_get_stats(all->proxy, &p);
+	ret->udp_open = p.udp_open;
+	ret->udp_limit = p.udp_evicted + p.udp_evicted_own;
 	mf_vm_stack_get_stats(all->stack, &s);
 	ret->tcp_open = s.conns;
 	ret->tcp = s.accepted;
 	ret->udp = s.datagrams_in;
+	for (unsigned i = 0; i < MF_GUEST_DROP_NUM; i++)
+		add_drops(ret, mf_guest_drop_name((enum mf_guest_drop)i), dropped[i]);
+	for (unsigned i = 0; i < MF_STACK_DROP_NUM; i++) {
+		ret->dropped += s.dropped[i];
+		add_drops(ret, mf_stack_drop_name((enum mf_stack_drop)i), s.dropped[i]);
+	}
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
@@ -283,6 +319,7 @@ int mf_gateway_guests_new(const struct mf_gateway_guests_options *options,
 									   : CONNS_EACH,
 					 .half_open = HALF_OPEN,
 					 .bytes_each = BYTES_EACH,
+					 .bytes_max = BYTES_MAX,
 					 .own = mf_guests_own,
 					 .own_ctx = all };
 	int r;
@@ -336,10 +373,8 @@ int mf_gateway_guests_begin(struct mf_gateway_guests *all, struct event_base *ba
 	all->linger = evtimer_new(base, on_linger, all);
 	if (!all->linger || mf_guests_begin_flows(all) < 0)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
-	if (!all->options.l2.ipv6)
-		return 0;
-	all->adverts = event_new(base, -1, EV_PERSIST, on_adverts, all);
-	if (!all->adverts || event_add(all->adverts, &(struct timeval){ .tv_sec = ADVERTS_S }) < 0)
+	all->tick = event_new(base, -1, EV_PERSIST, on_tick, all);
+	if (!all->tick || event_add(all->tick, &(struct timeval){ .tv_sec = TICK_S }) < 0)
 		return mf_err_set(err, MF_E_NOMEM, "out of memory");
 	return 0;
 }
@@ -363,7 +398,7 @@ void mf_gateway_guests_free(struct mf_gateway_guests *all)
 	events[0] = all->accepts;
 	events[1] = all->later;
 	events[2] = all->linger;
-	events[3] = all->adverts;
+	events[3] = all->tick;
 	for (unsigned i = 0; i < MF_ARRAY_SIZE(events); i++)
 		if (events[i])
 			event_free(events[i]);

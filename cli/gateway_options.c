@@ -172,7 +172,8 @@ static const struct mf_option options[] = {
 	{ OPT_ETHERNET, 0, "ethernet", "WORDS",
 	  "guests that send Ethernet frames: off; or, with commas, max=N, session-max=N, "
 	  "address-max=N channels (default: 4096, any, any), rate=N messages a second, bytes=N, "
-	  "frame=BYTES, control=BYTES, queue=BYTES, tcp=N connections of a guest, ping-ms=N, "
+	  "frame=BYTES, control=BYTES, queue=BYTES, tcp=N connections and udp=N flows of a guest, "
+	  "ping-ms=N, "
 	  "idle-ms=N, ipv6, origin (one is wanted), raw=PATH (default: /raw), rooms=none, session "
 	  "or all "
 	  "(guests with the same ?room= see each other)" },

@@ -24,6 +24,7 @@ struct mf_vm_stack_options {
 	bool large;   /* wires take packets that are to be cut (struct mf_vm_stack_wires) */
 	/* As of nic/guest_stack.h; 0: its default */
 	uint32_t conns_max, conns_each, half_open, bytes_each;
+	uint64_t bytes_max;
 	/* Of a datagram: whose it is (@flow->member), and whether it may go on. Return: 0; less: it is refused. NULL: all go on */
 	int (*own)(void *ctx, struct mf_session_flow *flow);
 	void *own_ctx;

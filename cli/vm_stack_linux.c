@@ -449,7 +449,8 @@ int mf_vm_stack_new(const struct mf_vm_stack_options *options, struct mf_vm_stac
 						  .conns_max = options->conns_max,
 						  .conns_each = options->conns_each,
 						  .half_open = options->half_open,
-						  .bytes_each = options->bytes_each };
+						  .bytes_each = options->bytes_each,
+						  .bytes_max = options->bytes_max };
 	const struct mf_guest_stack_ops ops = { .packet = on_packet,
 						.large = options->large ? on_large : NULL,
 						.full = is_full,

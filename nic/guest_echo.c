@@ -66,12 +66,19 @@ static bool put_together(struct mf_guest *g, struct mf_view *v)
 						  .bytes_max = FRAGMENTED_MAX * (PACKET_MAX + 1) };
 	struct mf_guest_net *net = g->net;
 	struct mf_span pkt;
+	struct mf_reassembler_stats before = { 0 }, after = { 0 };
 	int r;
 
 	if (!g->fragments)
 		g->fragments = mf_reassembler_new(&o);
+	if (g->fragments)
+		mf_reassembler_get_stats(g->fragments, &before);
 	r = g->fragments ? mf_reassembler_add(g->fragments, v, net->ops.now(net->ops.ctx), &pkt)
 			 : MF_E_NOMEM;
+	if (g->fragments)
+		mf_reassembler_get_stats(g->fragments, &after);
+	g->stats.dropped[MF_GUEST_DROP_FRAGMENT] +=
+		after.evicted - before.evicted + after.timeouts - before.timeouts;
 	if (r == 0)
 		return false;
 	if (r < 0 || mf_view_read_ip(v, pkt, MF_VIEW_F_OFFLOAD, NULL) < 0) {

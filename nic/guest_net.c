@@ -298,6 +298,7 @@ void mf_guest_net_flush(struct mf_guest_net *net)
 	for (unsigned i = 0; i < net->cnt; i++) {
 		struct mf_guest *g = net->guests[i];
 
+		mf_reassembler_expire(g->fragments, now);
 		if (!net->options.no6 && now >= g->advert_due_ns)
 			mf_guest_advertise(g, true);
 		mf_frame_source_flush(g->source);

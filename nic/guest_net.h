@@ -146,7 +146,7 @@ struct mf_guest_unfinished {
 int mf_guest_net_packet_unfinished(struct mf_guest_net *net, uint8_t *pkt, size_t len,
 				   const struct mf_guest_unfinished *how);
 
-/** mf_guest_net_flush() - Let go what waits for guests, and advertise what is due. Then look at each source's wants_write */
+/** mf_guest_net_flush() - Let go what waits for guests, forget late fragments, and advertise what is due. Then look at each source's wants_write */
 void mf_guest_net_flush(struct mf_guest_net *net);
 
 /* Of a guest. Addresses: zero until its MAC is known. */

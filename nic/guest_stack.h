@@ -45,6 +45,7 @@ struct mf_guest_stack_options {
 	uint32_t conns_each; /* of one guest: 4,096 */
 	uint32_t half_open;  /* of one guest, handshake not ended: 256 */
 	uint32_t bytes_each; /* of one guest, in segments that nobody has taken yet: 32 MiB */
+	uint64_t bytes_max;  /* of all guests; each has 64 KiB all the same: any */
 };
 
 struct mf_guest_stack_ops {
@@ -108,6 +109,8 @@ int mf_guest_stack_join(struct mf_guest_stack *stack, void *owner, struct mf_sta
 bool mf_guest_stack_stopped(const struct mf_stack_peer *peer);
 /** mf_guest_stack_go_on() - There is room again: the next mf_guest_stack_flush() tells whoever waits for it */
 void mf_guest_stack_go_on(struct mf_stack_peer *peer);
+/** mf_guest_stack_tidy() - Forget fragments that came too long ago, where no others come; now and then */
+void mf_guest_stack_tidy(struct mf_stack_peer *peer, uint64_t now_ns);
 /** mf_guest_stack_leave() - Its connections are gone (ops.gone); NULL is fine */
 void mf_guest_stack_leave(struct mf_stack_peer *peer);
 

@@ -62,6 +62,7 @@ struct mf_guest_stack {
 	struct mf_stack_conn **conns; /* conns_max + 1 */
 	uint32_t *free_numbers;
 	uint32_t free_cnt;
+	uint64_t bytes; /* of all peers */
 	struct mf_stack_conn *dirty;
 	struct mf_guest_stack_stats stats;
 	uint64_t now_ns, expire_ns;

@@ -24,6 +24,7 @@
 #define CONNS_EACH_DEFAULT 4096u
 #define HALF_OPEN_DEFAULT  256u
 #define BYTES_EACH_DEFAULT (32u << 20)
+#define BYTES_ALWAYS	   (64u << 10) /* of a guest, where all together have too many */
 #define NAT_SLACK	   64u
 #define EXPIRE_NS	   MF_NS_PER_S
 #define EXPIRE_BUDGET	   64u
@@ -59,8 +60,19 @@ static void free_pbuf(struct pbuf *p)
 	struct mf_stack_pbuf *b = (struct mf_stack_pbuf *)(void *)p;
 
 	b->peer->bytes -= b->size;
+	b->peer->stack->bytes -= b->size;
 	put_peer(b->peer);
 	free(b);
+}
+
+/* One that reads its own does not wait for those who do not. */
+static bool may_hold(const struct mf_guest_stack *s, const struct mf_stack_peer *peer,
+		     uint32_t size)
+{
+	if (peer->bytes + size > s->options.bytes_each)
+		return false;
+	return !s->options.bytes_max || s->bytes + size <= s->options.bytes_max ||
+	       peer->bytes + size <= BYTES_ALWAYS;
 }
 
 void mf_stack_to_lwip(struct mf_guest_stack *s, struct mf_stack_peer *peer, const uint8_t *pkt,
@@ -70,7 +82,7 @@ void mf_stack_to_lwip(struct mf_guest_stack *s, struct mf_stack_peer *peer, cons
 	struct mf_stack_pbuf *b;
 	struct pbuf *p;
 
-	b = peer->bytes + size <= s->options.bytes_each ? malloc(size) : NULL;
+	b = may_hold(s, peer, size) ? malloc(size) : NULL;
 	if (!b) {
 		mf_stack_dropped(s, MF_STACK_DROP_MEMORY);
 		return;
@@ -79,6 +91,7 @@ void mf_stack_to_lwip(struct mf_guest_stack *s, struct mf_stack_peer *peer, cons
 	b->peer = peer;
 	b->size = size;
 	peer->bytes += size;
+	s->bytes += size;
 	peer->refs++;
 	memcpy(b->bytes, pkt, len);
 	p = pbuf_alloced_custom(PBUF_RAW, (u16_t)len, PBUF_REF, &b->custom, b->bytes, (u16_t)len);
@@ -200,8 +213,10 @@ static void take_fragment(struct mf_guest_stack *s, struct mf_stack_peer *peer,
 			  const struct mf_view *v)
 {
 	const struct mf_reassembler_options o = { .datagrams_max = 32, .bytes_max = 1u << 20 };
+	struct mf_reassembler_stats before, after;
 	struct mf_view whole;
 	struct mf_span pkt;
+	int r;
 
 	if (!peer->fragments)
 		peer->fragments = mf_reassembler_new(&o);
@@ -209,7 +224,12 @@ static void take_fragment(struct mf_guest_stack *s, struct mf_stack_peer *peer,
 		mf_stack_dropped(s, MF_STACK_DROP_FRAGMENT);
 		return;
 	}
-	switch (mf_reassembler_add(peer->fragments, v, s->now_ns, &pkt)) {
+	mf_reassembler_get_stats(peer->fragments, &before);
+	r = mf_reassembler_add(peer->fragments, v, s->now_ns, &pkt);
+	mf_reassembler_get_stats(peer->fragments, &after);
+	s->stats.dropped[MF_STACK_DROP_FRAGMENT] +=
+		after.evicted - before.evicted + after.timeouts - before.timeouts;
+	switch (r) {
 	case 0:
 		return;
 	case 1:
@@ -298,6 +318,11 @@ int mf_guest_stack_join(struct mf_guest_stack *s, void *owner, struct mf_stack_p
 	peer->refs = 1;
 	*ret = peer;
 	return 0;
+}
+
+void mf_guest_stack_tidy(struct mf_stack_peer *peer, uint64_t now_ns)
+{
+	mf_reassembler_expire(peer->fragments, now_ns);
 }
 
 void mf_guest_stack_leave(struct mf_stack_peer *peer)

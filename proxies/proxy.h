@@ -107,8 +107,10 @@ struct mf_proxy_options {
 	uint32_t tcp_idle_ms;	   /* 7,200,000 */
 	uint32_t udp_idle_ms;	   /* 60,000 */
 	uint32_t dns_timeout_ms;   /* one server, one try: 2,000 */
-	uint32_t tcp_connections_max;	    /* 65,536; of all proxies with the same @together */
-	uint32_t udp_flows_max;		    /* 4,096: the least recently used goes */
+	uint32_t tcp_connections_max; /* 65,536; of all proxies with the same @together */
+	uint32_t udp_flows_max;	      /* 4,096: the least recently used goes */
+	/* Of an IPv4 address or a /64; 0: any. With that, of all, one of whoever has most is the one that goes */
+	uint32_t udp_flows_each;
 	uint32_t dns_inflight_max;	    /* 512; likewise */
 	struct mf_proxy_together *together; /* NULL: this proxy is alone */
 
@@ -156,6 +158,7 @@ struct mf_proxy_stats {
 	uint64_t http_requests, http_refused; /* first of a connection; later ones that ended it */
 	/* interceptions: clients that spoke; servers that failed; clients that refused or left; passed unseen (on_pinned) */
 	uint64_t tls_intercepted, tls_server_failed, tls_client_refused, tls_passed;
+	uint64_t udp_evicted_own; /* flows that ended since their client had too many */
 };
 
 /**

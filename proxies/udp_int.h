@@ -42,8 +42,10 @@ struct mf_udp_asked {
 
 struct mf_udp_flow {
 	struct mf_udp_proxy *udp;
-	struct mf_udp_flow *chain;	   /* in its bucket */
-	struct mf_udp_flow *newer, *older; /* by last use */
+	struct mf_udp_flow *chain;		   /* in its bucket */
+	struct mf_udp_flow *newer, *older;	   /* by last use */
+	struct mf_udp_flow *own_newer, *own_older; /* the same, of its client's */
+	struct mf_udp_client *client;		   /* NULL: they are not counted */
 	struct mf_timeout timeout;
 	struct mf_session_flow ends;
 	struct mf_endpoint to; /* where connect sends it */
@@ -82,9 +84,10 @@ struct mf_udp_proxy {
 	size_t bucket_cnt; /* a power of two */
 	uint64_t seed;
 	struct mf_udp_flow *newest, *oldest;
-	uint8_t *buf;		       /* BATCH datagrams */
-	struct mf_quic_crypto *crypto; /* made with the first QUIC packet */
-	size_t quic_bytes;	       /* held datagrams and hellos of all flows */
+	struct mf_udp_clients *clients; /* NULL: there is no bound for each */
+	uint8_t *buf;			/* BATCH datagrams */
+	struct mf_quic_crypto *crypto;	/* made with the first QUIC packet */
+	size_t quic_bytes;		/* held datagrams and hellos of all flows */
 };
 
 /* The next newer flow that does not end with @f */
@@ -117,6 +120,19 @@ void mf_udp_flow_close(struct mf_udp_flow *f, const char *reason);
 /* The event of a connect decision, once for an allowance */
 void mf_udp_flow_announce(struct mf_udp_flow *f, const struct mf_decision *d);
 void mf_udp_flow_set_host(struct mf_udp_flow *f, const char *host);
+
+/* udp_clients.c */
+/* Where options have a bound for each client. Return: 0, MF_E_NOMEM */
+int mf_udp_clients_new(struct mf_udp_proxy *udp);
+void mf_udp_clients_free(struct mf_udp_proxy *udp);
+/* Return: false without memory */
+bool mf_udp_clients_add(struct mf_udp_flow *f);
+void mf_udp_clients_remove(struct mf_udp_flow *f);
+void mf_udp_clients_touch(struct mf_udp_flow *f);
+/* The flow that has to go before @client may have another one. Return: NULL: none */
+struct mf_udp_flow *mf_udp_clients_own(struct mf_udp_proxy *udp, const struct mf_addr *client);
+/* The flow that goes where there is no room for anybody's. Return: NULL: there are none */
+struct mf_udp_flow *mf_udp_clients_any(struct mf_udp_proxy *udp);
 
 /* udp_held.c */
 /* Let a new flow wait; @d becomes a denial where it cannot. Return: whether it waits */

@@ -14,7 +14,7 @@
  * TCP is (udp_int.h). On port 443 it also chooses where names disagree; who says none there gets the strictest answer.
  * QUIC that is redirected, or on port 443 of a version that is not read, is refused: clients fall back to TCP.
  *
- * The table is bounded: the flow that has been quiet longest goes when a new one needs its place.
+ * The table is bounded: the flow that has been quiet longest goes when a new one needs its place; udp_clients.c says of whose.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +90,7 @@ void mf_udp_flow_touch(struct mf_udp_flow *f)
 	if (f->request)
 		mf_udp_flow_touch(f->request);
 	f->last_ms = mf_now_ms();
+	mf_udp_clients_touch(f);
 	if (f->udp->newest == f)
 		return;
 	unlink_age(f);
@@ -125,6 +126,7 @@ void mf_udp_flow_close(struct mf_udp_flow *f, const char *reason)
 		at = &(*at)->chain;
 	*at = f->chain;
 	unlink_age(f);
+	mf_udp_clients_remove(f);
 	mf_timeout_disarm(&f->timeout);
 	mf_udp_quic_free(f);
 	mf_udp_flow_end_hold(f);
@@ -169,16 +171,28 @@ static void on_hello_late(struct mf_timeout *t, void *ctx)
 	mf_udp_flow_close(f, "idle");
 }
 
+static void make_room(struct mf_udp_proxy *udp, const struct mf_addr *client)
+{
+	struct mf_proxy_stats *s = &udp->proxy->stats;
+	struct mf_udp_flow *f;
+
+	while ((f = mf_udp_clients_own(udp, client))) {
+		s->udp_evicted_own++;
+		mf_udp_flow_close(f, "idle");
+	}
+	while (s->udp_open >= udp->proxy->opt.udp_flows_max && (f = mf_udp_clients_any(udp))) {
+		s->udp_evicted++;
+		mf_udp_flow_close(f, "idle");
+	}
+}
+
 struct mf_udp_flow *mf_udp_flow_new(struct mf_udp_proxy *udp, const struct mf_session_flow *ends,
 				    bool dns)
 {
 	struct mf_proxy *p = udp->proxy;
 	struct mf_udp_flow *f, **bucket;
 
-	while (p->stats.udp_open >= p->opt.udp_flows_max && udp->oldest) {
-		p->stats.udp_evicted++;
-		mf_udp_flow_close(udp->oldest, "idle");
-	}
+	make_room(udp, &ends->client.addr);
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
@@ -186,6 +200,10 @@ struct mf_udp_flow *mf_udp_flow_new(struct mf_udp_proxy *udp, const struct mf_se
 	f->id = ++p->last_id;
 	f->ends = *ends;
 	f->inner = f->outer = -1;
+	if (!mf_udp_clients_add(f)) {
+		free(f);
+		return NULL;
+	}
 	f->dns = dns;
 	f->held = !dns && p->session->names && mf_names_hold(p->session->names, &ends->server.addr);
 	f->last_ms = mf_now_ms();
@@ -627,6 +645,9 @@ int mf_udp_proxy_new(struct mf_proxy *p, struct mf_udp_proxy **ret, struct mf_er
 	}
 	udp->proxy = p;
 	udp->seed = mf_hash_seed();
+	r = mf_udp_clients_new(udp);
+	if (r < 0)
+		(void)mf_err_set(err, r, "no memory for the UDP proxy");
 	mf_timeout_queue_init(&udp->idle, p->timeouts, p->opt.udp_idle_ms, on_idle, udp);
 	mf_timeout_queue_init(&udp->dns_idle, p->timeouts, DNS_IDLE_MS, on_idle, udp);
 	mf_timeout_queue_init(&udp->hello, p->timeouts, p->opt.hello_timeout_ms, on_hello_late,
@@ -660,6 +681,7 @@ void mf_udp_proxy_free(struct mf_udp_proxy *udp)
 	for (size_t i = 0; i < udp->listener_cnt; i++)
 		event_del(&udp->evs[i]);
 	mf_quic_crypto_free(udp->crypto);
+	mf_udp_clients_free(udp);
 	free(udp->buckets);
 	free(udp->buf);
 	free(udp);

@@ -340,6 +340,12 @@ int mf_reassembler_add(struct mf_reassembler *r, const struct mf_view *v, uint64
 	return 1;
 }
 
+void mf_reassembler_expire(struct mf_reassembler *r, uint64_t now_ns)
+{
+	if (r)
+		expire(r, now_ns);
+}
+
 void mf_reassembler_get_stats(const struct mf_reassembler *r, struct mf_reassembler_stats *ret)
 {
 	*ret = r->stats;

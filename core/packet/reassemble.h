@@ -42,6 +42,9 @@ void mf_reassembler_free(struct mf_reassembler *r);
 int mf_reassembler_add(struct mf_reassembler *r, const struct mf_view *v, uint64_t now_ns,
 		       struct mf_span *ret);
 
+/** mf_reassembler_expire() - Let go what has waited too long, as each fragment does; for who hears of none. NULL is fine */
+void mf_reassembler_expire(struct mf_reassembler *r, uint64_t now_ns);
+
 void mf_reassembler_get_stats(const struct mf_reassembler *r, struct mf_reassembler_stats *ret);
 
 #endif

@@ -43,11 +43,20 @@ struct mf_gateway_sink {
 	void (*ended)(void *ctx, unsigned status, const char *reason);
 };
 
+#define MF_GATEWAY_DROPS_MAX 24u
+
 struct mf_gateway_frames_stats {
 	uint64_t frames_in, frames_out; /* Ethernet, of wires that have been closed as well */
 	uint64_t dropped;		/* in either direction */
 	uint64_t tcp_open, tcp,
 		udp; /* connections now; connections and datagrams since the beginning */
+	uint64_t udp_open, udp_limit; /* flows now; those that ended for there were too many */
+	/* Why frames and packets of guests went nowhere, as far as there is a word for it. */
+	struct {
+		const char *reason;
+		uint64_t n;
+	} drops[MF_GATEWAY_DROPS_MAX];
+	unsigned drop_cnt;
 };
 
 struct mf_gateway_frames {

@@ -414,10 +414,12 @@ void mf_gw_l2_gather(struct mf_gateway *gw, struct mf_metrics *m)
 		  s->ended_garbage },
 		{ "l2_tcp_conns_total", "TCP connections of guests", f.tcp },
 		{ "l2_udp_datagrams_total", "Datagrams of guests", f.udp },
+		{ "l2_udp_flow_limit_exceeded_total", "UDP flows of guests that ended for others", f.udp_limit },
 	}, gauges[] = {
 		{ "l2_sessions_active", "Channels of Ethernet frames that are open",
 		  s->wires_open },
 		{ "l2_tcp_conns_active", "TCP connections of guests that are open", f.tcp_open },
+		{ "l2_udp_flows_active", "UDP flows of guests that are open", f.udp_open },
 	};
 
 	for (size_t i = 0; i < MF_ARRAY_SIZE(counters); i++)
@@ -426,6 +428,12 @@ void mf_gw_l2_gather(struct mf_gateway *gw, struct mf_metrics *m)
 	for (size_t i = 0; i < MF_ARRAY_SIZE(gauges); i++)
 		mf_gauge_add(mf_metrics_gauge(m, gauges[i].name, gauges[i].help, NULL, 0),
 			     (int64_t)gauges[i].n);
+	for (unsigned i = 0; i < f.drop_cnt; i++)
+		mf_counter_add(mf_metrics_counter(
+				       m, "moonfence_gateway_guest_drops_total",
+				       "Frames and packets of guests that went nowhere, by why",
+				       (struct mf_label[]){ { "reason", f.drops[i].reason } }, 1),
+			       f.drops[i].n);
 }
 
 int mf_gw_l2_add(struct mf_gateway *gw, struct mf_http_service *http)
