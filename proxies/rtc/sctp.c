@@ -182,6 +182,8 @@ static void set_rules(void)
 	usrsctp_sysctl_set_sctp_rto_max_default(10000);
 	usrsctp_sysctl_set_sctp_init_rto_max_default(3000);
 	usrsctp_sysctl_set_sctp_delayed_sack_time_default(20);
+	/* not two: the answer to a message of 1,200 bytes, which comes in two packets of a browser's, takes the SACK along */
+	usrsctp_sysctl_set_sctp_sack_freq_default(3);
 	/* what is freed is freed: not kept for others to come */
 	usrsctp_sysctl_set_sctp_asoc_free_resc_limit(0);
 	usrsctp_sysctl_set_sctp_system_free_resc_limit(0);

@@ -32,8 +32,9 @@ struct agent {
 	/* what happened */
 	bool checked, connected, is_up, down;
 	unsigned errors, asked, acks, resets, resets_done;
-	bool closed[64]; /* streams that were closed from here */
-	int ended;	 /* of DTLS: MF_E_*, 0 */
+	uint8_t sctp_head[8]; /* ports and tag of what was sent last */
+	bool closed[64];      /* streams that were closed from here */
+	int ended;	      /* of DTLS: MF_E_*, 0 */
 };
 
 static inline void agent_dtls_output(void *ctx, struct mf_span datagram)
@@ -47,6 +48,7 @@ static inline void agent_sctp_output(void *ctx, struct mf_span packet)
 {
 	struct agent *a = ctx;
 
+	memcpy(a->sctp_head, packet.ptr, sizeof(a->sctp_head));
 	(void)mf_dtls_send(a->dtls, packet);
 }
 

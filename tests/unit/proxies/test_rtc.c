@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "core/base/bytes.h"
+#include "proxies/rtc/crc32c.h"
 #include "proxies/rtc/rtc_int.h"
 #include "tests/unit/proxies/rtc_agent.h"
 
@@ -575,6 +576,69 @@ static void test_strangers(void **state)
 	stop();
 }
 
+/*
+ * A peer that says anything at all inside of its own DTLS: packets of SCTP with right checksums, its ports and its tag, whose chunks are
+ * dice. Its session may end by that; nothing else may, nor is it held up
+ */
+static void test_sctp_garbage(void **state)
+{
+	struct mf_rtc_local local;
+	struct mf_rtc_session *other;
+	uint8_t packet[1100];
+
+	(void)state;
+	start((struct mf_rtc_options){ 0 });
+	make_session();
+	do_connect();
+	assert_int_equal(
+		mf_rtc_session_new(n.rtc, &n.a.offer, &handler, NULL, &other, &local, NULL), 0);
+	for (int i = 0; i < 4000 && !n.ended; i++) {
+		size_t len = 16 + dice() % (sizeof(packet) - 16), at = 12;
+		uint32_t crc;
+
+		for (size_t k = 0; k < len; k++)
+			packet[k] = (uint8_t)dice();
+		memcpy(packet, n.a.sctp_head, 8);
+		/* chunks that are whole, of kinds that there are; but those that end an association at once */
+		while (i % 4 && at + 4 <= len) {
+			size_t chunk = 4 + dice() % 64;
+
+			packet[at] = (uint8_t)(dice() % 16);
+			if (packet[at] == 6 || packet[at] == 7 || packet[at] == 14)
+				packet[at] = 0;
+			mf_store_be16(packet + at + 2,
+				      (uint16_t)(chunk < len - at ? chunk : len - at));
+			at += (chunk + 3) & ~(size_t)3;
+		}
+		memset(packet + 8, 0, 4);
+		crc = i % 16 ? mf_crc32c(packet, len) : 1;
+		memcpy(packet + 8, &crc, 4);
+		(void)mf_dtls_send(n.a.dtls, mf_span_of(packet, len));
+		if (i % 16 == 0)
+			run_rounds(1);
+	}
+	run_rounds(50);
+	assert_true(n.rtc->stats.sctp_bad > 0);
+	assert_int_equal(n.messages, 0);
+	assert_false(n.amplified[66]);
+	/* whoever comes next is served */
+	agent_end(&n.a);
+	if (n.session)
+		mf_rtc_session_close(n.session);
+	run_rounds(5);
+	memset(&n.a, 0, sizeof(n.a));
+	n.a.send = agent_send;
+	n.a.message = agent_message;
+	n.connected = n.ended = 0;
+	n.path = path_of(3);
+	make_session();
+	do_connect();
+	assert_int_equal(agent_open(&n.a, 0, &reliable), 0);
+	run_until(n.channel);
+	assert_int_equal(n.ended, 0);
+	stop();
+}
+
 static void test_stun_errors(void **state)
 {
 	struct mf_stun_out out;
@@ -653,6 +717,11 @@ static void test_identity(void **state)
 static void test_timeouts(void **state)
 {
 	(void)state;
+	start((struct mf_rtc_options){ 0 });
+	assert_int_equal(n.rtc->opt.connect_timeout_ms, 30000);
+	assert_int_equal(n.rtc->opt.consent_timeout_ms, 30000);
+	stop();
+
 	start((struct mf_rtc_options){ .connect_timeout_ms = 50 });
 	make_session();
 	run_until(n.ended == 1);
@@ -854,6 +923,7 @@ int main(void)
 		cmocka_unit_test(test_identity),      cmocka_unit_test(test_timeouts),
 		cmocka_unit_test(test_limits),	      cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_closing),	      cmocka_unit_test(test_pmtu),
+		cmocka_unit_test(test_sctp_garbage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
