@@ -149,7 +149,8 @@ static bool find_key_field(const struct mf_http_request *req, struct mf_span *re
 static void note_until(struct mf_gateway *gw, unsigned kind, int64_t until_ms,
 		       struct mf_gw_who *who)
 {
-	if (gw->opt.expire & kind && (who->until_ms == 0 || until_ms < who->until_ms))
+	if (gw->opt.expire & gw->opt.auth & kind &&
+	    (who->until_ms == 0 || until_ms < who->until_ms))
 		who->until_ms = until_ms;
 }
 

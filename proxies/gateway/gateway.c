@@ -409,7 +409,7 @@ int mf_gw_front_become(struct mf_gw_front *f, const char *sid)
 		mf_gw_member_unref(m);
 		return MF_E_FULL;
 	}
-	mf_gw_front_let_go(f);
+	mf_gw_front_settle(f);
 	f->member->sockets--;
 	mf_gw_member_unref(f->member);
 	f->member = m;

@@ -119,7 +119,7 @@ struct mf_gateway_limit {
 
 enum mf_gateway_scope { MF_GW_OF_SESSION, MF_GW_OF_ADDRESS, MF_GW_OF_ALL, MF_GW_SCOPE_NUM };
 
-enum { MF_GW_NO_EVENTS = UINT32_MAX };
+#define MF_GW_NO_EVENTS UINT32_MAX
 
 /* Zero means the default everywhere; everything is borrowed until mf_gateway_free(). */
 struct mf_gateway_options {

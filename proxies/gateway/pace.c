@@ -207,7 +207,7 @@ static void tick_in(struct mf_gateway *gw, uint64_t wait_ns)
 }
 
 /* What it was given and has not used. */
-static void give_back(struct mf_gw_front *f)
+void mf_gw_front_settle(struct mf_gw_front *f)
 {
 	if (f->advance)
 		refund_rates(f->gw, party_of(f), f->advance);
@@ -216,7 +216,7 @@ static void give_back(struct mf_gw_front *f)
 
 void mf_gw_front_let_go(struct mf_gw_front *f)
 {
-	give_back(f);
+	mf_gw_front_settle(f);
 	if (f->turn != MF_GW_TURN_NONE)
 		leave_queue(f);
 }
@@ -277,7 +277,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	for (struct mf_gw_front *f = gw->turn_first; f; f = f->turn_next) {
 		cnt++;
-		give_back(f);
+		mf_gw_front_settle(f);
 	}
 	/* letting one go may end it, but no other */
 	for (; cnt && gw->turn_first; cnt--) {

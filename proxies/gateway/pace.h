@@ -49,7 +49,9 @@ bool mf_gw_take_flow(struct mf_gateway *gw, struct mf_gw_member *member,
 
 /* Bytes of a WebSocket: charged, and it is held if there were too many. Never ends it at once. */
 void mf_gw_front_moved(struct mf_gw_front *f, size_t len);
-/* It ends, or becomes somebody else's: nothing of it is left here */
+/* It becomes somebody else's: what it was charged beforehand is given back */
+void mf_gw_front_settle(struct mf_gw_front *f);
+/* It ends: nothing of it is left here */
 void mf_gw_front_let_go(struct mf_gw_front *f);
 
 #endif

@@ -219,7 +219,9 @@ static void take_l2(struct mf_gw_peer *p, struct mf_span data)
 		p->gw->stats.cut++;
 		end(p);
 		return;
-	case MF_GW_WAIT:
+	case MF_GW_WAIT: /* what keeps the tunnel alive passes */
+		if (data.len > 2 && data.ptr[2] != L2_FRAME)
+			break;
 		count(p, MF_RELAY_L2_RATE_LIMITED);
 		return;
 	case MF_GW_GO:

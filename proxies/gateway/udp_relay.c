@@ -109,14 +109,6 @@ int mf_udp_relay_take(struct mf_udp_relay *r, struct mf_span frame)
 		return MF_E_LIMIT;
 	}
 	count(r, MF_RELAY_IN);
-	res = mf_udp_frame_read(frame, gw->opt.udp_payload_max, &f);
-	if (res < 0) {
-		gw->stats.datagrams_bad++;
-		count(r,
-		      res == MF_E_LIMIT ? MF_RELAY_DROPPED_OVERSIZED : MF_RELAY_DROPPED_MALFORMED);
-		return 0;
-	}
-	r->has_sent_2 |= f.version == 2;
 	switch (mf_gw_take_bytes(gw, party_of(r), frame.len)) {
 	case MF_GW_OVER:
 		gw->stats.cut++;
@@ -130,6 +122,14 @@ int mf_udp_relay_take(struct mf_udp_relay *r, struct mf_span frame)
 	case MF_GW_GO:
 		break;
 	}
+	res = mf_udp_frame_read(frame, gw->opt.udp_payload_max, &f);
+	if (res < 0) {
+		gw->stats.datagrams_bad++;
+		count(r,
+		      res == MF_E_LIMIT ? MF_RELAY_DROPPED_OVERSIZED : MF_RELAY_DROPPED_MALFORMED);
+		return 0;
+	}
+	r->has_sent_2 |= f.version == 2;
 	return take(r, &f);
 }
 

@@ -779,6 +779,8 @@ void mf_ws_hold(struct mf_ws *ws, bool hold)
 	if (ws->out_len == 0 && ws->handler && !ws->broken) {
 		ws->told_full = false;
 		ws->handler->room(ws->ctx);
+	} else { /* whatever waits: who asked meanwhile was told that it is full */
+		ws->told_full = true;
 	}
 	if (!ws->busy)
 		event_add(&ws->again, &(struct timeval){ 0, 0 });
