@@ -8,336 +8,28 @@
  * has been proven and the policies are in force.
  */
 #include <event2/event.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "capture/capture.h"
 #include "cli/approval_terminal.h"
 #include "cli/attach.h"
 #include "cli/commands.h"
 #include "cli/flow_view.h"
-#include "cli/host_options.h"
-#include "cli/label_options.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/paths.h"
-#include "cli/run_files.h"
+#include "cli/run_command.h"
 #include "cli/run_metrics.h"
 #include "cli/run_packets.h"
-#include "cli/run_services.h"
 #include "cli/run_signals.h"
 #include "cli/summary.h"
 #include "core/names/correlation.h"
 #include "core/observe/events.h"
 #include "core/observe/metrics.h"
-#include "proxies/proxy.h"
 #include "proxies/tls_authority.h"
-
-#define UNIX_MAX     64
-#define KEEP_FDS_MAX 64
-
-/* What a shell exits with when it cannot set up what was asked: neither the command's fault nor a policy's. */
-
-/* What --prove-timeout takes at most */
-#define PROVE_TIMEOUT_MAX_MS 600000
-
-enum {
-	OPT_SESSION = 1,
-	OPT_LABEL,
-	OPT_ALLOW_UNIX,
-	OPT_KEEP_FD,
-	OPT_CAPTURE,
-	OPT_MTU,
-	OPT_FAIL_MODE,
-	OPT_PROVE_TIMEOUT,
-	OPT_TUN_QUEUES,
-	OPT_SUMMARY,
-	OPT_METRICS,
-	OPT_CA,
-	OPT_APPROVALS,
-	OPT_DAEMON,
-	OPT_WORKSPACE,
-	OPT_WORKSPACE_AT,
-	OPT_FS_MODE,
-	OPT_TRASH, /* and those after it */
-};
-
-static const struct mf_option options[] = {
-	MF_HOST_OPTION_POLICY,
-	MF_HOST_OPTION_VAR,
-	MF_HOST_OPTION_TRUST_STORE,
-	MF_HOST_OPTION_SIGNING,
-	MF_HOST_OPTION_EVENTS,
-	MF_HOST_OPTION_EVENTS_ROTATE,
-	MF_HOST_OPTION_EVENTS_STRICT,
-	MF_HOST_OPTION_REEVALUATE,
-	{ OPT_SESSION, 's', "session", "NAME", "name of the session in events and policies" },
-	{ OPT_LABEL, 'l', "label", "KEY=VALUE", MF_LABEL_OPTION_HELP },
-	MF_HOST_OPTION_DNS,
-	MF_HOST_OPTION_DNS_CACHE,
-	MF_HOST_OPTION_DNS_STALE,
-	{ OPT_ALLOW_UNIX, 0, "allow-unix", "PATH",
-	  "Unix socket, or directory of such, that stays in reach; may be repeated" },
-	{ OPT_KEEP_FD, 0, "keep-fd", "N",
-	  "inherited socket that the command keeps; may be repeated" },
-	{ OPT_CAPTURE, 0, "capture", "BACKEND",
-	  "how traffic is captured: tproxy (default) or tun; on Windows windivert (default), or "
-	  "block: no network at all" },
-	{ OPT_MTU, 0, "mtu", "BYTES", "of the device that tun captures with (default: 65520)" },
-	{ OPT_FAIL_MODE, 0, "fail-mode", "MODE",
-	  "of packets that cannot be judged because something fails: closed (default: dropped), or "
-	  "open (passed; windivert only)" },
-	{ OPT_PROVE_TIMEOUT, 0, "prove-timeout", "MS",
-	  "how long the proof that traffic is captured may take, for each address family" },
-	{ OPT_TUN_QUEUES, 0, "tun-queues", "N",
-	  "of that device, 1 to 8; each but the first gets a thread while it is busy (default: "
-	  "half "
-	  "the processors, at most 4; 1 below 4)" },
-	{ OPT_SUMMARY, 0, "summary", NULL, "print what was decided, on stderr, at the end" },
-	{ OPT_METRICS, 0, "metrics", "FILE", "write Prometheus text to FILE at the end" },
-	MF_HOST_OPTION_NO_WATCH,
-	MF_HOST_OPTION_TRUST_TARGETS,
-	{ OPT_CA, 0, "ca", "DIR",
-	  "certificates that policies need (terminate, rewrite_sni) are signed by the authority of "
-	  "'moonfence ca' in DIR, for its domains only (default: one that ends with the session)" },
-	{ OPT_APPROVALS, 0, "approvals", "WHERE",
-	  "what a policy wants to be approved waits for an answer, asked for here: terminal, "
-	  "control "
-	  "('moonfence approvals'), or both with a comma; off: it is denied (default)" },
-	{ OPT_DAEMON, 0, "daemon", "SOCKET",
-	  "the session registers at the daemon that serves SOCKET, which lists it, can end it and "
-	  "answers "
-	  "what waits in it; default: where this user's daemon serves" },
-	{ OPT_WORKSPACE, 'w', "workspace", "DIR",
-	  "COMMAND sees DIR through a filesystem that asks the policies about its files" },
-	{ OPT_WORKSPACE_AT, 0, "workspace-at", "PLACE",
-	  "on Windows, where COMMAND sees it: a drive, or a directory that is not there yet "
-	  "(default: a free drive)" },
-	{ OPT_FS_MODE, 0, "fs-mode", "MODE",
-	  "of the workspace: fuse (default: the filesystem), monitor (events only, nothing is held "
-	  "back), disabled (as if there were none)" },
-	MF_TRASH_OPTION_ROWS(OPT_TRASH),
-	MF_HOST_OPTION_VERBOSE,
-};
-
-static const struct mf_usage usage = {
-	.name = "run",
-	.synopsis = "[OPTION]... -- COMMAND [ARGUMENT]...",
-	.text = "Runs COMMAND so that every name that it resolves and every connection that it "
-		"makes is put to\n"
-		"the policies. Ends as COMMAND ends; with 125 when the fence cannot be built, 126 "
-		"when COMMAND\n"
-		"cannot be executed, 127 when there is no such command. Policies are reloaded when "
-		"their files\n"
-		"change, and on SIGHUP.\n",
-	.example = "  moonfence run --policy my.lua --summary -- curl https://api.example/\n",
-	.options = options,
-	.option_cnt = MF_ARRAY_SIZE(options),
-	.stop_at_operand = true,
-};
-
-struct run {
-	/* as asked for */
-	struct mf_policy_host host;
-	const char *metrics_path, *session_name;
-	struct mf_label_options labels;
-	const char *unix_allow[UNIX_MAX];
-	size_t unix_cnt;
-	int keep_fds[KEEP_FDS_MAX];
-	size_t keep_fd_cnt;
-	enum mf_capture_backend backend;
-	uint32_t mtu;
-	unsigned prove_timeout_ms;
-	bool fail_open;
-	unsigned tun_queues;
-	bool want_summary;
-	struct mf_proxy_options proxy_options;
-	/* as it runs */
-	struct mf_capture *capture;
-	pthread_mutex_t
-		inside_lock; /* the control socket's thread asks, and the capture goes before it */
-	bool inside_over;
-	struct mf_metrics *metrics;
-	struct mf_summary *summary;
-	struct mf_names *names;
-	struct mf_session session;
-	struct event_base *base;
-	struct mf_run_signals *signals;
-	struct mf_proxy *proxy;
-	struct mf_run_packets *packets;
-	const char *ca_dir; /* NULL: an authority of the session's own */
-	struct mf_tls_authority *authority;
-	struct mf_run_files files;
-	struct mf_run_services services;
-	struct mf_approval_terminal *terminal;
-	const char *daemon; /* to register at; NULL: none */
-	struct mf_attach *attach;
-	struct mf_flow_view *flows;
-	struct mf_capture_event exited;
-	uint64_t started_ns;
-	char id[64];
-};
-
-/* ---- arguments ------------------------------------------------------------------------------------------------- */
-
-static int add_keep_fd(struct run *r, const char *value)
-{
-	char *end;
-	long fd = strtol(value, &end, 10);
-
-	if (*end || end == value || fd < 3 || fd > 1 << 20 || r->keep_fd_cnt == KEEP_FDS_MAX)
-		return mf_options_wrong(&usage, "--keep-fd wants a descriptor above 2: '%s'",
-					value);
-	r->keep_fds[r->keep_fd_cnt++] = (int)fd;
-	return 0;
-}
-
-static int set_backend(struct run *r, const char *value)
-{
-	int backend = mf_capture_backend_find(value);
-
-	if (backend < 0)
-		return mf_options_wrong(
-			&usage,
-			"--capture knows 'tproxy', 'tun', 'windivert' and 'block', not '%s'",
-			value);
-	r->backend = (enum mf_capture_backend)backend;
-	return 0;
-}
-
-static int set_mtu(struct run *r, const char *value)
-{
-	char *end;
-	long mtu = strtol(value, &end, 10);
-
-	if (*end || end == value || mtu < MF_CAPTURE_MTU_MIN || mtu > MF_CAPTURE_MTU_MAX)
-		return mf_options_wrong(&usage, "--mtu wants %d to %d bytes: '%s'",
-					MF_CAPTURE_MTU_MIN, MF_CAPTURE_MTU_MAX, value);
-	r->mtu = (uint32_t)mtu;
-	return 0;
-}
-
-static int set_prove_timeout(struct run *r, const char *value)
-{
-	char *end;
-	long ms = strtol(value, &end, 10);
-
-	if (*end || end == value || ms < 1 || ms > PROVE_TIMEOUT_MAX_MS)
-		return mf_options_wrong(&usage, "--prove-timeout wants 1 to %d milliseconds: '%s'",
-					PROVE_TIMEOUT_MAX_MS, value);
-	r->prove_timeout_ms = (unsigned)ms;
-	return 0;
-}
-
-static int set_fail_mode(struct run *r, const char *value)
-{
-	r->fail_open = strcmp(value, "open") == 0;
-	if (!r->fail_open && strcmp(value, "closed") != 0)
-		return mf_options_wrong(&usage, "--fail-mode knows 'closed' and 'open', not '%s'",
-					value);
-	return 0;
-}
-
-static int set_tun_queues(struct run *r, const char *value)
-{
-	char *end;
-	long queues = strtol(value, &end, 10);
-
-	if (*end || end == value || queues < 1 || queues > MF_CAPTURE_TUN_QUEUES_MAX)
-		return mf_options_wrong(&usage, "--tun-queues wants 1 to %d: '%s'",
-					MF_CAPTURE_TUN_QUEUES_MAX, value);
-	r->tun_queues = (unsigned)queues;
-	return 0;
-}
-
-static int take_option(struct run *r, int opt, const char *value)
-{
-	int status = mf_host_options_take(&usage, &r->host, &r->proxy_options, opt, value);
-
-	if (status >= 0)
-		return status;
-	switch (opt) {
-	case OPT_CA:
-		r->ca_dir = value;
-		return 0;
-	case OPT_APPROVALS:
-		return mf_approval_options_take(&usage, &r->host.ask, value, true);
-	case OPT_DAEMON:
-		r->daemon = value;
-		return 0;
-	case OPT_SESSION:
-		r->session_name = value;
-		return 0;
-	case OPT_LABEL:
-		return mf_label_options_add(&usage, &r->labels, value);
-	case OPT_ALLOW_UNIX:
-		if (r->unix_cnt == UNIX_MAX)
-			return mf_options_wrong(&usage, "--allow-unix: at most %d", UNIX_MAX);
-		r->unix_allow[r->unix_cnt++] = value;
-		return 0;
-	case OPT_KEEP_FD:
-		return add_keep_fd(r, value);
-	case OPT_CAPTURE:
-		return set_backend(r, value);
-	case OPT_MTU:
-		return set_mtu(r, value);
-	case OPT_FAIL_MODE:
-		return set_fail_mode(r, value);
-	case OPT_PROVE_TIMEOUT:
-		return set_prove_timeout(r, value);
-	case OPT_TUN_QUEUES:
-		return set_tun_queues(r, value);
-	case OPT_SUMMARY:
-		r->want_summary = true;
-		return 0;
-	case OPT_METRICS:
-		r->metrics_path = value;
-		return 0;
-	case OPT_WORKSPACE:
-		r->files.workspace = value;
-		return 0;
-	case OPT_WORKSPACE_AT:
-		r->files.workspace_at = value;
-		return 0;
-	case OPT_FS_MODE:
-		return mf_fs_mode_take(&usage, &r->files.mode, value);
-	default:
-		return mf_trash_choice_take(&usage, &r->files.trash_choice,
-					    (enum mf_trash_option)(opt - OPT_TRASH), value);
-	}
-}
-
-/* Return: 0 to go on, else the exit status in *ret_status. */
-static bool parse(struct run *r, int argc, char **argv, char *const **ret_command, int *ret_status)
-{
-	struct mf_options o = mf_options_of(&usage, argc, argv);
-	const char *value;
-	int opt, status;
-
-	while ((opt = mf_options_next(&o, &value)) > 0) {
-		status = take_option(r, opt, value);
-		if (status) {
-			*ret_status = status;
-			return false;
-		}
-	}
-	if (opt < 0) {
-		*ret_status = o.status;
-		return false;
-	}
-	if (!o.operand_cnt) {
-		*ret_status = mf_options_wrong(&usage, "what shall run? COMMAND is missing");
-		return false;
-	}
-	// Operands have moved up in argv: end them there.
-	o.operands[o.operand_cnt] = NULL;
-	*ret_command = o.operands;
-	return true;
-}
 
 /* ---- sinks ----------------------------------------------------------------------------------------------------- */
 
@@ -352,7 +44,7 @@ static void notice(void *ctx, const char *text, size_t len)
 	fputc('\n', stderr);
 }
 
-static int open_events(struct run *r, struct mf_err *err)
+static int open_events(struct mf_run *r, struct mf_err *err)
 {
 	struct mf_events_options o = { .notice = notice };
 	int rc;
@@ -370,7 +62,7 @@ static int open_events(struct run *r, struct mf_err *err)
 
 /* ---- set-up ---------------------------------------------------------------------------------------------------- */
 
-static void name_session(struct run *r)
+static void name_session(struct mf_run *r)
 {
 	struct timespec now;
 	struct tm tm;
@@ -386,7 +78,7 @@ static void name_session(struct run *r)
 	snprintf(r->id, sizeof(r->id), "run-%s-%d", stamp, (int)getpid());
 }
 
-static void fill_session(struct run *r)
+static void fill_session(struct mf_run *r)
 {
 	r->session = (struct mf_session){
 		.id = r->id,
@@ -403,13 +95,13 @@ static void fill_session(struct run *r)
 	mf_capture_get_ops(r->capture, &r->session.ops);
 }
 
-static void event_of(struct run *r, struct mf_event *ev, enum mf_event_type type)
+static void event_of(struct mf_run *r, struct mf_event *ev, enum mf_event_type type)
 {
 	mf_event_begin(ev, &(struct mf_event_head){
 				   .type = type, .session_id = r->id, .source = "session" });
 }
 
-static void tell_start(struct run *r, char *const *command)
+static void tell_start(struct mf_run *r, char *const *command)
 {
 	struct mf_capture_timing t;
 	struct mf_event ev;
@@ -433,7 +125,7 @@ static void tell_start(struct run *r, char *const *command)
 	mf_events_send(r->host.events, &ev);
 }
 
-static void tell_end(struct run *r)
+static void tell_end(struct mf_run *r)
 {
 	struct mf_proxy_stats s = { .size = sizeof(s) };
 	struct mf_event ev;
@@ -466,7 +158,7 @@ static void tell_end(struct run *r)
 
 /* ---- the loop -------------------------------------------------------------------------------------------------- */
 
-static void on_drift(struct run *r, const char *what)
+static void on_drift(struct mf_run *r, const char *what)
 {
 	struct mf_event ev;
 
@@ -482,7 +174,7 @@ static void on_drift(struct run *r, const char *what)
 }
 
 /* What somebody in the session tried and may not, and sockets of the host that appeared: no decision of a policy. */
-static void on_fence(struct run *r, const struct mf_capture_event *what)
+static void on_fence(struct mf_run *r, const struct mf_capture_event *what)
 {
 	bool refused = what->kind == MF_CAPTURE_REFUSED;
 	struct mf_event ev;
@@ -501,7 +193,7 @@ static void on_fence(struct run *r, const struct mf_capture_event *what)
 }
 
 /* Failures of the packets' way, and their end: no decision of a policy either. */
-static void on_packets(struct run *r, const char *what)
+static void on_packets(struct mf_run *r, const char *what)
 {
 	struct mf_event ev;
 
@@ -514,7 +206,7 @@ static void on_packets(struct run *r, const char *what)
 
 static void on_capture(evutil_socket_t fd, short what, void *ctx)
 {
-	struct run *r = ctx;
+	struct mf_run *r = ctx;
 	struct mf_capture_event ev;
 
 	(void)fd;
@@ -553,7 +245,7 @@ static void on_queued(void *ctx)
 
 static void on_reload(void *ctx)
 {
-	struct run *r = ctx;
+	struct mf_run *r = ctx;
 
 	mf_policy_host_reload(&r->host);
 }
@@ -561,7 +253,7 @@ static void on_reload(void *ctx)
 /* The command is killed with the capture. */
 static void on_stop(void *ctx, int status)
 {
-	struct run *r = ctx;
+	struct mf_run *r = ctx;
 
 	r->exited = (struct mf_capture_event){ .kind = MF_CAPTURE_EXITED, .status = status };
 	event_base_loopbreak(r->base);
@@ -570,7 +262,7 @@ static void on_stop(void *ctx, int status)
 /* Where the session could reach its own control socket: whoever is of it may not ask there, nor anybody when it is over. */
 static bool is_inside(void *ctx, int64_t pid)
 {
-	struct run *r = ctx;
+	struct mf_run *r = ctx;
 	bool inside;
 
 	pthread_mutex_lock(&r->inside_lock);
@@ -579,7 +271,7 @@ static bool is_inside(void *ctx, int64_t pid)
 	return inside;
 }
 
-static int serve(struct run *r, char *const *command, struct mf_err *err, int *ret_status)
+static int serve(struct mf_run *r, char *const *command, struct mf_err *err, int *ret_status)
 {
 	const struct mf_run_signals_ops signals = { on_reload, on_stop, r };
 	struct event *on_child;
@@ -641,7 +333,7 @@ out:
 	return rc;
 }
 
-static void take_listeners(struct run *r)
+static void take_listeners(struct mf_run *r)
 {
 	struct mf_proxy_options *o = &r->proxy_options;
 	int fd;
@@ -654,7 +346,7 @@ static void take_listeners(struct run *r)
 
 _Static_assert(MF_CAPTURE_LISTENERS_MAX <= MF_PROXY_LISTENERS_MAX, "the proxies serve them all");
 
-static int set_up(struct run *r, struct mf_err *err, int *ret_status)
+static int set_up(struct mf_run *r, struct mf_err *err, int *ret_status)
 {
 	int rc = open_events(r, err);
 
@@ -701,7 +393,7 @@ static int set_up(struct run *r, struct mf_err *err, int *ret_status)
 	return 0;
 }
 
-static void write_metrics(struct run *r)
+static void write_metrics(struct mf_run *r)
 {
 	struct mf_err err = { 0 };
 
@@ -709,7 +401,7 @@ static void write_metrics(struct run *r)
 		mf_log_error(&r->host.log, "%s", err.msg);
 }
 
-static void free_run(struct run *r)
+static void free_run(struct mf_run *r)
 {
 	mf_label_options_done(&r->labels);
 	mf_run_services_done(&r->services);
@@ -717,7 +409,7 @@ static void free_run(struct run *r)
 	free(r);
 }
 
-static void tear_down(struct run *r)
+static void tear_down(struct mf_run *r)
 {
 	mf_flow_view_close(r->flows);
 	mf_proxy_stop(r->proxy);
@@ -748,7 +440,7 @@ static void tear_down(struct run *r)
 
 int mf_cmd_run(int argc, char **argv)
 {
-	struct run *r = calloc(1, sizeof(*r));
+	struct mf_run *r = calloc(1, sizeof(*r));
 	struct mf_capture_options capture_options = { .size = sizeof(capture_options),
 						      .own_sighup = true };
 	char authority_dir[MF_PATH_MAX];
@@ -763,7 +455,7 @@ int mf_cmd_run(int argc, char **argv)
 	mf_trash_choice_init(&r->files.trash_choice);
 	r->backend = mf_capture_backend_default();
 	r->proxy_options = (struct mf_proxy_options){ .size = sizeof(r->proxy_options) };
-	if (!parse(r, argc, argv, &command, &status)) {
+	if (!mf_run_options_parse(r, argc, argv, &command, &status)) {
 		free_run(r);
 		return status;
 	}

@@ -7,7 +7,7 @@
 #ifndef MF_CLI_VM_WIRE_H
 #define MF_CLI_VM_WIRE_H
 
-#include "core/base/err.h"
+#include "cli/vm_place.h"
 #include "core/base/log.h"
 #include "nic/guest_net.h"
 
@@ -18,19 +18,6 @@ struct mf_vm_stack;
 struct mf_vm_wire;
 
 #define MF_VM_WIRE_PLACES_MAX 16
-
-enum mf_vm_place_kind {
-	MF_VM_PLACE_STREAM, /* Unix socket: QEMU's -netdev stream */
-	MF_VM_PLACE_TCP,    /* the same over TCP: whoever reaches the port may connect */
-	MF_VM_PLACE_DGRAM,  /* Unix datagram socket: -netdev dgram, hypervisors of macOS */
-	MF_VM_PLACE_TAP,    /* a TAP device that is there */
-	MF_VM_PLACE_FD,	    /* an inherited, connected socket, stream or datagram */
-};
-
-struct mf_vm_place {
-	enum mf_vm_place_kind kind;
-	const char *at; /* path, ADDR:PORT, name of the device, number */
-};
 
 enum mf_vm_guest_left {
 	MF_VM_GUEST_HERE, /* has only joined: its MAC and its addresses are known */

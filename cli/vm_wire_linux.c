@@ -8,9 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,10 +43,7 @@ struct guest {
 
 struct listener {
 	struct mf_vm_wire *wire;
-	const char *path;	       /* to be removed; NULL: none */
-	char at[MF_ENDPOINT_TEXT_MAX]; /* of TCP; else empty */
-	int fd;
-	enum mf_vm_place_kind kind;
+	struct mf_vm_place_open place;
 	struct event *readable;
 };
 
@@ -70,122 +65,6 @@ struct mf_vm_wire {
 	struct mf_guest *turn;
 	struct mf_coalesce coalesce; /* what the guest sends whose turn it is */
 };
-
-/* ---- places ------------------------------------------------------------------------------------------------------ */
-
-/* A socket that nobody serves any more is in the way; one that somebody serves is somebody's. */
-static int clear_path(const struct sockaddr_un *at, int type, struct mf_err *err)
-{
-	struct stat st;
-	int fd, r;
-
-	if (lstat(at->sun_path, &st) < 0)
-		return 0;
-	if (!S_ISSOCK(st.st_mode))
-		return mf_err_set(err, MF_E_EXIST, "%s is there and no socket", at->sun_path);
-	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	r = fd < 0 ? -1 : connect(fd, (const struct sockaddr *)at, sizeof(*at));
-	if (r < 0 && errno == ECONNREFUSED) {
-		close(fd);
-		(void)unlink(at->sun_path);
-		return 0;
-	}
-	if (fd >= 0)
-		close(fd);
-	return mf_err_set(err, MF_E_EXIST, "somebody listens at %s already", at->sun_path);
-}
-
-static int open_path(const char *path, int type, struct mf_err *err)
-{
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	mode_t old;
-	int fd, r;
-
-	if (strlen(path) >= sizeof(at.sun_path))
-		return mf_err_set(err, MF_E_LIMIT,
-				  "'%s' is too long for a socket's path: %zu bytes at most", path,
-				  sizeof(at.sun_path) - 1);
-	strcpy(at.sun_path, path);
-	r = clear_path(&at, type, err);
-	if (r < 0)
-		return r;
-	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return mf_err_set(err, MF_E_IO, "no socket: %s", strerror(errno));
-	old = umask(0177);
-	r = bind(fd, (struct sockaddr *)&at, sizeof(at));
-	umask(old);
-	if (r == 0 && type == SOCK_STREAM)
-		r = listen(fd, 64);
-	if (r == 0)
-		return fd;
-	r = errno;
-	close(fd);
-	return mf_err_set(err, MF_E_IO, "cannot listen at %s: %s", path, strerror(r));
-}
-
-static int open_tcp(struct listener *l, const char *text, struct mf_err *err)
-{
-	struct mf_endpoint at = { 0 };
-	const char *host;
-	size_t len;
-	int fd;
-
-	if (mf_hostport_parse(text, strlen(text), &host, &len, &at.port) < 0 ||
-	    mf_addr_parse(host, len, &at.addr) < 0)
-		return mf_err_set(err, MF_E_INVAL, "'%s' is no ADDR:PORT", text);
-	fd = mf_sock_listen(&at, true, 64);
-	if (fd < 0)
-		return mf_err_set(err, MF_E_IO, "cannot listen at %s: %s", text,
-				  mf_sock_error_text(mf_sock_last_error()));
-	mf_sock_prepare_listener(fd);
-	(void)mf_sock_local(fd, &at);
-	mf_endpoint_format(&at, l->at, sizeof(l->at));
-	return fd;
-}
-
-static int open_inherited(const char *text, enum mf_vm_place_kind *ret_kind, struct mf_err *err)
-{
-	int fd = atoi(text), type = 0;
-	socklen_t len = sizeof(type);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
-	    (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET))
-		return mf_err_set(err, MF_E_INVAL, "descriptor %s is no socket: %s", text,
-				  strerror(errno));
-	*ret_kind = type == SOCK_STREAM ? MF_VM_PLACE_FD : MF_VM_PLACE_DGRAM;
-	evutil_make_socket_nonblocking(fd);
-	return fd;
-}
-
-static int open_place(struct mf_vm_wire *w, const struct mf_vm_place *place, struct mf_err *err)
-{
-	struct listener *l = &w->listeners[w->listener_cnt];
-
-	*l = (struct listener){ .wire = w, .kind = place->kind, .fd = -1 };
-	switch (place->kind) {
-	case MF_VM_PLACE_STREAM:
-	case MF_VM_PLACE_DGRAM:
-		l->fd = open_path(place->at,
-				  place->kind == MF_VM_PLACE_STREAM ? SOCK_STREAM : SOCK_DGRAM,
-				  err);
-		l->path = l->fd < 0 ? NULL : place->at;
-		break;
-	case MF_VM_PLACE_TCP:
-		l->fd = open_tcp(l, place->at, err);
-		break;
-	case MF_VM_PLACE_TAP:
-		l->fd = mf_frame_tap_open(place->at, err);
-		break;
-	case MF_VM_PLACE_FD:
-		l->fd = open_inherited(place->at, &l->kind, err);
-		break;
-	}
-	if (l->fd < 0)
-		return l->fd;
-	w->listener_cnt++;
-	return 0;
-}
 
 /* ---- frames ------------------------------------------------------------------------------------------------------ */
 
@@ -642,9 +521,9 @@ static void on_connect(evutil_socket_t listener, short what, void *ctx)
 	(void)what;
 	if (fd < 0)
 		return;
-	if (l->kind == MF_VM_PLACE_STREAM && !is_ours(fd)) {
+	if (l->place.kind == MF_VM_PLACE_STREAM && !is_ours(fd)) {
 		mf_log_warning(l->wire->options->log, "another user's connection to %s is refused",
-			       l->path);
+			       l->place.path);
 		close(fd);
 		return;
 	}
@@ -658,20 +537,20 @@ static void on_connect(evutil_socket_t listener, short what, void *ctx)
 static int begin_listener(struct mf_vm_wire *w, struct listener *l, struct mf_err *err)
 {
 	struct mf_frame_source *source = NULL;
-	int fd = l->fd, r = 0;
+	int fd = l->place.fd, r = 0;
 
-	if (l->kind == MF_VM_PLACE_STREAM || l->kind == MF_VM_PLACE_TCP) {
+	if (l->place.kind == MF_VM_PLACE_STREAM || l->place.kind == MF_VM_PLACE_TCP) {
 		l->readable = event_new(w->base, fd, EV_READ | EV_PERSIST, on_connect, l);
 		if (!l->readable || event_add(l->readable, NULL))
 			return mf_err_set(err, MF_E_NOMEM, "out of memory");
 		return 0;
 	}
-	l->fd = -1;
-	if (l->kind != MF_VM_PLACE_TAP)
+	l->place.fd = -1;
+	if (l->place.kind != MF_VM_PLACE_TAP)
 		set_buffers(fd);
-	if (l->kind == MF_VM_PLACE_DGRAM)
+	if (l->place.kind == MF_VM_PLACE_DGRAM)
 		r = mf_frame_dgram_new(fd, &source, err);
-	else if (l->kind == MF_VM_PLACE_TAP)
+	else if (l->place.kind == MF_VM_PLACE_TAP)
 		r = mf_frame_tap_new(fd, &source, err);
 	else
 		r = mf_frame_stream_new(fd, &source, err);
@@ -706,8 +585,13 @@ int mf_vm_wire_open(const struct mf_vm_wire_options *options, struct mf_vm_wire 
 		w->echo = mf_vm_echo_new(&echo);
 	if (r == 0 && !w->echo)
 		r = mf_err_set(err, MF_E_NOMEM, "out of memory");
-	for (size_t i = 0; r == 0 && i < options->place_cnt; i++)
-		r = open_place(w, &options->places[i], err);
+	for (size_t i = 0; r == 0 && i < options->place_cnt; i++) {
+		struct listener *l = &w->listeners[w->listener_cnt];
+
+		l->wire = w;
+		r = mf_vm_place_open(&options->places[i], &l->place, err);
+		w->listener_cnt += r == 0;
+	}
 	if (r == 0 && options->pcap)
 		r = mf_pcapng_open(options->pcap, "moonfence vm-net", &w->pcap, err);
 	if (r < 0) {
@@ -785,7 +669,7 @@ void mf_vm_wire_get_stats(const struct mf_vm_wire *w, struct mf_vm_wire_stats *r
 
 const char *mf_vm_wire_place(const struct mf_vm_wire *w, size_t i)
 {
-	return w->listeners[i].at[0] ? w->listeners[i].at : w->options->places[i].at;
+	return w->listeners[i].place.at[0] ? w->listeners[i].place.at : w->options->places[i].at;
 }
 
 int mf_vm_wire_free(struct mf_vm_wire *w, struct mf_err *err)
@@ -800,10 +684,10 @@ int mf_vm_wire_free(struct mf_vm_wire *w, struct mf_err *err)
 
 		if (l->readable)
 			event_free(l->readable);
-		if (l->fd >= 0)
-			close(l->fd);
-		if (l->path)
-			(void)unlink(l->path);
+		if (l->place.fd >= 0)
+			close(l->place.fd);
+		if (l->place.path)
+			(void)unlink(l->place.path);
 	}
 	if (w->packets)
 		event_free(w->packets);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* request.c - see request.h */
-#include "core/policy/request.h"
+/* request.c - values of a request: the pool that they stand in, and how they get there; see request.h */
+#include "core/policy/request_int.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -13,55 +13,6 @@
 #define CACHE_LINE 64
 #define POOL_MAX   (4u << 20) /* bytes: 64 KiB for each of a request's fields, and room to spare */
 
-#define ALL	   (1 << MF_DNS | 1 << MF_CONNECT | 1 << MF_SNI | 1 << MF_FILE | 1 << MF_DNS_ANSWER)
-#define DNS	   (1 << MF_DNS | 1 << MF_DNS_ANSWER)
-#define ANSWER	   (1 << MF_DNS_ANSWER)
-#define CONNECT	   (1 << MF_CONNECT | 1 << MF_SNI)
-#define SNI	   (1 << MF_SNI)
-#define FILEOP	   (1 << MF_FILE)
-
-/* clang-format off */
-const struct mf_field_info mf_field_table[MF_F_NUM] = {
-	[MF_F_SOURCE]         = { "source",         MF_T_STR,  ALL,     MF_CANON_NONE,  12, 0 },
-	[MF_F_SESSION_ID]     = { "session.id",     MF_T_STR,  ALL,     MF_CANON_NONE,  13, 0 },
-	[MF_F_PROCESS_PID]    = { "process.pid",    MF_T_INT,  ALL,     MF_CANON_NONE,  14, INT32_MAX },
-	[MF_F_PROCESS_PARENT] = { "process.parent", MF_T_INT,  ALL,     MF_CANON_NONE,  15, INT32_MAX },
-	[MF_F_PROCESS_NAME]   = { "process.name",   MF_T_STR,  ALL,     MF_CANON_NONE,  16, 0 },
-	[MF_F_PROCESS_EXE]    = { "process.exe",    MF_T_STR,  ALL,     MF_CANON_NONE,  17, 0 },
-	[MF_F_PROCESS_ARGS]   = { "process.args",   MF_T_LIST, ALL,     MF_CANON_NONE,  18, 0 },
-	[MF_F_PROCESS_USER]   = { "process.user",   MF_T_STR,  ALL,     MF_CANON_NONE,  19, 0 },
-	[MF_F_NAME]           = { "name",           MF_T_STR,  DNS,     MF_CANON_NAME,   0, 0 },
-	[MF_F_TYPE]           = { "type",           MF_T_STR,  DNS,     MF_CANON_UPPER,  1, 0 },
-	[MF_F_CLASS]          = { "class",          MF_T_STR,  DNS,     MF_CANON_UPPER,  2, 0 },
-	[MF_F_TRANSPORT]      = { "transport",      MF_T_STR,  DNS,     MF_CANON_LOWER,  3, 0 },
-	[MF_F_CLIENT]         = { "client",         MF_T_ADDR, DNS,     MF_CANON_NONE,   4, 0 },
-	[MF_F_IP]             = { "ip",             MF_T_ADDR, CONNECT, MF_CANON_NONE,   0, 0 },
-	[MF_F_PORT]           = { "port",           MF_T_INT,  CONNECT, MF_CANON_NONE,   1, 65535 },
-	[MF_F_PROTO]          = { "proto",          MF_T_STR,  CONNECT, MF_CANON_LOWER,  2, 0 },
-	[MF_F_FAMILY]         = { "family",         MF_T_INT,  CONNECT, MF_CANON_NONE,   3, 6 },
-	[MF_F_HOST]           = { "host",           MF_T_STR,  CONNECT, MF_CANON_NAME,   4, 0 },
-	[MF_F_HOSTS]          = { "hosts",          MF_T_LIST, CONNECT, MF_CANON_NAME,   5, 0 },
-	[MF_F_SNI]            = { "sni",            MF_T_STR,  SNI,     MF_CANON_NAME,   6, 0 },
-	[MF_F_ALPN]           = { "alpn",           MF_T_LIST, SNI,     MF_CANON_NONE,   7, 0 },
-	[MF_F_ECH]            = { "ech",            MF_T_BOOL, SNI,     MF_CANON_NONE,   8, 1 },
-	[MF_F_VERSIONS]       = { "versions",       MF_T_LIST, SNI,     MF_CANON_NONE,   9, 0 },
-	[MF_F_JA4]            = { "ja4",            MF_T_STR,  SNI,     MF_CANON_NONE,  10, 0 },
-	[MF_F_QUIC]           = { "quic",           MF_T_BOOL, SNI,     MF_CANON_NONE,  11, 1 },
-	[MF_F_OP]             = { "op",             MF_T_STR,  FILEOP,  MF_CANON_LOWER,  0, 0 },
-	[MF_F_PATH]           = { "path",           MF_T_STR,  FILEOP,  MF_CANON_PATH,   1, 0 },
-	[MF_F_TARGET]         = { "target",         MF_T_STR,  FILEOP,  MF_CANON_LPATH,  2, 0 },
-	[MF_F_FLAGS]          = { "flags",          MF_T_LIST, FILEOP,  MF_CANON_NONE,   3, 0 },
-	[MF_F_UID]            = { "uid",            MF_T_INT,  FILEOP,  MF_CANON_NONE,   4, UINT32_MAX },
-	[MF_F_GID]            = { "gid",            MF_T_INT,  FILEOP,  MF_CANON_NONE,   5, UINT32_MAX },
-	[MF_F_SIZE]           = { "size",           MF_T_INT,  FILEOP,  MF_CANON_NONE,   6, INT64_MAX },
-	[MF_F_DOMAIN]         = { "domain",         MF_T_STR,  DNS,     MF_CANON_NAME,   5, 0 },
-	[MF_F_ENTROPY]        = { "entropy",        MF_T_INT,  DNS,     MF_CANON_NONE,   6, 800 },
-	[MF_F_ANSWER_RCODE]   = { "answer.rcode",   MF_T_STR,  ANSWER,  MF_CANON_UPPER,  7, 0 },
-	[MF_F_ANSWER_IPS]     = { "answer.ips",     MF_T_LIST, ANSWER,  MF_CANON_NONE,   8, 0 },
-	[MF_F_ANSWER_ALIASES] = { "answer.aliases", MF_T_LIST, ANSWER,  MF_CANON_NAME,   9, 0 },
-	[MF_F_ANSWER_PRIVATE] = { "answer.private", MF_T_BOOL, ANSWER,  MF_CANON_NONE,  10, 1 },
-};
-/* clang-format on */
 static_assert(MF_F_NUM <= MF_REQUEST_WIDE_BITS, "the mask of wide fields has a bit for each");
 static_assert(offsetof(struct mf_request, slots) == 32, "four slots stand in the first line");
 static_assert(offsetof(struct mf_request, inline_pool) == 3 * CACHE_LINE, "the pool has its own");
@@ -69,83 +20,6 @@ static_assert(POOL_MAX * 2 <= 1u << MF_SLOT_OFF_BITS, "a slot can name every pla
 static_assert(MF_REQUEST_STR_MAX + MF_REQUEST_LIST_MAX * MF_LIST_ITEM_OVERHEAD <
 		      1u << MF_SLOT_LEN_BITS,
 	      "a slot can hold every length");
-static_assert(MF_F_ANSWER_PRIVATE == MF_F_NUM - 1, "the table ends with the last field");
-
-static const char *const kind_names[] = {
-	[MF_DNS] = "dns",   [MF_CONNECT] = "connect",	    [MF_SNI] = "sni",
-	[MF_FILE] = "file", [MF_DNS_ANSWER] = "dns_answer",
-};
-static_assert(MF_ARRAY_SIZE(kind_names) == MF_KIND_NUM, "a name for every kind");
-
-const char *mf_kind_name(enum mf_kind kind)
-{
-	return (unsigned)kind < MF_KIND_NUM ? kind_names[kind] : "?";
-}
-
-const char *mf_field_name(enum mf_field field)
-{
-	return (unsigned)field < MF_F_NUM ? mf_field_table[field].name : "?";
-}
-
-enum mf_field mf_field_find(enum mf_kind kind, const char *name)
-{
-	int f;
-
-	for (f = 0; f < MF_F_NUM; f++)
-		if (mf_field_table[f].kinds >> kind & 1 && !strcmp(mf_field_table[f].name, name))
-			return (enum mf_field)f;
-	return MF_F_NUM;
-}
-
-/* Optimal string alignment distance: a swap of two neighbours counts as one. */
-static unsigned edit_distance(const char *a, size_t n, const char *b, size_t m)
-{
-	unsigned d[3][34];
-	size_t i, j;
-	unsigned best;
-
-	for (j = 0; j <= m; j++)
-		d[0][j] = (unsigned)j;
-	for (i = 1; i <= n; i++) {
-		unsigned *row = d[i % 3], *up = d[(i - 1) % 3], *up2 = d[(i + 1) % 3];
-
-		row[0] = (unsigned)i;
-		for (j = 1; j <= m; j++) {
-			best = up[j - 1] + (a[i - 1] != b[j - 1]);
-			if (up[j] + 1 < best)
-				best = up[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    up2[j - 2] + 1 < best)
-				best = up2[j - 2] + 1;
-			row[j] = best;
-		}
-	}
-	return d[n % 3][m];
-}
-
-const char *mf_word_nearest(const char *name, const char *const *words)
-{
-	const char *best = NULL;
-	unsigned dist, best_dist;
-	size_t n = strlen(name), m;
-
-	if (n == 0 || n > 32)
-		return NULL;
-	best_dist = n < 3 ? 1 : n < 6 ? 2 : 3;
-	for (; *words; words++) {
-		m = strlen(*words);
-		if (m > 32)
-			continue;
-		dist = edit_distance(name, n, *words, m);
-		if (dist <= best_dist && dist < m && (!best || dist < best_dist)) {
-			best = *words;
-			best_dist = dist;
-		}
-	}
-	return best;
-}
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* The pool                                                                                                         */
@@ -287,220 +161,6 @@ static int pool_take(struct mf_request *req, size_t len, uint32_t *ret_off)
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- */
-/* Canonical text                                                                                                   */
-
-/*
- * Eight bytes at once. The functions below get a word of bytes and return a word that has, for each byte, its highest bit
- * set or not and all others clear.
- */
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-#define HIGH	   EACH(0x80)
-
-/* The word whose lowest byte stands first in memory; and back. */
-static inline uint64_t little(uint64_t w)
-{
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	return __builtin_bswap64(w);
-#else
-	return w;
-#endif
-}
-
-static inline uint64_t load8(const char *p)
-{
-	uint64_t w;
-
-	memcpy(&w, p, 8);
-	return w;
-}
-
-/* ASCII bytes from @first to @last. */
-static inline uint64_t bytes_between(uint64_t w, unsigned first, unsigned last)
-{
-	uint64_t low = w & ~HIGH;
-
-	return ~w & HIGH & ((low + EACH(0x80 - first)) ^ (low + EACH(0x7f - last)));
-}
-
-static inline uint64_t bytes_equal(uint64_t w, unsigned byte)
-{
-	return bytes_between(w, byte, byte);
-}
-
-/* Bit i of the result: byte i, as they stand in memory. */
-static inline uint64_t bits_of(uint64_t high_bits)
-{
-	return (little(high_bits) >> 7) * UINT64_C(0x0102040810204080) >> 56;
-}
-
-/*
- * Plain names of 8 to 63 bytes, eight bytes at a time; the last eight may overlap the ones before. Return: false for all
- * that needs a closer look.
- */
-static bool canon_plain_words(const char *str, size_t len, char *out)
-{
-	uint64_t w, upper, hyphen, dot, good, all = HIGH, dots = 0, hyphens = 0;
-	size_t at, i = 0;
-
-	do {
-		at = i + 8 <= len ? i : len - 8;
-		w = load8(str + at);
-		upper = bytes_between(w, 'A', 'Z');
-		w |= upper >> 2; /* 0x20 */
-		hyphen = bytes_equal(w, '-');
-		dot = bytes_equal(w, '.');
-		good = bytes_between(w, 'a', 'z') | bytes_between(w, '0', '9');
-		all &= good | hyphen | dot | bytes_equal(w, '_');
-		memcpy(out + at, &w, 8);
-		dots |= bits_of(dot) << at;
-		hyphens |= bits_of(hyphen) << at;
-		i += 8;
-	} while (i < len);
-	/* Empty labels; "--", which may be the beginning of an A-label that decodes to nonsense. */
-	if (all != HIGH || dots & (dots << 1 | 1) || dots >> (len - 1) || hyphens & hyphens << 1)
-		return false;
-	/* A last label that begins with a digit may be an address literal. */
-	at = dots ? 64 - (size_t)__builtin_clzll(dots) : 0;
-	return out[at] < '0' || out[at] > '9';
-}
-
-/*
- * Names. Plain ASCII (letters, digits, '-', '_', '.') is by far the most frequent and is done here in one pass; the rest
- * (IDNA, escapes, spaces) goes to core/names. Return: length, MF_E_SYNTAX, or MF_E_AGAIN for "not plain".
- */
-static int canon_plain_name(const char *str, size_t len, char *out)
-{
-	size_t i, label = 0;
-	unsigned char c;
-
-	if (len && str[len - 1] == '.' && len > 1)
-		len--;
-	if (len == 0 || len > 253)
-		return len > 1024 ? MF_E_SYNTAX : MF_E_AGAIN;
-	if (len >= 8 && len <= 63 && canon_plain_words(str, len, out))
-		return (int)len;
-	for (i = 0; i < len; i++) {
-		c = (unsigned char)str[i];
-		if (c >= 'A' && c <= 'Z')
-			c |= 0x20;
-		if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_') {
-			if (++label > 63)
-				return MF_E_SYNTAX;
-		} else if (c == '.') {
-			if (label == 0)
-				return MF_E_AGAIN;
-			label = 0;
-		} else {
-			return MF_E_AGAIN;
-		}
-		/* "xn--" may be an A-label that decodes to nonsense: the careful way judges it. */
-		if (c == '-' && label == 4 && str[i - 1] == '-' && (str[i - 2] | 0x20) == 'n' &&
-		    (str[i - 3] | 0x20) == 'x')
-			return MF_E_AGAIN;
-		out[i] = (char)c;
-	}
-	/* An empty last label is wrong, one that begins with a digit may be an address literal. */
-	if (label == 0 || (out[len - label] >= '0' && out[len - label] <= '9'))
-		return MF_E_AGAIN;
-	return (int)len;
-}
-
-static int canon_name(const char *str, size_t len, char *out)
-{
-	int r = canon_plain_name(str, len, out);
-
-	/* P7: blanks around a name do not count. */
-	if (r == MF_E_AGAIN) {
-		for (; len && str[0] == ' '; len--)
-			str++;
-		for (; len && str[len - 1] == ' '; len--)
-			;
-		r = mf_name_canon(str, len, out);
-	}
-	return r;
-}
-
-/* Whether a path of 8 to 64 bytes is as it should be: no slash before a slash, a dot or the end, no NUL. */
-static bool path_is_plain(const char *path, size_t len)
-{
-	uint64_t w, slashes = 0, dots = 0, zeros = 0;
-	size_t i, at;
-
-	for (i = 0; i < len; i += 8) {
-		at = i + 8 <= len ? i : len - 8;
-		w = load8(path + at);
-		zeros |= bytes_equal(w, 0);
-		slashes |= bits_of(bytes_equal(w, '/')) << at;
-		dots |= bits_of(bytes_equal(w, '.')) << at;
-	}
-	return slashes & 1 && !zeros && !(slashes << 1 & (slashes | dots)) &&
-	       !(slashes >> (len - 1));
-}
-
-/* "//", "." and ".." go; "/.." at the root stays at the root. Never longer than the input. */
-static int canon_path(const char *str, size_t len, char *out)
-{
-	size_t i = 0, n = 0, part;
-
-	if (len == 0 || str[0] != '/')
-		return MF_E_SYNTAX;
-	while (i < len) {
-		while (i < len && str[i] == '/')
-			i++;
-		for (part = i; i < len && str[i] != '/'; i++)
-			;
-		if (i == part || (i - part == 1 && str[part] == '.'))
-			continue;
-		if (i - part == 2 && str[part] == '.' && str[part + 1] == '.') {
-			while (n && out[--n] != '/')
-				;
-			continue;
-		}
-		out[n++] = '/';
-		memmove(out + n, str + part, i - part);
-		n += i - part;
-	}
-	if (n == 0)
-		out[n++] = '/';
-	return (int)n;
-}
-
-/* Write canonical text to @out (room for max(@len, 254) bytes). Return: its length or MF_E_SYNTAX */
-static int canon_text(enum mf_canon canon, const char *str, size_t len, char *out)
-{
-	size_t i;
-
-	if (canon == MF_CANON_NAME)
-		return canon_name(str, len, out);
-	if ((canon == MF_CANON_PATH || canon == MF_CANON_LPATH) && len >= 8 && len <= 64 &&
-	    path_is_plain(str, len)) {
-		memcpy(out, str, len);
-		return (int)len;
-	}
-	if (memchr(str, '\0', len))
-		return MF_E_SYNTAX;
-	if (canon == MF_CANON_PATH || (canon == MF_CANON_LPATH && len && str[0] == '/'))
-		return canon_path(str, len, out);
-	for (i = 0; i < len; i++) {
-		char c = str[i];
-
-		if (canon == MF_CANON_LOWER && c >= 'A' && c <= 'Z')
-			c = (char)(c | 0x20);
-		else if (canon == MF_CANON_UPPER && c >= 'a' && c <= 'z')
-			c = (char)(c & ~0x20);
-		out[i] = c;
-	}
-	return (int)len;
-}
-
-int mf_request_canon(enum mf_field field, const char *str, size_t len, char *out)
-{
-	if (len > MF_REQUEST_STR_MAX)
-		return MF_E_LIMIT;
-	return canon_text((enum mf_canon)mf_field_table[field].canon, str, len, out);
-}
-
-/* ---------------------------------------------------------------------------------------------------------------- */
 /* Setters                                                                                                          */
 
 static int check_field(const struct mf_request *req, enum mf_field field, enum mf_type type)
@@ -534,7 +194,7 @@ static inline uint64_t load_short(const char *str, size_t len)
 		w = p[0] | (uint64_t)p[len / 2] << len / 2 * 8 |
 		    (uint64_t)p[len - 1] << (len - 1) * 8;
 	}
-	return little(w);
+	return mf_word_little(w);
 }
 
 /* Words: canonical in a register. Return: 0 or MF_E_SYNTAX for a NUL in them. */
@@ -544,13 +204,13 @@ static int set_word(struct mf_request *req, enum mf_field field, const char *str
 	uint64_t w = len ? load_short(str, len) : 0;
 
 	req->set &= ~MF_FIELD_BIT(field);
-	if (little(bytes_equal(w, 0)) << 8 << (MF_SLOT_TEXT_MAX - len) * 8)
+	if (mf_word_little(mf_word_bytes_equal(w, 0)) << 8 << (MF_SLOT_TEXT_MAX - len) * 8)
 		return MF_E_SYNTAX;
 	if (info->canon == MF_CANON_LOWER)
-		w |= bytes_between(w, 'A', 'Z') >> 2;
+		w |= mf_word_bytes_between(w, 'A', 'Z') >> 2;
 	else if (info->canon == MF_CANON_UPPER)
-		w ^= bytes_between(w, 'a', 'z') >> 2;
-	req->slots[info->slot].word = w | little((uint64_t)(MF_SLOT_TEXT_MAX - len) << 56);
+		w ^= mf_word_bytes_between(w, 'a', 'z') >> 2;
+	req->slots[info->slot].word = w | mf_word_little((uint64_t)(MF_SLOT_TEXT_MAX - len) << 56);
 	req->wide &= ~MF_FIELD_BIT(field);
 	req->set |= MF_FIELD_BIT(field);
 	return 0;
@@ -585,7 +245,7 @@ static __attribute__((noinline)) int set_odd_name(struct mf_request *req, enum m
 	uint32_t off;
 	int n, r;
 
-	n = canon_name(str, len, name);
+	n = mf_request_canon_name(str, len, name);
 	if (n < 0)
 		return n;
 	r = pool_take(req, (size_t)n + 1, &off);
@@ -615,9 +275,9 @@ int mf_request_set_str(struct mf_request *req, enum mf_field field, const char *
 	if (r < 0)
 		return r;
 	if (canon == MF_CANON_NAME)
-		r = canon_plain_name(str, len, (char *)req->pool + off);
+		r = mf_request_canon_plain_name(str, len, (char *)req->pool + off);
 	else
-		r = canon_text(canon, str, len, (char *)req->pool + off);
+		r = mf_request_canon_text(canon, str, len, (char *)req->pool + off);
 	if (r < 0) {
 		req->pool_len = off;
 		return r == MF_E_AGAIN ? set_odd_name(req, field, str, len) : r;
@@ -734,7 +394,7 @@ int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *
 		return MF_E_SYNTAX;
 	canon = (enum mf_canon)mf_field_table[field].canon;
 	if (canon == MF_CANON_NAME) {
-		r = canon_name(str, len, name);
+		r = mf_request_canon_name(str, len, name);
 		if (r < 0)
 			return r;
 		str = name;
@@ -746,7 +406,7 @@ int mf_request_add_str(struct mf_request *req, enum mf_field field, const char *
 	if (r < 0)
 		return r;
 	item = req->pool + mf_slot_off(*slot) + mf_slot_len(*slot);
-	r = canon_text(canon, str, len, (char *)item + 4);
+	r = mf_request_canon_text(canon, str, len, (char *)item + 4);
 	if (r < 0) {
 		req->pool_len = mf_slot_off(*slot) + mf_slot_len(*slot);
 		return r;
