@@ -103,7 +103,7 @@ export work zig
 flags_file=$work/flags
 printf '%s\0' "${flags[@]}" >"$flags_file"
 # Functions of libraries that are not there.
-elsewhere='(ASN1|BIO|DTLS|OSSL_PARAM|usrsctp|BN|CRYPTO|ERR|EVP|GENERAL_NAME|GENERAL_SUBTREE|NAME_CONSTRAINTS|d2i|i2d|OPENSSL|PEM|OBJ|OCSP|RAND|SHA256|SSL|TLS|X509|X509V3|event|evbuffer|evutil|idn2|json|lua|luaL|luaopen|pcre2|yaml)_.*|SHA1|SHA256|HMAC|luaL_.*|__cpu_model'
+elsewhere='(ASN1|BIO|DTLS|OSSL_PARAM|usrsctp|BN|CRYPTO|ERR|EVP|GENERAL_NAME|GENERAL_SUBTREE|NAME_CONSTRAINTS|d2i|i2d|OPENSSL|PEM|OBJ|OCSP|RAND|SHA256|SSL|TLS|X509|X509V3|event|evbuffer|evutil|idn2|json|lua|luaL|luaopen|pcre2|yaml)_.*|SHA1|SHA256|SHA512|HMAC|luaL_.*|__cpu_model'
 
 link_all() { # target
   local log=$work/$1/link.log undefined
