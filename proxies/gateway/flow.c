@@ -513,6 +513,16 @@ static void want_more(struct mf_gw_flow *f)
 			(short)((f->readable ? 0 : EV_READ) | (f->writable ? 0 : EV_WRITE)));
 }
 
+/* Before anything that the server says */
+static void tell_reached(struct mf_gw_flow *f)
+{
+	if (f->state != LINKED || !f->reached || f->told_reached)
+		return;
+	f->told_reached = true;
+	if (f->handler->reached)
+		f->handler->reached(f->ctx);
+}
+
 static void pump(struct mf_gw_flow *f)
 {
 	size_t waited = f->out_len;
@@ -522,11 +532,7 @@ static void pump(struct mf_gw_flow *f)
 	if (f->state == OVER || f->state == CLOSED)
 		return;
 	send_out(f);
-	if (f->state == LINKED && f->reached && !f->told_reached) {
-		f->told_reached = true;
-		if (f->handler->reached)
-			f->handler->reached(f->ctx);
-	}
+	tell_reached(f);
 	if (f->state == LINKED && f->out_len < waited && f->handler->sent)
 		f->handler->sent(f->ctx, f->out_len);
 	if (f->state == LINKED && f->room_wanted && f->out_len == 0) {
@@ -553,6 +559,7 @@ bool mf_gw_flow_read(struct mf_gw_flow *f)
 
 	f->told_ready = false;
 	enter(f);
+	tell_reached(f);
 	if (f->state == LINKED && may_read(f))
 		more = read_in(f);
 	if (f->state == LINKED && f->eof && !f->paused)
