@@ -89,7 +89,7 @@ targets=(x86_64-macos.11.0 aarch64-macos.11.0)
 
 # As cli/CMakeLists.txt: no sessions of one command (docs/macos.md); and neither nghttp2, libpsl, zlib nor libedit.
 mapfile -t files < <(find core capture proxies fs packs daemon nic cli -name '*.c' ! -name '*_linux.c' ! -name '*_win32.c' |
-  grep -vE '^(cli/(run(_packets|_files|_services|_services_posix)?|summary)|proxies/(dns|http_service)_h2_nghttp2|core/ask/registered_psl|cli/line_edit_libedit|core/journal/gzip_zlib|proxies/(gateway/gateway|rtc/rtc)_none)\.c$' | sort)
+  grep -vE '^(cli/(run(_options|_packets|_files|_services|_services_posix)?|summary)|proxies/(dns|http_service)_h2_nghttp2|core/ask/registered_psl|cli/line_edit_libedit|core/journal/gzip_zlib|proxies/(gateway/gateway|rtc/rtc)_none)\.c$' | sort)
 
 compile_one() { # target, file
   local object=$work/$1/${2//\//.}.o
