@@ -10,7 +10,6 @@
 #include "core/base/err.h"
 
 enum {
-	QUEUES_MAX = 24,
 	ROUND_MS = 5, /* the loop is woken that much late, so that near deadlines share a turn */
 	PER_TURN_MAX = 4096 /* entries expired in one turn; the rest comes in the next */
 };
@@ -18,8 +17,7 @@ enum {
 struct mf_timeouts {
 	struct event timer;
 	uint64_t armed_ms; /* 0: the timer is not running */
-	unsigned queue_cnt;
-	struct mf_timeout_queue *queues[QUEUES_MAX];
+	struct mf_timeout_queue *first, **last;
 };
 
 uint64_t mf_now_ms(void)
@@ -48,8 +46,7 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 	(void)fd;
 	(void)what;
 	all->armed_ms = 0;
-	for (unsigned i = 0; i < all->queue_cnt; i++) {
-		struct mf_timeout_queue *q = all->queues[i];
+	for (struct mf_timeout_queue *q = all->first; q; q = q->next) {
 		struct mf_timeout *t;
 
 		while ((t = q->head.next) != &q->head && t->due_ms <= now && budget) {
@@ -58,10 +55,10 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 			q->fn(t, q->ctx);
 		}
 	}
-	for (unsigned i = 0; i < all->queue_cnt; i++) {
-		struct mf_timeout *t = all->queues[i]->head.next;
+	for (struct mf_timeout_queue *q = all->first; q; q = q->next) {
+		struct mf_timeout *t = q->head.next;
 
-		if (t != &all->queues[i]->head && (!next || t->due_ms < next))
+		if (t != &q->head && (!next || t->due_ms < next))
 			next = t->due_ms;
 	}
 	if (next && (!all->armed_ms || next < all->armed_ms))
@@ -76,6 +73,8 @@ struct mf_timeouts *mf_timeouts_new(struct event_base *base)
 		free(all);
 		return NULL;
 	}
+	if (all)
+		all->last = &all->first;
 	return all;
 }
 
@@ -90,10 +89,10 @@ void mf_timeouts_free(struct mf_timeouts *all)
 void mf_timeout_queue_init(struct mf_timeout_queue *q, struct mf_timeouts *all, uint32_t after_ms,
 			   mf_timeout_fn fn, void *ctx)
 {
-	MF_MUST(all->queue_cnt < QUEUES_MAX);
 	*q = (struct mf_timeout_queue){ .after_ms = after_ms, .fn = fn, .ctx = ctx, .all = all };
 	q->head.next = q->head.prev = &q->head;
-	all->queues[all->queue_cnt++] = q;
+	*all->last = q;
+	all->last = &q->next;
 }
 
 void mf_timeout_disarm(struct mf_timeout *t)

@@ -28,6 +28,7 @@ struct mf_timeout_queue {
 	mf_timeout_fn fn;
 	void *ctx;
 	struct mf_timeouts *all;
+	struct mf_timeout_queue *next; /* of them, in the order that they were made */
 };
 
 struct mf_timeouts;
